@@ -1,0 +1,99 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from second_look.errors import OutputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path to write to that takes the name `path` only when the block ends well.
+
+    Raises:
+        OutputError: The folder cannot be written or the disk is full; nothing is left behind.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        os.replace(draft, path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutputError(
+                f"{path}: no space left on the disk. Free some and run again: what is done stays done."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            raise OutputError(
+                f"{path}: cannot be written ({error.strerror}). Choose another outputs folder or its rights."
+            ) from error
+        raise
+    finally:
+        draft.unlink(missing_ok=True) if draft.parent.is_dir() else None
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    with written_whole(path) as draft:
+        draft.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write text as UTF-8, whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON with a final newline, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table without its index, whole or not at all."""
+    with written_whole(path) as draft:
+        frame.to_parquet(draft, index=False)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table without its index, whole or not at all."""
+    with written_whole(path) as draft:
+        frame.to_csv(draft, index=False)
+
+
+def write_with(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write to a draft that becomes `path` when it is whole."""
+    with written_whole(path) as draft:
+        save(draft)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_fingerprint(path: Path) -> str:
+    """Hex digest of names, sizes and times of a file or of all files below a folder.
+
+    Contents are not read, so that it costs milliseconds on thousands of images.
+    """
+    if path.is_file():
+        entries = [path]
+    else:
+        entries = sorted(found for found in path.rglob("*") if found.is_file())
+    digest = hashlib.sha256()
+    for entry in entries:
+        state = entry.stat()
+        name = entry.relative_to(path).as_posix() if entry != path else entry.name
+        digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
