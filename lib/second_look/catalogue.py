@@ -119,9 +119,7 @@ class Catalogue:
         quarantine = _check(QUARANTINE, self.quarantine, "quarantine")
         orphans = lesions.loc[~lesions["image_id"].isin(images["image_id"]), "lesion_id"]
         if len(orphans):
-            raise DataError(
-                f"lesions without an image: {_some(orphans)}.", where="table lesions"
-            )
+            raise DataError(f"lesions without an image: {_some(orphans)}.", where="table lesions")
         result = Catalogue(images, lesions, quarantine)
         _check_labels(result)
         _check_boxes(result)
@@ -130,9 +128,7 @@ class Catalogue:
     def with_quarantine(self, rows: Iterable[Mapping[str, Any]]) -> Catalogue:
         """This catalogue with more rows in its quarantine."""
         more = table(QUARANTINE, rows)
-        return replace(
-            self, quarantine=pd.concat([self.quarantine, more], ignore_index=True)
-        )
+        return replace(self, quarantine=pd.concat([self.quarantine, more], ignore_index=True))
 
     def without_images(self, image_ids: Iterable[str]) -> Catalogue:
         """This catalogue less some images and their lesions (say why in the quarantine)."""
@@ -159,7 +155,10 @@ class Catalogue:
     def load(cls, folder: Path) -> Catalogue:
         """Read what `save` wrote, and check it."""
         return cls(
-            *(pd.read_parquet(folder / f"{name}.parquet") for name in ("images", "lesions", "quarantine"))
+            *(
+                pd.read_parquet(folder / f"{name}.parquet")
+                for name in ("images", "lesions", "quarantine")
+            )
         ).checked()
 
 
@@ -172,7 +171,9 @@ def table(schema: pa.DataFrameSchema, rows: Iterable[Mapping[str, Any]]) -> pd.D
     records = list(rows)
     unknown = {key for record in records for key in record} - set(schema.columns)
     if unknown:
-        raise DataError(f"unknown columns {sorted(unknown)}.", where=f"table of {list(schema.columns)[0]}")
+        raise DataError(
+            f"unknown columns {sorted(unknown)}.", where=f"table of {next(iter(schema.columns))}"
+        )
     frame = pd.DataFrame(records, columns=list(schema.columns))
     for name, column in schema.columns.items():
         if isinstance(column.dtype.type, pd.StringDtype):
@@ -217,7 +218,7 @@ def check_no_patient_leak(images: pd.DataFrame) -> None:
         raise LeakageError(
             f"{len(leaking)} patients stand in more than one split: {_some(leaking)}.",
             where="table images, column split",
-            remedy="Clean the official split with clean_official_split, or assign splits by patient.",
+            remedy="Use clean_official_split, or let assign_splits share the patients out.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The errors that a user can mend. Each says what was expected, what came, where, and what to do."""
+"""The errors that a user can mend: what was expected, what came, where, and what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DataError(SecondLookError):
         remedy: What the user can do about it.
     """
 
-    def __init__(self, problem: str, *, where: object = "", remedy: str = "") -> None:
+    def __init__(self, problem: str, where: object = "", remedy: str = "") -> None:
         self.problem, self.where, self.remedy = problem, str(where), remedy
         super().__init__(problem, self.where, remedy)
 

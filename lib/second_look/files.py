@@ -7,9 +7,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,19 +26,22 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
-        os.replace(draft, path)
+        draft.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OutputError(
-                f"{path}: no space left on the disk. Free some and run again: what is done stays done."
+                f"{path}: no space left on the disk. Free some and run again; "
+                "what is done stays done."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             raise OutputError(
-                f"{path}: cannot be written ({error.strerror}). Choose another outputs folder or its rights."
+                f"{path}: cannot be written ({error.strerror}). "
+                "Choose another outputs folder, or change its rights."
             ) from error
         raise
     finally:
-        draft.unlink(missing_ok=True) if draft.parent.is_dir() else None
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -53,7 +55,7 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write indented JSON with a final newline, whole or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 

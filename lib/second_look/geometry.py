@@ -36,7 +36,7 @@ class Box:
 
     @classmethod
     def of_mask(cls, mask: npt.NDArray[np.bool_]) -> Box | None:
-        """The smallest box around the true pixels of a mask (rows, cols); None if there are none."""
+        """The smallest box around the true pixels of a mask (rows, cols); None without any."""
         rows = np.flatnonzero(mask.any(axis=1))
         cols = np.flatnonzero(mask.any(axis=0))
         if rows.size == 0:
@@ -84,7 +84,12 @@ class Box:
 
     def within(self, rows: int, cols: int) -> bool:
         """Whether the box lies wholly inside a picture of that size."""
-        return self.row_min >= 0 and self.col_min >= 0 and self.row_max <= rows and self.col_max <= cols
+        return (
+            self.row_min >= 0
+            and self.col_min >= 0
+            and self.row_max <= rows
+            and self.col_max <= cols
+        )
 
     def clipped(self, rows: int, cols: int) -> Box:
         """The part of the box inside a picture of that size."""
@@ -120,7 +125,8 @@ class Transform:
 
     def to_prepared(self, points: npt.ArrayLike) -> FloatArray:
         """Original points (n, 2) as (row, col) -> prepared points (n, 2)."""
-        moved = np.asarray(points, dtype=np.float64) - (self.row_offset, self.col_offset)
+        offset = np.array([self.row_offset, self.col_offset])
+        moved = np.asarray(points, dtype=np.float64) - offset
         if self.flipped:
             moved[..., 1] = self.cols - moved[..., 1]
         result: FloatArray = moved * self.scale
@@ -131,7 +137,7 @@ class Transform:
         moved = np.asarray(points, dtype=np.float64) / self.scale
         if self.flipped:
             moved[..., 1] = self.cols - moved[..., 1]
-        result: FloatArray = moved + (self.row_offset, self.col_offset)
+        result: FloatArray = moved + np.array([self.row_offset, self.col_offset])
         return result
 
     def box_to_prepared(self, box: Box) -> Box:
@@ -155,7 +161,9 @@ def window_starts(length: int, size: int, stride: int) -> IntArray:
         Starts in increasing order; empty where the picture is shorter than a window.
     """
     if size < 1 or stride < 1:
-        raise ValueError(f"size and stride must be at least 1 px. Got size={size}, stride={stride}.")
+        raise ValueError(
+            f"size and stride must be at least 1 px. Got size={size}, stride={stride}."
+        )
     if length < size:
         return np.empty(0, dtype=np.int64)
     starts = np.arange(0, length - size + 1, stride, dtype=np.int64)

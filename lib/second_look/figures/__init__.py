@@ -1,0 +1,1 @@
+"""Drawing only: every function takes numbers that are ready and returns a matplotlib figure."""

@@ -1,0 +1,152 @@
+"""Figures of notebook 02, patching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from second_look.catalogue import LABELS
+from second_look.figures.style import (
+    LABEL_COLOURS,
+    NEUTRAL,
+    PAPER_COLOUR,
+    SERIES,
+    grid,
+    label_name,
+    millimetre_bar,
+    show_mammogram,
+)
+from second_look.views import View
+
+EXCLUDED_COLOURS = {
+    "off breast": "#444444",
+    "partial lesion": "#CC79A7",
+    "unlocated lesion": "#BBBBBB",
+}
+
+
+def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: float) -> Figure:
+    """Patches against stride, from patch_survey.counts_against_stride; the paper's range shaded."""
+    figure, axis = plt.subplots(figsize=(8, 4.6))
+    lines = (
+        ("film", "whole film", ":"),
+        ("crop", "crop around the breast", "--"),
+        ("breast", "windows on the breast", "-"),
+        ("breast_augmented", "on the breast, flips and quarter turns (×8)", "-"),
+    )
+    for colour, (column, label, line) in zip(SERIES, lines, strict=False):
+        axis.plot(counts["stride"], counts[column], line, marker="o", color=colour, label=label)
+    axis.axhspan(paper_low, paper_high, color=NEUTRAL, alpha=0.15, label="the paper's range")
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.set_xticks(counts["stride"], [f"{stride}" for stride in counts["stride"]])
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.set_xlabel("stride (px)")
+    axis.set_ylabel("patches (n)")
+    axis.legend(fontsize=9)
+    return figure
+
+
+def class_shares(balance: pd.DataFrame, name: str, xlabel: str) -> Figure:
+    """Share of the lesion classes against a setting; the rest of the windows is normal."""
+    figure, axis = plt.subplots(figsize=(7, 3.8))
+    for label in LABELS[1:]:
+        part = balance[balance["label"] == label]
+        if part["windows"].sum() == 0:
+            continue
+        axis.plot(
+            part[name].astype(float),
+            100 * part["share"],
+            marker="o",
+            color=LABEL_COLOURS[label],
+            label=label_name(label),
+        )
+    axis.set_xticks(sorted(balance[name].astype(float).unique()))
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel("share of labelled windows (%)")
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    return figure
+
+
+def label_rule(view: View, windows: pd.DataFrame, px_per_view: float) -> Figure:
+    """One prepared mammogram, and beside it the centre of every window in its class's colour.
+
+    Args:
+        view: Of the prepared image.
+        windows: The windows of that image, from patches.window_table.
+        px_per_view: Prepared pixels for one pixel of the view.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(9, 6), sharex=True, sharey=True)
+    show_mammogram(axes[0], view)
+    show_mammogram(axes[1], view, outlines=False, bar=False)
+    rows = (windows["row"] + windows["size"] / 2) / px_per_view
+    cols = (windows["col"] + windows["size"] / 2) / px_per_view
+    group = windows["label"].where(windows["excluded"] == "", windows["excluded"])
+    for name, colour in (LABEL_COLOURS | EXCLUDED_COLOURS).items():
+        here = (group == name).to_numpy()
+        if here.any():
+            label = f"{label_name(name)} (n = {here.sum()})"
+            axes[1].scatter(cols[here], rows[here], s=9, color=colour, label=label)
+    size = float(windows["size"].iloc[0]) / px_per_view
+    corner = (view.picture.shape[1] * 0.02, view.picture.shape[0] * 0.02)
+    axes[0].add_patch(
+        plt.Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2)
+    )
+    axes[0].set_title("outlines; white: one window", fontsize=10)
+    axes[1].set_title("centre of each window, by class", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9, markerscale=2)
+    return figure
+
+
+def gallery(
+    patches: npt.NDArray[np.float32], labels: Sequence[str], mm_per_px: Sequence[float]
+) -> Figure:
+    """Patches (n, rows, cols) one class a row, at the grey levels of their own mammogram."""
+    columns = max(pd.Series(labels).value_counts())
+    present = [label for label in LABELS if label in set(labels)]
+    figure, axes = grid(columns * len(present), columns, (1.6, 1.75))
+    for row, label in enumerate(present):
+        members = [index for index, name in enumerate(labels) if name == label]
+        for col, index in enumerate(members):
+            axis = axes[row * columns + col]
+            axis.imshow(patches[index], cmap="gray", vmin=0, vmax=float(patches.max()))
+            size = patches.shape[1]
+            millimetre_bar(axis, size, size, mm_per_px[index])
+            if col == 0:
+                axis.set_title(label_name(label), fontsize=10, color=PAPER_COLOUR)
+    return figure
+
+
+def augmented(patch: npt.NDArray[np.float32], variants: npt.NDArray[np.float32]) -> Figure:
+    """One patch (rows, cols) and what augmentation makes of it (n, rows, cols)."""
+    figure, axes = grid(1 + len(variants), 1 + len(variants), (1.6, 1.75))
+    for place, (axis, picture) in enumerate(zip(axes, [patch, *variants], strict=True)):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=float(patch.max()))
+        axis.set_title("as cut" if place == 0 else f"augmented {place}", fontsize=9)
+    return figure
+
+
+def cost(table: pd.DataFrame) -> Figure:
+    """Disk against number of patches, written out or cut when needed."""
+    figure, axis = plt.subplots(figsize=(7, 3.8))
+    axis.plot(
+        table["patches"], table["disk_written_gb"], "o-", color=SERIES[1], label="written as PNG"
+    )
+    axis.plot(
+        table["patches"], table["disk_cut_gb"], "o-", color=SERIES[0], label="cut when needed"
+    )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel("patches (n)")
+    axis.set_ylabel("disk (GB)")
+    axis.legend()
+    return figure

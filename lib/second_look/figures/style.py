@@ -1,0 +1,119 @@
+"""One look for every figure: colours that colour-blind readers tell apart, units, scale bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from second_look.catalogue import LABELS
+from second_look.views import View
+
+# Okabe & Ito (2008), chosen so that the order of suspicion runs from cold to warm.
+LABEL_COLOURS = dict(zip(LABELS, ("#56B4E9", "#009E73", "#E69F00", "#D55E00"), strict=True))
+BREAST_COLOUR = "#F0E442"
+PAPER_COLOUR = "#000000"
+NEUTRAL = "#7F7F7F"
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+
+
+def use_style() -> None:
+    """Set the look for all figures that follow; notebooks call it once."""
+    sns.set_theme(context="notebook", style="whitegrid", palette=SERIES)
+    mpl.rcParams.update(
+        {
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": "medium",
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "font.size": 11,
+            "legend.frameon": False,
+            "svg.hashsalt": "second-look",
+        }
+    )
+
+
+def label_name(label: str) -> str:
+    """A label as people write it."""
+    return label.replace("_", " ")
+
+
+def grid(count: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure of at least `count` square-on axes without frames; the spare ones are hidden.
+
+    Args:
+        count: Pictures.
+        columns: Pictures a row.
+        cell: Width and height of one picture, inches.
+    """
+    columns = max(1, min(columns, count))
+    rows = max(1, -(-count // columns))
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(cell[0] * columns, cell[1] * rows), squeeze=False
+    )
+    flat = list(axes.flat)
+    for axis in flat:
+        axis.set_axis_off()
+    return figure, flat[:count]
+
+
+def show_mammogram(axis: Axes, view: View, *, outlines: bool = True, bar: bool = True) -> None:
+    """Draw a mammogram with the outlines of breast and lesions and a millimetre bar."""
+    axis.imshow(view.picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    if outlines:
+        axis.contour(view.regions > 0, levels=[0.5], colors=[BREAST_COLOUR], linewidths=0.8)
+        for code, pathology in view.pathologies.items():
+            inside = view.regions == code
+            if inside.any():
+                colour = LABEL_COLOURS[pathology]
+                axis.contour(inside, levels=[0.5], colors=[colour], linewidths=1.3)
+    if bar:
+        millimetre_bar(axis, view.picture.shape[1], view.picture.shape[0], view.mm_per_px)
+    axis.set_axis_off()
+
+
+def millimetre_bar(axis: Axes, cols: int, rows: int, mm_per_px: float) -> None:
+    """A scale bar at the bottom right; where the pixel size is unknown, it says so."""
+    if not np.isfinite(mm_per_px):
+        axis.text(
+            cols * 0.98, rows * 0.98, "pixel size unknown", color="white", ha="right", fontsize=7
+        )
+        return
+    length_mm = _round_length(cols * mm_per_px / 3)
+    length = length_mm / mm_per_px
+    right, bottom = cols * 0.96, rows * 0.97
+    axis.plot([right - length, right], [bottom, bottom], color="white", linewidth=2)
+    axis.text(
+        right - length / 2,
+        bottom - rows * 0.015,
+        f"{length_mm:g} mm",
+        color="white",
+        ha="center",
+        va="bottom",
+        fontsize=7,
+    )
+
+
+def label_legend(figure: Figure, labels: Sequence[str], *, breast: bool = False) -> None:
+    """A legend of outline colours below the figure."""
+    handles = [
+        Line2D([], [], color=LABEL_COLOURS[label], linewidth=2, label=label_name(label))
+        for label in labels
+    ]
+    if breast:
+        handles.insert(0, Line2D([], [], color=BREAST_COLOUR, linewidth=2, label="breast mask"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def _round_length(length_mm: float) -> float:
+    """The largest of 1, 2, 5, 10, 20, 50 … that is not longer."""
+    power = 10.0 ** np.floor(np.log10(length_mm))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= length_mm))

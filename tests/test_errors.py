@@ -1,0 +1,19 @@
+"""An error says where, what and what to do, and survives the way between processes."""
+
+from __future__ import annotations
+
+import pickle
+
+from second_look.errors import DataError, MissingDataError, SecondLookError
+
+
+def test_message_has_place_problem_and_remedy():
+    error = DataError("expected 3 tokens. Got 2.", where="Info.txt line 7", remedy="Mend it.")
+    assert str(error) == "Info.txt line 7: expected 3 tokens. Got 2. Mend it."
+    assert str(DataError("empty.")) == "empty."
+
+
+def test_errors_travel_between_processes():
+    error = pickle.loads(pickle.dumps(MissingDataError("gone.", where="a", remedy="b")))
+    assert isinstance(error, SecondLookError)
+    assert (str(error), error.where, error.remedy) == ("a: gone. b", "a", "b")
