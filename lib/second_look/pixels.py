@@ -1,0 +1,315 @@
+"""Picture files to arrays and back: PGM, PNG, JPEG, TIFF and DICOM, 8 or 16 bit, grey.
+
+The only module that decodes files. What cannot be decoded faithfully raises a DataError that names
+the file: a guessed picture is worse than none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+import tifffile
+from PIL import Image
+from skimage.transform import resize
+
+from second_look.errors import DataError
+from second_look.files import written_whole
+
+T = TypeVar("T")
+Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
+
+# Larger than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
+MAX_PIXELS = 200_000_000
+_PGM_HEADER = re.compile(
+    rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
+)
+_MEND = "Get the file anew, or take it out of the data set."
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says about its picture without being decoded.
+
+    Attributes:
+        rows, cols: Size in px, as stored.
+        bits: Significant bits a pixel, 1 to 16.
+        pixel_spacing_mm: Size of a pixel, None where the file does not say.
+    """
+
+    rows: int
+    cols: int
+    bits: int
+    pixel_spacing_mm: float | None = None
+
+
+def read_header(path: Path) -> Header:
+    """Size and depth of a picture file; its pixels are not decoded.
+
+    Raises:
+        DataError: The file is missing, of no known format, or broken.
+    """
+    header = _by_format(path, _pgm_header, _dicom_header, _tiff_header, _pillow_header)
+    if not 0 < header.rows * header.cols <= MAX_PIXELS:
+        raise DataError(
+            f"the header claims {header.rows} x {header.cols} px, more than any film has.",
+            where=path,
+            remedy=_MEND,
+        )
+    return header
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Decode a grey picture.
+
+    Returns:
+        (rows, cols), uint8 up to 8 significant bits, else uint16.
+
+    Raises:
+        DataError: Missing, truncated, longer than its header says, of no known format, in colour,
+            not finite, negative, or the same value everywhere.
+    """
+    pixels = _read_grey(path)
+    if pixels.min() == pixels.max():
+        raise DataError(
+            f"every pixel has the value {pixels.flat[0]}: there is no picture.",
+            where=path,
+            remedy=_MEND,
+        )
+    return pixels
+
+
+def read_square(path: Path, rows: int, cols: int) -> Pixels:
+    """Decode a grey picture and give it square pixels.
+
+    A file of another size than (rows, cols) was stretched: it is resampled, by area where it
+    shrinks and linearly where it grows, and keeps its dtype.
+    """
+    pixels = read_pixels(path)
+    if pixels.shape == (rows, cols):
+        return pixels
+    square = resize(
+        pixels.astype(np.float32), (rows, cols), order=1, anti_aliasing=True, preserve_range=True
+    )
+    rounded: Pixels = np.rint(square).astype(pixels.dtype)
+    return rounded
+
+
+def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
+    """Read a lesion mask: every non-zero pixel is inside.
+
+    Returns:
+        (rows, cols); a mask of another size is resampled, a pixel being inside where at least half
+        of it is.
+
+    Raises:
+        DataError: The file cannot be read or holds no lesion pixel.
+    """
+    inside = _read_grey(path) > 0
+    if inside.shape != (rows, cols):
+        inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
+    if not inside.any():
+        raise DataError(
+            "the mask is empty.", where=path, remedy="Give a mask with the lesion in it, or none."
+        )
+    return inside
+
+
+def write_pgm(path: Path, pixels: Pixels) -> None:
+    """Write a binary PGM (P5), 16-bit values big-endian as the format wants them."""
+    limit = np.iinfo(pixels.dtype).max
+    header = f"P5\n{pixels.shape[1]} {pixels.shape[0]}\n{limit}\n".encode()
+    with written_whole(path) as draft:
+        draft.write_bytes(header + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes())
+
+
+def write_png(path: Path, pixels: Pixels) -> None:
+    """Write a grey PNG of 8 or 16 bit."""
+    with written_whole(path) as draft:
+        Image.fromarray(pixels).save(draft, "PNG", compress_level=1)
+
+
+def write_tiff(path: Path, pixels: Pixels) -> None:
+    """Write an uncompressed grey TIFF of 8 or 16 bit."""
+    with written_whole(path) as draft, draft.open("wb") as stream:
+        tifffile.imwrite(stream, pixels, photometric="minisblack")
+
+
+def _read_grey(path: Path) -> Pixels:
+    header = read_header(path)
+    pixels = _by_format(path, _pgm_pixels, _dicom_pixels, _tiff_pixels, _pillow_pixels)
+    grey = _grey(np.asarray(pixels), path)
+    if grey.shape != (header.rows, header.cols):
+        raise DataError(
+            f"the header says {header.rows} x {header.cols} px, the picture has "
+            f"{grey.shape[0]} x {grey.shape[1]}.",
+            where=path,
+            remedy=_MEND,
+        )
+    return grey
+
+
+def _by_format(
+    path: Path,
+    pgm: Callable[[Path], T],
+    dicom: Callable[[Path], T],
+    tiff: Callable[[Path], T],
+    other: Callable[[Path], T],
+) -> T:
+    """Call the reader that fits the first bytes of the file, with its errors made clear."""
+    with _clear_errors(path):
+        with path.open("rb") as stream:
+            start = stream.read(132)
+        if start[:2] == b"P5":
+            return pgm(path)
+        if start[128:132] == b"DICM":
+            return dicom(path)
+        if start[:4] in (b"II*\0", b"MM\0*"):
+            return tiff(path)
+        if start[:8] == b"\x89PNG\r\n\x1a\n" or start[:3] == b"\xff\xd8\xff":
+            return other(path)
+    found = repr(start[:8]) if start else "an empty file"
+    raise DataError(
+        f"expected PGM (P5), PNG, JPEG, TIFF or DICOM. Got {found}.",
+        where=path,
+        remedy="Convert the file, or take it out of the data set.",
+    )
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder throws at a broken file into a DataError that names it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError("the file is not there.", where=path, remedy=_MEND) from None
+    except PermissionError:
+        raise DataError(
+            "the file may not be read.", where=path, remedy="Change its rights."
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Decoders meet broken files with every exception there is, struct.error to IndexError.
+        raise DataError(
+            f"cannot be decoded ({type(error).__name__}: {error}).", where=path, remedy=_MEND
+        ) from error
+
+
+def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
+    """(rows, cols) of unsigned integers, or an error."""
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        if (pixels[..., 0] != pixels[..., 1]).any() or (pixels[..., 0] != pixels[..., 2]).any():
+            raise DataError(
+                "expected a grey picture. Got colours.", where=path, remedy="Convert it to grey."
+            )
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2:
+        raise DataError(
+            f"expected one grey picture. Got an array of shape {pixels.shape}.",
+            where=path,
+            remedy="Save one frame to a file.",
+        )
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise DataError("some pixels are NaN or infinite.", where=path, remedy=_MEND)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 65535 or (pixels.dtype.kind == "f" and (pixels != np.rint(pixels)).any()):
+        raise DataError(
+            f"expected whole grey levels from 0 to 65535. Got {low:g} to {high:g}.",
+            where=path,
+            remedy="Save the picture with 8 or 16 bit.",
+        )
+    return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
+
+
+def _pgm_parts(path: Path) -> tuple[int, int, int, int]:
+    """Columns, rows, largest value and where the pixels start."""
+    with path.open("rb") as stream:
+        found = _PGM_HEADER.match(stream.read(1000))
+    if found is None:
+        raise DataError("the PGM header is broken.", where=path, remedy=_MEND)
+    cols, rows, limit = (int(number) for number in found.groups())
+    if not 0 < limit < 65536:
+        raise DataError(
+            f"expected a largest value of 1 to 65535. Got {limit}.", where=path, remedy=_MEND
+        )
+    return cols, rows, limit, found.end()
+
+
+def _pgm_header(path: Path) -> Header:
+    cols, rows, limit, _ = _pgm_parts(path)
+    return Header(rows, cols, limit.bit_length())
+
+
+def _pgm_pixels(path: Path) -> Pixels:
+    cols, rows, limit, start = _pgm_parts(path)
+    dtype = np.dtype(np.uint8 if limit < 256 else ">u2")
+    wanted, found = rows * cols * dtype.itemsize, path.stat().st_size - start
+    if found != wanted:
+        hint = ""
+        if found == 2 * wanted:
+            hint = " It seems to hold 16-bit values under an 8-bit header."
+        what = "truncated" if found < wanted else "longer than its header says"
+        raise DataError(
+            f"the file is {what}: expected {wanted} bytes of pixels. Got {found}.{hint}",
+            where=path,
+            remedy=_MEND,
+        )
+    pixels = np.fromfile(path, dtype, rows * cols, offset=start).reshape(rows, cols)
+    if pixels.max() > limit:
+        raise DataError(
+            f"the header allows values up to {limit}. Got {pixels.max()}.", where=path, remedy=_MEND
+        )
+    return pixels.astype(dtype.newbyteorder("="))
+
+
+def _dicom_header(path: Path) -> Header:
+    data = pydicom.dcmread(path, stop_before_pixels=True)
+    spacing = data.get("PixelSpacing") or data.get("ImagerPixelSpacing")
+    size = float(spacing[0]) if spacing else None
+    return Header(int(data.Rows), int(data.Columns), int(data.BitsStored), size)
+
+
+def _dicom_pixels(path: Path) -> npt.NDArray[np.generic]:
+    data = pydicom.dcmread(path)
+    pixels: npt.NDArray[np.generic] = data.pixel_array
+    if data.PhotometricInterpretation == "MONOCHROME1":
+        # Bright means dark here; every other part of the project expects bright tissue.
+        pixels = (2 ** int(data.BitsStored) - 1) - pixels.astype(np.int64)
+        return pixels.astype(np.uint16 if int(data.BitsStored) > 8 else np.uint8)
+    return pixels
+
+
+def _tiff_header(path: Path) -> Header:
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        return Header(page.imagelength, page.imagewidth, min(int(page.bitspersample), 16))
+
+
+def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
+    pixels: npt.NDArray[np.generic] = tifffile.imread(path)
+    return pixels
+
+
+def _pillow_header(path: Path) -> Header:
+    with Image.open(path) as picture:
+        bits = 1 if picture.mode == "1" else 16 if picture.mode.startswith("I") else 8
+        return Header(picture.height, picture.width, bits)
+
+
+def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:
+    with Image.open(path) as picture:
+        if picture.mode in ("P", "LA", "PA"):
+            picture = picture.convert("RGB")
+        return np.asarray(picture)

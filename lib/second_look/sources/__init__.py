@@ -1,0 +1,1 @@
+"""Raw files to catalogue rows, one reader a data set."""
