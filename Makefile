@@ -1,0 +1,73 @@
+# Each target sets up .venv by itself, from the exact versions in requirements.lock.
+#   make report   the report from synthetic mammograms, in minutes, with nothing to download
+#   make test     checks, tests and the whole smoke run
+#   make lab      JupyterLab on the notebooks
+#   make bench    speed, side by side with peers
+#   make check    lint, format, types, import contract
+#   make sync     bring notebooks and their .py in step, without outputs
+#   make lock     write requirements.lock anew from pyproject.toml (LOCK_OPTIONS=--upgrade)
+#   make clean    remove .venv and caches; outputs and data stay
+PYTHON ?= python3
+PARAMS ?= params/smoke.yaml
+JOBS ?= 2
+
+VENV := .venv/bin
+LAB := $(VENV)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+	--FileContentsManager.preferred_dir=notebooks
+
+.PHONY: report test lab bench check sync lock clean check-python
+
+report: .venv/.ready
+	$(VENV)/python run_all.py --params $(PARAMS)
+
+test: check
+	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
+	$(MAKE) report
+
+lab: .venv/.ready
+	$(LAB) $(LAB_OPTIONS)
+
+bench: .venv/.ready
+	@set -e; for script in $(wildcard benchmarks/*.py); do \
+		echo "$$script"; $(VENV)/python "$$script"; \
+	done
+
+check: .venv/.ready
+	$(VENV)/python -m ruff check .
+	$(VENV)/python -m ruff format --check .
+	$(VENV)/python -m mypy
+	$(VENV)/lint-imports
+
+sync: .venv/.ready
+	$(VENV)/python -m jupytext --sync notebooks/*.py
+	$(VENV)/python -m nbconvert --clear-output --inplace notebooks/*.ipynb
+
+# The mark is made last: an installation that broke off is done again.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(MAKE) --no-print-directory check-python
+	rm -f $@
+	$(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install -r requirements.lock
+	$(VENV)/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+check-python:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "There is no $(PYTHON) here. Install Python 3.11 to 3.14, or name one:" \
+			"make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
+	"Second Look needs Python 3.11 to 3.14, the versions that its torch is published for; " \
+	"this is %d.%d. Name another: make PYTHON=python3.12" % v[:2])'
+
+lock: check-python
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	"$(PYTHON)" -m venv "$$tools"; \
+	"$$tools/bin/python" -m pip install --quiet uv; \
+	"$$tools/bin/uv" pip compile --universal --python-version 3.11 --all-extras \
+		--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_OPTIONS) \
+		pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
+		.coverage coverage.xml build lib/*.egg-info
+	find lib tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +

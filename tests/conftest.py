@@ -1,0 +1,90 @@
+"""What several test modules share: real data, Chromium, limits on threads, hypothesis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it: one core a worker
+    for limit in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(limit, "1")
+
+import matplotlib as mpl
+from hypothesis import settings
+
+mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+REPO = Path(__file__).resolve().parents[1]
+MIAS_ARCHIVES = ("all-mias.tar.xz", "all-mias.tar.gz")
+CBIS_FOLDER = "cbis-ddsm-mass-800"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def data_roots() -> list[Path]:
+    """Folders that may hold the real data: what SECOND_LOOK_DATA names, or the usual two."""
+    named = os.environ.get("SECOND_LOOK_DATA")
+    if named:
+        return [Path(named).expanduser().resolve()]
+    return [REPO.parent / "shared" / "data", REPO / "data"]
+
+
+def real_data(*names: str) -> Path:
+    """The first data root that holds all of these, or a skip that says how to get them."""
+    roots = data_roots()
+    for root in roots:
+        if all((root / name).exists() for name in names):
+            return root
+    pytest.skip(
+        f"no {' and '.join(names)} in {' or '.join(root.as_posix() for root in roots)}: set "
+        "SECOND_LOOK_DATA to the folder that holds them. mini-MIAS is at "
+        "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz, CBIS-DDSM at "
+        "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
+    )
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with the mini-MIAS archive and the CBIS-DDSM masses."""
+    return real_data(MIAS_ARCHIVES[0], CBIS_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def mias_archive() -> Path:
+    """The archive of the 322 mini-MIAS images, .tar.xz or as published .tar.gz."""
+    for root in data_roots():
+        for name in MIAS_ARCHIVES:
+            if (root / name).is_file():
+                return root / name
+    return real_data(MIAS_ARCHIVES[0]) / MIAS_ARCHIVES[0]
+
+
+@pytest.fixture(scope="session")
+def cbis_mass_folder() -> Path:
+    """The folder with the 1,592 CBIS-DDSM mammograms with masses, and their labels.csv."""
+    return real_data(f"{CBIS_FOLDER}/labels.csv") / CBIS_FOLDER
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium or Chrome: $CHROMIUM, or the first one on the path."""
+    for name in (os.environ.get("CHROMIUM", ""), *BROWSERS):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    hint = "no Chromium here: install Debian's chromium, or set CHROMIUM to a Chrome or Chromium"
+    if os.environ.get("SECOND_LOOK_BROWSER") == "required":
+        pytest.fail(hint)
+    pytest.skip(hint)

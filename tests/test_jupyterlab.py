@@ -1,0 +1,346 @@
+"""JupyterLab as a user has it: double-click, run all, look at the figures, edit, save."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pytest
+from jupytext.config import load_jupytext_configuration_file
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+
+REPO = Path(__file__).resolve().parents[1]
+FIRST = "01_data_survey"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
+]  # fmt: skip
+SECONDS = 420  # a slow machine with two cores that other tests share
+ADDED = "A sentence written in the browser."
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+SMALL = """# %% [markdown]
+# # A small notebook
+
+# %%
+import matplotlib.pyplot as plt
+
+plt.plot([0, 1], [0, 1]);
+
+# %%
+print("done")
+"""
+BROKEN = SMALL.replace('print("done")', 'raise ValueError("broken on purpose")')
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: where it is, its key, and the folder that it shows."""
+
+    port: int
+    token: str
+    root: Path
+    log: Path
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/lab?token={self.token}&reset"
+
+    def ask(self, path: str) -> Any:
+        """The answer of the server's REST interface."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"token {self.token}"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def notebook(self, name: str) -> Any:
+        """A notebook as it lies on disk."""
+        return jupytext.read(self.root / "notebooks" / f"{name}.ipynb")
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    """Ask again until it is so; fail with `what` when the time is over."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.5)
+
+
+def pairing() -> Any:
+    """What jupytext.toml says."""
+    return load_jupytext_configuration_file(str(REPO / "jupytext.toml"))
+
+
+def write_pair(folder: Path, name: str, text: str) -> None:
+    """Both halves of a notebook, as `make sync` writes them."""
+    notebook = jupytext.reads(text, "py:percent")
+    notebook.metadata["jupytext"] = {
+        "formats": "ipynb,py:percent",
+        "notebook_metadata_filter": pairing().notebook_metadata_filter,
+    }
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3",
+    }  # fmt: skip
+    jupytext.write(notebook, folder / f"{name}.ipynb")
+    jupytext.write(notebook, folder / f"{name}.py", fmt="py:percent")
+
+
+def copy_of_checkout(root: Path) -> None:
+    """What JupyterLab shows: the real notebooks, and two small ones."""
+    shutil.copy2(REPO / "jupytext.toml", root)
+    shutil.copytree(
+        REPO / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+    )
+    write_pair(root / "notebooks", "small", SMALL)
+    write_pair(root / "notebooks", "broken", BROKEN)
+
+
+def lab_command(port: int, token: str, root: Path) -> list[str]:
+    """What `make lab` runs, for another folder and without opening a window."""
+    shown = subprocess.run(
+        ["make", "--dry-run", "--always-make", "--no-print-directory", "lab"],
+        cwd=REPO, env=own_environment(root), text=True, capture_output=True, check=True,
+    ).stdout.splitlines()[-1]  # fmt: skip
+    python, *options = shlex.split(shown)
+    assert python == ".venv/bin/python"
+    return [
+        sys.executable, *(option.replace(str(REPO), str(root)) for option in options),
+        "--no-browser", "--ServerApp.allow_root=True", "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+    ]  # fmt: skip
+
+
+def own_environment(home: Path) -> dict[str, str]:
+    """The environment of a user whose settings are all Jupyter's defaults."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("JUPYTER", "IPYTHON", "MPL", "COV_", "PYTEST", "MAKE", "LAB_"))
+    }
+    return kept | {
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(lab: Lab, process: subprocess.Popen[bytes]) -> bool:
+    if process.poll() is not None:
+        pytest.fail(f"JupyterLab ended: {lab.log.read_text()[-2000:]}")
+    try:
+        return "started" in lab.ask("/api/status")
+    except OSError:
+        return False
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the server, which ends its kernels; only what was started here."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "checkout").mkdir()
+    copy_of_checkout(folder / "checkout")
+    place = Lab(free_port(), secrets.token_hex(16), folder / "checkout", folder / "server.log")
+    with place.log.open("wb") as log:
+        process = subprocess.Popen(
+            lab_command(place.port, place.token, place.root),
+            cwd=place.root, env=own_environment(folder), stdin=subprocess.DEVNULL,
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: answers(place, process), f"JupyterLab answers; see {place.log}", 120)
+            yield place
+        finally:
+            end(process)
+
+
+@pytest.fixture
+def page(chromium: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+        tab.set_default_timeout(60_000)
+        failures = request.session.testsfailed
+        try:
+            yield tab
+        finally:
+            if request.session.testsfailed > failures:
+                tab.screenshot(path=tmp_path / "screenshot.png")
+                print(f"the browser at the failure: {tmp_path / 'screenshot.png'}")
+            browser.close()
+
+
+# ------------------------------------------------------------------ what a user does
+
+
+def open_by_double_click(page: Any, lab: Lab, name: str) -> None:
+    assert (lab.root / "notebooks" / f"{name}.ipynb").exists(), "make sync writes the .ipynb"
+    page.goto(lab.address)
+    page.locator(".jp-DirListing-item", has_text=f"{name}.ipynb").dblclick()
+    page.locator(".jp-NotebookPanel:visible .jp-Notebook .jp-Cell").first.wait_for()
+    wait_for(lambda: kernel_ready(lab, name), f"a kernel for {name}", 120)
+    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
+
+
+def run_all_cells(page: Any) -> None:
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def save(page: Any) -> None:
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(1500)
+
+
+def kernel_ready(lab: Lab, name: str) -> bool:
+    """Whether the notebook's kernel waits for work and the browser is connected to it."""
+    kernels = [
+        session["kernel"]
+        for session in lab.ask("/api/sessions")
+        if session["path"] == f"notebooks/{name}.ipynb"
+    ]
+    return any(k["execution_state"] == "idle" and k["connections"] > 0 for k in kernels)
+
+
+def wait_until_run(page: Any, lab: Lab, name: str) -> None:
+    """Every code cell has run, or one has failed: by the file, since far cells are not drawn."""
+
+    def over() -> bool:
+        dialogs = page.locator(".jp-Dialog").all_inner_texts()
+        assert dialogs == []
+        if not kernel_ready(lab, name):
+            return False
+        save(page)
+        cells = [cell for cell in lab.notebook(name).cells if cell.cell_type == "code"]
+        counts = [cell.execution_count for cell in cells if cell.source.strip()]
+        return bool(counts) and (None not in counts or errors(lab, name) != [])
+
+    wait_for(over, f"all cells of {name} have run")
+
+
+def errors(lab: Lab, name: str) -> list[str]:
+    """Tracebacks among the outputs of a saved notebook, and what it wrote to stderr."""
+    outputs = [output for cell in lab.notebook(name).cells for output in cell.get("outputs", [])]
+    raised = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+    written = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+    return raised + [text for text in written if re.search(r"Traceback|Warning\b", text)]
+
+
+def pictures_in_file(lab: Lab, name: str) -> int:
+    """How many different pictures the outputs of a saved notebook hold."""
+    outputs = [output for cell in lab.notebook(name).cells for output in cell.get("outputs", [])]
+    bundles = [output.get("data", {}) for output in outputs]
+    images = [{m: b[m] for m in sorted(b) if m.startswith("image/")} for b in bundles]
+    return len({json.dumps(image) for image in images if image})
+
+
+def pictures_on_screen(page: Any) -> dict[str, int]:
+    """Every picture in the outputs -> its width in px (0: broken), scrolling from top to end."""
+    seen: dict[str, int] = {}
+    panel = page.locator(".jp-NotebookPanel:visible .jp-WindowedPanel-outer")
+    panel.evaluate("box => { box.scrollTop = 0 }")
+    while True:
+        page.wait_for_timeout(400)
+        found = panel.evaluate(
+            "box => [...box.querySelectorAll('.jp-OutputArea-output img')].filter(i => i.complete)"
+            ".map(i => [i.src.length + i.src.slice(-200), i.naturalWidth])"
+        )
+        seen |= dict(found)
+        moved = panel.evaluate(
+            "box => { const old = box.scrollTop; box.scrollTop += box.clientHeight * 0.7;"
+            " return box.scrollTop > old }"
+        )
+        if not moved:
+            return seen
+
+
+def write_into_first_cell(page: Any, text: str) -> None:
+    panel = page.locator(".jp-NotebookPanel:visible .jp-WindowedPanel-outer")
+    panel.evaluate("box => { box.scrollTop = 0 }")
+    cell = page.locator(".jp-NotebookPanel:visible .jp-MarkdownCell").first
+    cell.locator(".jp-RenderedMarkdown h1").dblclick()
+    editor = cell.locator(".cm-content")
+    editor.focus()
+    page.wait_for_timeout(500)  # the double-click sets the cursor too, a little later
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text(f"\n\n{text}")
+    playwright_api.expect(editor.locator(".cm-line").last).to_have_text(text)
+    page.keyboard.press("Shift+Enter")
+
+
+# ------------------------------------------------------------------ tests
+
+
+@pytest.mark.parametrize("name", ["small", FIRST])
+def test_open_run_look_edit_save(lab: Lab, page: Any, name: str) -> None:
+    script = lab.root / "notebooks" / f"{name}.py"
+    before = script.read_text(encoding="utf-8")
+
+    open_by_double_click(page, lab, name)
+    run_all_cells(page)
+    wait_until_run(page, lab, name)
+    assert errors(lab, name) == []
+
+    widths = pictures_on_screen(page)
+    assert pictures_in_file(lab, name) >= 1
+    assert len(widths) >= pictures_in_file(lab, name)
+    assert min(widths.values()) > 0
+
+    write_into_first_cell(page, ADDED)
+    save(page)
+    wait_for(lambda: ADDED in script.read_text(encoding="utf-8"), f"{script.name} is updated", 30)
+    assert ADDED in lab.notebook(name).cells[0].source
+    assert page.locator(".jp-Dialog").count() == 0
+
+    # nothing but the sentence has changed: no outputs, no times, no versions
+    old, new = set(before.splitlines()), set(script.read_text(encoding="utf-8").splitlines())
+    assert new - old - {"#"} == {f"# {ADDED}"}
+    assert old - new == set()
+
+
+def test_a_cell_that_fails_is_seen(lab: Lab, page: Any) -> None:
+    open_by_double_click(page, lab, "broken")
+    run_all_cells(page)
+    wait_until_run(page, lab, "broken")
+    assert errors(lab, "broken") == ["ValueError: broken on purpose"]
+
+
+def test_scripts_outside_the_notebooks_stay_alone() -> None:
+    assert pairing().default_formats(str(REPO / "notebooks" / "new.py"))
+    assert pairing().default_formats(str(REPO / "lib" / "second_look" / "files.py")) is None

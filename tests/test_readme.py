@@ -1,0 +1,113 @@
+"""README and ARCHITECTURE name what is there: commands, options, links, files."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md"]
+LINK = re.compile(
+    r"\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)|<(?:img|a)\b[^>]*?(?:src|href)=\"([^\"]+)\""
+)
+NAMED_PATH = re.compile(
+    r"`((?:\.?[\w-]+/)+[\w.*-]*|[\w-]+\.(?:py|md|yml|yaml|toml|lock|ipynb)|Makefile)`"
+)
+MADE_BY_A_RUN = (
+    "outputs/", ".venv/", "figures/", "tables/", "predictions/", "checkpoints/"
+)  # fmt: skip
+DATA_OF_A_USER = ("data/", "cbis-ddsm")
+
+
+def text_of(name: str) -> str:
+    return (REPO / name).read_text(encoding="utf-8")
+
+
+def links(text: str) -> list[str]:
+    """Targets of the links and pictures that stay inside the repository."""
+    targets = [first or second for first, second in LINK.findall(text)]
+    return [t.split("#")[0] for t in targets if not re.match(r"[a-z]+:|#", t)]
+
+
+def named_paths(text: str) -> list[str]:
+    """Files and folders written as code, apart from results and data."""
+    paths = NAMED_PATH.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [path for path in paths if not path.startswith(MADE_BY_A_RUN + DATA_OF_A_USER)]
+
+
+def exists(path: str) -> bool:
+    """Whether a path of a document is there, from the root, the package or the parameters."""
+    starts = (REPO, REPO / "lib", REPO / "lib" / "second_look", REPO / "params")
+    return any(any(start.glob(path.rstrip("/"))) for start in starts)
+
+
+def make_targets(text: str) -> set[str]:
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, flags=re.DOTALL))
+    return set(re.findall(r"\bmake (?:-\S+ )?([a-z][\w-]*)(?![\w=])", code))
+
+
+def run_all_options(text: str) -> set[str]:
+    lines = [line for line in re.split(r"\n|`", text) if "run_all.py" in line]
+    return {option for line in lines for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", line)}
+
+
+def test_readme_starts_with_two_commands() -> None:
+    assert make_targets(text_of("README.md")) >= {"test", "report"}
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    assert re.search(r"^\s*make test\b|`make test`", text_of("README.md"), flags=re.MULTILINE)
+    assert text_of(".ci/run").splitlines()[-1] == "make test"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    broken = [target for target in links(text_of(name)) if not (REPO / target).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_named_files_are_there(name: str) -> None:
+    assert [path for path in named_paths(text_of(name)) if not exists(path)] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_make_targets_exist(name: str) -> None:
+    there = set(re.findall(r"^([a-z][\w-]*):", text_of("Makefile"), flags=re.MULTILINE))
+    assert make_targets(text_of(name)) <= there
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_options_of_run_all_exist(name: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, "run_all.py", "--help"],
+        cwd=REPO,
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout
+    there = set(re.findall(r"--[a-z][a-z-]*", shown))
+    assert "--params" in there
+    assert run_all_options(text_of(name)) <= there
+
+
+# ------------------------------------------------------------------ the checks can fail
+
+
+def test_what_the_checks_look_at() -> None:
+    text = (
+        '[a](docs/a.md#part) ![b](b.png "B") [c](https://example.org) [d](#d)\n'
+        '<img width="3" src="e.png"> `lib/second_look/geometry.py` `outputs/x` `Makefile`\n'
+        "`make test` and we make sure\n```\nmake report PYTHON=python3.12\n"
+        "python run_all.py --params params/mias.yaml --only 01\n```\n"
+    )
+    assert links(text) == ["docs/a.md", "b.png", "e.png"]
+    assert named_paths(text) == ["lib/second_look/geometry.py", "Makefile"]
+    assert make_targets(text) == {"test", "report"}
+    assert run_all_options(text) == {"--params", "--only"}
+    assert exists("geometry.py")
+    assert not exists("no_such.py")
