@@ -23,7 +23,8 @@ from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.files import write_json
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import read_mias
-from second_look.sources.phantom import PhantomSettings, read_phantom
+from second_look.sources.phantom import PhantomSettings
+from second_look.sources.phantom_files import read_phantom
 from second_look.store import (
     Prepared,
     PrepareSettings,

@@ -357,7 +357,7 @@ def _check_same_image(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     differ = [name for name in old if name != "label" and str(old[name]) != str(new[name])]
     if differ:
         raise _UnusableError(
-            f"the id is taken by another row with a different {', '.join(differ)}; the first is kept"
+            f"another row has this id and a different {', '.join(differ)}; the first is kept"
         )
 
 
