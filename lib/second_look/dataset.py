@@ -19,19 +19,14 @@ from second_look.catalogue import (
     assign_splits,
     clean_official_split,
 )
+from second_look.duplicates import check_no_content_leak, find_duplicates
 from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.files import write_json
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import read_mias
 from second_look.sources.phantom import PhantomSettings
 from second_look.sources.phantom_files import read_phantom
-from second_look.store import (
-    Prepared,
-    PrepareSettings,
-    check_no_content_leak,
-    find_duplicates,
-    prepare,
-)
+from second_look.store import Prepared, PrepareSettings, prepare
 
 SOURCES = ("phantom", "mias", "folder")
 DATA_VARIABLE = "SECOND_LOOK_DATA"

@@ -132,4 +132,5 @@ def _reduced(pixels: npt.NDArray[np.generic], height: int, width: int) -> npt.ND
 def _stretched(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     low, high = np.quantile(picture, [0.001, 0.999])
     span = max(float(high - low), 1e-6)
-    return np.clip((picture - low) / span, 0, 1).astype(np.float32)
+    stretched: npt.NDArray[np.float32] = np.clip((picture - low) / span, 0, 1).astype(np.float32)
+    return stretched
