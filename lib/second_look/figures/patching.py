@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from second_look.catalogue import LABELS
@@ -97,7 +98,7 @@ def label_rule(view: View, windows: pd.DataFrame, px_per_view: float) -> Figure:
     size = float(windows["size"].iloc[0]) / px_per_view
     corner = (view.picture.shape[1] * 0.02, view.picture.shape[0] * 0.02)
     axes[0].add_patch(
-        plt.Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2)
+        Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2)
     )
     axes[0].set_title("outlines; white: one window", fontsize=10)
     axes[1].set_title("centre of each window, by class", fontsize=10)

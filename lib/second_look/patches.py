@@ -1,0 +1,233 @@
+"""Which windows of a mammogram are patches, and which label each one gets: one rule for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from tqdm.auto import tqdm
+
+from second_look.catalogue import LABELS, Catalogue
+from second_look.errors import DataError
+from second_look.geometry import IntArray, count_windows, mm_to_px, window_starts
+from second_look.store import Prepared
+
+# Why a window has no label.
+EXCLUDED = ("off breast", "partial lesion", "unlocated lesion")
+COLUMNS = (
+    "row",
+    "col",
+    "size",
+    "breast_share",
+    "lesion_share",
+    "lesion_code",
+    "label",
+    "excluded",
+)
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """When a window lies on the breast, and when it counts for a lesion.
+
+    A window counts for a lesion if it holds at least `min_lesion_share` of the lesion's area, or
+    if the lesion covers at least `min_window_share` of the window (for lesions larger than it). Of
+    several lesions the most suspicious one wins. A window that holds some of a lesion but counts
+    for none is neither lesion nor normal: "partial lesion". A window without a lesion is "normal",
+    unless its image has a lesion that nobody located ("unlocated lesion") or too little of the
+    window lies on the breast ("off breast").
+
+    Attributes:
+        min_breast_share: Of the window on the breast, 0 to 1.
+        min_lesion_share: Of the lesion in the window, 0 to 1.
+        min_window_share: Of the window covered by the lesion, 0 to 1.
+    """
+
+    min_breast_share: float = 0.5
+    min_lesion_share: float = 0.5
+    min_window_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        shares = (self.min_breast_share, self.min_lesion_share, self.min_window_share)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ValueError(f"shares must lie between 0 and 1. Got {shares}.")
+
+
+def label_windows(
+    regions: npt.NDArray[np.uint8],
+    pathologies: Mapping[int, str],
+    *,
+    size: int,
+    stride: int,
+    rule: LabelRule,
+    unlocated: bool = False,
+) -> pd.DataFrame:
+    """Every window of one image with its shares and its label.
+
+    Args:
+        regions: Region map uint8 (rows, cols): 0 air, 1 breast, 2+k lesion k.
+        pathologies: Code in the map -> pathology of that lesion.
+        size: Of a window, px.
+        stride: Between neighbouring windows, px.
+        rule: When a window counts for what.
+        unlocated: Whether the image has a lesion that is not in the map.
+
+    Returns:
+        COLUMNS: top left corner (row, col) and size in px; share of the window on the breast;
+        share of the lesion that decides the label in the window (else the largest share of any),
+        and that lesion's code (0: none); label, "" where `excluded` says why there is none.
+    """
+    tops = window_starts(regions.shape[0], size, stride)
+    lefts = window_starts(regions.shape[1], size, stride)
+    breast = window_sums(regions > 0, tops, lefts, size) / size**2
+    rank = np.full(breast.shape, -1)  # of the label in LABELS; -1: no lesion counts
+    best_share = np.zeros(breast.shape)
+    best_code = np.zeros(breast.shape, dtype=np.int64)
+    touched = np.zeros(breast.shape, dtype=bool)
+    for code, pathology in pathologies.items():
+        inside = regions == code
+        area = int(inside.sum())
+        if area == 0:
+            continue
+        pixels = window_sums(inside, tops, lefts, size)
+        share = pixels / area
+        touched |= pixels > 0
+        counts = (pixels > 0) & (
+            (share >= rule.min_lesion_share) | (pixels >= rule.min_window_share * size**2)
+        )
+        # A lesion that counts beats one that does not, a worse one a better, a larger share a less.
+        new_rank = np.where(counts, LABELS.index(pathology), -1)
+        better = (new_rank > rank) | ((new_rank == rank) & (share > best_share))
+        rank = np.where(better, new_rank, rank)
+        best_share = np.where(better, share, best_share)
+        best_code = np.where(better & (pixels > 0), code, best_code)
+    excluded = np.full(breast.shape, "", dtype=object)
+    excluded[(rank < 0) & unlocated] = "unlocated lesion"
+    excluded[(rank < 0) & touched] = "partial lesion"
+    excluded[(rank < 0) & ~touched & (breast < rule.min_breast_share)] = "off breast"
+    label = np.array(LABELS, dtype=object)[np.maximum(rank, 0)]
+    label[excluded != ""] = ""
+    values = (
+        np.repeat(tops, lefts.size),
+        np.tile(lefts, tops.size),
+        np.full(breast.size, size),
+        breast.ravel(),
+        best_share.ravel(),
+        best_code.ravel(),
+        label.ravel(),
+        excluded.ravel(),
+    )
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+
+
+def window_sums(
+    mask: npt.NDArray[np.bool_], tops: IntArray, lefts: IntArray, size: int
+) -> npt.NDArray[np.float64]:
+    """Number of true pixels in each window, (tops, lefts).
+
+    The mask is first summed over the blocks that the window edges cut it into, so that the rest
+    works on a few thousand numbers instead of millions of pixels.
+    """
+    if not tops.size or not lefts.size:
+        return np.zeros((tops.size, lefts.size))
+    row_edges = np.unique(np.concatenate([tops, tops + size]))
+    col_edges = np.unique(np.concatenate([lefts, lefts + size]))
+    covered = mask[: row_edges[-1], : col_edges[-1]].view(np.uint8)
+    # Columns first: a row of a mask is at most 2^16 px, so that uint32 cannot overflow.
+    blocks = np.add.reduceat(covered, col_edges[:-1], axis=1, dtype=np.uint32)
+    blocks = np.add.reduceat(blocks, row_edges[:-1], axis=0, dtype=np.int64)
+    total = np.zeros((row_edges.size, col_edges.size))
+    total[1:, 1:] = blocks.cumsum(axis=0).cumsum(axis=1)
+    top, bottom = np.searchsorted(row_edges, tops), np.searchsorted(row_edges, tops + size)
+    left, right = np.searchsorted(col_edges, lefts), np.searchsorted(col_edges, lefts + size)
+    sums: npt.NDArray[np.float64] = (
+        total[np.ix_(bottom, right)]
+        - total[np.ix_(top, right)]
+        - total[np.ix_(bottom, left)]
+        + total[np.ix_(top, left)]
+    )
+    return sums
+
+
+def window_table(
+    prepared: Prepared,
+    catalogue: Catalogue,
+    *,
+    size: int,
+    stride: int,
+    rule: LabelRule,
+    size_mm: float | None = None,
+) -> pd.DataFrame:
+    """The labelled windows of all prepared images.
+
+    Args:
+        prepared: Images and region maps.
+        catalogue: Their labels, patients and splits.
+        size: Of a window, px of the prepared images.
+        stride: Between neighbouring windows, px.
+        rule: When a window counts for what.
+        size_mm: Size of the windows in mm instead; the stride keeps its ratio to the size.
+
+    Returns:
+        COLUMNS and image_id, patient_id, split; an image smaller than a window gives none.
+
+    Raises:
+        DataError: size_mm is given, and an image has no pixel size.
+    """
+    images = prepared.images.merge(
+        catalogue.images[["image_id", "patient_id", "split"]], on="image_id", validate="1:1"
+    )
+    unknown = images.loc[images["pixel_spacing_mm"].isna(), "image_id"]
+    if size_mm is not None and len(unknown):
+        raise DataError(
+            f"{len(unknown)} images have no pixel size, such as {unknown.iloc[0]}.",
+            "prepared images",
+            "Give pixel_size_mm to notebook 01, or the window size in px.",
+        )
+    located = prepared.lesions.merge(
+        catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id", validate="1:1"
+    )
+    lesions_of = dict(tuple(located.groupby("image_id")))
+    none = located.iloc[:0]
+    parts = []
+    for image in tqdm(images.itertuples(), total=len(images), desc=f"windows at stride {stride}"):
+        lesions = lesions_of.get(image.image_id, none)
+        codes = dict(zip(lesions["code"], lesions["pathology"], strict=True))
+        own_size, own_stride = size, stride
+        if size_mm is not None:
+            own_size = mm_to_px(size_mm, image.pixel_spacing_mm)
+            own_stride = max(1, round(stride * own_size / size))
+        windows = label_windows(
+            prepared.regions(image.image_id),
+            {int(code): str(name) for code, name in codes.items() if code > 0},
+            size=own_size,
+            stride=own_stride,
+            rule=rule,
+            unlocated=0 in codes,
+        )
+        windows.insert(0, "image_id", image.image_id)
+        windows.insert(1, "patient_id", image.patient_id)
+        windows.insert(2, "split", image.split)
+        parts.append(windows)
+    return pd.concat(parts, ignore_index=True)
+
+
+def count_patches(sizes: npt.ArrayLike, *, size: int, stride: int, augmentations: int = 1) -> int:
+    """How many patches pictures of these sizes (n, 2) give, from geometry alone."""
+    pairs = np.asarray(sizes, dtype=np.int64).reshape(-1, 2)
+    return augmentations * sum(count_windows(int(r), int(c), size, stride) for r, c in pairs)
+
+
+def class_balance(windows: pd.DataFrame) -> pd.DataFrame:
+    """Windows by label, or by the reason for having none: class, windows, images, patients."""
+    name = windows["label"].where(windows["excluded"] == "", windows["excluded"])
+    counts = windows.groupby(name).agg(
+        windows=("image_id", "size"),
+        images=("image_id", "nunique"),
+        patients=("patient_id", "nunique"),
+    )
+    order: Sequence[str] = (*LABELS, *EXCLUDED)
+    return counts.reindex(order, fill_value=0).rename_axis("class").reset_index()
