@@ -28,7 +28,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield draft
         draft.replace(path)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutputError(
                 f"{path}: no space left on the disk. Free some and run again; "
                 "what is done stays done."

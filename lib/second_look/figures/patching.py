@@ -97,9 +97,7 @@ def label_rule(view: View, windows: pd.DataFrame, px_per_view: float) -> Figure:
             axes[1].scatter(cols[here], rows[here], s=9, color=colour, label=label)
     size = float(windows["size"].iloc[0]) / px_per_view
     corner = (view.picture.shape[1] * 0.02, view.picture.shape[0] * 0.02)
-    axes[0].add_patch(
-        Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2)
-    )
+    axes[0].add_patch(Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2))
     axes[0].set_title("outlines; white: one window", fontsize=10)
     axes[1].set_title("centre of each window, by class", fontsize=10)
     figure.legend(loc="outside lower center", ncols=3, fontsize=9, markerscale=2)

@@ -10,7 +10,7 @@ Lengths are in mm of a film 204.8 mm high, so that a phantom looks the same at e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS
+from second_look.errors import DataError
 
 Plane = npt.NDArray[np.float32]  # (rows, cols), grey levels 0 to 1
 Mask = npt.NDArray[np.bool_]
@@ -29,7 +30,9 @@ BETA = 3.0
 MEAN_AREA_SHARE = {"mass": 0.012, "calcification": 0.005}
 _AREA_SPREAD = 0.45  # standard deviation of the logarithm of the area
 _TEXTURE = 0.085  # standard deviation of the tissue's grey levels
-_LABEL_SHARES = (0.25, 0.2, 0.25, 0.3)  # of the patients, in the order of LABELS
+# Grey levels of a lesion of contrast 1. Measured by benchmarks/phantom_difficulty.py: at the whole
+# of the texture's deviation the brightest pixel of a patch begins to give lesions away.
+_LESION = 0.75 * _TEXTURE
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class PhantomSettings:
         bits: Grey levels are 0 to 2**bits - 1; 8 to 16.
         lesion_contrast: 1 is hard but learnable; 0 hides every lesion.
         seed: The same seed draws the same set.
+        label_shares: Shares of the patients, in the order of LABELS; they sum to 1.
+        drawing: Version of the pictures that the settings stand for, so that a cache does not
+            pass off older ones; raised whenever the drawing changes.
     """
 
     patients: int = 24
@@ -50,17 +56,28 @@ class PhantomSettings:
     bits: int = 16
     lesion_contrast: float = 1.0
     seed: int = 0
+    label_shares: tuple[float, float, float, float] = (0.25, 0.2, 0.25, 0.3)
+    drawing: int = field(default=2, init=False)
 
     def __post_init__(self) -> None:
-        if self.patients < 1 or self.rows < 64 or self.cols < 64:
-            raise ValueError(
-                "a phantom needs a patient and at least 64 x 64 px. "
-                f"Got {self.patients} patients, {self.rows} x {self.cols} px."
-            )
-        if not 8 <= self.bits <= 16 or self.lesion_contrast < 0:
-            raise ValueError(
-                "bits must be 8 to 16 and lesion_contrast at least 0. "
-                f"Got {self.bits}, {self.lesion_contrast}."
+        shares = np.asarray(self.label_shares)
+        # A NaN fails every comparison, so what is asked for is what is right.
+        wanted = {
+            "at least one patient": self.patients >= 1,
+            "at least 64 x 64 px": self.rows >= 64 and self.cols >= 64,
+            "8 to 16 bits": 8 <= self.bits <= 16,
+            "a lesion_contrast of 0 or more": 0 <= self.lesion_contrast < np.inf,
+            "a seed of 0 or more": self.seed >= 0,
+            f"{len(LABELS)} label_shares of 0 or more that sum to 1": shares.shape == (len(LABELS),)
+            and bool((shares >= 0).all())
+            and abs(float(shares.sum()) - 1) < 1e-6,
+        }
+        broken = [text for text, holds in wanted.items() if not holds]
+        if broken:
+            raise DataError(
+                f"expected {' and '.join(broken)}. Got {self}.",
+                where="settings of the phantom",
+                remedy="Change the parameters of the phantom.",
             )
 
     @property
@@ -295,7 +312,7 @@ def _film(
 
 def _label_of(settings: PhantomSettings, patient: int) -> str:
     """Labels by quota, mixed by the seed: a small set has every class too."""
-    quota = np.floor(np.cumsum(_LABEL_SHARES) * settings.patients + 0.5).astype(int)
+    quota = np.floor(np.cumsum(settings.label_shares) * settings.patients + 0.5).astype(int)
     order = np.random.default_rng([settings.seed, 0]).permutation(settings.patients)
     place = int(np.flatnonzero(order == patient)[0])
     return LABELS[int(np.searchsorted(quota, place, side="right"))]
@@ -342,7 +359,7 @@ def _draw_lesion(
     shape, inside = draw(rng, down, across, radius)
     addition = np.zeros((settings.rows, settings.cols), dtype=np.float32)
     mask = np.zeros((settings.rows, settings.cols), dtype=bool)
-    addition[np.ix_(*near)] = settings.lesion_contrast * _TEXTURE * shape
+    addition[np.ix_(*near)] = settings.lesion_contrast * _LESION * shape
     mask[np.ix_(*near)] = inside
     return addition, mask
 

@@ -1,0 +1,297 @@
+"""What a run leaves behind, and the record of what each notebook read and wrote.
+
+Every file is written whole or not at all. The record (manifests/<notebook>.json: path ->
+fingerprint of what was read, path -> sha256 of what was written) lets the pipeline say whether a
+notebook is up to date.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, display
+
+from second_look.errors import OutputError
+from second_look.files import (
+    folder_fingerprint,
+    sha256,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_parquet,
+)
+from second_look.paper import claim
+from second_look.paper import verdict as judge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDERS = ("figures", "tables", "predictions", "manifests")
+ROWS_SHOWN = 50
+PNG_DPI = 150
+_NAME = re.compile(r"[a-z0-9_]+")
+
+
+def open_run(outputs: str | Path, *, notebook: str) -> Run:
+    """Begin the run of a notebook: its earlier results and record are dropped.
+
+    Args:
+        outputs: Folder of the run.
+        notebook: Name without ending, such as 01_data_survey.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    return Run(Path(outputs).resolve(), notebook)
+
+
+class Run:
+    """One run of one notebook: what it shows is saved, what it reads and writes is recorded.
+
+    Attributes:
+        folder: Of the run's outputs.
+        notebook: Name without ending.
+    """
+
+    def __init__(self, folder: Path, notebook: str) -> None:
+        self.folder, self.notebook = folder, notebook
+        self._number = notebook.split("_", 1)[0]
+        self._reads: dict[str, str] = {}
+        self._writes: dict[str, str] = {}
+        for name in FOLDERS:
+            try:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{folder}: cannot be written ({error.strerror}). Choose another folder."
+                ) from error
+        self._save_results([])
+        self._save_record()
+
+    def figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Save a figure as PNG and SVG, show it with its caption, and close it."""
+        # Only here: matplotlib is slow to import, and the pipeline never draws.
+        import matplotlib.pyplot as plt
+
+        anchor = self._anchor(name)
+        png = _rendered(figure, "png", {"Software": None})
+        svg = _rendered(figure, "svg", {"Date": None, "Creator": None})
+        plt.close(figure)
+        for suffix, content in ((".png", png), (".svg", svg)):
+            path = self.folder / "figures" / f"{anchor}{suffix}"
+            write_bytes(path, content)
+            self.made(path)
+        image = base64.b64encode(png).decode()
+        _show(
+            f'<figure id="{anchor}"><img style="max-width:100%" alt="{html.escape(caption)}" '
+            f'src="data:image/png;base64,{image}"><figcaption>{html.escape(caption)}'
+            "</figcaption></figure>"
+        )
+
+    def table(self, table: pd.DataFrame, name: str, caption: str) -> None:
+        """Save a table as CSV and show its first rows with a caption."""
+        anchor = self._anchor(name)
+        path = self.folder / "tables" / f"{anchor}.csv"
+        write_csv(path, table)
+        self.made(path)
+        rest = len(table) - ROWS_SHOWN
+        more = f" {rest:,} more rows are in tables/{path.name}." if rest > 0 else ""
+        _show(
+            f'<figure id="{anchor}" class="table"><figcaption>{html.escape(caption + more)}'
+            f"</figcaption>{table_html(table.head(ROWS_SHOWN))}</figure>"
+        )
+
+    def result(
+        self,
+        claim_id: str,
+        value: float,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        n: int | None = None,
+        how: str = "",
+        verdict: str | None = None,
+        figure: str | None = None,
+        synthetic: bool = False,
+    ) -> None:
+        """Put a measurement beside a claim of the paper, in results.json.
+
+        Args:
+            claim_id: Of paper.CLAIMS.
+            value: What was measured.
+            low: Lower end of its interval or range.
+            high: Upper end.
+            n: Observations behind it.
+            how: How it was measured, in a few words.
+            verdict: In words, where the rule of paper.verdict does not fit.
+            figure: Name of the figure or table that shows it.
+            synthetic: Whether it was measured on phantoms, which judge no claim.
+
+        Raises:
+            ValueError: The paper has no such claim, or the value is not a finite number.
+        """
+        stated = claim(claim_id)
+        if not math.isfinite(value):
+            raise ValueError(f"{claim_id}: the value must be a finite number. Got {value}.")
+        judged = judge(stated, value, low, high, synthetic=synthetic)
+        row = {
+            "claim": claim_id,
+            "value": _plain(value),
+            "low": _plain(low),
+            "high": _plain(high),
+            "n": _plain(n),
+            "how": how,
+            "verdict": verdict or judged,
+            "figure": self._anchor(figure) if figure else None,
+            "notebook": self.notebook,
+        }
+        own = [row for row in self._own_results() if row["claim"] != claim_id]
+        self._save_results([*own, row])
+
+    def parquet(self, table: pd.DataFrame, relative_path: str) -> None:
+        """Save a table for later notebooks."""
+        path = self.folder / relative_path
+        write_parquet(path, table)
+        self.made(path)
+
+    def read_parquet(self, relative_path: str) -> pd.DataFrame:
+        """Read a table that an earlier notebook saved.
+
+        Raises:
+            OutputError: It is not there.
+        """
+        path = self.folder / relative_path
+        if not path.is_file():
+            raise OutputError(f"{path} is not there: run the notebook that writes it first.")
+        self.uses(path)
+        return pd.read_parquet(path)
+
+    def uses(self, *paths: str | Path | None) -> None:
+        """Record files or folders that were read: when they change, the notebook is out of date.
+
+        Those that are None are passed over.
+        """
+        for path in paths:
+            if path is not None:
+                whole = Path(path).resolve()
+                self._reads[self._name(whole)] = fingerprint(whole, self.folder)
+        self._save_record()
+
+    def made(self, *paths: Path) -> None:
+        """Record files that a library function wrote for this notebook."""
+        for path in paths:
+            self._writes[self._name(path.resolve())] = sha256(path)
+        self._save_record()
+
+    def _anchor(self, name: str) -> str:
+        """Name of a figure or table after the notebook's number: of its file and on a page."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"a name has small letters, digits and _ only. Got {name!r}.")
+        return f"{self._number}_{name}"
+
+    def _name(self, path: Path) -> str:
+        inside = path.is_relative_to(self.folder)
+        return path.relative_to(self.folder).as_posix() if inside else str(path)
+
+    def _own_results(self) -> list[dict[str, Any]]:
+        return [row for row in load_results(self.folder) if row["notebook"] == self.notebook]
+
+    def _save_results(self, own: list[dict[str, Any]]) -> None:
+        others = [row for row in load_results(self.folder) if row["notebook"] != self.notebook]
+        rows = sorted([*others, *own], key=lambda row: str(row["notebook"]))
+        write_json(self.folder / "results.json", rows)
+
+    def _save_record(self) -> None:
+        record = {"reads": self._reads, "writes": self._writes}
+        write_json(self.folder / "manifests" / f"{self.notebook}.json", record)
+
+
+def load_results(folder: Path) -> list[dict[str, Any]]:
+    """The rows of results.json; none where no notebook wrote any."""
+    rows = load_json(folder / "results.json")
+    return rows if isinstance(rows, list) else []
+
+
+def load_json(path: Path) -> Any:  # noqa: ANN401
+    """The content of a JSON file; None where there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def fingerprint(path: Path, outputs: Path) -> str:
+    """What changes when a file or folder changes: its content among outputs, its state outside.
+
+    Data sets outside are too large to read for this: names, sizes and times must do.
+    """
+    if not path.exists():
+        return "gone"
+    if path.is_file() and path.is_relative_to(outputs):
+        return sha256(path)
+    return folder_fingerprint(path)
+
+
+def table_html(table: pd.DataFrame) -> str:
+    """A plain HTML table without the index; numbers in class `number`, readable, "–" for none."""
+    if table.empty:
+        return "<p>None.</p>"
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+    marks = [' class="number"' if number else "" for number in numeric]
+    heads = [
+        f'<th scope="col"{mark}>{html.escape(str(name).replace("_", " "))}</th>'
+        for name, mark in zip(table.columns, marks, strict=True)
+    ]
+    rows = [
+        "".join(
+            f"<td{mark}>{html.escape(shown(value))}</td>"
+            for value, mark in zip(row, marks, strict=True)
+        )
+        for row in table.itertuples(index=False, name=None)
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def shown(value: Any) -> str:  # noqa: ANN401
+    """A value as people read it: thousands separated, four digits, yes and no, "–" for none."""
+    value = _plain(value)
+    if value is None or value is pd.NA or value != value:  # NaN, NaT
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        whole = value.is_integer() or abs(value) >= 1000
+        return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.4g}"
+    return str(value)
+
+
+def _show(markup: str) -> None:
+    display(HTML(markup))  # type: ignore[no-untyped-call]
+
+
+def _rendered(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
+    """The bytes of a picture file; without dates and random ids: equal figures, equal files."""
+    import matplotlib as mpl
+
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "second-look"}):
+        figure.savefig(stream, format=form, dpi=PNG_DPI, metadata=metadata)
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """A number that JSON can hold: Python's own type; None where there is none."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

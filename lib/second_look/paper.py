@@ -1,0 +1,242 @@
+"""What the paper claims, as data, and the one rule by which a claim is judged.
+
+Thatte, Gunapal, Landesman, Lam: "Second Look: Cancer Detection in Mammograms using Public Data
+Sets", UC Berkeley, 2017.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper.
+
+    Attributes:
+        id: How notebooks refer to it.
+        where: Section, figure or table of the paper.
+        what: What is stated, in our words.
+        notebook: Which notebook measures it.
+        value: The number, where it is one.
+        low, high: Its ends, where it is a range.
+        unit: Of the numbers.
+        text: The statement, where it is no number.
+    """
+
+    id: str
+    where: str
+    what: str
+    notebook: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    text: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The claim's value as people read it."""
+        if self.text:
+            return self.text
+        if self.value is not None:
+            return f"{self.value:,.10g}{_spaced(self.unit)}"
+        return f"{self.low:,.10g} to {self.high:,.10g}{_spaced(self.unit)}"
+
+
+def _spaced(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+_SURVEY, _PATCHING = "01_data_survey", "02_patching"
+_DCGAN, _GAN_CHECK = "03_dcgan", "04_gan_training_data"
+_MRCNN, _TRANSFER = "05_mask_rcnn", "06_patch_transfer_learning"
+_CALIBRATION, _SCORECARD = "07_calibration", "08_scorecard"
+
+CLAIMS = (
+    Claim("data-mias", "Data", "images in MIAS", _SURVEY, 322),
+    Claim("data-ddsm", "Data", "images in DDSM", _SURVEY, 10_239),
+    Claim("data-total", "GAN", "images in MIAS and DDSM", _SURVEY, 10_561),
+    Claim("size-range", "Data", "height of the images", _SURVEY, low=1024, high=4096, unit="px"),
+    Claim("area-calc", "Abstract", "mean area of calcifications", _SURVEY, 0.5, unit="% of image"),
+    Claim("area-mass", "Abstract", "mean area of masses", _SURVEY, 1.2, unit="% of image"),
+    Claim("fig-1a", "Fig. 1a", "parameters of the DCGAN's generator", _DCGAN, 33_081_761),
+    Claim("fig-1b", "Fig. 1b", "parameters of the DCGAN's discriminator", _DCGAN, 314_241),
+    Claim("gan-patches", "GAN", "patches that the GANs learn from", _DCGAN, 4000),
+    Claim(
+        "fig-2a",
+        "Fig. 2a",
+        "samples after 50 epochs",
+        _DCGAN,
+        text="“clearly insufficient for … diagnosis”",
+    ),
+    Claim(
+        "fig-2b",
+        "Fig. 2b",
+        "samples after 1000 epochs",
+        _DCGAN,
+        text="“clearly insufficient for … diagnosis”",
+    ),
+    Claim(
+        "gan-check",
+        "GAN",
+        "accuracy on real images after training on 60,000 samples",
+        _GAN_CHECK,
+        5,
+        unit="%",
+    ),
+    Claim("mrcnn-params", "Mask R-CNN", "parameters of Mask R-CNN", _MRCNN, 63_744_170),
+    Claim(
+        "mrcnn-trainable", "Mask R-CNN", "trainable parameters of Mask R-CNN", _MRCNN, 63_632_682
+    ),
+    Claim(
+        "mrcnn-nontrainable",
+        "Mask R-CNN",
+        "non-trainable parameters of Mask R-CNN",
+        _MRCNN,
+        111_488,
+    ),
+    Claim(
+        "mrcnn-schedule",
+        "Mask R-CNN",
+        "how Mask R-CNN was trained",
+        _MRCNN,
+        text="2 images a GPU; learning rate 0.002, later 0.0002; COCO start",
+    ),
+    Claim("fig-3a", "Fig. 3a", "AUC of Mask R-CNN per image", _MRCNN, 0.93),
+    Claim("fig-3b", "Fig. 3b", "AUC of Mask R-CNN per patch", _MRCNN, 0.73),
+    Claim("patch-count", "Patches", "patches of 256×256", _PATCHING, low=40_000, high=1_200_000),
+    Claim("patch-classes", "Patches", "classes of patches", _PATCHING, 4),
+    Claim(
+        "patch-accuracy-200k",
+        "Patches",
+        "accuracy with about 200,000 patches",
+        _TRANSFER,
+        45,
+        unit="%",
+    ),
+    Claim(
+        "patch-accuracy-400k",
+        "Patches",
+        "accuracy with about 400,000 patches",
+        _TRANSFER,
+        65,
+        unit="%",
+    ),
+    Claim(
+        "scheme-a",
+        "Patches",
+        "an image is positive if one of its patches is: AUC",
+        _TRANSFER,
+        text="worse than 0.81 and 0.87",
+    ),
+    Claim(
+        "scheme-b",
+        "Patches",
+        "patch weights as the start of a model for whole images: AUC",
+        _TRANSFER,
+        text="worse than 0.81 and 0.87",
+    ),
+    Claim(
+        "transfer",
+        "Conclusion",
+        "transfer learning from ImageNet",
+        _TRANSFER,
+        text="does not seem to help",
+    ),
+    Claim(
+        "calibration",
+        "Calibration",
+        "do scores mean what they say?",
+        _CALIBRATION,
+        text="discussed, not measured",
+    ),
+    Claim(
+        "related",
+        "Related work",
+        "results of refs 1–11",
+        _SCORECARD,
+        text="AUC up to 0.98 on few images, 0.81 to 0.92 on many",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class RelatedResult:
+    """A result of others that the paper cites.
+
+    Attributes:
+        ref: Its number among the paper's references.
+        who: Authors and year.
+        what: What was measured, on what.
+        measure: AUC, accuracy or Dice index; "" where the paper gives no number.
+        value: The number: a share from 0 to 1, None where the paper gives none.
+    """
+
+    ref: int
+    who: str
+    what: str
+    measure: str = ""
+    value: float | None = None
+
+
+RELATED_WORK = (
+    RelatedResult(1, "Kinoshita et al. 1998", "neural networks in products since the late 1990s"),
+    RelatedResult(
+        2, "Jalalian et al. 2013", "best of a review, on 100 to 500 mammograms", "AUC", 0.98
+    ),
+    RelatedResult(3, "Levy and Jain 2016", "regions given by DDSM, benign or malignant"),
+    RelatedResult(4, "Ertosun and Rubin 2015", "patches, about 10,000 public images"),
+    RelatedResult(5, "Lotter et al. 2017", "patches, then whole images: DDSM", "AUC", 0.92),
+    RelatedResult(5, "Lotter et al. 2017", "the same: DREAM challenge", "AUC", 0.84),
+    RelatedResult(6, "Geras et al. 2017", "several views, 886,000 images", "AUC", 0.81),
+    RelatedResult(7, "Therapixel 2017", "patches, 647,000 images, DREAM challenge", "AUC", 0.87),
+    RelatedResult(8, "Yi et al. 2017", "100 networks in parallel, GoogLeNet", "accuracy", 0.85),
+    RelatedResult(
+        9, "Levy and Jain 2016", "masses found by radiologists, GoogLeNet", "accuracy", 0.929
+    ),
+    RelatedResult(10, "Bekker et al. 2016", "needs both views, CC and MLO", "accuracy", 0.787),
+    RelatedResult(11, "Dhungel et al. 2014", "outlines of masses", "Dice index", 0.88),
+)
+
+SYNTHETIC = "no verdict: synthetic images"
+NOT_MEASURED = "not measured"
+REPRODUCED, IN_PART, NOT_REPRODUCED = "reproduced", "reproduced in part", "not reproduced"
+IN_WORDS = "see the notebook"
+
+
+def claim(claim_id: str) -> Claim:
+    """The claim with that id.
+
+    Raises:
+        ValueError: There is none; names the nearest.
+    """
+    for found in CLAIMS:
+        if found.id == claim_id:
+            return found
+    near = difflib.get_close_matches(claim_id, [found.id for found in CLAIMS], n=1, cutoff=0)
+    raise ValueError(f"the paper has no claim {claim_id!r}. Did you mean {near[0]!r}?")
+
+
+def verdict(
+    stated: Claim, value: float, low: float | None, high: float | None, *, synthetic: bool
+) -> str:
+    """Judge a claim; the one rule for all of them.
+
+    A claimed number is "reproduced" if it lies in our interval [low, high], ends included. Where
+    we have no interval the number is a count, and must be equal. A claimed range is "reproduced"
+    if ours, from low to high, covers it, and "reproduced in part" if both share some values.
+    Everything else is "not reproduced". Measurements on synthetic images judge nothing, and a
+    claim in words has to be judged in words by the notebook that measures it.
+    """
+    if synthetic:
+        return SYNTHETIC
+    ours = (value if low is None else low, value if high is None else high)
+    if stated.low is not None and stated.high is not None:
+        if ours[0] <= stated.low and stated.high <= ours[1]:
+            return REPRODUCED
+        return IN_PART if ours[0] <= stated.high and stated.low <= ours[1] else NOT_REPRODUCED
+    if stated.value is None:
+        return IN_WORDS
+    return REPRODUCED if ours[0] <= stated.value <= ours[1] else NOT_REPRODUCED

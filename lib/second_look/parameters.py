@@ -1,0 +1,287 @@
+"""Parameters: defined in the notebooks, set by params files, checked before anything runs.
+
+A notebook's `parameters` cell is the one definition, a line each:
+
+    stride: int = 64  # px between neighbouring windows [1, 4096]
+    source: str = "phantom"  # where the mammograms come from {phantom | mias | folder}
+
+Type, default, help, and at the end of the help a range [a, b] or a choice {a | b | c}, which hold
+for every element of a list. Types are bool, int, float, str, list, dict and lists of one type such
+as list[int].
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import io
+import json
+import re
+import tokenize
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from second_look.errors import ParameterError
+
+COMMON = "common"
+# run_all.py gives it to every notebook; a params file may not.
+OUTPUTS = "outputs"
+TYPES: Mapping[str, type] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "list": list,
+    "dict": dict,
+}
+_LIST_OF = re.compile(r"list\[(\w+)\]")
+_RANGE = re.compile(r"\[\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\]\s*$")
+_CHOICE = re.compile(r"\{([^{}]*\|[^{}]*)\}\s*$")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell.
+
+    Attributes:
+        name, type, default: As written; type is a key of TYPES, or list[one of them].
+        help: The comment, range and choice included.
+        low, high: The range, where there is one.
+        choices: The choice, where there is one.
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def problem(self, value: Any) -> str:  # noqa: ANN401
+        """What is wrong with a value, or ""."""
+        elements = _LIST_OF.fullmatch(self.type)
+        if not _fits(value, "list" if elements else self.type):
+            return f"{self.name} must be of type {self.type}. Got {value!r}."
+        if not _plain(value):
+            return f"{self.name} must hold plain finite numbers and text only. Got {value!r}."
+        for element in value if isinstance(value, list) else [value]:
+            if elements and not _fits(element, elements[1]):
+                return f"{self.name} must be of type {self.type}. Got {value!r}."
+            problem = self._outside(element)
+            if problem:
+                return problem
+        return ""
+
+    def _outside(self, value: Any) -> str:  # noqa: ANN401
+        if self.low is not None and self.high is not None:
+            is_number = isinstance(value, int | float)
+            if not is_number or not self.low <= value <= self.high:
+                limits = f"{self.low:.15g} and {self.high:.15g}"
+                return f"{self.name} must lie between {limits}. Got {value!r}."
+        if self.choices and str(value) not in self.choices:
+            return (
+                f"{self.name} must be one of {', '.join(self.choices)}. Got {value!r}"
+                f"{_nearest(str(value), self.choices)}"
+            )
+        return ""
+
+
+def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401
+    # In Python a bool is an int; a number of patients that is `true` is a slip all the same.
+    if isinstance(value, bool):
+        return kind == "bool"
+    return isinstance(value, TYPES[kind]) or (kind == "float" and isinstance(value, int))
+
+
+def _plain(value: Any) -> bool:  # noqa: ANN401
+    """Whether run.json can hold it: YAML also knows dates, sets and not-a-number."""
+    try:
+        json.dumps(value, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+Cells = Mapping[str, Mapping[str, Parameter]]
+
+
+def read_cell(notebook: Path) -> dict[str, Parameter]:
+    """The parameters of a notebook, in their order.
+
+    Raises:
+        ParameterError: It is no notebook, has no parameters cell, or a line in it that does not
+            follow the grammar.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParameterError(f"{notebook}: cannot be read as a notebook ({error}).") from None
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ParameterError(f"{notebook}: expected one parameters cell. Got {len(tagged)}.")
+    source = "".join(tagged[0]["source"])
+    try:
+        lines = ast.parse(source).body
+    except SyntaxError as error:
+        where = f"{notebook}, parameters cell, line {error.lineno}"
+        raise ParameterError(f"{where}: {error.msg}.") from None
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    found = [_parse(notebook, line, comments.get(line.end_lineno or 0, "")) for line in lines]
+    return {parameter.name: parameter for parameter in found}
+
+
+def _parse(notebook: Path, line: ast.stmt, text: str) -> Parameter:
+    where = f"{notebook}, parameters cell, line {line.lineno}"
+    kind = ast.unparse(line.annotation) if isinstance(line, ast.AnnAssign) else ""
+    elements = _LIST_OF.fullmatch(kind)
+    if (
+        not isinstance(line, ast.AnnAssign)
+        or not isinstance(line.target, ast.Name)
+        or line.value is None
+        or (elements[1] if elements else kind) not in TYPES
+    ):
+        raise ParameterError(
+            f"{where}: expected `name: type = value  # help`, with a type of {', '.join(TYPES)}."
+        )
+    try:
+        default = ast.literal_eval(line.value)
+    except ValueError:
+        raise ParameterError(f"{where}: the default must be a plain value.") from None
+    limits, choice = _RANGE.search(text), _CHOICE.search(text)
+    parameter = Parameter(
+        line.target.id,
+        kind,
+        default,
+        text,
+        float(limits[1]) if limits else None,
+        float(limits[2]) if limits else None,
+        tuple(part.strip() for part in choice[1].split("|")) if choice else (),
+    )
+    if parameter.problem(default):
+        raise ParameterError(f"{where}: the default does not fit: {parameter.problem(default)}")
+    return parameter
+
+
+def load_params(
+    path: Path, cells: Cells, overrides: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """The value of every parameter of every notebook.
+
+    Args:
+        path: The params file: a section `common` and one a notebook.
+        cells: Notebook -> its parameters.
+        overrides: `name=value` for every notebook that has it, or `notebook.name=value`; they win.
+
+    Raises:
+        ParameterError: The file cannot be read, or holds unknown sections or names, wrong types or
+            values out of range; all of them are named at once.
+    """
+    given = _load_yaml(path)
+    problems: list[str] = []
+    values = {
+        notebook: {name: parameter.default for name, parameter in cell.items()}
+        for notebook, cell in cells.items()
+    }
+    for section in given:
+        if section not in cells and section != COMMON:
+            hint = _nearest(section, [COMMON, *cells])
+            problems.append(f"{path}: unknown section {section!r}{hint}")
+    # The common section comes first, so that a notebook's own one wins.
+    for section in sorted(set(given) & {COMMON, *cells}, key=lambda name: name != COMMON):
+        targets = list(cells) if section == COMMON else [section]
+        for name, value in given[section].items():
+            _put(values, cells, targets, (name, value), f"{path}: {section}", problems)
+    for override in overrides:
+        _override(values, cells, override, problems)
+    if problems:
+        raise ParameterError("\n".join(problems))
+    return values
+
+
+def _put(
+    values: dict[str, dict[str, Any]],
+    cells: Cells,
+    targets: Sequence[str],
+    item: tuple[str, Any],
+    where: str,
+    problems: list[str],
+) -> None:
+    """Set a parameter in all target notebooks that have it; one at least must."""
+    name, value = item
+    if name == OUTPUTS:
+        problems.append(f"{where}: {OUTPUTS} is set by run_all.py, see its option --outputs")
+        return
+    owners = [notebook for notebook in targets if name in cells[notebook]]
+    if not owners:
+        known = {key for notebook in targets for key in cells[notebook] if key != OUTPUTS}
+        problems.append(f"{where}: unknown parameter {name!r}{_nearest(name, known)}")
+    for notebook in owners:
+        problem = cells[notebook][name].problem(value)
+        if problem and f"{where}: {problem}" not in problems:
+            problems.append(f"{where}: {problem}")
+        values[notebook][name] = value
+
+
+def _override(
+    values: dict[str, dict[str, Any]], cells: Cells, override: str, problems: list[str]
+) -> None:
+    name, equals, text = override.partition("=")
+    if not equals:
+        problems.append(f"--set {override}: expected name=value")
+        return
+    section, _, own = name.rpartition(".")
+    if section and section not in cells:
+        problems.append(f"--set {override}: unknown notebook{_nearest(section, cells)}")
+        return
+    try:
+        value = YAML(typ="safe", pure=True).load(text) if text.strip() else ""
+    except YAMLError:
+        problems.append(f"--set {override}: the value is not valid YAML; put it in quotes")
+        return
+    targets = [section] if section else list(cells)
+    _put(values, cells, targets, (own.strip(), value), f"--set {override}", problems)
+
+
+def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
+    """Sections of a params file, YAML 1.2, in which 1e-4 is a number."""
+    try:
+        given = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        there = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) or "none"
+        raise ParameterError(f"{path}: there is no such file. Here are: {there}.") from None
+    except OSError as error:
+        raise ParameterError(f"{path}: cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ParameterError(f"{path}: is not text in UTF-8.") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ParameterError(f"{path}{line}: not valid YAML: {error.problem}.") from None
+    except YAMLError as error:
+        raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    given = {} if given is None else given
+    if not isinstance(given, dict):
+        raise ParameterError(f"{path}: expected sections with parameters. Got {given!r}.")
+    sections = {str(name): {} if own is None else own for name, own in given.items()}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise ParameterError(f"{path}: section {name!r} must hold parameters. Got {section!r}.")
+    return {
+        name: {str(key): value for key, value in section.items()}
+        for name, section in sections.items()
+    }
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
+    return f". Did you mean {near[0]!r}?" if near else "."

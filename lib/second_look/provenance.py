@@ -1,0 +1,178 @@
+"""Where a run comes from: commit, versions, machine, and the library code a notebook reaches."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import platform
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGE = "second_look"
+_NAME = re.compile(r"[\w.-]+")
+_LIBRARY = Path(__file__).parent
+
+
+def library_files(sources: Iterable[str]) -> list[Path]:
+    """The files of this library that pieces of code can reach through their imports.
+
+    Imports are followed as text, those inside functions too; nothing is executed.
+    """
+    waiting = [path for source in sources for path in _imported(source)]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path.read_text(encoding="utf-8"))
+    return sorted(found)
+
+
+def content_hash(parts: Iterable[bytes]) -> str:
+    """Hex digest of several pieces; where one ends and the next begins counts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(f"{len(part)}:".encode() + part)
+    return digest.hexdigest()
+
+
+def describe(folder: Path, packages: Iterable[str]) -> dict[str, Any]:
+    """Commit, versions and machine, for run.json.
+
+    Args:
+        folder: In the git checkout that is asked for its commit; without one, or without git,
+            commit and dirty are None.
+        packages: Distributions whose versions matter.
+    """
+    commit = _git(folder, "rev-parse", "HEAD")
+    return {
+        "commit": commit or None,
+        "dirty": bool(_git(folder, "status", "--porcelain")) if commit else None,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": _device(),
+        "versions": {name: _version(name) for name in sorted(packages)},
+    }
+
+
+def dependencies() -> list[str]:
+    """Names of the distributions that this one declares, extras aside."""
+    try:
+        required = importlib.metadata.requires("second-look") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    lines = (line.partition(";") for line in required)
+    plain = [name.strip() for name, _, marker in lines if "extra" not in marker]
+    return [match[0] for name in plain if (match := _NAME.match(name))]
+
+
+class PeakMemory:
+    """Most memory that this process's children used together, MB.
+
+    What several of them share counts once where the system tells (proportional set size, Linux);
+    elsewhere it counts in each of them (resident set size).
+    """
+
+    def __init__(self) -> None:
+        self.megabytes = 0.0
+
+
+@contextmanager
+def peak_memory(interval: float = 0.5) -> Iterator[PeakMemory]:
+    """Watch the children of this process for the length of the block."""
+    peak, done = PeakMemory(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(interval):
+            peak.megabytes = max(peak.megabytes, _children_mb())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def _children_mb() -> float:
+    return sum(_bytes(child) for child in psutil.Process().children(recursive=True)) / 1e6
+
+
+def _bytes(process: psutil.Process) -> int:
+    try:
+        return int(getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss)
+    except (psutil.Error, OSError):  # it ended meanwhile
+        return 0
+
+
+def _imported(source: str) -> list[Path]:
+    """Files of this library that a piece of code names; none where it is not valid Python."""
+    # What IPython alone understands imports nothing from here.
+    source = re.sub(r"^\s*[%!?].*$|^.*\?$", "", source, flags=re.MULTILINE)
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return []
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [path for name in names for path in _files_of(name)]
+
+
+def _files_of(module: str) -> list[Path]:
+    """The file of a module of this library, and those of the packages around it."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return []
+    found = []
+    for depth in range(len(parts)):
+        base = _LIBRARY.joinpath(*parts[1 : depth + 1])
+        found += [
+            path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()
+        ]
+    return found
+
+
+def _git(folder: Path, *command: str) -> str:
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    done = subprocess.run(
+        [git, "-C", str(folder), *command], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _device() -> str:
+    """Name of the GPU, else of the processor; torch, slow to import, is not asked."""
+    smi = shutil.which("nvidia-smi")
+    if smi is not None:
+        command = [smi, "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip():
+            return ", ".join(done.stdout.strip().splitlines())
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"CPU, {psutil.cpu_count()} cores, {name}"
