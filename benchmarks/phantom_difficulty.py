@@ -13,16 +13,14 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
-from tqdm.auto import tqdm
-
+from scipy.stats import rankdata
 from second_look.files import write_csv
 from second_look.geometry import Box
 from second_look.sources.phantom import (
@@ -32,6 +30,8 @@ from second_look.sources.phantom import (
     draw_image,
     plan_patient,
 )
+from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 RESULTS = Path(__file__).parent / "results" / "phantom_difficulty.csv"
 VIEWS = ("CC", "MLO")
@@ -170,13 +170,13 @@ RULES: Mapping[str, Callable[[FloatArray], FloatArray]] = {
 
 
 class SmallNet(nn.Module):
-    """Four convolutions, then the mean and the maximum over the patch; about 60,000 weights."""
+    """Four convolutions, then the mean and the maximum over the patch; about 46,000 weights."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = [1, width, 2 * width, 3 * width, 4 * width]
-        for before, after in zip(channels[:-1], channels[1:], strict=True):
+        for before, after in pairwise(channels):
             layers += [
                 nn.Conv2d(before, after, 3, padding=1, bias=False),
                 nn.BatchNorm2d(after),
@@ -244,6 +244,13 @@ def split_by_patient(patches: Patches, trial: Trial) -> npt.NDArray[np.bool_]:
     return np.isin(patches.patient, drawn[: round(trial.test_share * patients.size)])
 
 
+def roc_auc(lesion: npt.NDArray[np.bool_], score: FloatArray) -> float:
+    """Share of the pairs of lesion and control that the score puts in order; ties count half."""
+    count = int(lesion.sum())
+    above = float(rankdata(score)[lesion].sum()) - count * (count + 1) / 2
+    return above / (count * (lesion.size - count))
+
+
 def auc_with_interval(
     lesion: npt.NDArray[np.bool_],
     score: FloatArray,
@@ -256,60 +263,70 @@ def auc_with_interval(
     areas = []
     for _ in range(draws):
         rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
-        areas.append(roc_auc_score(lesion[rows], score[rows]))
+        areas.append(roc_auc(lesion[rows], score[rows]))
     low, high = np.quantile(areas, [0.025, 0.975])
-    return float(roc_auc_score(lesion, score)), float(low), float(high)
+    return roc_auc(lesion, score), float(low), float(high)
 
 
-def measure(trial: Trial, patches: Patches | None = None) -> pd.DataFrame:
-    """AUC of the network and of every rule on the test patients.
+def rule_aucs(patches: Patches, group: str) -> list[dict[str, object]]:
+    """One row a rule, as `measure` gives them, over all of the patches."""
+    return [_row(name, group, patches, rule(patches.pixels)) for name, rule in RULES.items()]
+
+
+def measure(trial: Trial) -> pd.DataFrame:
+    """AUC of the network and of every rule.
 
     Returns:
-        One row a method and group of lesions ("all", or pathology and kind): method, group, auc,
-        low, high, patches, patients, contrast.
+        One row a method and group: method, group, auc, low, high, patches, patients, contrast,
+        seed. The group is "all" (every patch of the test patients), one pathology and kind of
+        them, or, for the rules, which need no training, "all, training patients too".
     """
-    patches = cut_patches(trial) if patches is None else patches
+    patches = cut_patches(trial)
     tested = split_by_patient(patches, trial)
     train, test = patches[~tested], patches[tested]
-    scores = {"small CNN": train_and_score(trial, train, test)}
-    scores |= {name: rule(test.pixels) for name, rule in RULES.items()}
-    rows = []
+    logits = train_and_score(trial, train, test)
+    rows = rule_aucs(patches, "all, training patients too")
     for group in ("all", *np.unique(test.group)):
         chosen = np.ones_like(test.lesion) if group == "all" else test.group == group
-        for method, score in scores.items():
-            auc, low, high = auc_with_interval(
-                test.lesion[chosen], score[chosen], test.patient[chosen]
-            )
-            rows.append(
-                {
-                    "method": method,
-                    "group": str(group),
-                    "auc": auc,
-                    "low": low,
-                    "high": high,
-                    "patches": int(chosen.sum()),
-                    "patients": np.unique(test.patient[chosen]).size,
-                    "contrast": trial.phantom.lesion_contrast,
-                }
-            )
-    return pd.DataFrame(rows)
+        rows.append(_row("small CNN", str(group), test[chosen], logits[chosen]))
+        rows += rule_aucs(test[chosen], str(group))
+    return pd.DataFrame(rows).assign(
+        contrast=trial.phantom.lesion_contrast, seed=trial.phantom.seed
+    )
+
+
+def _row(method: str, group: str, patches: Patches, score: FloatArray) -> dict[str, object]:
+    auc, low, high = auc_with_interval(patches.lesion, score, patches.patient)
+    return {
+        "method": method,
+        "group": group,
+        "auc": auc,
+        "low": low,
+        "high": high,
+        "patches": len(patches.lesion),
+        "patients": np.unique(patches.patient).size,
+    }
 
 
 def main() -> None:
     """Measure at several contrasts and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=120)
-    parser.add_argument("--contrasts", type=float, nargs="+", default=[0.5, 1.0, 2.0])
+    parser.add_argument("--contrasts", type=float, nargs="+", default=[0.0, 0.65, 1.0, 1.35])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     parts = []
     for contrast in arguments.contrasts:
-        phantom = PhantomSettings(patients=arguments.patients, lesion_contrast=contrast, seed=1)
-        start = time.perf_counter()
-        parts.append(measure(Trial(phantom)))
-        whole = parts[-1][parts[-1]["group"] == "all"]
-        print(f"\ncontrast {contrast:g} ({time.perf_counter() - start:.0f} s)")
-        print(whole.to_string(index=False, float_format="{:.3f}".format))
+        for seed in arguments.seeds:
+            phantom = PhantomSettings(
+                patients=arguments.patients, lesion_contrast=contrast, seed=seed
+            )
+            start = time.perf_counter()
+            parts.append(measure(Trial(phantom, seed=seed)))
+            whole = parts[-1][parts[-1]["group"].str.startswith("all")]
+            print(f"\ncontrast {contrast:g}, seed {seed} ({time.perf_counter() - start:.0f} s)")
+            print(whole.to_string(index=False, float_format="{:.3f}".format))
     write_csv(arguments.out, pd.concat(parts, ignore_index=True).round(4))
     print(f"\nwritten: {arguments.out}")
 

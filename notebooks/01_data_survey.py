@@ -98,6 +98,7 @@ settings = DataSettings(
 )  # fmt: skip
 data = build_dataset(Path(outputs), settings, workers=workers, scheduler=scheduler)
 run.uses(data_location(settings))
+run.made(*data.files)
 
 # %%
 run.table(survey.counts(data), "counts", "Images, patients, breasts and lesions.")
@@ -114,9 +115,7 @@ run.figure(
 )
 
 # %%
-run.table(
-    survey.split_table(data), "splits", "Images of every label in each split (patients in brackets)."
-)
+run.table(survey.split_table(data), "splits", "Images of every label by split (and patients).")
 
 # %% [markdown]
 # ## How large are the images?
@@ -154,24 +153,16 @@ estimates = survey.area_estimates(areas, seed=seed)
 run.table(estimates, "lesion_areas", "Mean lesion area in %, with 95 % intervals over patients.")
 
 # %%
-paper_percent = {"calcification": claim("area-calc").value, "mass": claim("area-mass").value}
+paper_percent = {kind: claim(name).value for kind, name in survey.AREA_CLAIMS.items()}
 run.figure(
     draw.lesion_area_shares(areas, estimates, paper_percent),
     "lesion_areas",
-    "Lesion areas: median, quartiles and 5th to 95th percentile; dots are means with 95 % intervals "
-    "over patients, dashed lines the paper's means.",
+    "Lesion areas: median, quartiles and 5th to 95th percentile; dots are means with 95 % "
+    "intervals over patients, dashed lines the paper's means.",
 )
 
 # %%
-on_film = estimates[estimates["share_of"] == "image"].set_index("kind")
-for kind, claim_id in {"calcification": "area-calc", "mass": "area-mass"}.items():
-    if kind in on_film.index:
-        row = on_film.loc[kind]
-        run.result(
-            claim_id, row["mean"], low=row["low"], high=row["high"], n=int(row["lesions"]),
-            how=f"mean share of the film, {data.name}, 95 % bootstrap over patients",
-            figure="lesion_areas", synthetic=data.synthetic,
-        )  # fmt: skip
+survey.report_areas(run, estimates, data)
 
 # %% [markdown]
 # ## What kinds of lesions, in what kinds of breasts?

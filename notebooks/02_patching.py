@@ -66,7 +66,7 @@ rule = patches.LabelRule(min_breast_share, min_lesion_share, min_window_share)
 size_mm = patch_size_mm or None
 windows = patch_survey.windows_at(data, strides, size=patch_size, size_mm=size_mm, rule=rule)
 counts = patch_survey.counts_against_stride(data, windows, size=patch_size)
-run.table(counts, "counts", "Windows on the film, on the crop around the breast, and on the breast.")
+run.table(counts, "counts", "Windows on the film, on the crop, and on the breast.")
 
 # %%
 paper = claim("patch-count")

@@ -30,6 +30,8 @@ from second_look.report import build_report
 DATA_VARIABLE = "SECOND_LOOK_DATA"
 DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
 FAILED, INTERRUPTED, NOT_RUN = "failed", "interrupted", "not run"
+# Kernels warn at every start that this machine could listen to itself.
+_QUIET = ["--IPKernelApp.log_level=ERROR"]
 # File systems of some clusters know no locks; there a second run can't be kept away.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -234,6 +236,7 @@ class Notebook:
                 parameters={**self._passed, **self._own},
                 kernel_name="python3",
                 cwd=str(self.path.parent),
+                extra_arguments=_QUIET,
             )
             draft.replace(self.executed)
         except PapermillExecutionError as error:

@@ -51,6 +51,7 @@ _TAGS = {"parameters": "parameters: defaults", "injected-parameters": "parameter
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _ACTIVE = re.compile(r"<(script|style|iframe|object)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _FOREIGN_PICTURE = re.compile(r"<img\b(?![^>]*\bsrc=[\"']data:)[^>]*>", re.IGNORECASE)
+_ANY_PICTURE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
 _HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.DOTALL)
@@ -252,12 +253,13 @@ def markdown(text: str) -> str:
 
 
 def contained(markup: str) -> str:
-    """HTML without scripts, styles and foreign pictures; its tables can be scrolled sideways."""
+    """HTML without scripts, styles and foreign pictures.
+
+    Its tables, and on phones its pictures, can be scrolled sideways where they are too wide.
+    """
     markup = _FOREIGN_PICTURE.sub("<em>(a picture that is not on this page)</em>", markup)
-    return _TABLE.sub(
-        lambda found: f'<div class="scroll" tabindex="0">{found[0]}</div>',
-        _ACTIVE.sub("", markup),
-    )
+    markup = _TABLE.sub(r'<div class="scroll" tabindex="0">\g<0></div>', _ACTIVE.sub("", markup))
+    return _ANY_PICTURE.sub(r'<div class="scroll picture" tabindex="0">\g<0></div>', markup)
 
 
 def _anchored(markup: str, section: Section) -> str:
@@ -312,7 +314,9 @@ def _displayed(data: Mapping[str, Any], section: Section) -> str:
     if "image/png" in texts:
         picture = "".join(texts["image/png"].split())
         alt = html.escape(f"Figure of {section.title}")
-        return f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}"></figure>'
+        return contained(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}"></figure>'
+        )
     if "text/markdown" in texts:
         return f'<div class="output">{markdown(texts["text/markdown"])}</div>'
     plain = texts.get("text/plain", "")

@@ -10,6 +10,10 @@ import pyarrow.parquet as pq
 from second_look.catalogue import KINDS, LABELS, SPLITS
 from second_look.dataset import Dataset
 from second_look.evaluation.intervals import bootstrap_mean
+from second_look.outputs import Run
+
+# Kind of lesion -> the claim about its mean area.
+AREA_CLAIMS = {"calcification": "area-calc", "mass": "area-mass"}
 
 
 def public_ddsm_files() -> pd.DataFrame:
@@ -166,6 +170,24 @@ def quarantine_summary(dataset: Dataset) -> pd.DataFrame:
     grouped = table.assign(item=items).groupby(["effect", "reason"], sort=True)
     summary = grouped.agg(items=("item", "size"), examples=("item", lambda ids: ", ".join(ids[:6])))
     return summary.reset_index()
+
+
+def report_areas(run: Run, estimates: pd.DataFrame, dataset: Dataset) -> None:
+    """Put the mean lesion areas beside the paper's, for the kinds that the data set has."""
+    on_film = estimates[estimates["share_of"] == "image"].set_index("kind")
+    for kind, claim_id in AREA_CLAIMS.items():
+        if kind in on_film.index:
+            row = on_film.loc[kind]
+            run.result(
+                claim_id,
+                row["mean"],
+                low=row["low"],
+                high=row["high"],
+                n=int(row["lesions"]),
+                how=f"mean share of the film, {dataset.name}, 95 % bootstrap over patients",
+                figure="lesion_areas",
+                synthetic=dataset.synthetic,
+            )
 
 
 def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str, float]) -> str:

@@ -244,7 +244,7 @@ def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) ->
     mask_path = _mask(table, row["mask"])
     if image_id in table.images:
         _check_same_image(table.images[image_id], image)
-        image["label"] = worst([table.images[image_id]["label"], image["label"]])
+        image["label"] = worst([str(table.images[image_id]["label"]), *labels])
     found = [label for label in labels if label != "normal"]
     lesions = _lesions(table, line, image_id, row, found, mask_path, header, cols)
     table.images[image_id] = image
