@@ -90,7 +90,7 @@ def _threshold(bright: npt.NDArray[np.float32]) -> float:
     Bare film is not black on every scan, and some scans are padded with true black besides, which
     must not be taken for it. Its level is the most frequent one below Otsu's threshold.
     """
-    otsu = float(threshold_otsu(bright))
+    otsu = _otsu(bright)
     film = bright[(bright > _PADDING) & (bright < otsu)]
     if film.size < _LEAST_SHARE * bright.size:
         return _SKIN_SHARE * otsu
@@ -99,6 +99,26 @@ def _threshold(bright: npt.NDArray[np.float32]) -> float:
     below = film[film <= level]
     noise = 1.4826 * float(np.median(level - below)) if below.size else 0.0
     return min(max(_SKIN_SHARE * otsu, level + 5 * noise), otsu)
+
+
+def _otsu(bright: npt.NDArray[np.float32]) -> float:
+    """Otsu's threshold, without the padding where bare film is a class of its own.
+
+    Much black padding pulls the threshold down between padding and film. Bare film gives itself
+    away as a narrow peak far below the breast; the dim half of a breast on black air is broad.
+    """
+    everything = float(threshold_otsu(bright))
+    inner = bright[bright > _PADDING]
+    if inner.size in (0, bright.size):
+        return everything
+    split = float(threshold_otsu(inner))
+    low, high = inner[inner < split], inner[inner >= split]
+    if low.size < 0.1 * inner.size or high.size == 0:
+        return everything
+    centre = float(np.median(low))
+    spread = 1.4826 * float(np.median(np.abs(low - centre)))
+    narrow = spread < 0.1 * (float(np.median(high)) - centre)
+    return split if narrow else everything
 
 
 def _inside_frame(tissue: Mask) -> Mask:

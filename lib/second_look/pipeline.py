@@ -30,8 +30,9 @@ from second_look.report import build_report
 DATA_VARIABLE = "SECOND_LOOK_DATA"
 DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
 FAILED, INTERRUPTED, NOT_RUN = "failed", "interrupted", "not run"
-# Kernels warn at every start that this machine could listen to itself.
-_QUIET = ["--IPKernelApp.log_level=ERROR"]
+# Kernels log warnings about their own transport, and tracebacks when they are stopped; what goes
+# wrong in a notebook comes as a message instead.
+_QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 # File systems of some clusters know no locks; there a second run can't be kept away.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 

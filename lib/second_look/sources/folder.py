@@ -212,7 +212,7 @@ def _match_columns(
 
 
 def _id_of(path: str) -> str:
-    return "_".join(Path(path).with_suffix("").parts) or "no path"
+    return "_".join(Path(path).with_suffix("").parts) if path else "no path"
 
 
 def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) -> None:

@@ -1,0 +1,192 @@
+"""The user's own folder: tables as people write them, and every way they go wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from second_look.catalogue import check_no_patient_leak
+from second_look.errors import DataError, MissingDataError
+from second_look.pixels import write_png
+from second_look.sources.folder import read_folder, write_folder_csv
+
+PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
+BOX = ["row_min", "col_min", "row_max", "col_max"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        write_png(tmp_path / f"{name}.png", rng.integers(0, 4000, (40, 40), dtype=np.uint16))
+    mask = np.zeros((40, 40), dtype=np.uint8)
+    mask[5:10, 5:10] = 255
+    write_png(tmp_path / "mask.png", mask)
+    return tmp_path
+
+
+def read(folder, text, encoding="utf-8", **more):
+    (folder / "t.csv").write_bytes(text.encode(encoding))
+    return read_folder(folder / "t.csv", folder, dataset="own", **more)
+
+
+def test_the_three_required_columns_are_enough(folder):
+    found = read(folder, "path,patient,label\na.png,p1,Benign\nb.png,p2,normal\n")
+    assert list(found.images["image_id"]) == ["a", "b"]
+    assert list(found.images["label"]) == ["benign", "normal"]
+    assert found.images.loc[0, ["rows", "cols", "bits"]].tolist() == [40, 40, 16]
+    assert found.lesions[BOX].isna().all(axis=None)
+    assert found.lesions.loc[0, "kind"] == "mass"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_tables_as_spreadsheets_write_them(folder, encoding, newline, delimiter):
+    lines = [["path", "patient", "label", "side"], ["a.png", "p1", "malignant", "LEFT"]]
+    text = newline.join(delimiter.join(line) for line in lines) + newline
+    found = read(folder, text, encoding)
+    assert found.images.loc[0, "laterality"] == "L"
+    assert found.images.loc[0, "label"] == "malignant"
+
+
+def test_several_lesions_stand_in_one_row(folder):
+    found = read(
+        folder,
+        "path,patient,label,boxes,assessment,subtlety,mask,kind\n"
+        'a.png,p,BENIGN|benign-without-callback|MALIGNANT,"1,2,3,4;5,6,7,8;9,10,11,12",'
+        "2|3|5,1|2|3,mask.png,mass|calcification|asymmetry\n",
+    )
+    assert found.images.loc[0, "label"] == "malignant"
+    assert list(found.lesions["pathology"]) == ["benign", "benign_without_callback", "malignant"]
+    assert list(found.lesions["kind"]) == ["mass", "calcification", "asymmetry"]
+    assert found.lesions[BOX].to_numpy().tolist()[1] == [5, 6, 7, 8]
+    assert list(found.lesions["assessment"]) == [2, 3, 5]
+    assert set(found.lesions["mask_path"]) == {str(folder.resolve() / "mask.png")}
+
+
+def test_one_row_a_lesion_is_merged_into_one_image(folder):
+    found = read(
+        folder,
+        "path,patient,label,boxes\n"
+        'a.png,p,benign,"1,1,5,5"\na.png,p,malignant,"6,6,9,9"\nb.png,p,normal,\n',
+    )
+    assert list(found.images["label"]) == ["malignant", "normal"]
+    assert list(found.lesions["lesion_id"]) == ["a_1", "a_2"]
+
+
+def test_stretched_pixels_become_square(folder):
+    found = read(
+        folder,
+        'path,patient,label,boxes,aspect\na.png,p,benign,"10,20,6,8",0.5\n',
+        box_format="xywh",
+    )
+    assert found.images.loc[0, ["rows", "cols"]].tolist() == [40, 20]
+    # x 10 to 16 of 40 columns is 5 to 8 of 20; rows stay as they are.
+    assert found.lesions.loc[0, BOX].tolist() == [20, 5, 28, 8]
+
+
+def test_a_box_a_pixel_over_the_edge_is_cut(folder):
+    found = read(folder, 'path,patient,label,boxes\na.png,p,benign,"30.5,30,40.9,41"\n')
+    assert found.lesions.loc[0, BOX].tolist() == [30.5, 30, 40, 40]
+    assert found.quarantine.empty
+
+
+@pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "30,30,45,45", "9,9,9,12", "nan,1,2,3"])
+def test_a_lesion_with_a_useless_box_has_no_place(folder, box):
+    found = read(folder, f'path,patient,label,boxes\na.png,p,benign,"{box}"\n')
+    assert found.lesions[BOX].isna().all(axis=None)
+    row = found.quarantine.iloc[0]
+    assert (row["effect"], row["row"], row["lesion_id"]) == ("location unknown", "line 2", "a_1")
+    assert "box" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("none.png,p,benign,,,,,", "not there"),
+        ("t.csv,p,benign,,,,,", "expected PGM"),
+        ("../a.png,p,benign,,,,,", "leads out of the data folder"),
+        ("/etc/passwd,p,benign,,,,,", "leads out of the data folder"),
+        (",p,benign,,,,,", "the cell path is empty"),
+        ("a.png,,benign,,,,,", "the cell patient is empty"),
+        ("a.png,p,cancer,,,,,", "unknown label 'cancer': expected normal, benign"),
+        ("a.png,p,benign,top,,,,", "unknown side 'top'"),
+        ("a.png,p,benign,,evening,,,", "unknown split 'evening'"),
+        ("a.png,p,benign,,,none.png,,", "the mask 'none.png' is not there"),
+        ("a.png,p,benign,,,../m.png,,", "leads out of the data folder"),
+        ("a.png,p,benign,,,,minus,", "positive number as aspect"),
+        ("a.png,p,benign,,,,,9", "whole number from 0 to 6 as assessment"),
+        ("a.png,p,benign|benign,,,,,1|2|3", "expected 2 values"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_set_aside(folder, row, reason):
+    text = f"path,patient,label,side,split,mask,aspect,assessment\n{row}\nb.png,q,normal,,,,,\n"
+    found = read(folder, text)
+    assert reason in found.quarantine.loc[0, "reason"]
+    assert found.quarantine.loc[0, "effect"] == "image left out"
+    assert found.quarantine.loc[0, "row"] == "line 2"
+    assert list(found.images["image_id"]) == ["b"]
+    with pytest.raises(DataError, match=r"t.csv line 2"):
+        read(folder, text, strict=True)
+
+
+def test_two_images_with_one_id_are_not_merged(folder):
+    found = read(folder, "path,patient,label,image_id\na.png,p,normal,one\nb.png,q,normal,one\n")
+    assert len(found.images) == 1
+    assert "different patient_id, path" in found.quarantine.loc[0, "reason"]
+
+
+def test_what_breaks_the_whole_table_is_an_error(folder):
+    with pytest.raises(DataError, match=r"no column 'patient'.*Did you mean 'patient_id'"):
+        read(folder, "path,patient_id,label\na.png,p,normal\n")
+    with pytest.raises(DataError, match="no rows"):
+        read(folder, "path,patient,label\n")
+    with pytest.raises(DataError, match="no column 'path'"):
+        read(folder, "")
+    with pytest.raises(DataError, match="line 2"):
+        read(folder, "path,patient,label\na.png,p\n")
+    with pytest.raises(DataError, match="standard columns are"):
+        read(folder, "path,patient,label\na.png,p,normal\n", columns={"colour": "x"})
+    with pytest.raises(DataError, match="not UTF-8"):
+        read(folder, "path,patient,label\na.png,Müller,normal\n", "latin-1")
+    with pytest.raises(MissingDataError, match="not there"):
+        read_folder(folder / "none.csv", folder, dataset="own")
+    with pytest.raises(ValueError, match="box_format"):
+        read(folder, "path,patient,label\n", box_format="corners")
+
+
+def test_columns_are_mapped_and_a_written_table_is_read(folder):
+    columns = {"path": "file", "patient": "who", "label": "verdict"}
+    found = read(folder, "file,who,verdict\na.png,p,benign\n", columns=columns)
+    assert found.images.loc[0, "patient_id"] == "p"
+    rows = [{"path": "a.png", "patient": "p", "label": "benign", "boxes": "1,2,3,4"}]
+    write_folder_csv(folder / "w.csv", rows)
+    again = read_folder(folder / "w.csv", folder, dataset="own")
+    assert again.lesions.loc[0, BOX].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.real_data
+def test_the_real_cbis_masses(cbis_mass_folder):
+    given = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
+    found = read_folder(
+        cbis_mass_folder / "labels.csv",
+        cbis_mass_folder,
+        dataset="cbis_mass",
+        columns=given["columns"],
+        box_format=given["box_format"],
+    )
+    images = found.images
+    by_split = images.groupby("split")
+    assert found.quarantine.empty
+    assert dict(by_split.size()) == {"test": 361, "train": 1231}
+    assert dict(by_split["patient_id"].nunique()) == {"test": 201, "train": 691}
+    malignant = images[images["label"] == "malignant"].groupby("split").size()
+    assert dict(malignant) == {"test": 145, "train": 602}
+    split_of = found.lesions["image_id"].map(images.set_index("image_id")["split"])
+    assert dict(split_of.value_counts()) == {"train": 1318, "test": 378}
+    check_no_patient_leak(images)
+    assert (images["cols"] < images["rows"]).mean() > 0.9
+    assert found.lesions[BOX].notna().all(axis=None)

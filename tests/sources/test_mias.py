@@ -1,0 +1,214 @@
+"""mini-MIAS: small sets in its layout, broken in every way, and every figure of the real one."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from second_look.errors import DataError, MissingDataError
+from second_look.pixels import read_pixels, write_pgm
+from second_look.sources.mias import read_mias
+
+PROSE = "MINI MIAS\r\nA heading that is no row: mdb is the prefix\r\n\r\n"
+
+
+def write_set(folder, *rows, images=None):
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "Info.txt").write_bytes((PROSE + "\r\n".join(rows) + "\r\n").encode("utf-8-sig"))
+    for name in images or {row.split()[0] for row in rows}:
+        pixels = np.random.default_rng(1).integers(0, 255, (64, 64), dtype=np.uint8)
+        write_pgm(folder / f"{name}.pgm", pixels)
+    return folder
+
+
+def test_rows_become_images_and_lesions(tmp_path):
+    folder = write_set(
+        tmp_path / "m",
+        "mdb001 G CIRC B 20 10 5",
+        "mdb002 D NORM ",
+        "mdb003 F SPIC M 30 40 4",
+        "mdb003 F CALC B 10 12 3",
+    )
+    found = read_mias(folder, tmp_path / "cache")
+    assert list(found.images["label"]) == ["benign", "normal", "malignant"]
+    assert list(found.images["laterality"]) == ["R", "L", "R"]
+    assert found.images["patient_id"].nunique() == 2
+    assert list(found.images["density"]) == ["G", "D", "F"]
+    lesion = found.lesions.iloc[0]
+    # The origin is the bottom left pixel: y = 10 is the eleventh row from below.
+    assert (lesion["circle_row"], lesion["circle_col"]) == (64 - 1 - 10, 20)
+    box = ("row_min", "col_min", "row_max", "col_max")
+    assert [lesion[name] for name in box] == [48, 15, 59, 26]
+    assert list(found.lesions["kind"]) == ["mass", "mass", "calcification"]
+    assert found.quarantine.empty
+
+
+@pytest.mark.parametrize(
+    ("row", "reason", "effect"),
+    [
+        ("mdb001 G CIRC B", "no coordinates", "location unknown"),
+        ("mdb001 G CALC M *NOTE 3*", "no coordinates", "location unknown"),
+        ("mdb001 G CIRC B 20 90 5", "outside the image", "location unknown"),
+        ("mdb001 G CIRC B 20 10 0", "outside the image", "location unknown"),
+        ("mdb001 G BLOB B 20 10 5", "unknown class 'BLOB'", "lesion left out"),
+        ("mdb001 G CIRC X 20 10 5", "severity B or M", "lesion left out"),
+        ("mdb001 G CIRC B 20 10", "x, y and radius", "lesion left out"),
+        ("mdb001 Q CIRC B 20 10 5", "tissue F, G or D", "lesion left out"),
+        ("mdb001 G NORM 4", "no further values", "lesion left out"),
+    ],
+)
+def test_an_odd_row_is_set_aside_with_its_line(tmp_path, row, reason, effect):
+    folder = write_set(tmp_path / "m", row, "mdb002 G NORM")
+    found = read_mias(folder, tmp_path)
+    first = found.quarantine.iloc[0]
+    assert reason in first["reason"]
+    assert first["effect"] == effect
+    assert first["row"] == "line 4"
+    with pytest.raises(DataError, match=r"Info\.txt line 4"):
+        read_mias(folder, tmp_path, strict=True)
+
+
+def test_nothing_is_dropped_in_silence(tmp_path):
+    folder = write_set(
+        tmp_path / "m",
+        "mdb001 G NORM",
+        "mdb001 G NORM",
+        "mdb002 G NORM",
+        "mdb004 G NORM",
+        "mdb004 G CIRC B 9 9 3",
+        images=["mdb001", "mdb002", "mdb003", "mdb004"],
+    )
+    (folder / "mdb002.pgm").write_bytes(b"P6\n1 1\n255\n")
+    found = read_mias(folder, tmp_path)
+    reasons = dict(
+        zip(found.quarantine["reason"].str[:22], found.quarantine["effect"], strict=True)
+    )
+    assert reasons == {
+        "the row repeats an ear": "kept, mended",
+        "expected PGM (P5), PNG": "image left out",
+        "one row calls the imag": "kept, mended",
+        "Info.txt has no usable": "image left out",
+    }
+    assert list(found.images["image_id"]) == ["mdb001", "mdb004"]
+
+
+def test_without_data_the_error_says_how_to_get_it(tmp_path):
+    with pytest.raises(MissingDataError, match=r"curl -L -o .*all-mias.tar.gz http"):
+        read_mias(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["tar.gz", "tar.xz"])
+def test_archives_are_unpacked_once(tmp_path, ending):
+    folder = write_set(tmp_path / "m", "mdb001 G CIRC B 20 10 5", "mdb002 G NORM")
+    archive = tmp_path / f"all-mias.{ending}"
+    with tarfile.open(archive, f"w:{ending[4:]}") as tar:
+        tar.add(folder, arcname=".")
+    cache = tmp_path / "cache"
+    assert len(read_mias(archive, cache).images) == 2
+    unpacked = list(cache.iterdir())
+    assert len(unpacked) == 1
+    marker = next(unpacked[0].rglob("Info.txt"))
+    before = marker.stat().st_mtime_ns
+    assert len(read_mias(tmp_path, cache).images) == 2
+    assert marker.stat().st_mtime_ns == before
+
+
+def member(name, **more):
+    info = tarfile.TarInfo(name)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        member("/etc/evil.txt"),
+        member("../evil.txt"),
+        member("link.pgm", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        member("hard.pgm", type=tarfile.LNKTYPE, linkname="Info.txt"),
+        member("device", type=tarfile.CHRTYPE),
+    ],
+    ids=["absolute", "parent", "symlink", "hardlink", "device"],
+)
+def test_an_unsafe_archive_is_refused_and_leaves_nothing(tmp_path, bad):
+    archive, cache = tmp_path / "all-mias.tar.gz", tmp_path / "cache"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.addfile(bad, io.BytesIO(b""))
+    with pytest.raises(DataError, match="link or device, or leads outside"):
+        read_mias(archive, cache)
+    assert list(cache.iterdir()) == []
+    assert not (tmp_path / "evil.txt").exists()
+
+
+def test_a_truncated_archive_or_one_without_info_is_named(tmp_path):
+    folder = write_set(tmp_path / "m", "mdb001 G NORM")
+    archive = tmp_path / "all-mias.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder / "mdb001.pgm", arcname="mdb001.pgm")
+    with pytest.raises(DataError, match=r"no Info.txt"):
+        read_mias(archive, tmp_path / "cache")
+    archive.write_bytes(archive.read_bytes()[:-60])
+    with pytest.raises(DataError, match="broken"):
+        read_mias(archive, tmp_path / "other")
+
+
+@pytest.fixture(scope="module")
+def real(mias_archive, tmp_path_factory):
+    return read_mias(mias_archive, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.real_data
+def test_every_figure_of_the_real_archive(real):
+    images, lesions = real.images, real.lesions
+    assert (len(images), images["patient_id"].nunique()) == (322, 161)
+    assert (images.groupby("patient_id").size() == 2).all()
+    assert dict(images["label"].value_counts()) == {"normal": 207, "benign": 63, "malignant": 52}
+    assert dict(images["density"].value_counts()) == {"F": 106, "G": 104, "D": 112}
+    assert dict(lesions["pathology"].value_counts()) == {"benign": 69, "malignant": 54}
+    # 330 rows: one a normal image, one a lesion.
+    assert int((images["label"] == "normal").sum()) + len(lesions) == 330
+    assert (images[["rows", "cols"]] == 1024).all(axis=None)
+    assert set(images["bits"]) == {8}
+    assert (images["laterality"] == "R").sum() == 161
+    nowhere = lesions.loc[lesions["circle_row"].isna(), "image_id"]
+    assert sorted(nowhere) == ["mdb059", "mdb216", "mdb233", "mdb245"]
+    assert sorted(real.quarantine["image_id"]) == ["mdb059", "mdb216", "mdb233", "mdb245"]
+    several = lesions["image_id"].value_counts()
+    assert dict(several[several > 1].sort_index()) == {
+        "mdb005": 2,
+        "mdb132": 2,
+        "mdb144": 2,
+        "mdb223": 2,
+        "mdb226": 3,
+        "mdb239": 2,
+        "mdb249": 2,
+    }
+    assert set(lesions.loc[lesions["image_id"] == "mdb144", "pathology"]) == {"benign", "malignant"}
+    assert (lesions["circle_radius"].min(), lesions["circle_radius"].max()) == (3, 197)
+
+
+@pytest.mark.real_data
+def test_the_origin_is_at_the_bottom_on_the_pixels_too(real):
+    """Lesions are brighter than the ring around them, if and only if y counts from below."""
+
+    def contrast(pixels, row, col, radius):
+        down, across = np.ogrid[:1024, :1024]
+        away = np.hypot(down - row, across - col)
+        ring = pixels[(away > 1.5 * radius) & (away <= 2.5 * radius)]
+        return float(pixels[away <= radius].mean() - ring.mean()) if ring.size else 0.0
+
+    located = real.lesions.dropna(subset=["circle_row"])
+    masses = located[(located["kind"] == "mass") & (located["circle_radius"] < 60)]
+    paths = real.images.set_index("image_id")["path"]
+    below, above = [], []
+    for lesion in masses.itertuples():
+        pixels = read_pixels(Path(paths[lesion.image_id])).astype(float)
+        below.append(contrast(pixels, lesion.circle_row, lesion.circle_col, lesion.circle_radius))
+        flipped = 1023 - lesion.circle_row
+        above.append(contrast(pixels, flipped, lesion.circle_col, lesion.circle_radius))
+    assert np.mean(below) > 10
+    assert np.mean(np.array(below) > np.array(above)) > 0.7

@@ -1,0 +1,206 @@
+"""The command line, as a user meets it: what it prints, how it ends, how it goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from small_project import MAKE, USE, USE_CODE, USE_PARAMETERS, Project, small_project
+
+REPO = Path(__file__).resolve().parents[1]
+WAITS = """\
+import os, time
+from pathlib import Path
+Path(outputs, "waiting").write_text(str(os.getpid()))
+while not Path(outputs, "go_on").exists():
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project with its own copy of run_all.py, after its first run."""
+    project = small_project(tmp_path_factory.mktemp("first"))
+    shutil.copy(REPO / "run_all.py", project.root)
+    project.params.rename(project.params.with_name("smoke.yaml"))
+    done = run_all(project)
+    assert done.returncode == 0, done.stderr
+    return Project(project.root)
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of it, times of files included."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    return Project(tmp_path / "copy")
+
+
+def command(project: Project, *options: str) -> list[str]:
+    return [sys.executable, str(project.root / "run_all.py"), *options]
+
+
+def run_all(project: Project, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(project, *options), cwd=project.root, text=True, capture_output=True, check=False
+    )
+
+
+def main_of(project: Project) -> Callable[[list[str]], int]:
+    """The same without starting a process, which takes seconds."""
+    spec = importlib.util.spec_from_file_location("run_all", project.root / "run_all.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main  # type: ignore[no-any-return]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        time.sleep(0.05)
+    return condition()
+
+
+def test_without_options_it_makes_the_smoke_report(finished: Project) -> None:
+    assert (finished.outputs / "smoke" / "report.html").stat().st_size > 10_000
+
+
+def test_a_second_run_is_quick_and_says_what_was_up_to_date(finished: Project) -> None:
+    start = time.monotonic()
+    done = run_all(finished)
+    assert time.monotonic() - start < 15
+    assert done.returncode == 0
+    assert done.stderr == ""
+    report = finished.outputs / "smoke" / "report.html"
+    assert done.stdout == f"01_make: up to date\n02_use: up to date\nThe report: {report}\n"
+
+
+def test_nothing_slow_is_imported_where_nothing_runs(finished: Project) -> None:
+    code = (
+        "import sys, run_all; assert run_all.main([]) == 0\n"
+        "slow = {'torch', 'dask', 'papermill', 'matplotlib', 'skimage', 'sklearn', 'pandera'}\n"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=finished.root, text=True, capture_output=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--set", "strid=3"], "--set strid=3: unknown parameter 'strid'. Did you mean 'stride'?"),
+        (["--set", "stride=0"], "--set stride=0: stride must lie between 1 and 4096. Got 0."),
+        (["--set", "rows=many"], "--set rows=many: rows must be of type int. Got 'many'."),
+        (["--only", "03"], "there is no notebook '03'. Did you mean '02_use'?"),
+        (["--params", "params/smok.yaml"], "params/smok.yaml: there is no such file. Here are:"),
+        (["--outputs", "run_all.py"], "smoke: cannot be written (Not a directory). Choose another"),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_message(
+    finished: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(finished.root)
+    assert main_of(finished)(options) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert printed.out == ""
+
+
+def test_every_problem_of_the_parameters_is_named_at_once(finished: Project) -> None:
+    done = run_all(finished, "--set", "strid=3", "--set", "rows=0", "--set", "fail=1")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_list_shows_notebooks_and_parameters(
+    finished: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main_of(finished)(["--list"]) == 0
+    printed = capsys.readouterr().out
+    assert "02_use\n" in printed
+    assert "    stride: int = 64\n        px [1, 4096]\n" in printed
+
+
+def test_a_failing_notebook_ends_in_1_and_going_on_repeats_nothing(project: Project) -> None:
+    done = run_all(project, "--set", "fail=true")
+    assert done.returncode == 1
+    assert "01_make failed: ValueError: failed on purpose" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    kept = project.outputs / "smoke" / "notebooks" / f"{MAKE}.ipynb"
+    assert "failed on purpose" in kept.read_text()
+    again = run_all(project)
+    assert again.returncode == 0
+    assert "01_make: done" in again.stdout
+    assert "02_use: up to date" in again.stdout
+
+
+def test_a_run_that_is_stopped_goes_on_where_it_was(project: Project) -> None:
+    folder = project.outputs / "smoke"
+    project.write(USE, USE_PARAMETERS, WAITS, USE_CODE)
+    running = subprocess.Popen(
+        command(project), cwd=project.root, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        waiting = folder / "waiting"
+        assert wait_for(lambda: waiting.exists() and waiting.read_text().isdigit(), 60)
+        kernel = int(waiting.read_text())
+        running.send_signal(signal.SIGINT)
+        out, error = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.wait()
+    assert running.returncode == 130
+    assert error.splitlines()[-1] == "Stopped. Run the same command again to go on."
+    assert "Traceback" not in error
+    assert "01_make: up to date" in out
+    assert wait_for(lambda: not psutil.pid_exists(kernel), 20)
+    assert list(folder.rglob("*.draft*")) == []
+
+    (folder / "go_on").touch()
+    again = run_all(project)
+    assert again.returncode == 0, again.stderr
+    assert "01_make: up to date\n02_use: running" in again.stdout
+
+
+def test_outputs_go_where_they_are_wanted(project: Project, tmp_path: Path) -> None:
+    done = run_all(project, "--outputs", "elsewhere", "--only", MAKE)
+    assert done.returncode == 0, done.stderr
+    assert (project.root / "elsewhere" / "smoke" / "notebooks" / f"{MAKE}.ipynb").is_file()
+    assert not (project.root / "elsewhere" / "smoke" / "notebooks" / f"{USE}.ipynb").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_outputs_without_rights_are_named(project: Project) -> None:
+    locked = project.root / "locked"
+    locked.mkdir(mode=0o500)
+    done = run_all(project, "--outputs", "locked")
+    assert done.returncode == 2
+    assert "cannot be written (Permission denied)" in done.stderr
+
+
+def test_a_python_without_the_library_is_told_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(REPO / "run_all.py")],
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("second_look is not installed for this Python. `make report`")
