@@ -21,6 +21,7 @@ from second_look.parameters import load_params
 from second_look.pipeline import (
     DONE,
     FAILED,
+    NOT_REACHED,
     NOT_RUN,
     OUT_OF_DATE,
     UP_TO_DATE,
@@ -329,7 +330,7 @@ def test_a_kernel_that_dies_is_a_failed_notebook(tmp_path: Path) -> None:
     project.write(MAKE, MAKE_PARAMETERS, "import os\nos._exit(9)")
     with pytest.raises(NotebookFailedError, match="01_make failed: its kernel died"):
         go(project)
-    assert project.statuses() == [FAILED, NOT_RUN]
+    assert project.statuses() == [FAILED, NOT_REACHED]
     assert (project.set / "notebooks" / f"{MAKE}.ipynb").is_file()
 
 

@@ -268,6 +268,13 @@ def test_an_out_of_date_notebook_says_so(run: Run) -> None:
     assert "Out of date:" in build(run)
 
 
+def test_a_notebook_that_the_last_run_did_not_reach_says_so(run: Run) -> None:
+    facts = json.loads((run.folder / "run.json").read_text())
+    facts["notebooks"][SURVEY]["status"] = "not reached"
+    (run.folder / "run.json").write_text(json.dumps(facts))
+    assert "From an earlier run:" in build(run)
+
+
 def test_how_it_was_made(run: Run) -> None:
     text = Page(build(run)).text
     assert "Commit abc123 with uncommitted changes" in text

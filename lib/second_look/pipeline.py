@@ -29,7 +29,8 @@ from second_look.report import build_report
 
 DATA_VARIABLE = "SECOND_LOOK_DATA"
 DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
-FAILED, INTERRUPTED, NOT_RUN = "failed", "interrupted", "not run"
+FAILED, INTERRUPTED = "failed", "interrupted"
+NOT_RUN, NOT_REACHED = "not run", "not reached"
 # Kernels log warnings about their own transport, and tracebacks when they are stopped; what goes
 # wrong in a notebook comes as a message instead.
 _QUIET = ["--IPKernelApp.log_level=CRITICAL"]
@@ -112,13 +113,13 @@ def run(
         notebooks = [
             Notebook(name, path.resolve(), outputs, values[name]) for name, path in paths.items()
         ]
-        log = RunLog(outputs, params_file, notebooks)
+        log = RunLog(outputs, params_file, notebooks, chosen)
         for notebook in notebooks:
+            status = log.statuses[notebook.name]
             if notebook.name in chosen:
                 _bring_up_to_date(notebook, log, force=choice.force)
-            elif chosen[0] > notebook.name and notebook.state() != UP_TO_DATE:
-                print(f"{notebook.name}: {notebook.state()}, and left so")
-        log.save()
+            elif chosen[0] > notebook.name and status != UP_TO_DATE:
+                print(f"{notebook.name}: {status}, and left so")
         return build_report(outputs, list(paths))
 
 
@@ -262,13 +263,22 @@ class RunLog:
     """run.json: what ran with what.
 
     Attributes:
-        statuses: Notebook -> how it went, or how it stands.
+        statuses: Notebook -> how it went; of those that were not chosen, how they stand.
         made_with: Commit and device of this run.
     """
 
-    def __init__(self, outputs: Path, params_file: Path, notebooks: Sequence[Notebook]) -> None:
+    def __init__(
+        self,
+        outputs: Path,
+        params_file: Path,
+        notebooks: Sequence[Notebook],
+        chosen: Sequence[str],
+    ) -> None:
         self._outputs, self._notebooks = outputs, notebooks
-        self.statuses = dict.fromkeys((notebook.name for notebook in notebooks), "")
+        self.statuses = {
+            notebook.name: NOT_REACHED if notebook.name in chosen else notebook.state()
+            for notebook in notebooks
+        }
         folder = notebooks[0].path.parent
         self._facts = {
             "set": outputs.name,
@@ -287,7 +297,7 @@ class RunLog:
         values = record.get("parameters", notebook.values)
         facts = ("seconds", "peak_memory_mb", *self.made_with)
         return {
-            "status": self.statuses[notebook.name] or notebook.state(),
+            "status": self.statuses[notebook.name],
             **{fact: record.get(fact) for fact in facts},
             "seed": values.get("seed"),
             "parameters": values,
