@@ -105,3 +105,36 @@ def small_project(root: Path) -> Project:
     (data / "a.pgm").write_bytes(b"P5 1 1 255 0")
     project.set_params(f"01_make:\n  data_root: {data}\n")
     return project
+
+
+# ------------------------------------------------------------------ changes to it
+
+
+def change_code(project: Project) -> None:
+    project.write(MAKE, MAKE_PARAMETERS, MAKE_CODE + "x = 1\n")
+
+
+def change_prose(project: Project) -> None:
+    project.write(MAKE, MAKE_PARAMETERS, MAKE_CODE, title="# 01 · another title")
+
+
+def change_default(project: Project) -> None:
+    project.write(MAKE, MAKE_PARAMETERS.replace("= 3", "= 4"), MAKE_CODE)
+
+
+def set_parameter(project: Project) -> None:
+    project.set_params(project.params.read_text() + "  rows: 4\n")
+
+
+def lose_output(project: Project) -> None:
+    (project.set / "predictions" / "scores.parquet").unlink()
+
+
+def lose_notebook(project: Project) -> None:
+    (project.set / "notebooks" / f"{MAKE}.ipynb").unlink()
+
+
+def break_off(project: Project) -> None:
+    """As a notebook does that is opened by hand, or stopped: it starts a new record."""
+    record = {"reads": {}, "writes": {}}
+    (project.set / "manifests" / f"{MAKE}.json").write_text(json.dumps(record))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -32,7 +31,20 @@ from second_look.pipeline import (
     read_cells,
     run,
 )
-from small_project import MAKE, MAKE_CODE, MAKE_PARAMETERS, USE, Project, small_project
+from small_project import (
+    MAKE,
+    MAKE_PARAMETERS,
+    USE,
+    Project,
+    break_off,
+    change_code,
+    change_default,
+    change_prose,
+    lose_notebook,
+    lose_output,
+    set_parameter,
+    small_project,
+)
 
 LIBRARY = Path(__file__).resolve().parents[1] / "lib" / "second_look"
 
@@ -145,36 +157,6 @@ def test_a_second_run_repeats_nothing_and_says_so(
 
 
 # ------------------------------------------------------------------ up to date, or not
-
-
-def change_code(project: Project) -> None:
-    project.write(MAKE, MAKE_PARAMETERS, MAKE_CODE + "x = 1\n")
-
-
-def change_prose(project: Project) -> None:
-    project.write(MAKE, MAKE_PARAMETERS, MAKE_CODE, title="# 01 · another title")
-
-
-def change_default(project: Project) -> None:
-    project.write(MAKE, MAKE_PARAMETERS.replace("= 3", "= 4"), MAKE_CODE)
-
-
-def set_parameter(project: Project) -> None:
-    project.set_params(project.params.read_text() + "  rows: 4\n")
-
-
-def lose_output(project: Project) -> None:
-    (project.set / "predictions" / "scores.parquet").unlink()
-
-
-def lose_notebook(project: Project) -> None:
-    (project.set / "notebooks" / f"{MAKE}.ipynb").unlink()
-
-
-def break_off(project: Project) -> None:
-    """As a notebook does that is opened by hand, or stopped: it starts a new record."""
-    record = {"reads": {}, "writes": {}}
-    (project.set / "manifests" / f"{MAKE}.json").write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from second_look.catalogue import (
     clean_official_split,
 )
 from second_look.duplicates import check_no_content_leak, find_duplicates
-from second_look.errors import DataError, MissingDataError, ParameterError
+from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
 from second_look.files import write_json
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import read_mias
@@ -30,6 +30,8 @@ from second_look.store import Prepared, PrepareSettings, prepare
 
 SOURCES = ("phantom", "mias", "folder")
 DATA_VARIABLE = "SECOND_LOOK_DATA"
+# Outputs folder of notebooks that are opened by hand, their default.
+LAB = "lab"
 
 
 @dataclass(frozen=True)
@@ -216,11 +218,16 @@ def build_dataset(
 def open_dataset(outputs: Path, *, workers: int = 2) -> Dataset:
     """What notebook 01 left in the run's outputs.
 
-    Where it has not run there, the default phantoms are prepared, so that any notebook can be
-    opened on its own and just works.
+    In the folder that notebooks opened by hand write to, the default phantoms are prepared where
+    there is no data set yet, so that any notebook just works.
+
+    Raises:
+        OutputError: Notebook 01 has not run for this set.
     """
     folder = outputs / "dataset"
     if not (folder / "settings.json").is_file():
+        if outputs.name != LAB:
+            raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
         return build_dataset(outputs, DataSettings(), workers=workers)
     catalogue = Catalogue.load(folder)
     synthetic = bool((catalogue.images["dataset"] == "phantom").all())

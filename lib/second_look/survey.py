@@ -19,8 +19,9 @@ AREA_CLAIMS = {"calcification": "area-calc", "mass": "area-mass"}
 def public_ddsm_files() -> pd.DataFrame:
     """The files of CBIS-DDSM by what they show, from the public index; nothing is downloaded.
 
-    A series is a whole mammogram where its PatientID ends with the view (…_LEFT_CC), and belongs
-    to one lesion where a number follows (…_LEFT_CC_1); a lesion has one crop and one mask.
+    A series is a whole mammogram where its PatientID ends with the view (…_LEFT_CC, or
+    …_LEFT_CC.dcm, as 246 do), and belongs to one lesion where a number follows (…_LEFT_CC_1); a
+    lesion has one crop and one mask.
 
     Returns:
         One row a kind of file and a total: what, series, files, gigabytes.
@@ -30,7 +31,7 @@ def public_ddsm_files() -> pd.DataFrame:
         columns=["PatientID", "instanceCount", "series_size_MB"],
         filters=[("collection_id", "=", "cbis_ddsm")],
     ).to_pandas()
-    whole = index["PatientID"].str.contains(r"_(?:CC|MLO)$")
+    whole = index["PatientID"].str.contains(r"_(?:CC|MLO)(?:\.dcm)?$")
     rows = []
     for what, part in (
         ("whole mammograms", index[whole]),

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from second_look.catalogue import LABELS, SPLITS
 from second_look.figures.style import (
@@ -92,7 +93,9 @@ def lesion_area_shares(
                     label="the paper's mean" if kind == marked[0] else None,
                 )
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel(f"lesion area (% of the {'film' if share_of == 'image' else 'breast'})")
     names = [f"{kind} (n = {(areas['kind'] == kind).sum()})" for kind in kinds]
     axes[0].set_yticks(range(1, len(kinds) + 1), names)
@@ -115,8 +118,8 @@ def composition(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
         axis.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=1.4 * max(values.max(), 1))
         for (row, col), value in np.ndenumerate(values):
             axis.text(col, row, f"{value:g}", ha="center", va="center")
-        axis.set_xticks(range(table.shape[1]), [label_name(str(c)) for c in table.columns])
-        axis.tick_params(axis="x", labelrotation=20)
+        names = [label_name(str(name)).replace(" without ", "\nwithout ") for name in table.columns]
+        axis.set_xticks(range(table.shape[1]), names, fontsize=9)
         axis.set_yticks(range(table.shape[0]), [label_name(str(r)) for r in table.index])
         axis.set_xlabel(name)
         axis.grid(visible=False)

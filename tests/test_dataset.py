@@ -1,0 +1,332 @@
+"""From parameters to prepared images, and the numbers and pictures that notebooks show of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from second_look import dataset as ds
+from second_look import patch_survey, survey, views
+from second_look.catalogue import LABELS, SPLITS, Catalogue, split_counts
+from second_look.dataset import DataSettings, build_dataset, open_dataset
+from second_look.errors import (
+    DataError,
+    LeakageError,
+    MissingDataError,
+    OutputError,
+    ParameterError,
+)
+from second_look.figures import patching as draw_patching
+from second_look.figures import style
+from second_look.figures import survey as draw_survey
+from second_look.outputs import load_results, open_run
+from second_look.parameters import read_cell
+from second_look.patches import LabelRule, window_table
+from second_look.sampler import Augmentation, PatchSampler
+from second_look.sources.phantom import PhantomSettings
+from second_look.sources.phantom_files import write_folder_layout, write_mias_layout
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+SMALL = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
+RULE = LabelRule()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return build_dataset(tmp_path_factory.mktemp("outputs"), SMALL, workers=0)
+
+
+@pytest.fixture(scope="module")
+def windows(data):
+    return patch_survey.windows_at(data, [16, 32, 64], size=64, size_mm=None, rule=RULE)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_the_cell_of_notebook_01_and_the_settings_have_the_same_defaults():
+    cell = read_cell(NOTEBOOKS / "01_data_survey.ipynb")
+    settings = DataSettings()
+    for name in DataSettings.__dataclass_fields__:
+        assert cell[name].default == getattr(settings, name), name
+
+
+def test_a_data_set_is_opened_as_it_was_built(data):
+    again = open_dataset(data.folder.parent)
+    pd.testing.assert_frame_equal(again.catalogue.images, data.catalogue.images)
+    pd.testing.assert_frame_equal(again.prepared.images, data.prepared.images)
+    assert again.synthetic
+    assert again.name == "phantom"
+    assert {path.name for path in again.files} >= {"images.parquet", "duplicates.parquet"}
+
+
+def test_a_notebook_opened_alone_gets_the_default_phantoms(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ds, "build_dataset", lambda *args, **more: asked.append((args, more)))
+    open_dataset(tmp_path / "lab")
+    assert asked == [((tmp_path / "lab", DataSettings()), {"workers": 2})]
+    # Under the name of a real set, phantoms would be mistaken for it.
+    with pytest.raises(OutputError, match="run notebook 01_data_survey first"):
+        open_dataset(tmp_path / "mias")
+
+
+def test_the_data_root_is_found_by_parameter_then_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv(ds.DATA_VARIABLE, str(tmp_path))
+    assert ds.find_data_root("") == tmp_path
+    (tmp_path / "own").mkdir()
+    assert ds.find_data_root(str(tmp_path / "own")) == tmp_path / "own"
+    with pytest.raises(MissingDataError, match=ds.DATA_VARIABLE):
+        ds.find_data_root(str(tmp_path / "none"))
+    assert ds.data_location(DataSettings()) is None
+    folder = DataSettings(source="folder", table="own/t.csv")
+    assert ds.data_location(folder) == tmp_path / "own"
+
+
+def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
+    phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
+    write_folder_layout(tmp_path / "data" / "mine", phantom)
+    write_mias_layout(tmp_path / "data", phantom)
+    root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5}
+    own = DataSettings(source="folder", table="mine/images.csv", dataset="mine", **root)
+    mine = build_dataset(tmp_path / "one", own, workers=0)
+    assert (mine.name, mine.synthetic) == ("mine", False)
+    # The table gives a pixel size, so the parameter is not needed.
+    assert set(mine.catalogue.images["pixel_spacing_mm"]) == {0.8}
+    mias = build_dataset(tmp_path / "two", DataSettings(source="mias", **root), workers=0)
+    assert mias.name == "mias"
+    assert len(mias.catalogue.images) == 40
+
+
+def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
+    with pytest.raises(ParameterError, match="source must be one of"):
+        ds.read_source(DataSettings(source="web"), tmp_path)
+    (tmp_path / "t.csv").write_text("path,patient,label\nnone.png,p,benign\n")
+    empty = DataSettings(source="folder", data_root=str(tmp_path), table="t.csv")
+    with pytest.raises(DataError, match="not one usable image among 1"):
+        ds.read_source(empty, tmp_path)
+
+
+def test_a_class_missing_from_a_split_stops_the_run(data):
+    images = data.catalogue.images
+    gone = images[~((images["label"] == "malignant") & (images["split"] == "val"))]
+    with pytest.raises(DataError, match="malignant in val"):
+        ds.check_every_class(gone)
+    ds.check_every_class(images)
+
+
+def test_the_same_picture_in_two_splits_stops_the_run(tmp_path, monkeypatch):
+    pair = pd.DataFrame(
+        [("p0000_L_CC", "p0001_L_CC", "identical", 1.0)],
+        columns=["image_a", "image_b", "how", "correlation"],
+    )
+    monkeypatch.setattr(ds, "find_duplicates", lambda prepared: pair)
+
+    def by_number(catalogue, **_):
+        number = catalogue.images["patient_id"].str[-1].astype(int)
+        split = number.map(dict(enumerate(SPLITS)))
+        return replace(catalogue, images=catalogue.images.assign(split=split))
+
+    monkeypatch.setattr(ds, "assign_splits", by_number)
+    monkeypatch.setattr(ds, "check_every_class", lambda images: None)
+    with pytest.raises(LeakageError, match="p0000_L_CC = p0001_L_CC"):
+        build_dataset(tmp_path, replace(SMALL, patients=3), workers=0)
+
+
+def test_where_the_papers_number_of_images_comes_from():
+    files = survey.public_ddsm_files().set_index("what")
+    assert files.loc["all files", ["series", "files"]].tolist() == [6775, 10_239]
+    assert files.loc["whole mammograms", "files"] == 3103
+    # One crop and one mask for each of the 3,568 lesions in the four official tables.
+    assert files.loc["crops and masks of lesions", "files"] == 2 * 3568
+    assert files.loc["all files", "gigabytes"] == pytest.approx(163.5, abs=0.1)
+
+
+def test_counts_areas_and_tables_agree_with_the_catalogue(data):
+    counts = survey.counts(data).set_index("what")["count"]
+    assert (counts["images"], counts["patients"], counts["breasts"]) == (64, 16, 32)
+    assert counts["lesions"] == len(data.catalogue.lesions)
+    areas = survey.lesion_areas(data)
+    assert (areas["share_of_breast"] > areas["share_of_image"]).all()
+    estimates = survey.area_estimates(areas, seed=0)
+    mass = estimates[(estimates["kind"] == "mass") & (estimates["share_of"] == "image")].iloc[0]
+    expected = 100 * areas.loc[areas["kind"] == "mass", "share_of_image"].mean()
+    assert mass["mean"] == pytest.approx(expected)
+    assert mass["low"] < mass["mean"] < mass["high"]
+    assert survey.labels_by(data, "view").to_numpy().sum() == 64
+    assert survey.kinds_by_pathology(data).to_numpy().sum() == counts["lesions"]
+    assert (survey.leak_checks(data)["found"] == 0).all()
+    assert survey.sizes(data)["images"].sum() == 64
+    assert survey.split_table(data)["label"].tolist() == list(LABELS)
+    text = survey.findings(data, estimates, {"mass": 1.2})
+    assert "64 images of 16 patients" in text
+    assert "phantoms" in text
+
+
+def test_the_quarantine_is_summed_up_by_reason(data):
+    rows = [
+        {"dataset": "d", "image_id": f"i{n}", "effect": "image left out", "reason": "truncated"}
+        for n in range(8)
+    ]
+    summary = survey.quarantine_summary(
+        replace(data, catalogue=data.catalogue.with_quarantine(rows))
+    )
+    assert summary[["effect", "reason", "items"]].to_numpy().tolist() == [
+        ["image left out", "truncated", 8]
+    ]
+    assert summary.loc[0, "examples"] == "i0, i1, i2, i3, i4, i5"
+
+
+def test_areas_stand_beside_the_papers_without_a_verdict_on_phantoms(data, tmp_path):
+    run = open_run(tmp_path, notebook="01_data_survey")
+    estimates = survey.area_estimates(survey.lesion_areas(data), seed=0)
+    survey.report_areas(run, estimates, data)
+    verdicts = {row["claim"]: row["verdict"] for row in load_results(tmp_path)}
+    assert verdicts == dict.fromkeys(("area-calc", "area-mass"), "no verdict: synthetic images")
+
+
+def test_a_view_shows_the_lesion_where_the_original_has_it(data):
+    lesion = data.catalogue.lesions.iloc[0]
+    view = views.original_view(data, lesion["image_id"], 128)
+    code = next(c for c, name in view.pathologies.items() if name == lesion["pathology"])
+    rows, cols = np.nonzero(view.regions == code)
+    # Half the height of the original, so half its coordinates.
+    middle = (
+        (lesion["row_min"] + lesion["row_max"]) / 4,
+        (lesion["col_min"] + lesion["col_max"]) / 4,
+    )
+    assert (rows.mean(), cols.mean()) == pytest.approx(middle, abs=3)
+    assert view.picture.shape == (128, 104)
+    assert 0 <= view.picture.min() < view.picture.max() <= 1
+    assert view.mm_per_px == pytest.approx(1.6)
+    prepared = views.prepared_view(data, lesion["image_id"], 100)
+    assert prepared.regions.shape[0] == 100
+    assert code in prepared.regions
+
+
+def test_examples_and_masks_to_look_at_are_chosen_by_rule(data):
+    examples = views.choose_examples(data.catalogue.images, per_label=2, seed=0)
+    assert examples["label"].tolist() == [label for label in LABELS for _ in range(2)]
+    sheet = views.choose_masks_to_look_at(data, count=12, seed=0)
+    shares = data.prepared.images["breast_px"] / (256 * 208)
+    assert sheet["breast_share"].is_monotonic_increasing
+    assert len(sheet) == sheet["image_id"].nunique() == 12
+    assert sheet["breast_share"].iloc[[0, -1]].tolist() == [shares.min(), shares.max()]
+    assert len(views.choose_masks_to_look_at(data, count=1000, seed=0)) == 64
+
+
+def test_patch_numbers_fall_from_film_to_breast_and_rise_with_smaller_strides(data, windows):
+    counts = patch_survey.counts_against_stride(data, windows, size=64)
+    assert (counts["film"] > counts["crop"]).all()
+    assert (counts["crop"] > counts["breast"]).all()
+    assert counts["breast"].is_monotonic_decreasing
+    # Films of 256 x 208 px at stride 16: 13 x 10 windows each.
+    assert counts.loc[0, "film"] == 64 * 13 * 10
+    reached = patch_survey.reach(counts, 10, 1e9)
+    assert reached["stride"].tolist() == [64, 64, 0, 0]
+    assert "not reached" in patch_survey.findings(
+        windows[32], reached, costs_of(data, windows[32]), synthetic=True
+    )
+    assert "lie on the breast" in patch_survey.savings(counts)
+
+
+def costs_of(data, table):
+    sampler = PatchSampler(data.prepared, table, size=64, batch_size=4, seed=0)
+    return patch_survey.cost(sampler, data, batches=2, patches=[10, 1000])
+
+
+def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
+    costs = costs_of(data, windows[32])
+    assert costs["disk_cut_gb"].nunique() == 1
+    ratio = costs.loc[1, ["minutes_to_cut", "disk_written_gb"]] / costs.loc[0]
+    assert ratio[["minutes_to_cut", "disk_written_gb"]].tolist() == pytest.approx([100, 100])
+
+
+def test_a_stricter_rule_leaves_fewer_lesion_windows(data):
+    ruled = patch_survey.windows_by_rule(
+        data, [0.1, 0.9], size=64, size_mm=None, stride=16, rule=RULE
+    )
+    table = patch_survey.balance(ruled, "lesion_share")
+    lesion = table[table["label"] != "normal"].groupby("lesion_share")["windows"].sum()
+    assert lesion[0.1] > lesion[0.9] > 0
+    assert table.groupby("lesion_share")["share"].sum().tolist() == pytest.approx([1, 1])
+
+
+def test_chosen_patches_have_a_class_and_many_patients(windows):
+    chosen = patch_survey.choose_patches(windows[16], per_label=3, seed=0)
+    assert (chosen["excluded"] == "").all()
+    normal = chosen[chosen["label"] == "normal"]
+    assert len(normal) == normal["patient_id"].nunique() == 3
+    assert patch_survey.choose_rule_example(windows[16]) in set(windows[16]["image_id"])
+
+
+def texts(figure):
+    return {text.get_text() for text in figure.findobj(plt.Text)}
+
+
+def test_figures_show_units_numbers_and_the_papers_values(data, windows):
+    style.use_style()
+    areas = survey.lesion_areas(data)
+    estimates = survey.area_estimates(areas, seed=0)
+    shown = texts(draw_survey.labels_by_split(split_counts(data.catalogue.images)))
+    assert {"images (n)", "test", "benign without callback"} <= shown
+    assert {"width (px)", "height (px)"} <= texts(draw_survey.film_sizes(data.catalogue.images))
+    shown = texts(draw_survey.lesion_area_shares(areas, estimates, {"mass": 1.2}))
+    assert {
+        "lesion area (% of the film)",
+        "lesion area (% of the breast)",
+        "the paper's mean",
+    } <= shown
+    shown = texts(draw_survey.composition([("view, images", survey.labels_by(data, "view"))]))
+    assert {"CC", "MLO", "view, images"} <= shown
+    pictures = [views.original_view(data, i, 96) for i in data.catalogue.images["image_id"][:6]]
+    assert "50 mm" in texts(draw_survey.examples(pictures, columns=3))
+    sheet = draw_survey.mask_contact_sheet(pictures, columns=4)
+    assert len([axis for axis in sheet.axes if axis.images]) == 6
+    counts = patch_survey.counts_against_stride(data, windows, size=64)
+    shown = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
+    assert {"stride (px)", "patches (n)", "the paper's range"} <= shown
+    balance = patch_survey.balance(windows, "stride")
+    shown = texts(draw_patching.class_shares(balance, "stride", "stride (px)"))
+    assert "share of labelled windows (%)" in shown
+    assert "disk (GB)" in texts(draw_patching.cost(costs_of(data, windows[32])))
+
+
+def test_pictures_of_patches_carry_class_and_scale(data, windows):
+    table = window_table(data.prepared, data.catalogue, size=64, stride=16, rule=RULE)
+    example = patch_survey.choose_rule_example(table)
+    rows = data.prepared.images.set_index("image_id").loc[example, "rows"]
+    view = views.prepared_view(data, example, 160)
+    figure = draw_patching.label_rule(view, table[table["image_id"] == example], rows / 160)
+    assert any(text.startswith("partial lesion (n = ") for text in texts(figure))
+    chosen = patch_survey.choose_patches(table, per_label=2, seed=0)
+    sampler = PatchSampler(
+        data.prepared, table, size=64, batch_size=2, seed=0, augmentation=Augmentation()
+    )
+    patches = sampler.variants(int(chosen.index[0]), count=len(chosen), seed=0)
+    gallery = draw_patching.gallery(patches, list(chosen["label"]), [0.8] * len(chosen))
+    assert {"normal", "malignant", "10 mm"} <= texts(gallery)
+    assert {"as cut", "augmented 2"} <= texts(draw_patching.augmented(patches[0], patches[1:3]))
+
+
+def test_an_unknown_pixel_size_is_said_instead_of_a_bar(data):
+    view = views.original_view(data, data.catalogue.images["image_id"].iloc[0], 96)
+    figure, axes = style.grid(1, 1, (2, 2))
+    style.show_mammogram(axes[0], replace(view, mm_per_px=float("nan")))
+    assert "pixel size unknown" in texts(figure)
+
+
+def test_pixel_size_of_the_parameter_fills_gaps_only():
+    rows = [
+        {"image_id": f"{n}", "dataset": "d", "patient_id": f"{n}", "rows": 9, "cols": 9, "bits": 8}
+        | {"label": "normal", "path": "x", "pixel_spacing_mm": size}
+        for n, size in enumerate((0.1, None))
+    ]
+    filled = ds._with_pixel_size(Catalogue.from_rows(rows), 0.33)
+    assert filled.images["pixel_spacing_mm"].tolist() == [0.1, 0.33]
