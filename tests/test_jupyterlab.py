@@ -267,7 +267,14 @@ def pictures_in_file(lab: Lab, name: str) -> int:
     outputs = [output for cell in lab.notebook(name).cells for output in cell.get("outputs", [])]
     bundles = [output.get("data", {}) for output in outputs]
     images = [{m: b[m] for m in sorted(b) if m.startswith("image/")} for b in bundles]
-    return len({json.dumps(image) for image in images if image})
+    # Figures with a caption are HTML with the picture inside.
+    inside = [p for b in bundles for p in re.findall(r'src="data:image[^"]+"', html_of(b))]
+    return len({json.dumps(image) for image in images if image} | set(inside))
+
+
+def html_of(bundle: dict[str, Any]) -> str:
+    text = bundle.get("text/html", "")
+    return text if isinstance(text, str) else "".join(text)
 
 
 def pictures_on_screen(page: Any) -> dict[str, int]:

@@ -23,7 +23,7 @@ from second_look.duplicates import check_no_content_leak, find_duplicates
 from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
 from second_look.files import write_json
 from second_look.sources.folder import read_folder
-from second_look.sources.mias import read_mias
+from second_look.sources.mias import find_mias, read_mias
 from second_look.sources.phantom import PhantomSettings
 from second_look.sources.phantom_files import read_phantom
 from second_look.store import Prepared, PrepareSettings, prepare
@@ -128,7 +128,7 @@ def data_location(settings: DataSettings) -> Path | None:
     if settings.source == "phantom":
         return None
     root = find_data_root(settings.data_root)
-    return root / Path(settings.table).parent if settings.source == "folder" else root
+    return root / Path(settings.table).parent if settings.source == "folder" else find_mias(root)
 
 
 def read_source(settings: DataSettings, cache: Path) -> Catalogue:

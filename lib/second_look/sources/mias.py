@@ -82,7 +82,8 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
         MissingDataError: Nothing of the kind is there; the remedy says how to get it.
         DataError: The archive is broken or unsafe, or Info.txt cannot be read.
     """
-    folder = _find_folder(Path(location), Path(cache))
+    place = find_mias(location)
+    folder = place if place.is_dir() else _unpack(place, cache)
     info = folder / "Info.txt"
     found = _Findings(strict)
     rows_of: dict[str, list[_Row]] = {}
@@ -117,16 +118,20 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
     return Catalogue.from_rows(found.images, found.lesions, found.quarantine)
 
 
-def _find_folder(location: Path, cache: Path) -> Path:
-    """The folder with Info.txt, unpacked from the archive where need be."""
+def find_mias(location: Path) -> Path:
+    """The folder with Info.txt, or else the archive, at a location that `read_mias` takes.
+
+    Raises:
+        MissingDataError: There is neither.
+    """
     if location.is_file():
-        return _unpack(location, cache)
+        return location
     for folder in (location, location / "all-mias", location / "mias"):
         if (folder / "Info.txt").is_file():
             return folder
     for name in ARCHIVES:
         if (location / name).is_file():
-            return _unpack(location / name, cache)
+            return location / name
     raise MissingDataError(
         f"no mini-MIAS here: expected Info.txt and PGM files, or one of {', '.join(ARCHIVES)}.",
         where=location,
