@@ -164,7 +164,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(project: Project) -> None:
         assert wait_for(lambda: waiting.exists() and waiting.read_text().isdigit(), 60)
         kernel = int(waiting.read_text())
         running.send_signal(signal.SIGINT)
-        out, error = running.communicate(timeout=60)
+        out, error = running.communicate(timeout=300)
     finally:
         running.kill()
         running.wait()
