@@ -76,7 +76,10 @@ run.table(files, "ddsm_files", "The files of CBIS-DDSM by what they show, from t
 
 # %%
 total, whole = int(files["files"].iloc[-1]), int(files["files"].iloc[0])
-run.result("data-ddsm", total, n=total, how="files in the public index, counted")
+run.result(
+    "data-ddsm", total, n=total, how="files in the public index, counted", figure="ddsm_files",
+    verdict=f"differs: {total:,} files, {whole:,} of them mammograms",
+)  # fmt: skip
 Markdown(
     f"The index holds **{total:,} files**, and the paper counts {claim('data-ddsm').value:,.0f} "
     f"images. But only **{whole:,} of them are mammograms**: each of the {(total - whole) // 2:,} "
@@ -107,7 +110,10 @@ run.table(survey.counts(data), "counts", "Images, patients, breasts and lesions.
 if data.name == "mias":
     images = len(data.catalogue.images)
     run.result("data-mias", images, n=images, how="images read from the archive, counted")
-    run.result("data-total", images + total, n=images + total, how="MIAS images + DDSM files")
+    run.result(
+        "data-total", images + total, n=images + total, how="MIAS images + DDSM files",
+        verdict=f"differs: {images + whole:,} of them are mammograms",
+    )  # fmt: skip
 run.figure(
     draw.labels_by_split(split_counts(data.catalogue.images)),
     "labels_by_split",

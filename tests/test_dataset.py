@@ -243,9 +243,9 @@ def costs_of(data, table):
 
 def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
     costs = costs_of(data, windows[32])
-    assert costs["disk_cut_gb"].nunique() == 1
-    ratio = costs.loc[1, ["minutes_to_cut", "disk_written_gb"]] / costs.loc[0]
-    assert ratio[["minutes_to_cut", "disk_written_gb"]].tolist() == pytest.approx([100, 100])
+    assert costs["gb_prepared"].nunique() == 1
+    ratio = costs.loc[1, ["minutes_to_cut", "gb_as_png"]] / costs.loc[0]
+    assert ratio[["minutes_to_cut", "gb_as_png"]].tolist() == pytest.approx([100, 100])
 
 
 def test_a_stricter_rule_leaves_fewer_lesion_windows(data):

@@ -166,8 +166,8 @@ def cost(
     of the same patches as PNG files, times their number.
 
     Returns:
-        One row a number of patches: patches, minutes_to_cut, disk_cut_gb (the prepared images),
-        disk_written_gb.
+        One row a number of patches: patches, minutes_to_cut, gb_prepared (the prepared images),
+        gb_as_png.
     """
     sampler.batch(0)
     start = time.perf_counter()
@@ -181,8 +181,8 @@ def cost(
         {
             "patches": list(patches),
             "minutes_to_cut": [count * seconds_each / 60 for count in patches],
-            "disk_cut_gb": [stored / 1e9] * len(patches),
-            "disk_written_gb": [count * png_bytes / 1e9 for count in patches],
+            "gb_prepared": [stored / 1e9] * len(patches),
+            "gb_as_png": [count * png_bytes / 1e9 for count in patches],
         }
     )
 
@@ -222,8 +222,8 @@ def findings(
     largest = costs.iloc[-1]
     lines.append(
         f"- {largest['patches']:,.0f} patches written out would take "
-        f"{largest['disk_written_gb']:,.0f} GB; cut when needed they take the "
-        f"{largest['disk_cut_gb']:.2g} GB of the prepared images and "
+        f"{largest['gb_as_png']:,.0f} GB; cut when needed they take the "
+        f"{largest['gb_prepared']:.2g} GB of the prepared images and "
         f"{largest['minutes_to_cut']:,.0f} minutes of this machine."
     )
     if synthetic:

@@ -136,10 +136,10 @@ def cost(table: pd.DataFrame) -> Figure:
     """Disk against number of patches, written out or cut when needed."""
     figure, axis = plt.subplots(figsize=(7, 3.8))
     axis.plot(
-        table["patches"], table["disk_written_gb"], "o-", color=SERIES[1], label="written as PNG"
+        table["patches"], table["gb_as_png"], "o-", color=SERIES[1], label="written as PNG"
     )
     axis.plot(
-        table["patches"], table["disk_cut_gb"], "o-", color=SERIES[0], label="cut when needed"
+        table["patches"], table["gb_prepared"], "o-", color=SERIES[0], label="cut when needed"
     )
     axis.set_xscale("log")
     axis.set_yscale("log")
