@@ -135,9 +135,7 @@ def augmented(patch: npt.NDArray[np.float32], variants: npt.NDArray[np.float32])
 def cost(table: pd.DataFrame) -> Figure:
     """Disk against number of patches, written out or cut when needed."""
     figure, axis = plt.subplots(figsize=(7, 3.8))
-    axis.plot(
-        table["patches"], table["gb_as_png"], "o-", color=SERIES[1], label="written as PNG"
-    )
+    axis.plot(table["patches"], table["gb_as_png"], "o-", color=SERIES[1], label="written as PNG")
     axis.plot(
         table["patches"], table["gb_prepared"], "o-", color=SERIES[0], label="cut when needed"
     )
