@@ -67,6 +67,14 @@ def test_grey_film_beside_black_padding_is_air():
     assert agreement(found, np.pad(truth, ((0, 0), (0, 100)))) > 0.95
 
 
+def test_a_fold_that_takes_the_lower_chest_wall_away_does_not_turn_the_breast():
+    rows, cols = np.mgrid[:200, :160]
+    # A breast that fills the film: cut at the top by its own outline, below by the fold.
+    breast = (cols < 100 + rows) & (rows < 120 + cols)
+    assert breast_side(breast) == "left"
+    assert breast_side(breast[:, ::-1]) == "right"
+
+
 def test_a_film_without_a_breast_is_an_error():
     pixels = np.full((200, 200), 3, dtype=np.uint8)
     pixels[20:26, 20:60] = 240
@@ -90,15 +98,19 @@ def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(
 ):
     found = read_mias(mias_archive, tmp_path_factory.mktemp("mias"))
     centres = found.lesions.dropna(subset=["circle_row"])
-    outside, shares = [], []
+    outside, shares, wrong_side = [], [], []
     for image in found.images.itertuples():
         breast = find_breast(read_pixels(Path(image.path)))
         shares.append(breast.mean())
+        # Every film of mini-MIAS has the chest wall of a left breast at the left.
+        if breast_side(breast) != {"L": "left", "R": "right"}[image.laterality]:
+            wrong_side.append(image.image_id)
         assert label(breast).max() == 1, image.image_id
         for lesion in centres[centres["image_id"] == image.image_id].itertuples():
             if not breast[int(lesion.circle_row), int(lesion.circle_col)]:
                 outside.append(image.image_id)
     assert outside == ["mdb212", "mdb214"]
+    assert wrong_side == []
     # A mask of everything would hold every lesion too.
     assert 0.3 < np.median(shares) < 0.42
     # Two films are filled by one very large breast, seen on the pictures.

@@ -63,12 +63,14 @@ def find_breast(pixels: Pixels) -> Mask:
 def breast_side(breast: Mask) -> str:
     """On which side of the picture the chest wall is: "left" or "right".
 
-    A breast is widest at the chest wall, so more of its pixels lie there.
+    The breast hangs from the chest wall, so more of its pixels lie there. Only the upper half
+    counts: the fold below the breast can take the chest wall away, but not the pectoral muscle.
     """
-    cols = np.arange(breast.shape[1])
-    middle = float((breast.sum(axis=0) * cols).sum() / max(int(breast.sum()), 1))
-    box = np.flatnonzero(breast.any(axis=0))
-    return "left" if middle < (box[0] + box[-1]) / 2 else "right"
+    rows = np.flatnonzero(breast.any(axis=1))
+    upper = breast[: (rows[0] + rows[-1] + 1) // 2 + 1]
+    cols = np.flatnonzero(breast.any(axis=0))
+    middle = np.average(np.arange(breast.shape[1]), weights=upper.sum(axis=0))
+    return "left" if middle < (cols[0] + cols[-1]) / 2 else "right"
 
 
 def _reduced(pixels: Pixels) -> npt.NDArray[np.float32]:

@@ -22,11 +22,12 @@ from second_look.catalogue import (
 from second_look.duplicates import check_no_content_leak, find_duplicates
 from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
 from second_look.files import write_json
+from second_look.prepare import PrepareSettings, prepare
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import find_mias, read_mias
 from second_look.sources.phantom import PhantomSettings
 from second_look.sources.phantom_files import read_phantom
-from second_look.store import Prepared, PrepareSettings, prepare
+from second_look.store import Prepared
 
 SOURCES = ("phantom", "mias", "folder")
 DATA_VARIABLE = "SECOND_LOOK_DATA"

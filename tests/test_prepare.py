@@ -6,21 +6,22 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
 from scipy.ndimage import zoom
-from second_look import store
+from second_look import prepare as preparation
 from second_look.catalogue import Catalogue
-from second_look.duplicates import check_no_content_leak, find_duplicates
-from second_look.errors import DataError, LeakageError, OutputError
+from second_look.errors import DataError, OutputError
 from second_look.geometry import Box
 from second_look.pixels import read_pixels, write_png
+from second_look.prepare import PrepareSettings, prepare
 from second_look.sources.phantom import PhantomSettings
 from second_look.sources.phantom_files import read_phantom
-from second_look.store import Prepared, PrepareSettings, prepare
+from second_look.store import Prepared
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_prepared_picture_is_a_mirrored_cut_of_the_original(phantoms, prepared
     sides = set()
     for image in phantoms.images.itertuples():
         transform = prepared.transform(image.image_id)
-        original = read_pixels(store.Path(image.path))
+        original = read_pixels(Path(image.path))
         cut = original[transform.row_offset :, transform.col_offset :]
         cut = cut[: transform.rows, : transform.cols]
         sides.add((image.laterality, transform.flipped))
@@ -176,9 +177,11 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatc
     film(tmp_path / "b.png", seed=1)
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png"), row(tmp_path / "b.png", "b")])
     calls = []
-    prepare_one = store._prepare_image
+    prepare_one = preparation._prepare_image
     monkeypatch.setattr(
-        store, "_prepare_image", lambda job: calls.append(job.image["image_id"]) or prepare_one(job)
+        preparation,
+        "_prepare_image",
+        lambda job: calls.append(job.image["image_id"]) or prepare_one(job),
     )
     prepare(catalogue, tmp_path / "out", workers=0)
     prepare(catalogue, tmp_path / "out", workers=0)
@@ -233,27 +236,3 @@ def test_an_unwritable_folder_is_one_clear_error(phantoms, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
         prepare(phantoms, tmp_path / "file" / "out", workers=0)
-
-
-def test_copies_are_found_whatever_the_file_is_called(tmp_path):
-    pixels = film(tmp_path / "a.png")
-    film(tmp_path / "mirror.png", mirrored=True)
-    film(tmp_path / "other.png", seed=5)
-    near = np.clip(
-        pixels.astype(int) + np.random.default_rng(0).integers(-40, 40, pixels.shape), 0, 65535
-    )
-    write_png(tmp_path / "near.png", near.astype(np.uint16))
-    names = ("a", "mirror", "near")
-    catalogue = Catalogue.from_rows([row(tmp_path / f"{name}.png", name) for name in names])
-    found = find_duplicates(prepare(catalogue, tmp_path / "out", workers=0))
-    pairs = {(r.image_a, r.image_b): r.how for r in found.itertuples()}
-    assert pairs[("a", "mirror")] == "identical"
-    assert pairs[("a", "near")] == "near"
-    images = catalogue.images.assign(split=["train", "train", "train"])
-    check_no_content_leak(found, images)
-    with pytest.raises(LeakageError, match="a = mirror"):
-        check_no_content_leak(found, images.assign(split=["train", "test", "train"]))
-
-
-def test_phantoms_hold_no_copies(prepared):
-    assert find_duplicates(prepared).empty
