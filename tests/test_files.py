@@ -1,0 +1,111 @@
+"""Files are whole or not there; errors say what to do."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+
+import pandas as pd
+import pytest
+from second_look.errors import OutputError
+from second_look.files import (
+    folder_fingerprint,
+    sha256,
+    write_csv,
+    write_json,
+    write_parquet,
+    write_text,
+    written_whole,
+)
+
+
+def break_off(path):
+    with written_whole(path) as draft:
+        draft.write_text("half of it")
+        raise RuntimeError("power cut")
+
+
+def test_a_file_that_breaks_off_leaves_the_one_before(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    write_text(path, "whole")
+    with pytest.raises(RuntimeError, match="power cut"):
+        break_off(path)
+    assert path.read_text() == "whole"
+    assert [found.name for found in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_tables_and_json_are_read_back(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2], "b": ["×", "y"]})
+    write_parquet(tmp_path / "t.parquet", frame)
+    write_csv(tmp_path / "t.csv", frame)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), frame, check_dtype=False)
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["a,b", "1,×", "2,y"]
+    write_json(tmp_path / "j.json", {"ß": [1.5]})
+    assert json.loads((tmp_path / "j.json").read_text()) == {"ß": [1.5]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "nan.json", float("nan"))
+    assert not (tmp_path / "nan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.ENOSPC, "no space left"),
+        (errno.EDQUOT, "no space left"),
+        (errno.EACCES, "cannot be written"),
+        (errno.EROFS, "cannot be written"),
+    ],
+)
+def test_a_full_or_locked_disk_is_one_clear_error(tmp_path, code, said):
+    def fail():
+        with written_whole(tmp_path / "a.txt") as draft:
+            draft.write_text("some")
+            raise OSError(code, os.strerror(code))
+
+    with pytest.raises(OutputError, match=said):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    full = "/dev/full"
+    if not os.path.exists(full):  # noqa: PTH110
+        pytest.skip("this system has no /dev/full")
+
+    def fail():
+        with written_whole(tmp_path / "a.txt") as draft:
+            draft.symlink_to(full)
+            draft.write_text("x" * 100_000)
+
+    with pytest.raises(OutputError, match=r"a\.txt: no space left on the disk"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_system_errors_stay_what_they_are(tmp_path):
+    def fail():
+        with written_whole(tmp_path / "a.txt"):
+            raise OSError(errno.EIO, "bad disk")
+
+    with pytest.raises(OSError, match="bad disk"):
+        fail()
+
+
+def test_digests_follow_the_content(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    assert sha256(path) == hashlib.sha256(b"abc").hexdigest()
+    one = folder_fingerprint(tmp_path)
+    assert folder_fingerprint(tmp_path) == one
+    assert folder_fingerprint(path) == folder_fingerprint(path)
+    (tmp_path / "b").mkdir()
+    assert folder_fingerprint(tmp_path) == one, "an empty folder is no content"
+    (tmp_path / "b" / "c.txt").write_text("new")
+    two = folder_fingerprint(tmp_path)
+    assert two != one
+    os.utime(path, ns=(1, 1))
+    assert folder_fingerprint(tmp_path) not in (one, two)
+    (tmp_path / "b" / "c.txt").rename(tmp_path / "b" / "d.txt")
+    assert folder_fingerprint(tmp_path) != two
