@@ -236,3 +236,36 @@ def test_an_unwritable_folder_is_one_clear_error(phantoms, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
         prepare(phantoms, tmp_path / "file" / "out", workers=0)
+
+
+def test_a_running_scheduler_is_used_and_left_running(tmp_path):
+    from distributed import Client, LocalCluster
+
+    films = tmp_path / "films"
+    names = ("a", "b", "c")
+    for place, name in enumerate(names):
+        film(films / f"{name}.png", seed=place)
+    catalogue = Catalogue.from_rows([row(films / f"{name}.png", name) for name in names])
+    cluster = LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        host="127.0.0.1",
+        protocol="tcp://",
+        dashboard_address=None,
+    )
+    with cluster, Client(cluster) as client:
+        address = cluster.scheduler_address
+        elsewhere = prepare(catalogue, tmp_path / "there", workers=0, scheduler=address)
+        assert client.submit(lambda: "still there").result(timeout=30) == "still there"
+    here = prepare(catalogue, tmp_path / "here", workers=0)
+    pd.testing.assert_frame_equal(elsewhere.images, here.images)
+    for name in names:
+        np.testing.assert_array_equal(elsewhere.pixels(name), here.pixels(name))
+
+
+def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path):
+    film(tmp_path / "a.png")
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
+    with pytest.raises(OutputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        prepare(catalogue, tmp_path / "out", scheduler="tcp://127.0.0.1:9")

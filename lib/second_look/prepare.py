@@ -36,6 +36,8 @@ from second_look.pixels import Pixels, read_square
 from second_look.store import Prepared, path_of, save_array
 
 THUMBNAIL = 32
+# A scheduler that does not answer within this time is not there.
+_SCHEDULER_S = 10
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,14 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler:
-        with Client(scheduler) as client:
+        try:
+            client = Client(scheduler, timeout=_SCHEDULER_S)
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"no Dask scheduler answers at {scheduler} ({error}). Start one with `dask "
+                "scheduler`, or leave the address empty to work on this machine."
+            ) from None
+        with client:
             yield client
         return
     cluster = LocalCluster(
