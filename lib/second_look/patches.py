@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -87,12 +88,11 @@ def label_windows(
     best_share = np.zeros(breast.shape)
     best_code = np.zeros(breast.shape, dtype=np.int64)
     touched = np.zeros(breast.shape, dtype=bool)
-    for code, pathology in pathologies.items():
-        inside = regions == code
-        area = int(inside.sum())
+    for code, (inside, corner) in _lesion_masks(regions, pathologies).items():
+        pathology, area = pathologies[code], int(np.count_nonzero(inside))
         if area == 0:
             continue
-        pixels = window_sums(inside, tops, lefts, size)
+        pixels = window_sums(inside, tops, lefts, size, corner)
         share = pixels / area
         touched |= pixels > 0
         counts = (pixels > 0) & (
@@ -123,26 +123,55 @@ def label_windows(
     return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
 
 
+def _lesion_masks(
+    regions: npt.NDArray[np.uint8], codes: Iterable[int]
+) -> dict[int, tuple[npt.NDArray[np.bool_], tuple[int, int]]]:
+    """Code -> mask of that lesion in the part of the image that holds any lesion, and its corner.
+
+    Lesions are small, so most of the image is looked at once for all of them.
+    """
+    rows = np.flatnonzero(regions.max(axis=1, initial=0) > 1)
+    if not rows.size:
+        return {}
+    band = regions[rows[0] : rows[-1] + 1]
+    cols = np.flatnonzero(band.max(axis=0) > 1)
+    part, corner = band[:, cols[0] : cols[-1] + 1], (int(rows[0]), int(cols[0]))
+    return {code: (part == code, corner) for code in codes}
+
+
 def window_sums(
-    mask: npt.NDArray[np.bool_], tops: IntArray, lefts: IntArray, size: int
+    mask: npt.NDArray[np.bool_],
+    tops: IntArray,
+    lefts: IntArray,
+    size: int,
+    corner: tuple[int, int] = (0, 0),
 ) -> npt.NDArray[np.float64]:
     """Number of true pixels in each window, (tops, lefts).
 
     The mask is first summed over the blocks that the window edges cut it into, so that the rest
     works on a few thousand numbers instead of millions of pixels.
+
+    Args:
+        mask: Bool (rows, cols); outside of it all is false.
+        tops: First rows of the windows.
+        lefts: First columns of the windows.
+        size: Of a window, px.
+        corner: Row and column of the mask's first pixel.
     """
     if not tops.size or not lefts.size:
         return np.zeros((tops.size, lefts.size))
-    row_edges = np.unique(np.concatenate([tops, tops + size]))
-    col_edges = np.unique(np.concatenate([lefts, lefts + size]))
-    covered = mask[: row_edges[-1], : col_edges[-1]].view(np.uint8)
-    # Columns first: a row of a mask is at most 2^16 px, so that uint32 cannot overflow.
-    blocks = np.add.reduceat(covered, col_edges[:-1], axis=1, dtype=np.uint32)
-    blocks = np.add.reduceat(blocks, row_edges[:-1], axis=0, dtype=np.int64)
+    row_sides = (tops - corner[0], tops - corner[0] + size)
+    col_sides = (lefts - corner[1], lefts - corner[1] + size)
+    row_edges = _edges(row_sides, mask.shape[0])
+    col_edges = _edges(col_sides, mask.shape[1])
+    below = np.stack(
+        [_column_counts(mask[first:last]) for first, last in pairwise(row_edges.tolist())]
+    )
+    blocks = np.add.reduceat(below, col_edges[:-1], axis=1, dtype=np.int64)
     total = np.zeros((row_edges.size, col_edges.size))
     total[1:, 1:] = blocks.cumsum(axis=0).cumsum(axis=1)
-    top, bottom = np.searchsorted(row_edges, tops), np.searchsorted(row_edges, tops + size)
-    left, right = np.searchsorted(col_edges, lefts), np.searchsorted(col_edges, lefts + size)
+    top, bottom = (_places(side, row_edges) for side in row_sides)
+    left, right = (_places(side, col_edges) for side in col_sides)
     sums: npt.NDArray[np.float64] = (
         total[np.ix_(bottom, right)]
         - total[np.ix_(top, right)]
@@ -150,6 +179,28 @@ def window_sums(
         + total[np.ix_(top, left)]
     )
     return sums
+
+
+def _edges(sides: tuple[IntArray, IntArray], length: int) -> IntArray:
+    """Where window sides cut [0, length), with both ends, in increasing order."""
+    cuts = np.concatenate([*sides, [0, length]])
+    return np.unique(np.clip(cuts, 0, length))
+
+
+def _places(side: IntArray, edges: IntArray) -> IntArray:
+    """The place of each side among the edges; one outside of the mask is at its end."""
+    return np.searchsorted(edges, np.clip(side, 0, edges[-1]))
+
+
+def _column_counts(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """True pixels of each column, (cols,).
+
+    255 rows at a time fit into bytes, and bytes are added many at once.
+    """
+    counts = np.zeros(mask.shape[1], dtype=np.uint32)
+    for first in range(0, mask.shape[0], 255):
+        counts += mask[first : first + 255].view(np.uint8).sum(axis=0, dtype=np.uint8)
+    return counts
 
 
 def window_table(
