@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BALANCES = ("natural", "balanced")
 MEMORIES = ("auto", "resident", "streamed")
+# Patches that a CPU makes at once: with their sources and grids they stay in its cache, which is
+# faster by half than a batch of 64 at once (benchmarks/speed.py).
+_CACHED_PATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class Draws:
     flips: npt.NDArray[np.bool_]
     scales: FloatArray
     gains: FloatArray
+
+    def part(self, first: int, last: int) -> Draws:
+        """The draws of some of the patches."""
+        return Draws(*(getattr(self, field.name)[first:last] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -199,6 +206,14 @@ class PatchSampler:
 
     def make(self, draws: Draws) -> Batch:
         """Apply the draws: no randomness is left."""
+        count = draws.windows.size
+        step = _CACHED_PATCHES if self.device.type == "cpu" else count
+        parts = [self._pixels(draws.part(first, first + step)) for first in range(0, count, step)]
+        labels = torch.as_tensor(self._labels[draws.windows], device=self.device)
+        return Batch(torch.cat(parts), labels, draws.windows)
+
+    def _pixels(self, draws: Draws) -> torch.Tensor:
+        """The patches of some draws, float32 (n, 1, size, size)."""
         rows = self._windows.iloc[draws.windows]
         lengths = rows["size"].to_numpy(np.float64)
         centres = rows[["row", "col"]].to_numpy(np.float64) + lengths[:, None] / 2
@@ -216,11 +231,18 @@ class PatchSampler:
             zooms=zooms,
             size=self.size,
         )
+        return self._levels(pixels, rows["image_id"], draws.gains)
+
+    def _levels(
+        self, pixels: torch.Tensor, image_ids: pd.Series, gains: FloatArray
+    ) -> torch.Tensor:
+        """Stored grey levels (n, 1, size, size) to 0 to 1, spread around each patch's mean."""
+        white = self._sources.white[image_ids].to_numpy()
+        levels = torch.as_tensor(np.stack([1 / white, gains]), dtype=torch.float32)
+        unit, gain = levels.to(self.device)[:, :, None, None, None]
         mean = pixels.mean(dim=(2, 3), keepdim=True)
-        gains = torch.as_tensor(draws.gains, dtype=torch.float32, device=self.device)
-        pixels = torch.addcmul(mean, pixels - mean, gains[:, None, None, None]).clamp_(0, 1)
-        labels = torch.as_tensor(self._labels[draws.windows], device=self.device)
-        return Batch(pixels, labels, draws.windows)
+        # unit * (mean + gain * (pixels - mean)), in one pass over the pixels and in place.
+        return torch.addcmul(unit * (1 - gain) * mean, pixels, unit * gain).clamp_(0, 1)
 
     def _vary(self, windows: IntArray, rng: np.random.Generator) -> Draws:
         how, count = self.augmentation, windows.size
@@ -270,16 +292,16 @@ def resample(
     rows, cols = sources.shape[2:]
     cos, sin = np.cos(angles) * zooms, np.sin(angles) * zooms
     mirror = np.where(flips, -1.0, 1.0)
-    # affine_grid works in (x, y) from -1 to 1 over the pixel edges, of patch and of source.
-    theta = np.empty((len(angles), 2, 3))
-    theta[:, 0, 0] = mirror * cos * size / cols
-    theta[:, 0, 1] = sin * size / cols
-    theta[:, 0, 2] = 2 * centres[:, 1] / cols - 1
-    theta[:, 1, 0] = -mirror * sin * size / rows
-    theta[:, 1, 1] = cos * size / rows
-    theta[:, 1, 2] = 2 * centres[:, 0] / rows - 1
-    matrices = torch.as_tensor(theta, dtype=torch.float32, device=sources.device)
-    grid = functional.affine_grid(matrices, [len(angles), 1, size, size], align_corners=False)
+    # Where a patch's pixel (row, col) lies in its source is a sum of two terms, one a row and one
+    # a column: source = centre + turn @ (pixel - middle), in px from the first pixel's edge.
+    middle = np.arange(size) + 0.5 - size / 2
+    along_col = np.stack([-mirror * sin, mirror * cos], axis=-1)[:, None] * middle[:, None]
+    along_row = np.stack([cos, sin], axis=-1)[:, None] * middle[:, None] + centres[:, None]
+    # grid_sample wants (x, y) from -1 to 1 over the edges of the source.
+    scale = 2 / np.array([rows, cols])
+    terms = np.stack([along_row * scale - 1, along_col * scale])[..., ::-1]
+    by_row, by_col = torch.as_tensor(terms.astype(np.float32), device=sources.device)
+    grid = by_row[:, :, None] + by_col[:, None]  # (n, rows, cols, 2)
     return functional.grid_sample(
         sources, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
@@ -296,7 +318,8 @@ def cut(prepared: Prepared, windows: pd.DataFrame, *, size: int) -> npt.NDArray[
     for place, row in enumerate(windows.itertuples()):
         if row.size == size:
             corner = np.array([[row.row, row.col]], dtype=np.int64)
-            pixels[place] = sources.cut(np.array([row.image_id], dtype=object), corner, size)[0, 0]
+            square = sources.cut(np.array([row.image_id], dtype=object), corner, size)[0, 0]
+            pixels[place] = square / sources.white[row.image_id]
         else:
             plain = Draws(np.array([place]), np.zeros(1), np.zeros(1, bool), np.ones(1), np.ones(1))
             pixels[place] = sampler.make(plain).pixels[0, 0]
@@ -314,10 +337,8 @@ class _Sources:
     ) -> None:
         self._prepared, self._device = prepared, device
         used = prepared.images[prepared.images["image_id"].isin(set(image_ids))]
-        self._white = {
-            image_id: float(2**bits - 1)
-            for image_id, bits in zip(used["image_id"], used["bits"], strict=True)
-        }
+        # The brightest grey level that an image's depth can hold.
+        self.white = 2.0 ** used.set_index("image_id")["bits"] - 1
         wide = np.where(used["bits"] > 8, 2, 1)
         total = int((used["rows"] * used["cols"] * wide).sum())
         if memory == "auto":
@@ -328,17 +349,24 @@ class _Sources:
             self._kept = {image_id: self._load(image_id) for image_id in used["image_id"]}
 
     def cut(self, image_ids: npt.NDArray[Any], corners: IntArray, side: int) -> torch.Tensor:
-        """Squares with these top left corners (n, 2), zero outside: float32 (n, 1, side, side)."""
+        """Squares with these top left corners (n, 2), as stored, 0 outside.
+
+        Returns:
+            float32 (n, 1, side, side).
+        """
         squares = torch.zeros((len(image_ids), 1, side, side), device=self._device)
-        for square, image_id, (row, col) in zip(squares[:, 0], image_ids, corners, strict=True):
+        # numpy converts integers on the way into the square, without a copy in between.
+        on_cpu = self._device.type == "cpu"
+        targets = squares[:, 0].numpy() if on_cpu else squares[:, 0]
+        for target, image_id, (row, col) in zip(targets, image_ids, corners.tolist(), strict=True):
             image = self._kept[image_id] if self._kept else self._prepared.pixels(image_id)
             top, left = max(row, 0), max(col, 0)
             bottom, right = min(row + side, image.shape[0]), min(col + side, image.shape[1])
             if top < bottom and left < right:
-                target = square[top - row : bottom - row, left - col : right - col]
                 part = image[top:bottom, left:right]
-                target.copy_(self._tensor(part))
-                target.div_(self._white[image_id])
+                target[top - row : bottom - row, left - col : right - col] = (
+                    part if on_cpu else self._tensor(part)
+                )
         return squares
 
     def _load(self, image_id: str) -> Any:  # noqa: ANN401
@@ -354,7 +382,7 @@ class _Sources:
         if isinstance(part, torch.Tensor):
             # 16-bit images lie on the device as int16, the type that every kernel knows.
             return part.to(torch.int32) & 0xFFFF if part.dtype == torch.int16 else part
-        return torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32))
+        return torch.from_numpy(np.array(part, dtype=np.float32)).to(self._device)
 
 
 def _free_memory(device: torch.device) -> int:
