@@ -25,6 +25,8 @@ _SOF3, _DHT, _SOS, _EOI, _DRI = 0xC3, 0xC4, 0xDA, 0xD9, 0xDD
 _SKIPPED = frozenset({0xFE, 0xDB, *range(0xE0, 0xF0)})
 # A marker within the scan: 0xFF is followed by 0 where it is data, by 0xFF where it is padding.
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
+# Bytes put behind the coded data to see whether the decoder reads them.
+_FILLING = 64
 # Rows that tell one byte order from the other.
 _SAMPLE_ROWS = 64
 
@@ -91,13 +93,14 @@ def decode(content: bytes, bits: int | None = None) -> Pixels:
         DataError: The file is damaged, truncated or of a kind that cannot be decoded, or a value
             needs more than `bits`.
     """
-    frame = _checked(content)
-    try:
-        pixels: Pixels = imagecodecs.ljpeg_decode(content)
-    except imagecodecs.LjpegError as error:
-        raise _broken(f"the picture cannot be decoded ({error})") from None
-    if pixels.size != frame.values:
-        raise _broken(f"expected {frame.values} values. Got {pixels.size}")
+    frame, end = _checked(content)
+    # The decoder reads on behind data that end too soon. What it makes of different fillings there
+    # differs, and of sound data it makes the same.
+    pixels = _decoded(content[:end] + bytes(_FILLING) + content[end:], frame)
+    if not np.array_equal(
+        pixels, _decoded(content[:end] + b"\x55" * _FILLING + content[end:], frame)
+    ):
+        raise _broken("the file is truncated or damaged: the data end before the picture does")
     limit = 1 << (frame.precision if bits is None else bits)
     candidates = [pixels] if pixels.dtype.itemsize == 1 else [pixels, pixels.byteswap()]
     if frame.precision < 16:
@@ -111,6 +114,16 @@ def decode(content: bytes, bits: int | None = None) -> Pixels:
 def encode(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
     """A lossless JPEG of grey levels (rows, cols), for test files."""
     return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=8 * pixels.dtype.itemsize))
+
+
+def _decoded(content: bytes, frame: Frame) -> Pixels:
+    try:
+        pixels: Pixels = imagecodecs.ljpeg_decode(content)
+    except imagecodecs.LjpegError as error:
+        raise _broken(f"the picture cannot be decoded ({error})") from None
+    if pixels.size != frame.values:
+        raise _broken(f"expected {frame.values} values. Got {pixels.size}")
+    return pixels
 
 
 def _roughness(pixels: Pixels) -> int:
@@ -144,8 +157,8 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         place = stop
 
 
-def _checked(content: bytes) -> Frame:
-    """The frame of a file whose every segment is sound."""
+def _checked(content: bytes) -> tuple[Frame, int]:
+    """The frame of a file whose every segment is sound, and where its coded data end."""
     frame: Frame | None = None
     tables: set[int] = set()
     for marker, start, stop in _segments(content):
@@ -156,8 +169,7 @@ def _checked(content: bytes) -> Frame:
             tables |= _check_tables(body)
         elif marker == _SOS and frame is not None:
             _check_scan_header(body, frame, tables)
-            _check_scan(content, stop, frame)
-            return frame
+            return frame, _end_of_scan(content, stop, frame)
         elif marker == _DRI and any(body):
             raise _broken("restart intervals are not supported")
         elif marker not in _SKIPPED and marker != _DRI:
@@ -210,8 +222,8 @@ def _check_scan_header(body: bytes, frame: Frame, tables: set[int]) -> None:
         raise _broken("the scan header is damaged, or the picture is not stored without loss")
 
 
-def _check_scan(content: bytes, start: int, frame: Frame) -> None:
-    """The coded data end with the end marker and can hold that many values."""
+def _end_of_scan(content: bytes, start: int, frame: Frame) -> int:
+    """Where the end marker stands after coded data that can hold that many values."""
     found = _MARKER.search(content, start)
     if found is None:
         raise _broken("the file is truncated: it has no end marker")
@@ -220,6 +232,7 @@ def _check_scan(content: bytes, start: int, frame: Frame) -> None:
         raise _broken(f"unexpected marker 0x{marker:02x} within the picture")
     if frame.values > 8 * (found.start() - start):
         raise _broken(f"{found.start() - start} bytes cannot hold {frame.values} values")
+    return found.start()
 
 
 def _broken(problem: str) -> DataError:
