@@ -1,4 +1,4 @@
-"""Picture files to arrays and back: PGM, PNG, JPEG, TIFF and DICOM, 8 or 16 bit, grey.
+"""Picture files to arrays and back: PGM, PNG, JPEG, LJPEG, TIFF and DICOM, 8 or 16 bit, grey.
 
 The only module that decodes files. What cannot be decoded faithfully raises a DataError that names
 the file: a guessed picture is worse than none.
@@ -22,6 +22,7 @@ from skimage.transform import resize
 
 from second_look.errors import DataError
 from second_look.files import written_whole
+from second_look.ljpeg import decode, is_lossless, read_frame
 
 T = TypeVar("T")
 Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
@@ -31,6 +32,8 @@ MAX_PIXELS = 200_000_000
 _PGM_HEADER = re.compile(
     rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
 )
+# Where the frame header of a lossless JPEG is looked for, bytes.
+_JPEG_START = 65536
 _MEND = "Get the file anew, or take it out of the data set."
 
 
@@ -56,7 +59,9 @@ def read_header(path: Path) -> Header:
     Raises:
         DataError: The file is missing, of no known format, or broken.
     """
-    header = _by_format(path, _pgm_header, _dicom_header, _tiff_header, _pillow_header)
+    header = _by_format(
+        path, _pgm_header, _dicom_header, _tiff_header, _lossless_header, _pillow_header
+    )
     if not 0 < header.rows * header.cols <= MAX_PIXELS:
         raise DataError(
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
@@ -144,7 +149,9 @@ def write_tiff(path: Path, pixels: Pixels) -> None:
 
 def _read_grey(path: Path) -> Pixels:
     header = read_header(path)
-    pixels = _by_format(path, _pgm_pixels, _dicom_pixels, _tiff_pixels, _pillow_pixels)
+    pixels = _by_format(
+        path, _pgm_pixels, _dicom_pixels, _tiff_pixels, _lossless_pixels, _pillow_pixels
+    )
     grey = _grey(np.asarray(pixels), path)
     if grey.shape != (header.rows, header.cols):
         raise DataError(
@@ -161,6 +168,7 @@ def _by_format(
     pgm: Callable[[Path], T],
     dicom: Callable[[Path], T],
     tiff: Callable[[Path], T],
+    lossless: Callable[[Path], T],
     other: Callable[[Path], T],
 ) -> T:
     """Call the reader that fits the first bytes of the file, with its errors made clear."""
@@ -173,6 +181,8 @@ def _by_format(
             return dicom(path)
         if start[:4] in (b"II*\0", b"MM\0*"):
             return tiff(path)
+        if start[:3] == b"\xff\xd8\xff" and is_lossless(_first_bytes(path)):
+            return lossless(path)
         if start[:8] == b"\x89PNG\r\n\x1a\n" or start[:3] == b"\xff\xd8\xff":
             return other(path)
     found = repr(start[:8]) if start else "an empty file"
@@ -188,8 +198,10 @@ def _clear_errors(path: Path) -> Iterator[None]:
     """Turn whatever a decoder throws at a broken file into a DataError that names it."""
     try:
         yield
-    except DataError:
-        raise
+    except DataError as error:
+        if error.where:
+            raise
+        raise DataError(error.problem, where=path, remedy=error.remedy) from None
     except FileNotFoundError:
         raise DataError("the file is not there.", where=path, remedy=_MEND) from None
     except PermissionError:
@@ -300,6 +312,20 @@ def _tiff_header(path: Path) -> Header:
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
     pixels: npt.NDArray[np.generic] = tifffile.imread(path)
     return pixels
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_JPEG_START)
+
+
+def _lossless_header(path: Path) -> Header:
+    frame = read_frame(_first_bytes(path))
+    return Header(frame.rows, frame.cols, frame.precision)
+
+
+def _lossless_pixels(path: Path) -> npt.NDArray[np.generic]:
+    return decode(path.read_bytes())
 
 
 def _pillow_header(path: Path) -> Header:

@@ -1,0 +1,409 @@
+"""Getting the public data sets: mini-MIAS over HTTP, CBIS-DDSM from the Imaging Data Commons.
+
+What is there already and whole is not fetched again, so that a download that broke off goes on
+with the same command. Nothing incomplete ever stands where a reader looks for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import re
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import idc_index_data
+import pandas as pd
+import pooch
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
+from second_look.files import sha256, write_text
+from second_look.sources.mias import ADDRESS, read_mias
+
+MIAS_ARCHIVE = "all-mias.tar.gz"
+MIAS_IMAGES = 322
+SPLITS = ("train", "test")
+# Archive and, while it is checked, its content.
+_MIAS_BYTES = 600_000_000
+# Room that a download leaves free on the disk.
+_SPARE_BYTES = 1_000_000_000
+# Series of CBIS-DDSM that are fetched at a time, of 24 MB on average.
+_BATCH = 16
+_ATTEMPTS = 3
+_CHUNK = 1 << 20
+_SPLIT_OF_PREFIX = {"Training": "train", "Test": "test"}
+
+
+class Client(Protocol):
+    """The part of `idc_index.IDCClient` that is used here."""
+
+    def download_from_selection(
+        self,
+        downloadDir: str,  # noqa: N803
+        *,
+        seriesInstanceUID: list[str],  # noqa: N803
+        quiet: bool,
+        show_progress_bar: bool,
+    ) -> object:
+        """Fetch series into <downloadDir>/<collection>/<patient>/<study>/<modality>_<series>/."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of CBIS-DDSM is wanted.
+
+    Attributes:
+        split: Official split, train or test; "" for both.
+        patients: How many, the first by their number; 0 for all.
+    """
+
+    split: str = ""
+    patients: int = 0
+
+    def __post_init__(self) -> None:
+        if self.split not in ("", *SPLITS) or self.patients < 0:
+            raise ParameterError(
+                f"expected split train or test and at least one patient. Got {self.split!r} and "
+                f"{self.patients}."
+            )
+
+
+def download_mias(
+    folder: Path, *, address: str = ADDRESS, checksum: str = "", retries: int = 3
+) -> Path:
+    """Fetch the archive of mini-MIAS, unless it is there, and check it.
+
+    No checksum of the public archive is known here. So its content is checked the first time: 322
+    images that all can be read, each with its row in Info.txt. The SHA-256 of what passed is
+    written beside the archive (all-mias.tar.gz.sha256, as sha256sum -c wants it), and whatever is
+    there or comes later under this name is compared with it.
+
+    Args:
+        folder: Where the archive goes.
+        address: Of the archive.
+        checksum: Of the archive where one is known, such as sha256:0123… or md5:0123….
+        retries: After a broken connection, each after a longer pause.
+
+    Returns:
+        The archive, which `read_mias` reads.
+
+    Raises:
+        MissingDataError: The server cannot be reached.
+        DataError: What came is not the archive that was expected; it is not kept.
+        OutputError: There is not enough room.
+    """
+    archive = folder / MIAS_ARCHIVE
+    record = folder / f"{MIAS_ARCHIVE}.sha256"
+    recorded = _recorded(record)
+    _check_room(folder, _MIAS_BYTES)
+    came_now = not archive.is_file()
+    _fetch_file(archive, address, checksum or recorded, retries)
+    if recorded and not checksum:
+        return archive
+    try:
+        _check_mias(archive)
+    except DataError:
+        if came_now:
+            archive.unlink()
+        raise
+    write_text(record, f"{sha256(archive)}  {MIAS_ARCHIVE}\n")
+    return archive
+
+
+def _recorded(record: Path) -> str:
+    """The checksum that was written beside the archive, "" without one."""
+    if not record.is_file():
+        return ""
+    digest = record.read_text(encoding="ascii", errors="replace").partition(" ")[0]
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise DataError("expected a SHA-256 checksum.", record, "Remove the file.")
+    return f"sha256:{digest}"
+
+
+def _fetch_file(target: Path, address: str, checksum: str, retries: int) -> None:
+    """Fetch one file over HTTP, unless it is there with that checksum."""
+    site, _, name = address.rpartition("/")
+    shelf = pooch.create(
+        path=target.parent,
+        base_url=f"{site}/",
+        registry={target.name: checksum or None},
+        urls={target.name: f"{site}/{name}"},
+        retry_if_failed=retries,
+    )
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=60)
+    try:
+        shelf.fetch(target.name, downloader=downloader)
+    except ValueError as error:
+        raise DataError(
+            f"what came has another checksum than {checksum}.",
+            where=address,
+            remedy=f"Try again; if the archive itself has changed, remove {target}.sha256.",
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(f"{target}: no space left on the disk.") from error
+        raise MissingDataError(
+            f"the download failed ({type(error).__name__}: {error}).",
+            where=address,
+            remedy=f"Check the network and try again, or put the archive at {target} by hand.",
+        ) from error
+
+
+def _check_mias(archive: Path) -> None:
+    """The archive holds mini-MIAS, whole; its own checksum (gzip's CRC) is right."""
+    try:
+        with gzip.open(archive) as stream:
+            while stream.read(_CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"the archive is broken ({error}).", archive, f"Get it anew from {ADDRESS}"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix=".checking-", dir=archive.parent) as unpacked:
+        found = read_mias(archive, Path(unpacked))
+    lost = found.quarantine[found.quarantine["effect"].isin(["image left out", "lesion left out"])]
+    if len(found.images) != MIAS_IMAGES or len(lost):
+        reason = f"; {lost['reason'].iloc[0]}" if len(lost) else ""
+        raise DataError(
+            f"expected {MIAS_IMAGES} images that can be used. Got {len(found.images)}{reason}.",
+            where=archive,
+            remedy=f"Get it anew from {ADDRESS}",
+        )
+
+
+def cbis_series(selection: Selection) -> pd.DataFrame:
+    """The series of CBIS-DDSM that are wanted, from the public index; nothing is fetched.
+
+    The PatientID of the index names the official split (Mass-Training_P_00001_LEFT_CC); where it
+    does not (P_00038_LEFT_CC.dcm, 396 series), the series is of the calcification test set.
+
+    Returns:
+        One row a series: series (its UID), patient, split, files, bytes, path (below the folder of
+        the download), in the order of the patients.
+    """
+    index = pq.read_table(
+        idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
+        columns=[
+            "PatientID",
+            "StudyInstanceUID",
+            "SeriesInstanceUID",
+            "Modality",
+            "instanceCount",
+            "series_size_MB",
+        ],
+        filters=[("collection_id", "=", "cbis_ddsm")],
+    ).to_pandas()
+    names = index["PatientID"].str.extract(r"^(?:\w+-(?P<split>\w+)_)?(?P<patient>P_\d+)_")
+    table = pd.DataFrame(
+        {
+            "series": index["SeriesInstanceUID"],
+            "patient": names["patient"],
+            "split": names["split"].map(_SPLIT_OF_PREFIX).fillna("test"),
+            "files": index["instanceCount"].astype(int),
+            # The index gives whole bytes, divided by a million.
+            "bytes": (index["series_size_MB"] * 1e6).round().astype("int64"),
+            "path": "cbis_ddsm/"
+            + index["PatientID"]
+            + "/"
+            + index["StudyInstanceUID"]
+            + "/"
+            + index["Modality"]
+            + "_"
+            + index["SeriesInstanceUID"],
+        }
+    ).sort_values(["patient", "path"], ignore_index=True)
+    if selection.split:
+        table = table[table["split"] == selection.split]
+    if selection.patients:
+        wanted = table["patient"].drop_duplicates()[: selection.patients]
+        table = table[table["patient"].isin(wanted)]
+    return table.reset_index(drop=True)
+
+
+def series_problem(folder: Path, files: int, size: int) -> str:
+    """What is wrong with the files of a series, "" where they are whole by number and bytes."""
+    sizes = [path.stat().st_size for path in folder.glob("*.dcm") if path.is_file()]
+    if not sizes:
+        return "it is not there"
+    if len(sizes) != files:
+        return f"expected {files} files. Got {len(sizes)}"
+    if sum(sizes) != size:
+        return f"expected {size:,} bytes. Got {sum(sizes):,}"
+    return ""
+
+
+def open_client() -> Client:
+    """The client of the Imaging Data Commons; it needs no account.
+
+    Raises:
+        MissingDataError: The package idc-index, an extra of this one, is not installed.
+    """
+    try:
+        # Only downloading needs it, and it brings a database and a program with it.
+        from idc_index import IDCClient
+    except ImportError as error:
+        raise MissingDataError(
+            f"downloading CBIS-DDSM needs the package idc-index ({error}).",
+            remedy="Install it: pip install second-look[download]",
+        ) from error
+    client: Client = IDCClient()
+    return client
+
+
+def fetch_series(client: Client, uids: Sequence[str], folder: Path) -> None:
+    """Fetch series of the Imaging Data Commons into the folder cbis_ddsm below a folder.
+
+    The client reports a broken connection in its log at most: look at what came.
+    """
+    client.download_from_selection(
+        str(folder), seriesInstanceUID=list(uids), quiet=True, show_progress_bar=False
+    )
+
+
+def download_cbis(
+    folder: Path,
+    selection: Selection,
+    *,
+    confirm: Callable[[str], bool],
+    connect: Callable[[], Client] = open_client,
+    pause_s: float = 5.0,
+) -> int:
+    """Fetch CBIS-DDSM, or a part of it, in the folders that its reader expects.
+
+    A series stands in its place only when number and bytes of its files are those of the index;
+    until then it lies in <folder>/.fetching. Series that are whole are not fetched again.
+
+    Args:
+        folder: Where cbis_ddsm/ goes.
+        selection: What to fetch.
+        confirm: Asked with the size before anything is fetched; False stops.
+        connect: Opens the client, only once something is to be fetched.
+        pause_s: Between two attempts, s.
+
+    Returns:
+        Series fetched; 0 where all is there or `confirm` said no.
+
+    Raises:
+        MissingDataError: The client is not installed, or the network does not answer.
+        DataError: Some series came incomplete each time.
+        OutputError: There is not enough room.
+    """
+    wanted = cbis_series(selection)
+    draft = folder / ".fetching"
+    _keep_whole(wanted, draft, folder)
+    missing = _incomplete(wanted, folder)
+    if missing.empty:
+        return 0
+    size = int(missing["bytes"].sum())
+    _check_room(folder, size)
+    if not confirm(_offer(wanted, missing, folder)):
+        return 0
+    client = connect()
+    with tqdm(total=size, unit="B", unit_scale=True, desc="fetching CBIS-DDSM") as progress:
+        for start in range(0, len(missing), _BATCH):
+            batch = missing.iloc[start : start + _BATCH]
+            _fetch_batch(client, batch, draft, folder, pause_s)
+            progress.update(int(batch["bytes"].sum()))
+    shutil.rmtree(draft, ignore_errors=True)
+    return len(missing)
+
+
+def _offer(wanted: pd.DataFrame, missing: pd.DataFrame, folder: Path) -> str:
+    """What is going to be fetched, for people."""
+    there = wanted["bytes"].sum() - missing["bytes"].sum()
+    return (
+        f"CBIS-DDSM: {wanted['patient'].nunique():,} patients, {len(wanted):,} series, "
+        f"{wanted['files'].sum():,} files, {_gigabytes(wanted['bytes'].sum())}. "
+        f"{_gigabytes(there)} of them are there; {_gigabytes(missing['bytes'].sum())} go to "
+        f"{folder}, which has {_gigabytes(_free_bytes(folder))} free."
+    )
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.2f} GB"
+
+
+def _fetch_batch(
+    client: Client, batch: pd.DataFrame, draft: Path, folder: Path, pause_s: float
+) -> None:
+    """Fetch some series and put them in their place, or say which of them did not come."""
+    reason = ""
+    for attempt in range(_ATTEMPTS):
+        left = _incomplete(batch, folder)
+        if left.empty:
+            return
+        if attempt:
+            time.sleep(pause_s * attempt)
+        for path in left["path"]:
+            shutil.rmtree(draft / path, ignore_errors=True)
+        try:
+            fetch_series(client, left["series"].tolist(), draft)
+        except Exception as error:
+            # The client and what it stands on raise whatever they meet: it is reported below.
+            reason = f" ({type(error).__name__}: {error})"
+        _keep_whole(left, draft, folder)
+    left = _incomplete(batch, folder)
+    if left.empty:
+        return
+    first = left.iloc[0]
+    problem = series_problem(draft / first["path"], first["files"], first["bytes"])
+    _check_room(folder, int(left["bytes"].sum()))
+    again = "What is there is kept: run the same command again to go on."
+    if len(left) == len(batch) and not any((draft / path).is_dir() for path in left["path"]):
+        raise MissingDataError(
+            f"nothing arrived in {_ATTEMPTS} attempts{reason}.",
+            where="Imaging Data Commons",
+            remedy=f"Check the network. {again}",
+        )
+    raise DataError(
+        f"{len(left)} series did not arrive whole in {_ATTEMPTS} attempts; the first: "
+        f"{problem}{reason}.",
+        where=first["series"],
+        remedy=again,
+    )
+
+
+def _incomplete(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The rows whose series are not there, or not whole."""
+    whole = [
+        not series_problem(folder / row.path, row.files, row.bytes) for row in table.itertuples()
+    ]
+    return table[[not good for good in whole]]
+
+
+def _keep_whole(table: pd.DataFrame, draft: Path, folder: Path) -> None:
+    """Move the series that arrived whole to their places."""
+    if not draft.is_dir():
+        return
+    for row in table.itertuples():
+        if not series_problem(draft / row.path, row.files, row.bytes):
+            target = folder / row.path
+            # What stands there was fetched by hand and is not whole.
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (draft / row.path).rename(target)
+
+
+def _check_room(folder: Path, size: int) -> None:
+    free = _free_bytes(folder)
+    if free < size + _SPARE_BYTES:
+        raise OutputError(
+            f"{folder}: {_gigabytes(size)} are needed, and {_gigabytes(_SPARE_BYTES)} to spare; "
+            f"{_gigabytes(free)} are free. Free some, choose another folder or fetch less."
+        )
+
+
+def _free_bytes(folder: Path) -> int:
+    """Free room on the disk that the folder is on, or will be."""
+    place = folder.resolve()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
