@@ -63,7 +63,7 @@ lock: check-python
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	"$(PYTHON)" -m venv "$$tools"; \
 	"$$tools/bin/python" -m pip install --quiet uv; \
-	"$$tools/bin/uv" pip compile --universal --python-version 3.11 --all-extras \
+	"$$tools/bin/uv" pip compile --universal --python-version 3.11 --extra dev \
 		--no-emit-index-url --no-header --no-annotate --quiet $(LOCK_OPTIONS) \
 		pyproject.toml -o requirements.lock
 

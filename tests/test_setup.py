@@ -60,8 +60,8 @@ def project() -> dict[str, Any]:
 
 
 def declared() -> list[Requirement]:
-    """All dependencies of the project, those of its extras included."""
-    lists = [project()["dependencies"], *project().get("optional-dependencies", {}).values()]
+    """What `make` installs: the dependencies and those for developing; other extras are chosen."""
+    lists = [project()["dependencies"], project()["optional-dependencies"]["dev"]]
     return [Requirement(text) for texts in lists for text in texts]
 
 
