@@ -25,7 +25,7 @@ PATHOLOGIES = {
 }
 SIDES = {"LEFT": "L", "RIGHT": "R"}
 _VIEWS = ("CC", "MLO")
-_DENSITIES = ("1", "2", "3", "4")
+DENSITIES = ("1", "2", "3", "4")
 _LARGEST = {"assessment": 6, "subtlety": 5}
 # Our column -> the CSV's, spaces and underscores being the same: the files use both.
 _OF_BOTH = {
@@ -228,8 +228,8 @@ def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:
         parsed[name] = int(row[name]) if known else np.nan
         if not known:
             mended.append(f"{name} {row[name]!r} is no whole number from 0 to {largest}")
-    if row["density"] not in _DENSITIES:
-        mended.append(f"density {row['density']!r} is none of {', '.join(_DENSITIES)}")
+    if row["density"] not in DENSITIES:
+        mended.append(f"density {row['density']!r} is none of {', '.join(DENSITIES)}")
     parsed["pathology"] = PATHOLOGIES.get(row["pathology"].upper(), "")
     parsed["mended"] = "; ".join(mended)
     checks = {
