@@ -116,7 +116,7 @@ def cut(path, count):
         (lambda path: path.write_bytes(b"<html>" * 99), "the name says DICOM"),
         (lambda path: path.write_bytes(path.read_bytes()[:140]), "the header cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:400]), "the header cannot be read"),
-        (lambda path: cut(path, 3000), "truncated: expected 8000 bytes of pixels"),
+        (lambda path: cut(path, 1), "truncated: expected 8"),
         (lambda path: write_dicom(path, "1.2.1", "1.2.2", without=["Rows"]), "without Rows"),
         (
             lambda path: write_dicom(path, "1.2.1", "1.2.2", without=["SeriesInstanceUID"]),

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from second_look.catalogue import Catalogue, worst
@@ -115,8 +115,8 @@ def read_cbis(
             root,
             _DOWNLOAD,
         )
-    for image_key, rois in descriptions.groupby("image_key", sort=True):
-        _add_image(found, files, str(image_key), rois)
+    for image_key, rois in groupby(sorted(descriptions.itertuples(), key=_rank), _image_key):
+        _add_image(found, files, image_key, list(rois))
     _report_absent(found)
     _report_strangers(found, root.resolve(), index, descriptions, kinds)
     return Catalogue.from_rows(found.images, found.lesions, found.quarantine)
@@ -174,21 +174,27 @@ def _pictures(found: _Findings, root: Path, index: pd.DataFrame) -> dict[str, li
     return files
 
 
+def _image_key(roi: Any) -> str:  # noqa: ANN401
+    return str(roi.image_key)
+
+
+def _rank(roi: Any) -> tuple[str, bool, bool, int]:  # noqa: ANN401
+    """Where two CSVs show one image, test comes before train and mass before calcification."""
+    return roi.image_key, roi.split != "test", roi.kind != "mass", roi.row
+
+
 def _add_image(
-    found: _Findings, files: dict[str, list[Picture]], image_key: str, rois: pd.DataFrame
+    found: _Findings, files: dict[str, list[Picture]], image_key: str, rois: list[Any]
 ) -> None:
     """Add one image with the lesions of all its rows, or set it aside.
 
     A row that cannot be used takes its image along: its lesion would pass for normal tissue.
     """
-    unusable = rois[rois["problem"] != ""]
-    for roi in unusable.itertuples():
+    unusable = [roi for roi in rois if roi.problem]
+    for roi in unusable:
         found.set_row_aside(roi.problem, roi, effect="image left out")
-    if len(unusable):
+    if unusable:
         return
-    # Where two CSVs show one image, test comes before train and mass before calcification.
-    order = np.lexsort((rois["row"], rois["kind"] != "mass", rois["split"] != "test"))
-    rois = rois.iloc[order]
     file = _image_file(found, files, image_key, rois)
     if file is None:
         return
@@ -197,15 +203,15 @@ def _add_image(
         {
             "image_id": image_key,
             "dataset": DATASET,
-            "patient_id": rois["patient_id"].iloc[0],
-            "laterality": SIDES[rois["side"].iloc[0]],
-            "view": rois["view"].iloc[0],
+            "patient_id": rois[0].patient_id,
+            "laterality": SIDES[rois[0].side],
+            "view": rois[0].view,
             "rows": file.rows,
             "cols": file.cols,
             "bits": file.bits,
-            "density": next((text for text in rois["density"] if text in DENSITIES), ""),
-            "label": worst(rois["pathology"]),
-            "split": rois["split"].iloc[0],
+            "density": next((roi.density for roi in rois if roi.density in DENSITIES), ""),
+            "label": worst(roi.pathology for roi in rois),
+            "split": rois[0].split,
             "path": str(file.path),
         }
     )
@@ -213,12 +219,16 @@ def _add_image(
 
 
 def _image_file(
-    found: _Findings, files: dict[str, list[Picture]], image_key: str, rois: pd.DataFrame
+    found: _Findings, files: dict[str, list[Picture]], image_key: str, rois: list[Any]
 ) -> Picture | None:
     """The mammogram's file; None, and said so, where there is none that can be used."""
-    present = [file for series in rois["image_series"].unique() for file in files.get(series, [])]
+    present = [
+        file
+        for uid in dict.fromkeys(roi.image_series for roi in rois)
+        for file in files.get(uid, [])
+    ]
     if not present:
-        for csv in rois["csv"].unique():
+        for csv in dict.fromkeys(roi.csv for roi in rois):
             found.miss(csv, "images", image_key)
         return None
     good = [file for file in present if not file.problem and 1 <= file.bits <= 16]
@@ -228,39 +238,34 @@ def _image_file(
         return None
     if len(present) > 1:
         found.twice.append(image_key)
-    first = [file for file in good if file in files.get(rois["image_series"].iloc[0], [])]
+    first = [file for file in good if file in files.get(rois[0].image_series, [])]
     return max(first or good, key=lambda file: file.rows * file.cols)
 
 
-def _report_oddities(found: _Findings, rois: pd.DataFrame) -> None:
+def _report_oddities(found: _Findings, rois: list[Any]) -> None:
     """Say what is odd about the rows of one image, and what is made of it."""
-    for roi in rois[rois["mended"] != ""].itertuples():
-        found.set_row_aside(f"{roi.mended}: taken as unknown", roi, effect="kept, mended")
-    known = rois["density"][rois["density"].isin(DENSITIES)].unique()
+    for roi in rois:
+        if roi.mended:
+            found.set_row_aside(f"{roi.mended}: taken as unknown", roi, effect="kept, mended")
+        if roi.split != rois[0].split:
+            reason = "the image stands in the official test set too: this lesion is a test one"
+            found.set_row_aside(reason, roi, effect="kept, mended")
+    known = dict.fromkeys(roi.density for roi in rois if roi.density in DENSITIES)
     if len(known) > 1:
-        found.set_row_aside(
-            f"rows of one image give the densities {', '.join(known)}; the first is taken",
-            next(rois.itertuples()),
-            effect="kept, mended",
-        )
-    if rois["split"].nunique() > 1:
-        found.set_row_aside(
-            "the image stands in the official test set too: this lesion is a test one as well",
-            next(rois[rois["split"] == "train"].itertuples()),
-            effect="kept, mended",
-        )
+        reason = f"rows of one image give the densities {', '.join(known)}; the first is taken"
+        found.set_row_aside(reason, rois[0], effect="kept, mended")
 
 
 def _add_lesions(
     found: _Findings,
     files: dict[str, list[Picture]],
     image_key: str,
-    rois: pd.DataFrame,
+    rois: list[Any],
     image: Picture,
 ) -> None:
     """Add the lesions of one image, each with the file that is its mask."""
     seen: Counter[str] = Counter()
-    for roi in rois.itertuples():
+    for roi in rois:
         lesion_id = f"{image_key}_{roi.kind}_{roi.abnormality_id}"
         seen[lesion_id] += 1
         if seen[lesion_id] > 1:

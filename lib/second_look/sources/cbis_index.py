@@ -193,10 +193,11 @@ def _header(stream: BinaryIO, size: int) -> dict[str, Any]:
     if missing:
         raise ValueError(f"without {', '.join(missing)}")
     samples = int(data.get("SamplesPerPixel") or 1)
-    wanted = samples * row["rows"] * row["cols"] * row["bits_allocated"] // 8
+    # The stream stands before the tag of the pixels: 8 bytes, or 12, and then they come.
+    wanted = stream.tell() + 8 + samples * row["rows"] * row["cols"] * row["bits_allocated"] // 8
     problem = ""
     if str(data.file_meta.get("TransferSyntaxUID", "")) in _NATIVE and size < wanted:
-        problem = f"truncated: expected {wanted} bytes of pixels. Got a file of {size} bytes"
+        problem = f"truncated: expected {wanted} bytes or more. Got {size}"
     return row | {"dicom": True, "problem": problem}
 
 
