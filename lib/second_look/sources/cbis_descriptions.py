@@ -1,0 +1,251 @@
+"""The four case description CSVs of CBIS-DDSM: one row a region of interest (ROI)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from second_look.catalogue import worst
+from second_look.errors import DataError, MissingDataError
+
+ADDRESS = "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
+# Kind of lesion -> how its CSVs call it.
+KINDS = {"mass": "mass", "calcification": "calc"}
+SPLITS = ("train", "test")
+PATHOLOGIES = {
+    "BENIGN": "benign",
+    "BENIGN_WITHOUT_CALLBACK": "benign_without_callback",
+    "MALIGNANT": "malignant",
+}
+SIDES = {"LEFT": "L", "RIGHT": "R"}
+_VIEWS = ("CC", "MLO")
+DENSITIES = ("1", "2", "3", "4")
+_LARGEST = {"assessment": 6, "subtlety": 5}
+# Our column -> the CSV's, spaces and underscores being the same: the files use both.
+_OF_BOTH = {
+    "patient_id": "patient_id",
+    "density": "breast_density",
+    "side": "left_or_right_breast",
+    "view": "image_view",
+    "abnormality_id": "abnormality_id",
+    "abnormality_type": "abnormality_type",
+    "assessment": "assessment",
+    "pathology": "pathology",
+    "subtlety": "subtlety",
+    "image_path": "image_file_path",
+    "crop_path": "cropped_image_file_path",
+    "mask_path": "ROI_mask_file_path",
+}
+_OF_KIND = {
+    "mass": {"form": "mass_shape", "spread": "mass_margins"},
+    "calcification": {"form": "calc_type", "spread": "calc_distribution"},
+}
+_PATHS = {"image": "image_path", "crop": "crop_path", "mask": "mask_path"}
+
+
+def csv_names(kinds: Sequence[str]) -> list[str]:
+    """The official names of the CSVs with these kinds of lesions."""
+    return [f"{KINDS[kind]}_case_description_{split}_set.csv" for kind in kinds for split in SPLITS]
+
+
+def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
+    """Read case description CSVs; what a file holds follows from its official name.
+
+    Returns:
+        One row an ROI: csv (file name), row (as a spreadsheet counts: the header is row 1), kind,
+        split (train, test), patient_id, side (LEFT, RIGHT), view (CC, MLO), image_key
+        (patient_side_view), abnormality_id, abnormality_type, pathology (label of the catalogue),
+        assessment (0 to 6) and subtlety (0 to 5; both NaN where they are nothing of the kind),
+        density (as written: 0 means unknown), form (shape of a mass, type of calcifications),
+        spread (margins, distribution), image_path, crop_path, mask_path (as written),
+        image_series, crop_series, mask_series (SeriesInstanceUIDs from these paths), mended ("",
+        or which values are taken as unknown) and problem ("", or why the row cannot be used).
+
+    Raises:
+        MissingDataError: A file is not there.
+        DataError: A file has another name, is no UTF-8, or lacks a column or a value.
+    """
+    rows = [row for path in csvs for row in _rows(path)]
+    names = ["csv", "row", "kind", "split", "image_key", *_OF_BOTH, *_OF_KIND["mass"]]
+    series = [f"{name}_series" for name in _PATHS]
+    frame = pd.DataFrame(rows, columns=[*names, *series, "mended", "problem"])
+    return frame.astype(dict.fromkeys(_LARGEST, float))
+
+
+def survey_descriptions(descriptions: pd.DataFrame) -> pd.DataFrame:
+    """Count what the CSVs hold; rows with a problem are left out, and counted as such.
+
+    An image is a (patient, side, view), whatever number of files and CSVs show it.
+
+    Args:
+        descriptions: From `read_descriptions`.
+
+    Returns:
+        Columns what and value (a whole number), one row a figure.
+    """
+    usable = descriptions[descriptions["problem"] == ""]
+    figures = {"rows that cannot be used": len(descriptions) - len(usable)}
+    for (kind, split), part in usable.groupby(["kind", "split"], sort=False):
+        figures |= _sizes(part, f"{kind} {split}")
+    for split in SPLITS:
+        figures |= _sizes(usable[usable["split"] == split], f"merged {split}")
+    figures |= _sizes(usable, "all") | _leaks(usable) | _images(usable) | _oddities(usable)
+    return pd.DataFrame(list(figures.items()), columns=["what", "value"])
+
+
+def _sizes(part: pd.DataFrame, of: str) -> dict[str, int]:
+    """ROIs, images and patients of one part, and the malignant ones among them."""
+    malignant = part[part["pathology"] == "malignant"]
+    figures = {
+        f"{of}: ROIs": len(part),
+        f"{of}: images": part["image_key"].nunique(),
+        f"{of}: patients": part["patient_id"].nunique(),
+        f"{of}: malignant images": malignant["image_key"].nunique(),
+        f"{of}: patients with a malignancy": malignant["patient_id"].nunique(),
+    }
+    for label in PATHOLOGIES.values():
+        figures[f"{of}: ROIs {label}"] = int((part["pathology"] == label).sum())
+    return figures
+
+
+def _leaks(usable: pd.DataFrame) -> dict[str, int]:
+    """What the merged official split has on both sides, and what cleaning leaves of training."""
+    train, test = (usable[usable["split"] == split] for split in SPLITS)
+    figures = {
+        "patients in train and test": len(set(train["patient_id"]) & set(test["patient_id"])),
+        "images in train and test": len(set(train["image_key"]) & set(test["image_key"])),
+    }
+    for kind, other in (("calcification", "mass"), ("mass", "calcification")):
+        both = set(train.loc[train["kind"] == kind, "patient_id"])
+        both &= set(test.loc[test["kind"] == other, "patient_id"])
+        figures[f"patients in {kind} train and {other} test"] = len(both)
+    clean = train[~train["patient_id"].isin(test["patient_id"])]
+    return figures | _sizes(clean, "cleaned train")
+
+
+def _images(usable: pd.DataFrame) -> dict[str, int]:
+    """Breasts and images, and what is particular about some of them."""
+    malignant = usable["pathology"] == "malignant"
+    breast = usable["patient_id"] + " " + usable["side"]
+    worst_of = usable.groupby(["image_key", "kind"])["pathology"].agg(worst).unstack()
+    in_both = worst_of.dropna() == "malignant" if len(worst_of.columns) == 2 else worst_of.iloc[:0]
+    lesions = usable.groupby("image_key")["pathology"].agg(["size", "nunique"])
+    # Who labels an image by its first row does so CSV by CSV.
+    first = usable.assign(malignant=malignant).groupby(["csv", "image_key"])["malignant"]
+    return {
+        "breasts": breast.nunique(),
+        "breasts with a malignancy": breast[malignant].nunique(),
+        "breasts with one view only": int((usable.groupby(breast)["view"].nunique() == 1).sum()),
+        "files of images": usable["image_series"].nunique(),
+        "images with several ROIs": int((lesions["size"] > 1).sum()),
+        "most ROIs on an image": int(lesions["size"].max()) if len(lesions) else 0,
+        "images of mixed pathology": int((lesions["nunique"] > 1).sum()),
+        "malignant images missed by the first row": int((first.max() & ~first.first()).sum()),
+        "images with masses and calcifications": len(in_both),
+        "of these malignant by one kind only": int((in_both.nunique(axis=1) == 2).sum()),
+    }
+
+
+def _oddities(usable: pd.DataFrame) -> dict[str, int]:
+    """Rows with values or paths that mislead."""
+    malignant = usable[usable["pathology"] == "malignant"]
+    names = {name: usable[column].str.split("/").str[-1] for name, column in _PATHS.items()}
+    both_zero = (names["crop"] == "000000.dcm") & (names["mask"] == "000000.dcm")
+    return {
+        "ROIs of density 0": int((usable["density"] == "0").sum()),
+        "ROIs of subtlety 0": int((usable["subtlety"] == 0).sum()),
+        "malignant ROIs of assessment 0": int((malignant["assessment"] == 0).sum()),
+        "malignant ROIs of assessment 1 or 2": int(malignant["assessment"].isin([1, 2]).sum()),
+        "ROIs that name 000000.dcm for crop and mask": int(both_zero.sum()),
+        "ROIs with crop and mask in one series": int(
+            (usable["crop_series"] == usable["mask_series"]).sum()
+        ),
+    }
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The ROIs of one CSV."""
+    known = {
+        name: (kind, split)
+        for kind in KINDS
+        for name, split in zip(csv_names([kind]), SPLITS, strict=True)
+    }
+    if path.name not in known:
+        raise DataError(f"expected one of the names {', '.join(known)}.", path, "Rename the file.")
+    kind, split = known[path.name]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise MissingDataError("the table is not there.", path, f"Get it at {ADDRESS}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 ({error.reason}).", path, f"Get it anew: {ADDRESS}") from None
+    first, *lines = _lines(text, path) or [[]]
+    names = ["_".join(name.split()) for name in first]
+    columns = _OF_BOTH | _OF_KIND[kind]
+    for wanted in columns.values():
+        if wanted not in names:
+            raise DataError(
+                f"no column {wanted!r} among {', '.join(names) or 'none'}.",
+                path,
+                f"Get the file anew: {ADDRESS}",
+            )
+    places = {name: names.index(wanted) for name, wanted in columns.items()}
+    for number, values in enumerate(lines, start=2):
+        if not any(value.strip() for value in values):
+            continue
+        if len(values) != len(names):
+            raise DataError(
+                f"expected {len(names)} values. Got {len(values)}.",
+                f"{path} row {number}",
+                f"Get the file anew: {ADDRESS}",
+            )
+        row = {name: values[place].strip() for name, place in places.items()}
+        yield {"csv": path.name, "row": number, "kind": kind, "split": split} | _parsed(row, kind)
+
+
+def _lines(text: str, path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise DataError(f"broken ({error}).", path, f"Get it anew: {ADDRESS}") from None
+
+
+def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:
+    """One ROI with its series, numbers and problems."""
+    parsed: dict[str, Any] = dict(row)
+    parsed["image_key"] = f"{row['patient_id']}_{row['side']}_{row['view']}"
+    for name, column in _PATHS.items():
+        parsed[f"{name}_series"] = _series(row[column])
+    mended = []
+    for name, largest in _LARGEST.items():
+        known = row[name].isdecimal() and int(row[name]) <= largest
+        parsed[name] = int(row[name]) if known else np.nan
+        if not known:
+            mended.append(f"{name} {row[name]!r} is no whole number from 0 to {largest}")
+    if row["density"] not in DENSITIES:
+        mended.append(f"density {row['density']!r} is none of {', '.join(DENSITIES)}")
+    parsed["pathology"] = PATHOLOGIES.get(row["pathology"].upper(), "")
+    parsed["mended"] = "; ".join(mended)
+    checks = {
+        "patient_id is empty": not row["patient_id"],
+        f"the side {row['side']!r} is none of {', '.join(SIDES)}": row["side"] not in SIDES,
+        f"the view {row['view']!r} is none of {', '.join(_VIEWS)}": row["view"] not in _VIEWS,
+        "abnormality_id is empty": not row["abnormality_id"],
+        f"the type {row['abnormality_type']!r} is not {kind!r}": row["abnormality_type"] != kind,
+        f"unknown pathology {row['pathology']!r}": not parsed["pathology"],
+        "the image file path names no series": not parsed["image_series"],
+    }
+    parsed["problem"] = "; ".join(text for text, is_so in checks.items() if is_so)
+    return parsed
+
+
+def _series(path: str) -> str:
+    """SeriesInstanceUID, the third part of `<Subject>/<StudyUID>/<SeriesUID>/000000.dcm`."""
+    parts = path.replace("\\", "/").split("/")
+    return parts[2].strip() if len(parts) > 2 else ""
