@@ -1,0 +1,268 @@
+"""Every known fault of CBIS-DDSM is really there in the phantoms that ask for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from cbis_on_disk import SETS, Written, key_of, write
+from PIL import Image
+from second_look.errors import DataError
+from second_look.pixels import read_pixels
+from second_look.sources.phantom import PhantomSettings
+from second_look.sources.phantom_cbis import FAULTS, LAYOUTS, Planted
+
+MANY = PhantomSettings(patients=36, rows=256, cols=208, seed=3)
+PATHS = ("image file path", "cropped image file path", "ROI mask file path")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> Written:
+    """All faults, each in another breast, in the classic layout, where CSV paths are real ones."""
+    return write(tmp_path_factory.mktemp("faulty"), MANY, faults=FAULTS)
+
+
+def only(found: Written, fault: str, count: int = 2) -> list[Planted]:
+    """The lesions with a fault, `count` of them: by default one in each view."""
+    planted = found.with_fault(fault)
+    assert len(planted) == count
+    return planted
+
+
+def malignant(planted: Planted) -> bool:
+    return planted.pathology == "malignant"
+
+
+def by_view(planted: list[Planted]) -> list[list[Planted]]:
+    return [[one for one in planted if one.view == view] for view in ("CC", "MLO")]
+
+
+class TestEveryFault:
+    def test_several_rois(self, found):
+        for view in by_view(only(found, "several_rois", 6)):
+            assert [one.abnormality_id for one in view] == [1, 2, 3]
+            assert len({one.image_series for one in view}) == 1
+            assert len({one.mask_series for one in view}) == 3
+            assert {found.row(one)["image file path"] for one in view} == {
+                next(iter(found.series[view[0].image_series]))
+            }
+            masks = [found.mask_file(one).pixel_array > 0 for one in view]
+            # Not the same place three times: the union is larger than any one of them.
+            assert np.any(masks, axis=0).sum() > 1.5 * max(mask.sum() for mask in masks)
+
+    def test_mixed_pathology(self, found):
+        for view in by_view(only(found, "mixed_pathology", 4)):
+            rows = [found.row(one) for one in view]
+            assert [row["pathology"] for row in rows] == ["BENIGN", "MALIGNANT"]
+            order = [row for row in found.rows[view[0].kind, view[0].split] if row in rows]
+            assert order == rows
+
+    def test_in_both_csvs(self, found):
+        for view in by_view(only(found, "in_both_csvs", 4)):
+            mass, calcification = view
+            assert (mass.kind, calcification.kind) == ("mass", "calcification")
+            assert mass.image_key == calcification.image_key
+            assert mass.split == calcification.split
+            assert mass.abnormality_id == calcification.abnormality_id == 1
+            assert malignant(mass)
+            assert not malignant(calcification)
+            (one,), (other,) = (found.files(each.image_series) for each in view)
+            assert one.SOPInstanceUID != other.SOPInstanceUID
+            assert one.StudyInstanceUID != other.StudyInstanceUID
+            assert np.array_equal(one.pixel_array, other.pixel_array)
+            masks = [found.mask_file(each).pixel_array for each in view]
+            assert not np.array_equal(*masks)
+
+    def test_leaking_image(self, found):
+        for mass, calcification in by_view(only(found, "leaking_image", 4)):
+            assert mass.image_key == calcification.image_key
+            assert (mass.kind, mass.split) == ("mass", "train")
+            assert (calcification.kind, calcification.split) == ("calcification", "test")
+            assert found.row(mass)["image file path"].startswith("Mass-Training_")
+            assert found.row(calcification)["image file path"].startswith("Calc-Test_")
+
+    def test_leaking_patient(self, found):
+        planted = only(found, "leaking_patient", 4)
+        assert len({one.image_key[:7] for one in planted}) == 1
+        assert len({one.image_key for one in planted}) == 4
+        kinds = {(one.breast.laterality, one.kind, one.split) for one in planted}
+        assert {kind[1:] for kind in kinds} == {("mass", "train"), ("calcification", "test")}
+        assert len(kinds) == 2
+
+    def test_one_view_only(self, found):
+        (planted,) = only(found, "one_view_only", 1)
+        assert planted.view == "CC"
+        keys = [key_of(row) for each in SETS for row in found.rows[each]]
+        assert [key for key in keys if key[:7] == planted.image_key[:7]] == [planted.image_key]
+
+    def test_density_zero(self, found):
+        for one in only(found, "density_zero"):
+            row = found.row(one)
+            assert (row.get("breast_density") or row.get("breast density")) == "0"
+
+    def test_subtlety_zero(self, found):
+        assert {found.row(one)["subtlety"] for one in only(found, "subtlety_zero")} == {"0"}
+
+    @pytest.mark.parametrize(
+        ("fault", "grade"), [("assessment_zero_malignant", "0"), ("assessment_two_malignant", "2")]
+    )
+    def test_assessment(self, found, fault, grade):
+        for one in only(found, fault):
+            row = found.row(one)
+            assert (row["assessment"], row["pathology"]) == (grade, "MALIGNANT")
+
+    def test_unknown_pathology(self, found):
+        for one in only(found, "unknown_pathology"):
+            assert found.row(one)["pathology"] == "UNPROVEN"
+
+    def test_swapped_columns(self, found):
+        for one in only(found, "swapped_columns"):
+            row = {name: cell.strip() for name, cell in found.row(one).items()}
+            files = found.series[one.mask_series]
+            assert files[row["cropped image file path"]].BitsAllocated == 8
+            assert files[row["ROI mask file path"]].BitsAllocated == 16
+
+    def test_both_000000(self, found):
+        for one in only(found, "both_000000"):
+            row = {name: cell.strip() for name, cell in found.row(one).items()}
+            crop, mask = row["cropped image file path"], row["ROI mask file path"]
+            assert crop.endswith("/000000.dcm")
+            assert mask.endswith("/000000.dcm")
+            assert one.crop_series != one.mask_series
+            assert crop.split("/")[1] != mask.split("/")[1]
+            assert list(found.series[one.crop_series]) == [crop]
+            assert list(found.series[one.mask_series]) == [mask]
+            assert found.mask_file(one).SeriesDescription == "ROI mask images"
+
+    def test_wrong_description(self, found):
+        for one in only(found, "wrong_description"):
+            assert found.mask_file(one).SeriesDescription == "cropped images"
+            assert found.crop_file(one).SeriesDescription == "ROI mask images"
+
+    def test_no_description(self, found):
+        for one in only(found, "no_description"):
+            (full,) = found.files(one.image_series)
+            assert "SeriesDescription" not in full
+            assert (full.StudyDate, full.PatientID) == ("", f"{one.image_key}.dcm")
+            assert full.BodyPartExamined == f"{one.image_key.split('_')[2].title()} Breast"
+            assert np.array_equal(full.pixel_array, found.drawn_image(one))
+
+    def test_other_patient_id(self, found):
+        for one in only(found, "other_patient_id"):
+            mask, crop = found.mask_file(one), found.crop_file(one)
+            assert mask.PatientID == f"{one.image_key}_1.dcm"
+            assert "SeriesDescription" not in mask
+            assert mask.SeriesInstanceUID == crop.SeriesInstanceUID
+            assert crop.PatientID == found.row(one)["ROI mask file path"].split("/")[0]
+
+    def test_mask_other_size(self, found):
+        # 256 / 1.149 and 208 / 1.149; 256 * 4688 / 4624 and 208 * 3088 / 3056.
+        for one, shape in zip(
+            only(found, "mask_other_size"), [(223, 181), (260, 210)], strict=True
+        ):
+            stored = found.mask_file(one).pixel_array
+            assert stored.shape == shape
+            drawn = Image.fromarray(found.drawn_mask(one).astype(np.uint8) * 255)
+            resized = drawn.resize(shape[::-1], Image.Resampling.NEAREST)
+            assert np.array_equal(stored, np.asarray(resized))
+
+    def test_mask_and_crop_small(self, found):
+        for one in only(found, "mask_and_crop_small"):
+            mask, crop = found.mask_file(one).pixel_array, found.crop_file(one).pixel_array
+            assert mask.shape == crop.shape
+            assert mask.size < 256 * 208 / 4
+            assert (mask == 255).sum() == one.area_px
+
+    def test_mask_of_another_image(self, found):
+        others = {one.image_key: found.drawn_mask(one) for one in found.planted if one.lesion == 0}
+        for one in only(found, "mask_of_another_image"):
+            stored = found.mask_file(one).pixel_array == 255
+            owners = [key for key, mask in others.items() if np.array_equal(mask, stored)]
+            assert owners
+            assert all(key[:7] != one.image_key[:7] for key in owners)
+            assert all(("LEFT" in key) != ("LEFT" in one.image_key) for key in owners)
+
+    def test_missing_series(self, found):
+        for one in only(found, "missing_series"):
+            assert one.mask_series in found.row(one)["ROI mask file path"]
+            assert one.mask_series not in found.series
+            assert one.crop_series not in found.series
+            assert one.image_series in found.series
+
+    def test_row_without_image(self, found):
+        for one in only(found, "row_without_image"):
+            assert one.image_series in found.row(one)["image file path"]
+            assert one.image_series not in found.series
+            assert one.mask_series in found.series
+
+    def test_image_without_row(self, found):
+        keys = {key_of(row) for each in SETS for row in found.rows[each]}
+        for one in only(found, "image_without_row"):
+            assert one.image_key not in keys
+            assert one.image_series in found.series
+            assert one.mask_series in found.series
+
+    def test_duplicate_sop(self, found):
+        for one in only(found, "duplicate_sop"):
+            first, second = found.series[one.image_series]
+            assert first != second
+            assert (found.folder / first).read_bytes() == (found.folder / second).read_bytes()
+            assert len({file.SOPInstanceUID for file in found.files(one.image_series)}) == 1
+
+    def test_truncated_dicom(self, found):
+        for one in only(found, "truncated_dicom"):
+            ((path, full),) = found.series[one.image_series].items()
+            assert (full.Rows, full.Columns) == (256, 208)
+            assert (found.folder / path).stat().st_size < 256 * 208 * 2
+            with pytest.raises(DataError):
+                read_pixels(found.folder / path)
+
+
+def test_each_fault_has_its_test():
+    tested = {name.removeprefix("test_") for name in dir(TestEveryFault)}
+    graded = {"assessment_zero_malignant", "assessment_two_malignant"}
+    assert set(FAULTS) - graded <= tested
+
+
+def test_a_fault_stays_in_its_breast(found):
+    breasts = [{one.image_key[:11] for one in found.with_fault(fault)} for fault in FAULTS]
+    assert max(Counter(key for group in breasts for key in group).values()) == 1
+    rest = found.with_fault("")
+    assert len(rest) >= 4
+    for one in rest:
+        mask = found.mask_file(one).pixel_array
+        assert np.array_equal(mask == 255, found.drawn_mask(one))
+        assert np.array_equal(found.files(one.image_series)[0].pixel_array, found.drawn_image(one))
+        row = {name: cell.strip() for name, cell in found.row(one).items()}
+        assert all((found.folder / row[name]).is_file() for name in PATHS)
+        assert row["pathology"] == one.pathology.upper()
+
+
+def test_no_two_files_share_an_instance_uid_but_the_duplicates(found):
+    count = Counter(
+        file.SOPInstanceUID for files in found.series.values() for file in files.values()
+    )
+    twice = {uid for uid, number in count.items() if number > 1}
+    wanted = {
+        found.files(one.image_series)[0].SOPInstanceUID for one in only(found, "duplicate_sop")
+    }
+    assert twice == wanted
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_moves_files_and_changes_none(found, layout, tmp_path):
+    other = write(tmp_path, MANY, layout=layout, faults=FAULTS)
+    contents = [
+        Counter(path.read_bytes() for path in written.folder.rglob("*") if path.is_file())
+        for written in (found, other)
+    ]
+    assert contents[0] == contents[1]
+    assert other.planted == found.planted
+
+
+def test_the_order_of_the_faults_does_not_matter(tmp_path):
+    faults = ("density_zero", "both_000000", "several_rois")
+    first = write(tmp_path / "first", MANY, faults=faults)
+    second = write(tmp_path / "second", MANY, faults=faults[::-1])
+    assert first.planted == second.planted
