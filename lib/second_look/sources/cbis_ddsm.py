@@ -34,8 +34,8 @@ __all__ = ["DATASET", "find_csvs", "read_cbis", "read_descriptions", "survey_des
 
 DATASET = "cbis"
 _DOWNLOAD = (
-    f"Get it at {ADDRESS} with the NBIA Data Retriever, or with idc-index: "
-    "idc download cbis_ddsm --download-dir <folder>"
+    "`python -m second_look download cbis` fetches all of it or a part; the NBIA Data Retriever "
+    f"does too: {ADDRESS}"
 )
 
 

@@ -21,7 +21,6 @@ from second_look.errors import DataError
 from second_look.files import write_bytes, write_text
 from second_look.geometry import Box
 from second_look.sources.phantom import (
-    Mask,
     PhantomImage,
     PhantomSettings,
     PlannedBreast,
@@ -39,6 +38,7 @@ from second_look.sources.phantom_dicom import (
     uid_of,
     write_dicom,
 )
+from second_look.sources.phantom_lesions import Mask
 
 __all__ = ["COLUMNS", "FAULTS", "LAYOUTS", "Planted", "csv_name", "write_cbis_layout"]
 
