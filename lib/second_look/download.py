@@ -39,6 +39,7 @@ _SPARE_BYTES = 1_000_000_000
 _BATCH = 16
 _ATTEMPTS = 3
 _CHUNK = 1 << 20
+_NAMES = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
 _SPLIT_OF_PREFIX = {"Training": "train", "Test": "test"}
 
 
@@ -191,16 +192,10 @@ def cbis_series(selection: Selection) -> pd.DataFrame:
     """
     index = pq.read_table(
         idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
-        columns=[
-            "PatientID",
-            "StudyInstanceUID",
-            "SeriesInstanceUID",
-            "Modality",
-            "instanceCount",
-            "series_size_MB",
-        ],
+        columns=[*_NAMES, "Modality", "instanceCount", "series_size_MB"],
         filters=[("collection_id", "=", "cbis_ddsm")],
     ).to_pandas()
+    index["name"] = index["Modality"] + "_" + index["SeriesInstanceUID"]
     names = index["PatientID"].str.extract(r"^(?:\w+-(?P<split>\w+)_)?(?P<patient>P_\d+)_")
     table = pd.DataFrame(
         {
@@ -211,13 +206,7 @@ def cbis_series(selection: Selection) -> pd.DataFrame:
             # The index gives whole bytes, divided by a million.
             "bytes": (index["series_size_MB"] * 1e6).round().astype("int64"),
             "path": "cbis_ddsm/"
-            + index["PatientID"]
-            + "/"
-            + index["StudyInstanceUID"]
-            + "/"
-            + index["Modality"]
-            + "_"
-            + index["SeriesInstanceUID"],
+            + index["PatientID"].str.cat(index[["StudyInstanceUID", "name"]], sep="/"),
         }
     ).sort_values(["patient", "path"], ignore_index=True)
     if selection.split:
@@ -307,12 +296,15 @@ def download_cbis(
     if not confirm(_offer(wanted, missing, folder)):
         return 0
     client = connect()
-    with tqdm(total=size, unit="B", unit_scale=True, desc="fetching CBIS-DDSM") as progress:
-        for start in range(0, len(missing), _BATCH):
-            batch = missing.iloc[start : start + _BATCH]
-            _fetch_batch(client, batch, draft, folder, pause_s)
-            progress.update(int(batch["bytes"].sum()))
-    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        with tqdm(total=size, unit="B", unit_scale=True, desc="fetching CBIS-DDSM") as progress:
+            for start in range(0, len(missing), _BATCH):
+                batch = missing.iloc[start : start + _BATCH]
+                _fetch_batch(client, batch, draft, folder, pause_s)
+                progress.update(int(batch["bytes"].sum()))
+    finally:
+        _keep_whole(missing, draft, folder)
+        shutil.rmtree(draft, ignore_errors=True)
     return len(missing)
 
 
@@ -381,8 +373,6 @@ def _incomplete(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 def _keep_whole(table: pd.DataFrame, draft: Path, folder: Path) -> None:
     """Move the series that arrived whole to their places."""
-    if not draft.is_dir():
-        return
     for row in table.itertuples():
         if not series_problem(draft / row.path, row.files, row.bytes):
             target = folder / row.path
