@@ -10,8 +10,9 @@ from cbis_on_disk import SETS, Written, key_of, write
 from PIL import Image
 from second_look.errors import DataError
 from second_look.pixels import read_pixels
-from second_look.sources.phantom import PhantomSettings
+from second_look.sources.phantom import PhantomSettings, draw_image
 from second_look.sources.phantom_cbis import FAULTS, LAYOUTS, Planted
+from second_look.sources.phantom_cbis_plan import plan_views
 
 MANY = PhantomSettings(patients=36, rows=256, cols=208, seed=3)
 PATHS = ("image file path", "cropped image file path", "ROI mask file path")
@@ -266,3 +267,16 @@ def test_the_order_of_the_faults_does_not_matter(tmp_path):
     first = write(tmp_path / "first", MANY, faults=faults)
     second = write(tmp_path / "second", MANY, faults=faults[::-1])
     assert first.planted == second.planted
+
+
+@pytest.mark.parametrize("fault", ["several_rois", "mixed_pathology", "in_both_csvs"])
+def test_lesions_of_one_breast_lie_apart(fault):
+    for seed in range(40):
+        sick = PhantomSettings(1, 64, 64, seed=seed, label_shares=(0.0, 0.0, 0.0, 1.0))
+        for view in plan_views(sick, [fault])[:2]:
+            offsets = sorted(plan.offset for plan in view.breast.lesions)
+            assert min(np.diff(offsets)) >= 0.35
+            assert max(map(abs, offsets)) <= 0.65
+            assert all(
+                lesion.mask.any() for lesion in draw_image(sick, view.breast, view.view).lesions
+            )

@@ -113,6 +113,8 @@ def test_pixels_come_back_with_the_header(tmp_path, dtype, shape):
     assert data.SOPInstanceUID == data.file_meta.MediaStorageSOPInstanceUID == FILE.sop_uid
     assert (data.StudyInstanceUID, data.SeriesInstanceUID) == (STUDY, SERIES)
     assert (data.Modality, data.PhotometricInterpretation) == ("MG", "MONOCHROME2")
+    assert data.ConversionType == "DF"  # digitised film
+    assert len(data.PixelData) % 2 == 0  # PS3.5, 6.2
     assert (data.PatientID, data.StudyID, data.StudyDate) == (SUBJECT, "DDSM", "20161004")
     assert (data.SeriesDescription, data.InstanceNumber) == ("ROI mask images", 2)
     assert data.BitsAllocated == data.BitsStored == data.HighBit + 1 == 8 * pixels.itemsize

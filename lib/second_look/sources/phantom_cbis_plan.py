@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from second_look.errors import DataError
 from second_look.sources.phantom import PhantomSettings, PlannedBreast, PlannedLesion, plan_patient
 
-# All are known from the real set, where their number is counted in brackets.
+# Faults of the real set, with how often they occur there in brackets, and of its downloads.
 FAULTS = (
     "several_rois",  # several lesions in one view (334)
     "mixed_pathology",  # a benign row before a malignant one of the same view (39)

@@ -121,7 +121,7 @@ def write_dicom(path: Path, file: CbisFile, pixels: npt.NDArray[np.unsignedinteg
     data.Rows, data.Columns = pixels.shape
     data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
     content = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).tobytes()
-    data.PixelData = content + b"\0" * (len(content) % 2)  # DICOM values have an even length
+    data.PixelData = content
     data["PixelData"].VR = "OW"  # in Implicit VR, whatever the depth (PS3.5, 8.1.2)
     with written_whole(path) as draft:
         data.save_as(draft, enforce_file_format=True)
