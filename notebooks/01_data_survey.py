@@ -28,8 +28,11 @@
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder for everything that this run leaves behind
-source: str = "phantom"  # where the mammograms come from {phantom | mias | folder}
+source: str = "phantom"  # where the mammograms come from {phantom | mias | cbis | ddsm | folder}
+also: list = []  # further sources, read beside the first as one data set, such as [mias]
 data_root: str = ""  # folder of the data sets; empty: $SECOND_LOOK_DATA, then data/
+cbis_folder: str = ""  # source cbis: folder of its CSVs and DICOM files, relative to data_root
+ddsm_folder: str = ""  # source ddsm: folder of its volumes, relative to data_root
 table: str = ""  # source folder: its CSV, relative to data_root
 columns: dict = {}  # source folder: standard column -> name of the column in the CSV
 box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh}
@@ -39,6 +42,8 @@ patients: int = 24  # phantom: patients, four images each [16, 10000]
 image_rows: int = 1024  # phantom: height of an image, px [256, 8192]
 image_cols: int = 832  # phantom: width of an image, px [208, 8192]
 lesion_contrast: float = 1.0  # phantom: contrast of lesions, 1 is hard but learnable [0, 10]
+phantom_form: str = "folder"  # {folder|mias|ddsm|cbis_classic|cbis_nbia|cbis_nbia_old|cbis_idc}
+phantom_faults: bool = False  # phantom in a cbis_ form: with every known fault of the real files
 spacing_mm: float = 0.0  # resample all images to this pixel size, mm; 0: keep their own [0, 1]
 val_share: float = 0.2  # share of the patients for validation [0.01, 0.5]
 test_share: float = 0.2  # share for the test, where no official test set is given [0, 0.5]
@@ -55,11 +60,12 @@ from IPython.display import Markdown
 
 from second_look import survey, views
 from second_look.catalogue import split_counts
-from second_look.dataset import DataSettings, build_dataset, data_location
+from second_look.dataset import DataSettings, build_dataset, case_descriptions, data_locations
 from second_look.figures import style
 from second_look.figures import survey as draw
 from second_look.outputs import open_run
 from second_look.paper import claim
+from second_look.sources.cbis_descriptions import survey_descriptions
 
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")
@@ -94,17 +100,29 @@ Markdown(
 
 # %%
 settings = DataSettings(
-    source=source, data_root=data_root, table=table, columns=columns, box_format=box_format,
+    source=source, also=also, data_root=data_root, cbis_folder=cbis_folder,
+    ddsm_folder=ddsm_folder, table=table, columns=columns, box_format=box_format,
     dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients, image_rows=image_rows,
-    image_cols=image_cols, lesion_contrast=lesion_contrast, spacing_mm=spacing_mm,
-    val_share=val_share, test_share=test_share, seed=seed, strict=strict,
+    image_cols=image_cols, lesion_contrast=lesion_contrast, phantom_form=phantom_form,
+    phantom_faults=phantom_faults, spacing_mm=spacing_mm, val_share=val_share,
+    test_share=test_share, seed=seed, strict=strict,
 )  # fmt: skip
 data = build_dataset(Path(outputs), settings, workers=workers, scheduler=scheduler)
-run.uses(data_location(settings))
+run.uses(*data_locations(settings))
 run.made(*data.files)
 
 # %%
 run.table(survey.counts(data), "counts", "Images, patients, breasts and lesions.")
+
+# %% [markdown]
+# The case descriptions of CBIS-DDSM, where they are part of the run, say how many regions, images
+# and patients there are, how far the official split leaks when masses and calcifications are
+# merged, and which of their rows mislead. An image is a (patient, side, view).
+
+# %%
+described = case_descriptions(settings, Path(outputs))
+if described is not None:
+    run.table(survey_descriptions(described), "descriptions", "What the case descriptions hold.")
 
 # %%
 if data.name == "mias":

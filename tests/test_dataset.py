@@ -28,7 +28,10 @@ from second_look.parameters import read_cell
 from second_look.patches import LabelRule, window_table
 from second_look.sampler import Augmentation, PatchSampler
 from second_look.sources.phantom import PhantomSettings
+from second_look.sources.phantom_cbis import write_cbis_layout
+from second_look.sources.phantom_ddsm import write_ddsm_layout
 from second_look.sources.phantom_files import write_folder_layout, write_mias_layout
+from second_look.sources.phantom_forms import FORMS
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALL = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
@@ -84,9 +87,9 @@ def test_the_data_root_is_found_by_parameter_then_variable(tmp_path, monkeypatch
     assert ds.find_data_root(str(tmp_path / "own")) == tmp_path / "own"
     with pytest.raises(MissingDataError, match=ds.DATA_VARIABLE):
         ds.find_data_root(str(tmp_path / "none"))
-    assert ds.data_location(DataSettings()) is None
+    assert ds.data_locations(DataSettings()) == []
     folder = DataSettings(source="folder", table="own/t.csv")
-    assert ds.data_location(folder) == tmp_path / "own"
+    assert ds.data_locations(folder) == [tmp_path / "own"]
 
 
 def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
@@ -104,7 +107,49 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
     assert len(mias.catalogue.images) == 40
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
+    settings = DataSettings(phantom_form=form, patients=20, image_rows=256, image_cols=208)
+    found = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    assert set(found.images["dataset"]) == {"phantom"}
+    assert len(found.images) >= 20
+    # A second call draws nothing anew.
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
+    again = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    pd.testing.assert_frame_equal(again.images, found.images)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == files
+    described = ds.case_descriptions(settings, tmp_path)
+    if form.startswith("cbis_"):
+        assert described["image_key"].nunique() == len(found.images)
+    else:
+        assert described is None
+
+
+def test_several_sources_are_one_data_set(tmp_path):
+    phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
+    root = tmp_path / "data"
+    write_mias_layout(root, phantom)
+    write_cbis_layout(root / "cbis", phantom, layout="idc")
+    write_ddsm_layout(root / "ddsm" / "normals" / "normal_01", phantom)
+    settings = DataSettings(
+        source="cbis",
+        also=["mias", "ddsm"],
+        data_root=str(root),
+        cbis_folder="cbis",
+        ddsm_folder="ddsm",
+    )
+    assert ds.data_locations(settings) == [root / "cbis", root, root / "ddsm"]
+    found = ds.read_source(settings, tmp_path / "cache")
+    counts = found.images["dataset"].value_counts()
+    assert set(counts.index) == {"cbis", "mias", "ddsm"}
+    assert counts["mias"] == 40
+    with pytest.raises(MissingDataError, match="Set ddsm_folder"):
+        ds.read_source(replace(settings, ddsm_folder="none"), tmp_path / "cache")
+
+
 def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
+    with pytest.raises(ParameterError, match="phantom_form must be one of"):
+        ds.read_source(DataSettings(phantom_form="paper"), tmp_path)
     with pytest.raises(ParameterError, match="source must be one of"):
         ds.read_source(DataSettings(source="web"), tmp_path)
     (tmp_path / "t.csv").write_text("path,patient,label\nnone.png,p,benign\n")

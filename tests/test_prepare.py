@@ -20,7 +20,7 @@ from second_look.geometry import Box
 from second_look.pixels import read_pixels, write_png
 from second_look.prepare import PrepareSettings, prepare
 from second_look.sources.phantom import PhantomSettings
-from second_look.sources.phantom_files import read_phantom
+from second_look.sources.phantom_forms import read_phantom
 from second_look.store import Prepared
 
 

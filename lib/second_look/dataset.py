@@ -6,7 +6,7 @@ Notebook 01 builds it; every later notebook opens what 01 left in the run's outp
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,18 +18,22 @@ from second_look.catalogue import (
     Catalogue,
     assign_splits,
     clean_official_split,
+    merge,
 )
 from second_look.duplicates import check_no_content_leak, find_duplicates
 from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
 from second_look.files import write_json
 from second_look.prepare import PrepareSettings, prepare
+from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
+from second_look.sources.ddsm import read_ddsm
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import find_mias, read_mias
 from second_look.sources.phantom import PhantomSettings
-from second_look.sources.phantom_files import read_phantom
+from second_look.sources.phantom_forms import CBIS, FORMS, phantom_folder, read_phantom
+from second_look.sources.phantom_forms import DATASET as PHANTOM
 from second_look.store import Prepared
 
-SOURCES = ("phantom", "mias", "folder")
+SOURCES = ("phantom", "mias", "cbis", "ddsm", "folder")
 DATA_VARIABLE = "SECOND_LOOK_DATA"
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
@@ -41,13 +45,17 @@ class DataSettings:
 
     Attributes:
         source: One of SOURCES.
+        also: More of them, read beside it as one data set.
         data_root: Folder of the data sets; empty: $SECOND_LOOK_DATA, then ./data.
+        cbis_folder, ddsm_folder: Of these data sets, relative to data_root.
         table: For source folder: the CSV, relative to data_root.
         columns: For source folder: standard column name -> name in that CSV.
         box_format: For source folder: rowcol or xywh.
         dataset: For source folder: name of the data set in every table.
         pixel_size_mm: Of images whose source gives none; 0 leaves it unknown.
         patients, image_rows, image_cols, lesion_contrast: Of the phantom, px and grey-level units.
+        phantom_form: Form of files that phantoms are written in, one of FORMS.
+        phantom_faults: In the form cbis_*: with every known fault of the real files.
         spacing_mm: Resample all images to it; 0 keeps their own pixels.
         val_share, test_share: Shares of the patients where there is no official split.
         seed: Of phantom and split.
@@ -55,7 +63,10 @@ class DataSettings:
     """
 
     source: str = "phantom"
+    also: Sequence[str] = field(default_factory=list)
     data_root: str = ""
+    cbis_folder: str = ""
+    ddsm_folder: str = ""
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     box_format: str = "rowcol"
@@ -65,6 +76,8 @@ class DataSettings:
     image_rows: int = 1024
     image_cols: int = 832
     lesion_contrast: float = 1.0
+    phantom_form: str = "folder"
+    phantom_faults: bool = False
     spacing_mm: float = 0.0
     val_share: float = 0.2
     test_share: float = 0.2
@@ -124,53 +137,136 @@ def find_data_root(data_root: str) -> Path:
     return root.resolve()
 
 
-def data_location(settings: DataSettings) -> Path | None:
-    """The file or folder outside the project that a source reads; None for the phantom."""
-    if settings.source == "phantom":
-        return None
-    root = find_data_root(settings.data_root)
-    return root / Path(settings.table).parent if settings.source == "folder" else find_mias(root)
+def data_locations(settings: DataSettings) -> list[Path]:
+    """The files and folders outside the project that the sources read; none for the phantom."""
+    places = []
+    for source in _sources(settings):
+        if source == "mias":
+            places.append(find_mias(find_data_root(settings.data_root)))
+        elif source == "folder":
+            places.append(_table(settings).parent)
+        elif source != "phantom":
+            places.append(_folder_of(settings, source))
+    return places
 
 
 def read_source(settings: DataSettings, cache: Path) -> Catalogue:
-    """The catalogue of the chosen source, before splits and preparation.
+    """The catalogue of the chosen sources, before splits and preparation.
 
     Raises:
         ParameterError: There is no such source.
-        DataError: The data set is missing, broken or empty.
+        DataError: A data set is missing, broken or empty.
     """
-    if settings.source == "phantom":
-        phantom = PhantomSettings(
-            patients=settings.patients,
-            rows=settings.image_rows,
-            cols=settings.image_cols,
-            lesion_contrast=settings.lesion_contrast,
-            seed=settings.seed,
-        )
-        catalogue = read_phantom(cache, phantom)
-    elif settings.source == "mias":
-        root = find_data_root(settings.data_root)
-        catalogue = read_mias(root, cache, strict=settings.strict)
-    elif settings.source == "folder":
-        table = find_data_root(settings.data_root) / settings.table
-        catalogue = read_folder(
-            table,
-            table.parent,
-            dataset=settings.dataset,
-            columns=settings.columns,
-            box_format=settings.box_format,
-            strict=settings.strict,
-        )
-    else:
-        raise ParameterError(f"source must be one of {SOURCES}. Got {settings.source!r}.")
+    catalogue = merge(_read_one(settings, source, cache) for source in _sources(settings))
+    return _with_pixel_size(catalogue, settings.pixel_size_mm)
+
+
+def _sources(settings: DataSettings) -> list[str]:
+    """The chosen sources, each once."""
+    chosen = list(dict.fromkeys([settings.source, *settings.also]))
+    unknown = [source for source in chosen if source not in SOURCES]
+    if unknown:
+        raise ParameterError(f"source must be one of {SOURCES}. Got {unknown[0]!r}.")
+    return chosen
+
+
+def _read_one(settings: DataSettings, source: str, cache: Path) -> Catalogue:
+    catalogue = _READERS[source](settings, cache)
     if catalogue.images.empty:
         raise DataError(
             f"not one usable image among {len(catalogue.quarantine)} quarantined items.",
-            where=f"source {settings.source}",
+            where=f"source {source}",
             remedy="The quarantine's first reason: "
             + (catalogue.quarantine["reason"].iloc[0] if len(catalogue.quarantine) else "none."),
         )
-    return _with_pixel_size(catalogue, settings.pixel_size_mm)
+    return catalogue
+
+
+def _read_phantom(settings: DataSettings, cache: Path) -> Catalogue:
+    if settings.phantom_form not in FORMS:
+        raise ParameterError(f"phantom_form must be one of {FORMS}. Got {settings.phantom_form!r}.")
+    return read_phantom(
+        cache, _phantom(settings), settings.phantom_form, faults=settings.phantom_faults
+    )
+
+
+def _phantom(settings: DataSettings) -> PhantomSettings:
+    return PhantomSettings(
+        patients=settings.patients,
+        rows=settings.image_rows,
+        cols=settings.image_cols,
+        lesion_contrast=settings.lesion_contrast,
+        seed=settings.seed,
+    )
+
+
+def _read_mias(settings: DataSettings, cache: Path) -> Catalogue:
+    return read_mias(find_data_root(settings.data_root), cache, strict=settings.strict)
+
+
+def _read_cbis(settings: DataSettings, cache: Path) -> Catalogue:
+    return read_cbis(_folder_of(settings, "cbis"), cache, strict=settings.strict)
+
+
+def _read_ddsm(settings: DataSettings, cache: Path) -> Catalogue:
+    return read_ddsm(_folder_of(settings, "ddsm"), cache / "ddsm", strict=settings.strict)
+
+
+def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
+    table = _table(settings)
+    return read_folder(
+        table,
+        table.parent,
+        dataset=settings.dataset,
+        columns=settings.columns,
+        box_format=settings.box_format,
+        strict=settings.strict,
+    )
+
+
+_READERS = {
+    "phantom": _read_phantom,
+    "mias": _read_mias,
+    "cbis": _read_cbis,
+    "ddsm": _read_ddsm,
+    "folder": _read_folder,
+}
+
+
+def _table(settings: DataSettings) -> Path:
+    return find_data_root(settings.data_root) / settings.table
+
+
+def _folder_of(settings: DataSettings, source: str) -> Path:
+    name = {"cbis": settings.cbis_folder, "ddsm": settings.ddsm_folder}[source]
+    folder = find_data_root(settings.data_root) / name
+    if not folder.is_dir():
+        raise MissingDataError(
+            f"there is no folder {folder}.", remedy=f"Set {source}_folder, or leave it empty."
+        )
+    return folder
+
+
+def case_descriptions(settings: DataSettings, outputs: Path) -> pd.DataFrame | None:
+    """The rows of CBIS-DDSM's case descriptions, real or phantoms'; None without that source.
+
+    Args:
+        settings: As `build_dataset` was given them.
+        outputs: Folder of the run.
+    """
+    sources = _sources(settings)
+    if "cbis" in sources:
+        folder = _folder_of(settings, "cbis")
+    elif "phantom" in sources and settings.phantom_form.startswith(CBIS):
+        folder = phantom_folder(
+            outputs / "dataset" / "raw",
+            _phantom(settings),
+            settings.phantom_form,
+            faults=settings.phantom_faults,
+        )
+    else:
+        return None
+    return read_descriptions(list(find_csvs(folder).values()))
 
 
 def build_dataset(
@@ -213,7 +309,7 @@ def build_dataset(
     catalogue.save(folder)
     duplicates.to_parquet(folder / "duplicates.parquet", index=False)
     write_json(folder / "settings.json", asdict(settings))
-    return Dataset(folder, catalogue, prepared, duplicates, settings.source == "phantom")
+    return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 
 
 def open_dataset(outputs: Path, *, workers: int = 2) -> Dataset:
@@ -231,9 +327,9 @@ def open_dataset(outputs: Path, *, workers: int = 2) -> Dataset:
             raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
         return build_dataset(outputs, DataSettings(), workers=workers)
     catalogue = Catalogue.load(folder)
-    synthetic = bool((catalogue.images["dataset"] == "phantom").all())
     duplicates = pd.read_parquet(folder / "duplicates.parquet")
-    return Dataset(folder, catalogue, Prepared.load(folder / "prepared"), duplicates, synthetic)
+    prepared = Prepared.load(folder / "prepared")
+    return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 
 
 def check_every_class(images: pd.DataFrame) -> None:
@@ -256,6 +352,11 @@ def check_every_class(images: pd.DataFrame) -> None:
             where="table images",
             remedy="Use more patients, larger val_share and test_share, or another seed.",
         )
+
+
+def _is_synthetic(catalogue: Catalogue) -> bool:
+    """Whether any image is a phantom: a number from a mixture says nothing about patients."""
+    return bool((catalogue.images["dataset"] == PHANTOM).any())
 
 
 def _with_pixel_size(catalogue: Catalogue, pixel_size_mm: float) -> Catalogue:

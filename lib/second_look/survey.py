@@ -46,12 +46,12 @@ def public_ddsm_files() -> pd.DataFrame:
 def counts(dataset: Dataset) -> pd.DataFrame:
     """Images, patients, breasts and lesions by data set: columns dataset, what, count."""
     images = dataset.catalogue.images
-    lesions = dataset.catalogue.lesions.merge(images[["image_id", "dataset"]], on="image_id")
+    lesions = dataset.prepared.lesions.merge(images[["image_id", "dataset"]], on="image_id")
     rows = []
     for name, part in images.groupby("dataset"):
         breasts = part[["patient_id", "laterality"]].drop_duplicates()
         own = lesions[lesions["dataset"] == name]
-        unlocated = int(own["row_min"].isna().sum())
+        unlocated = int((own["code"] == 0).sum())
         rows += [
             (name, "images", len(part)),
             (name, "patients", part["patient_id"].nunique()),

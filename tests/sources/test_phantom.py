@@ -27,10 +27,10 @@ from second_look.sources.phantom import (
 )
 from second_look.sources.phantom_files import (
     mias_circle_of,
-    read_phantom,
     write_folder_layout,
     write_mias_layout,
 )
+from second_look.sources.phantom_forms import read_phantom
 from sklearn.metrics import roc_auc_score
 
 # Its seed gives every class, both kinds, and breasts with two lesions of different pathology.

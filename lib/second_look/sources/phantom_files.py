@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from second_look.catalogue import Catalogue
-from second_look.files import write_json, write_text
+from second_look.files import write_text
 from second_look.geometry import Box
 from second_look.pixels import write_pgm, write_png
-from second_look.sources.folder import read_folder, write_folder_csv
+from second_look.sources.folder import write_folder_csv
 from second_look.sources.phantom import (
     DrawnLesion,
     PhantomImage,
@@ -24,7 +22,6 @@ from second_look.sources.phantom import (
     plan_patient,
 )
 
-DATASET = "phantom"
 VIEWS = ("CC", "MLO")
 _MIAS_PROSE = """\
               SYNTHETIC MAMMOGRAMS IN THE LAYOUT OF
@@ -39,20 +36,10 @@ Coordinate system origin is the bottom-left corner.
 """
 
 
-def read_phantom(cache: Path, settings: PhantomSettings) -> Catalogue:
-    """The catalogue of a set of phantoms, which are drawn into the cache if they are not there."""
-    mark = hashlib.sha256(repr(sorted(asdict(settings).items())).encode()).hexdigest()[:12]
-    folder = cache / f"phantom-{mark}"
-    if not (folder / "settings.json").is_file():
-        write_folder_layout(folder, settings)
-    return read_folder(folder / "images.csv", folder, dataset=DATASET)
-
-
 def write_folder_layout(folder: Path, settings: PhantomSettings) -> None:
     """Write images/, masks/ and images.csv, as `sources.folder` reads them.
 
-    Images that are there already are kept, so that a broken-off run goes on; settings.json is
-    written last and marks the set as whole.
+    Images that are there already are kept, so that a broken-off run goes on.
     """
     rows = []
     with tqdm(total=settings.patients * 4, desc="drawing phantoms", unit="image") as progress:
@@ -66,7 +53,6 @@ def write_folder_layout(folder: Path, settings: PhantomSettings) -> None:
             rows.append(_csv_row(folder, settings, name, breast, view, image))
             progress.update()
     write_folder_csv(folder / "images.csv", rows)
-    write_json(folder / "settings.json", asdict(settings))
 
 
 def write_mias_layout(
