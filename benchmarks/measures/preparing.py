@@ -1,0 +1,139 @@
+"""Preparing raw CBIS-DDSM: speed with one and two processes, memory, and the cost of decoding.
+
+Phantoms of 4096 x 3328 px as native 16-bit DICOM. The time for all 3,103 mammograms assumes that it
+grows with their pixels: 3107 x 5247 px on average (from the public index and headers).
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from distributed import Client, LocalCluster
+from second_look.catalogue import Catalogue
+from second_look.pixels import read_pixels
+from second_look.prepare import prepare
+from second_look.sources.cbis_ddsm import read_cbis
+from second_look.sources.phantom import PhantomSettings
+from second_look.sources.phantom_cbis import write_cbis_layout
+
+from measures.timing import OURS, Row, rate, row
+
+ROWS, COLS, PATIENTS = 4096, 3328, 8
+ALL_IMAGES, MEAN_PIXELS = 3103, 3107 * 5247
+
+
+@dataclass
+class Peak:
+    """The most memory that one child process took, MB."""
+
+    megabytes: float = 0.0
+
+
+def measure() -> list[Row]:
+    """Images a second once the processes run, their memory, and decoding against plain bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = PhantomSettings(patients=PATIENTS, rows=ROWS, cols=COLS, seed=2)
+        write_cbis_layout(folder / "raw", settings)
+        catalogue = read_cbis(folder / "raw", folder / "cache")
+        return _decoding(catalogue) + _preparing(catalogue, folder)
+
+
+def _decoding(catalogue: Catalogue) -> list[Row]:
+    paths = [Path(path) for path in catalogue.images["path"]]
+
+    def decode() -> int:
+        for path in paths:
+            read_pixels(path)
+        return len(paths)
+
+    def read_bytes() -> int:
+        for path in paths:
+            np.fromfile(path, np.uint16)
+        return len(paths)
+
+    decoded, plain = rate(decode), rate(read_bytes)
+    return [
+        row("native DICOM, warm", f"{OURS} read_pixels", decoded, "images/s"),
+        row(
+            "native DICOM, warm", "numpy fromfile of the bytes", plain, "images/s", decoded / plain
+        ),
+    ]
+
+
+def _preparing(catalogue: Catalogue, folder: Path) -> list[Row]:
+    rows, speeds = [], {}
+    for workers in (1, 2):
+        with _running_workers(workers) as scheduler, _most_memory_of_a_child() as peak:
+            start = time.perf_counter()
+            prepare(catalogue, folder / f"prepared{workers}", scheduler=scheduler)
+            seconds = time.perf_counter() - start
+        speeds[workers] = len(catalogue.images) / seconds
+        who = f"{OURS} with {workers} process{'es' if workers > 1 else ''}"
+        rows.append(row("preparing", who, speeds[workers], "images/s", speeds[workers] / speeds[1]))
+        rows.append(row("preparing: memory of a process", who, peak.megabytes, "MB"))
+    rows.append(_control())
+    hours = ALL_IMAGES * MEAN_PIXELS / (ROWS * COLS) / speeds[2] / 3600
+    rows.append(row(f"preparing all {ALL_IMAGES} images, extrapolated", f"{OURS} with 2 processes",
+                    hours, "hours"))  # fmt: skip
+    return rows
+
+
+def _control() -> Row:
+    """What two processes gain here for work that shares nothing: the machine's own limit."""
+    seconds = {}
+    for workers in (1, 2):
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            pool.map(_count_up, [1000] * workers)
+            start = time.perf_counter()
+            pool.map(_count_up, [6_000_000] * 2, chunksize=1)
+            seconds[workers] = time.perf_counter() - start
+    gain = seconds[1] / seconds[2]
+    return row("control: 2 processes that share nothing", "python loop", gain, "times one")
+
+
+def _count_up(count: int) -> int:
+    return sum(number * number % 7 for number in range(count))
+
+
+@contextmanager
+def _running_workers(count: int) -> Iterator[str]:
+    """Address of a scheduler whose workers have started and imported what they need."""
+    with (
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(importlib.import_module, "second_look.prepare")
+        yield cluster.scheduler_address
+
+
+@contextmanager
+def _most_memory_of_a_child() -> Iterator[Peak]:
+    """Look at the child processes ten times a second."""
+    peak, done = Peak(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    peak.megabytes = max(peak.megabytes, child.memory_info().rss / 1e6)
+                except psutil.NoSuchProcess:
+                    continue
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()
