@@ -1,0 +1,148 @@
+"""What models say, as a table: the only way from a network to a metric.
+
+One row a patch, image, breast or patient and model, with the truth beside it. Everything in
+`evaluation` and `figures` works from such tables, so a figure can be redrawn and a metric tested
+without a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pandera.pandas as pa
+
+from second_look.catalogue import LABELS, SPLITS
+from second_look.errors import DataError, OutputError
+
+# What a row is about.
+UNITS = ("patch", "image", "breast", "patient")
+# What a score is for: the class among LABELS, a malignant lesion, or any lesion at all.
+TARGETS = ("label", "malignant", "lesion")
+CLASS_SCORES = tuple(f"score_{label}" for label in LABELS)
+# How far probabilities may miss 1 in sum: networks in half precision write three digits.
+SUM_TOLERANCE = 1e-2
+
+_score = pa.Column(float, pa.Check.in_range(0, 1), nullable=True)
+SCHEMA = pa.DataFrameSchema(
+    {
+        "dataset": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "image_id": pa.Column(str),
+        "patient_id": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "split": pa.Column(str, pa.Check.isin(SPLITS)),
+        "unit": pa.Column(str, pa.Check.isin(UNITS)),
+        "target": pa.Column(str, pa.Check.isin(TARGETS)),
+        "model": pa.Column(str, pa.Check.str_length(min_value=1)),
+        "seed": pa.Column(int, pa.Check.ge(0)),
+        # The truth: worst label of the unit.
+        "label": pa.Column(str, pa.Check.isin(LABELS)),
+        # For target "label": probabilities of the classes, which sum to 1; else NaN.
+        **dict.fromkeys(CLASS_SCORES, _score),
+        # For the other targets: probability that the unit is positive; else NaN.
+        "score": _score,
+    },
+    # A patch has its place beside that, a detection its box.
+    strict=False,
+    coerce=True,
+)
+
+
+def checked(predictions: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
+    """The table after every check.
+
+    Args:
+        predictions: Columns of SCHEMA, others may follow.
+        where: Names the table in errors.
+
+    Raises:
+        DataError: A column is missing, a value is out of range, a score is missing, or
+            probabilities do not sum to one; names the row.
+    """
+    try:
+        table = SCHEMA.validate(predictions, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        case = error.failure_cases.iloc[0]
+        row = f", row {int(case['index'])}" if pd.notna(case["index"]) else ""
+        raise DataError(
+            f"{case['column'] or 'table'}: {case['check']} does not hold for "
+            f"{case['failure_case']!r}{row}.",
+            where,
+        ) from None
+    by_class = table["target"] == "label"
+    _check_rows(by_class | table["score"].notna(), "there is no score", where)
+    sums = table.loc[by_class, list(CLASS_SCORES)].sum(axis=1, skipna=False)
+    near = (sums - 1).abs() <= SUM_TOLERANCE
+    _check_rows(near, "the probabilities of the classes do not sum to one", where)
+    return table
+
+
+def _check_rows(holds: pd.Series, problem: str, where: object) -> None:
+    if not holds.all():
+        wrong = holds.index[~holds]
+        more = f", and {len(wrong) - 1} more rows" if len(wrong) > 1 else ""
+        raise DataError(f"{problem} in row {wrong[0]}{more}.", where)
+
+
+def classes(predictions: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Place of the true label in LABELS, int64 (n,)."""
+    codes: npt.NDArray[np.int64] = (
+        predictions["label"].map(LABELS.index).to_numpy(dtype=np.int64, na_value=-1)
+    )
+    return codes
+
+
+def probabilities(predictions: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Probabilities of the classes, float64 (n, len(LABELS)); NaN for targets of another kind."""
+    scores: npt.NDArray[np.float64] = predictions[list(CLASS_SCORES)].to_numpy(dtype=np.float64)
+    return scores
+
+
+def positive(labels: Iterable[str], target: str) -> npt.NDArray[np.bool_]:
+    """Which units are positive for a target, bool (n,).
+
+    Args:
+        labels: Of catalogue.LABELS.
+        target: "malignant", or "lesion" for anything but normal.
+    """
+    if target not in TARGETS[1:]:
+        raise ValueError(f"only {TARGETS[1:]} have positives. Got {target!r}.")
+    names = np.asarray(list(labels), dtype=str)
+    found: npt.NDArray[np.bool_] = (
+        names == "malignant" if target == "malignant" else names != "normal"
+    )
+    return found
+
+
+def binary_scores(predictions: pd.DataFrame, target: str) -> npt.NDArray[np.float64]:
+    """Probability that each unit is positive for a target, float64 (n,).
+
+    Rows with probabilities of classes give the sum over the positive ones.
+    """
+    wanted = positive(LABELS, target)
+    summed = probabilities(predictions)[:, wanted].sum(axis=1)
+    by_class = (predictions["target"] == "label").to_numpy()
+    scores: npt.NDArray[np.float64] = predictions["score"].to_numpy(dtype=np.float64)
+    return np.where(by_class, summed, scores)
+
+
+def load_all(folder: Path) -> dict[str, pd.DataFrame]:
+    """File name without ending -> predictions, for every table of this kind in a folder.
+
+    Tables of another kind, such as windows or detections, are passed over.
+
+    Raises:
+        OutputError: There is no such folder.
+        DataError: A table of predictions does not hold what it should.
+    """
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not there: run the notebooks that write predictions first.")
+    import pyarrow.parquet as pq
+
+    found = {}
+    for path in sorted(folder.glob("*.parquet")):
+        if set(SCHEMA.columns) <= set(pq.read_schema(path).names):
+            found[path.stem] = checked(pd.read_parquet(path), path)
+    return found
