@@ -1,0 +1,1 @@
+"""Networks over whole mammograms; the results are tables."""
