@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +19,7 @@ from second_look.training.loop import LoopSettings, Task, Trained, train
 
 
 class BatchSource(Protocol):
-    """Pictures to learn from; batch number `step` is the same whenever it is asked for.
-
-    Attributes:
-        device: Where batches are made; the task sets it before the first one.
-    """
+    """Pictures to learn from; batch number `step` is the same whenever it is asked for."""
 
     def identity(self) -> Mapping[str, Any]:
         """Plain values that decide what the batches hold."""
@@ -105,6 +101,10 @@ class ClassifierTask(Task):
             **asdict(self._settings),
             **self._source.identity(),
         }
+
+    def parts(self) -> Sequence[object]:
+        """This task and its source."""
+        return (self, self._source)
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put the network on its device."""
