@@ -1,1 +1,1 @@
-"""Networks over whole mammograms; the results are tables."""
+"""Trained networks over whole mammograms; what they say comes out as tables."""
