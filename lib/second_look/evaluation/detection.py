@@ -77,7 +77,7 @@ def patch_scores(
 
     Returns:
         A table of predictions.SCHEMA with BOX, unit "patch", targets "malignant" and "lesion"; and
-        one row a window and type of lesion: patient_id, type, positive (the window has that
+        one row a window and type of lesion: patient_id, split, type, positive (the window has that
         type), score.
     """
     windows = windows.reset_index(drop=True)
@@ -95,6 +95,7 @@ def patch_scores(
                 pd.DataFrame(
                     {
                         "patient_id": windows["dataset"] + "\n" + windows["patient_id"],
+                        "split": windows["split"],
                         "type": target,
                         "positive": windows["label"] == target,
                         "score": scores,

@@ -117,7 +117,8 @@ def lesion_scores(detections: pd.DataFrame, target: str) -> npt.NDArray[np.float
     """
     if target == "lesion":
         chances = detections[list(CLASS_SCORES[1:])].to_numpy(dtype=np.float64)
-        return np.minimum(chances.sum(axis=1), 1.0)
+        summed: npt.NDArray[np.float64] = np.minimum(chances.sum(axis=1), 1.0)
+        return summed
     scores: npt.NDArray[np.float64] = detections[f"score_{target}"].to_numpy(dtype=np.float64)
     return scores
 
@@ -188,14 +189,12 @@ def truth_table(dataset: Dataset, *, splits: tuple[str, ...] = SPLITS) -> pd.Dat
 def true_mask(
     mask: npt.NDArray[np.bool_], side: int = TRUE_SIDE
 ) -> tuple[Box, npt.NDArray[np.bool_]] | None:
-    """The box of a mask and the grid of it over that box, bool (side, side); None without pixels."""
+    """The box of a mask, and its grid over that box, bool (side, side); None without pixels."""
     box = Box.of_mask(mask)
     if box is None:
         return None
     part = mask[int(box.row_min) : int(box.row_max), int(box.col_min) : int(box.col_max)]
-    rows, cols = (
-        ((np.arange(side) + 0.5) / side * length).astype(int) for length in part.shape
-    )
+    rows, cols = (((np.arange(side) + 0.5) / side * length).astype(int) for length in part.shape)
     return box, part[np.ix_(rows, cols)]
 
 

@@ -236,7 +236,8 @@ def sensitivities(
     drawn = np.column_stack([drawn, drawn.mean(axis=1)])
     value = once(statistic, own)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    numbers = np.column_stack([np.append(value, value.mean()), low, high]).tolist()
     return {
-        name: Estimate(*(float(part) for part in ends), len(marked.best), own.count)
-        for name, *ends in zip(names, np.append(value, value.mean()), low, high, strict=True)
+        name: Estimate(at, least, most, len(marked.best), own.count)
+        for name, (at, least, most) in zip(names, numbers, strict=True)
     }

@@ -79,7 +79,7 @@ def _blobs(
     picture: npt.NDArray[np.float32], breast: npt.NDArray[np.bool_]
 ) -> list[tuple[float, float, float, float]]:
     """Row, col, radius and contrast of the blobs, strongest first; they do not overlap."""
-    candidates = []
+    candidates: list[tuple[float, float, float, float]] = []
     inner = breast
     for share in _RADII:
         radius = share * picture.shape[0]
@@ -89,11 +89,12 @@ def _blobs(
         inner = binary_erosion(breast, iterations=max(1, round(radius / 2)))
         peaks = (contrast == maximum_filter(contrast, size=max(3, round(radius)))) & inner
         for row, col in np.argwhere(peaks & (contrast > 0)):
-            candidates.append((float(contrast[row, col]), row + 0.5, col + 0.5, radius))
+            strength = float(contrast[row, col])
+            candidates.append((strength, float(row) + 0.5, float(col) + 0.5, radius))
     kept: list[tuple[float, float, float, float]] = []
-    for contrast, row, col, radius in sorted(candidates, reverse=True):
+    for strength, row, col, radius in sorted(candidates, reverse=True):
         if all(np.hypot(row - r, col - c) > 0.7 * max(radius, far) for r, c, far, _ in kept):
-            kept.append((row, col, radius, min(1.0, contrast)))
+            kept.append((row, col, radius, min(1.0, strength)))
         if len(kept) == _MOST:
             break
     return kept

@@ -64,9 +64,7 @@ def with_owners(found: pd.DataFrame, dataset: Dataset, model: str, seed: int) ->
     owners = dataset.catalogue.images[["dataset", "image_id", "patient_id", "split"]]
     table = owners.merge(found, on="image_id").assign(model=model, seed=seed)
     table = table[(table["row_max"] > table["row_min"]) & (table["col_max"] > table["col_min"])]
-    return checked(
-        table[list(DETECTIONS.columns)].reset_index(drop=True), DETECTIONS, "detections"
-    )
+    return checked(table[list(DETECTIONS.columns)].reset_index(drop=True), DETECTIONS, "detections")
 
 
 def windows_in_original(windows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

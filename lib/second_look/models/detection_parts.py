@@ -72,7 +72,7 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
         for own, logits, shape in zip(boxes, scores, image_shapes, strict=True):
             clipped = box_ops.clip_boxes_to_image(own, shape)
             wide = box_ops.remove_small_boxes(clipped, _LEAST_SIDE)
-            clipped, logits = clipped[wide], logits[wide]  # noqa: PLW2901
+            clipped, logits = clipped[wide], logits[wide]
             kept = box_ops.nms(clipped, logits.float(), self.nms_thresh)[: self.post_nms_top_n()]
             found.append(clipped[kept])
             chances.append(logits[kept].sigmoid())
@@ -182,8 +182,8 @@ class LesionHeads(RoIHeads):  # type: ignore[misc]
         """Of each picture: boxes, labels, scores, class_scores, masks (n, 1, side, side)."""
         logits, deltas = self._classify(features, proposals, image_shapes)
         counts = [len(own) for own in proposals]
-        boxes = self.box_coder.decode(deltas, proposals).split(counts)
-        chances = logits.softmax(dim=1).split(counts)
+        boxes = torch.split(self.box_coder.decode(deltas, proposals), counts)
+        chances = torch.split(logits.softmax(dim=1), counts)
         found = [
             self._kept(*own) for own in zip(boxes, chances, image_shapes, strict=True)
         ]  # fmt: skip
@@ -242,6 +242,8 @@ class Detector(nn.Module):
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = backbone, rpn, roi_heads
         self.multiple, self.frozen = multiple, frozen or {}
+        self.mean: Tensor
+        self.spread: Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("spread", torch.tensor(spread).reshape(1, -1, 1, 1), persistent=False)
 
@@ -278,7 +280,9 @@ class Detector(nn.Module):
         images = ImageList(batch, sizes)
         proposals, losses = self.rpn(images, features, targets)
         found, more = self.roi_heads(features, proposals, sizes, targets)
-        return losses | more if self.training else found
+        result: dict[str, Tensor] | list[dict[str, Tensor]]
+        result = {**losses, **more} if self.training else found
+        return result
 
     def frozen_in(self, stage: str) -> tuple[str, ...]:
         """Prefixes of the parameters that a stage of training leaves as they are.

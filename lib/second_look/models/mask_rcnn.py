@@ -34,6 +34,8 @@ CLASSES = len(LABELS)
 # Boxes of an image that are kept, in the papers and here.
 DETECTIONS = 100
 _RATIOS = (0.5, 1.0, 2.0)
+# Sides of the anchors on each level of the small pyramids, px.
+_SMALL_ANCHORS = ((12, 17), (24, 34), (48, 68), (96, 136))
 
 # What belongs to which row of the table of the paper's network: names of its parameters.
 _PAPER_GROUPS = {
@@ -143,15 +145,15 @@ def _small_layer(inside: int, outside: int, stride: int) -> nn.Sequential:
 
 
 def _small(classes: int, detections: int) -> Detector:
-    stages = {f"layer{place}": str(place - 1) for place in range(1, 5)}
-    backbone = BackboneWithFPN(SmallBackbone(), stages, list(SmallBackbone.CHANNELS), 64)
+    stages = {f"layer{place}": str(place - 2) for place in range(2, 5)}
+    backbone = BackboneWithFPN(SmallBackbone(), stages, list(SmallBackbone.CHANNELS[1:]), 64)
     return _assembled(backbone, 64, 128, classes, detections)
 
 
 def _mobilenet(classes: int, detections: int) -> Detector:
     body = mobilenet_v2(weights=None, norm_layer=FrozenBatchNorm2d).features[:18]
-    stages = {"3": "0", "6": "1", "13": "2", "17": "3"}
-    backbone = BackboneWithFPN(body, stages, [24, 32, 96, 320], 96)
+    stages = {"6": "0", "13": "1", "17": "2"}
+    backbone = BackboneWithFPN(body, stages, [32, 96, 320], 96)
     return _assembled(
         backbone,
         96,
@@ -173,11 +175,11 @@ def _assembled(
     detections: int,
     frozen: dict[str, tuple[str, ...]] | None = None,
 ) -> Detector:
-    """torchvision's parts on a pyramid of five levels, narrow and with few proposals."""
-    anchors = AnchorGenerator(((16,), (32,), (64,), (128,), (256,)), (_RATIOS,) * 5)
+    """Torchvision's parts on a pyramid from 1/8 to 1/64, narrow and with few proposals."""
+    anchors = AnchorGenerator(_SMALL_ANCHORS, (_RATIOS,) * len(_SMALL_ANCHORS))
     rpn = RegionProposalNetwork(
         anchors,
-        RPNHead(channels, len(_RATIOS)),
+        RPNHead(channels, anchors.num_anchors_per_location()[0]),
         fg_iou_thresh=0.6,
         bg_iou_thresh=0.3,
         batch_size_per_image=128,
@@ -186,20 +188,20 @@ def _assembled(
         post_nms_top_n={"training": 200, "testing": 100},
         nms_thresh=0.7,
     )
-    levels = ["0", "1", "2", "3"]
+    levels = ["0", "1", "2"]
     heads = {
-        "box_roi_pool": MultiScaleRoIAlign(levels, 7, 2, canonical_scale=112),
+        "box_roi_pool": MultiScaleRoIAlign(levels, 7, 1, canonical_scale=64),
         "box_head": TwoMLPHead(channels * 7**2, wide),
         "box_predictor": FastRCNNPredictor(wide, classes),
         "fg_iou_thresh": 0.5,
         "bg_iou_thresh": 0.5,
-        "batch_size_per_image": 64,
+        "batch_size_per_image": 48,
         "positive_fraction": 0.33,
         "bbox_reg_weights": BOX_WEIGHTS,
         "score_thresh": 0.0,
         "nms_thresh": 0.3,
         "detections_per_img": detections,
-        "mask_roi_pool": MultiScaleRoIAlign(levels, 14, 2, canonical_scale=112),
+        "mask_roi_pool": MultiScaleRoIAlign(levels, 14, 1, canonical_scale=64),
         "mask_head": MaskRCNNHeads(channels, (64, 64), 1),
         "mask_predictor": MaskRCNNPredictor(64, 64, classes),
     }

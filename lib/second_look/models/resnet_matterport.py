@@ -143,8 +143,14 @@ class ClassHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mrcnn_class_conv1, self.mrcnn_class_bn1 = nn.Conv2d(CHANNELS, 1024, 7), StoredBatchNorm(1024)
-        self.mrcnn_class_conv2, self.mrcnn_class_bn2 = nn.Conv2d(1024, 1024, 1), StoredBatchNorm(1024)
+        self.mrcnn_class_conv1, self.mrcnn_class_bn1 = (
+            nn.Conv2d(CHANNELS, 1024, 7),
+            StoredBatchNorm(1024),
+        )
+        self.mrcnn_class_conv2, self.mrcnn_class_bn2 = (
+            nn.Conv2d(1024, 1024, 1),
+            StoredBatchNorm(1024),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled regions (n, 256, 7, 7) -> (n, 1024)."""
@@ -204,9 +210,7 @@ def paper_detector(classes: int, detections: int) -> Detector:
     normal images here: regions that hold no lesion fill up the 200 of an image, and the true
     boxes are among its proposals.
     """
-    anchors = Anchors(
-        tuple((size,) for size in ANCHOR_SIZES), (ANCHOR_RATIOS,) * len(ANCHOR_SIZES)
-    )
+    anchors = Anchors(tuple((size,) for size in ANCHOR_SIZES), (ANCHOR_RATIOS,) * len(ANCHOR_SIZES))
     rpn = Proposals(
         anchors,
         ProposalHead(len(ANCHOR_RATIOS)),

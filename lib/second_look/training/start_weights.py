@@ -14,7 +14,7 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 from second_look.errors import DataError, MissingDataError
 from second_look.models.detection_parts import Detector
 from second_look.models.matterport import RELEASE, load_matterport
-from second_look.training.checkpoints import read_tensors
+from second_look.models.weights import read_tensors
 
 # Where the weights that each network starts from can be had.
 SOURCES = {
@@ -69,7 +69,7 @@ def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
             for key, value in tensors.items()
             if key.startswith("features.") and not key.startswith("features.18.")
         }
-        return _load(detector.backbone.body, body, (), path)  # type: ignore[arg-type, union-attr]
+        return _load(detector.backbone.body, body, (), path)  # type: ignore[arg-type]
     return _load(detector, tensors, _OUTPUTS, path)
 
 
