@@ -6,7 +6,10 @@ one level deeper. A weight is known by the names of its layer and its own: conv1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -70,55 +73,58 @@ def load_matterport(
     Raises:
         DataError: The file cannot be read, or a layer is missing, unknown, or of another shape.
     """
-    found = read_keras(path)
-    rows, states, problems = [], [], []
-    for layer, module in keras_layers(detector).items():
-        for weight, name in _names(module).items():
-            array = found.pop((layer, weight), None)
-            if layer in leave_out:
-                shape = "" if array is None else str(array.shape)
-                rows.append((layer, weight, shape, False, "output layer: depends on the classes"))
-                continue
-            target: Tensor = getattr(module, name)
-            if array is None:
-                problems.append(f"{layer}/{weight} is missing")
-                continue
-            value = converted(array, layer, module)
-            if value.shape != target.shape:
-                wanted = tuple(target.shape)
-                problems.append(f"{layer}/{weight} has shape {array.shape}, wanted for {wanted}")
-                continue
-            states.append((target, value))
-            rows.append((layer, weight, str(array.shape), True, ""))
-    problems += [f"{layer}/{weight} is not known" for layer, weight in found]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise DataError(f"{'; '.join(problems[:3])}{more}.", path, _ARCHITECTURE)
-    with torch.no_grad():
-        for target, value in states:
-            target.copy_(value)
+    rows, pairs, problems = [], [], []
+    with opened(path) as found:
+        for layer, module in keras_layers(detector).items():
+            for weight, name in _names(module).items():
+                stored, target = found.pop((layer, weight), None), getattr(module, name)
+                shape = "" if stored is None else str(stored.shape)
+                if layer in leave_out:
+                    rows.append((layer, weight, shape, False, "output layer of other classes"))
+                elif stored is None:
+                    problems.append(f"{layer}/{weight} is missing")
+                elif _torch_shape(stored.shape) != tuple(target.shape):
+                    wanted = tuple(target.shape)
+                    problems.append(f"{layer}/{weight} has shape {shape}, wanted for {wanted}")
+                else:
+                    pairs.append((target, layer, module, stored))
+                    rows.append((layer, weight, shape, True, ""))
+        problems += [f"{layer}/{weight} is not known" for layer, weight in found]
+        if problems:
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise DataError(f"{'; '.join(problems[:3])}{more}.", path, _ARCHITECTURE)
+        with torch.no_grad():
+            for target, layer, module, stored in pairs:
+                target.copy_(converted(stored[()], layer, module))
     return pd.DataFrame(rows, columns=["layer", "weight", "shape", "loaded", "why"])
 
 
-def read_keras(path: Path) -> dict[tuple[str, str], npt.NDArray[np.float32]]:
-    """(layer, weight) -> array, for every weight of a Keras file.
+@contextmanager
+def opened(path: Path) -> Iterator[dict[tuple[str, str], Any]]:
+    """(layer, weight) -> data set, for every weight of a Keras file, read when it is looked at.
 
     Raises:
         DataError: It is no such file.
     """
-    found: dict[tuple[str, str], npt.NDArray[np.float32]] = {}
+    found: dict[tuple[str, str], Any] = {}
 
     def collect(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             *above, last = name.split("/")
-            found[(above[-1] if above else "", last.split(":")[0])] = np.asarray(item[()])
+            found[above[-1] if above else "", last.split(":")[0]] = item
 
     try:
-        with h5py.File(path, "r") as file:
-            file.visititems(collect)
+        file = h5py.File(path, "r")
     except OSError as error:
         raise DataError(f"cannot be read as HDF5 ({error}).", path, _ARCHITECTURE) from None
-    return found
+    with file:
+        file.visititems(collect)
+        yield found
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a Keras weight once it is `converted`."""
+    return (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape[::-1]
 
 
 def converted(array: npt.NDArray[np.float32], layer: str, module: nn.Module) -> Tensor:
