@@ -202,8 +202,14 @@ def binary_scores(predictions: pd.DataFrame, target: str) -> npt.NDArray[np.floa
     """Probability that each unit is positive for a target, float64 (n,).
 
     Rows with probabilities of classes give the sum over the positive ones.
+
+    Raises:
+        ValueError: A row's score is for another target.
     """
     wanted = positive(LABELS, target)
+    other = sorted(set(predictions["target"]) - {"label", target})
+    if other:
+        raise ValueError(f"scores for {target!r} cannot come from those for {other[0]!r}.")
     summed = probabilities(predictions)[:, wanted].sum(axis=1)
     by_class = (predictions["target"] == "label").to_numpy()
     scores: npt.NDArray[np.float64] = predictions["score"].to_numpy(dtype=np.float64)
