@@ -58,14 +58,15 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look import survey, views
+from second_look import views
 from second_look.catalogue import split_counts
 from second_look.dataset import DataSettings, build_dataset, case_descriptions, data_locations
+from second_look.figures import data_survey as draw
 from second_look.figures import style
-from second_look.figures import survey as draw
 from second_look.outputs import open_run
 from second_look.paper import claim
 from second_look.sources.cbis_descriptions import survey_descriptions
+from second_look.studies import data_survey as study
 
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")
@@ -77,7 +78,7 @@ run = open_run(outputs, notebook="01_data_survey")
 # of DDSM that the paper cites. It comes as a Python package: nothing is downloaded.
 
 # %%
-files = survey.public_ddsm_files()
+files = study.public_ddsm_files()
 run.table(files, "ddsm_files", "The files of CBIS-DDSM by what they show, from the public index.")
 
 # %%
@@ -112,7 +113,7 @@ run.uses(*data_locations(settings))
 run.made(*data.files)
 
 # %%
-run.table(survey.counts(data), "counts", "Images, patients, breasts and lesions.")
+run.table(study.counts(data), "counts", "Images, patients, breasts and lesions.")
 
 # %% [markdown]
 # The case descriptions of CBIS-DDSM, where they are part of the run, say how many regions, images
@@ -139,7 +140,7 @@ run.figure(
 )
 
 # %%
-run.table(survey.split_table(data), "splits", "Images of every label by split (and patients).")
+run.table(study.split_table(data), "splits", "Images of every label by split (and patients).")
 
 # %% [markdown]
 # ## How large are the images?
@@ -149,7 +150,7 @@ run.table(survey.split_table(data), "splits", "Images of every label by split (a
 # films read as 8-bit lose their fine contrast, a common fault in code for these data.
 
 # %%
-run.table(survey.sizes(data), "sizes", "Size (px) and bit depth of the pictures.")
+run.table(study.sizes(data), "sizes", "Size (px) and bit depth of the pictures.")
 
 # %%
 images = data.catalogue.images
@@ -173,12 +174,12 @@ run.figure(
 # which encloses the lesion and so overstates it.
 
 # %%
-areas = survey.lesion_areas(data)
-estimates = survey.area_estimates(areas, seed=seed)
+areas = study.lesion_areas(data)
+estimates = study.area_estimates(areas, seed=seed)
 run.table(estimates, "lesion_areas", "Mean lesion area in %, with 95 % intervals over patients.")
 
 # %%
-paper_percent = {kind: claim(name).value for kind, name in survey.AREA_CLAIMS.items()}
+paper_percent = {kind: claim(name).value for kind, name in study.AREA_CLAIMS.items()}
 if len(areas):
     run.figure(
         draw.lesion_area_shares(areas, estimates, paper_percent),
@@ -188,7 +189,7 @@ if len(areas):
     )
 
 # %%
-survey.report_areas(run, estimates, data)
+study.report_areas(run, estimates, data)
 
 # %% [markdown]
 # ## What kinds of lesions, in what kinds of breasts?
@@ -197,9 +198,9 @@ survey.report_areas(run, estimates, data)
 run.figure(
     draw.composition(
         [
-            ("breast density, images", survey.labels_by(data, "density")),
-            ("view, images", survey.labels_by(data, "view")),
-            ("pathology, lesions", survey.kinds_by_pathology(data)),
+            ("breast density, images", study.labels_by(data, "density")),
+            ("view, images", study.labels_by(data, "view")),
+            ("pathology, lesions", study.kinds_by_pathology(data)),
         ]
     ),
     "composition",
@@ -224,7 +225,7 @@ run.figure(
 # stand under two names.
 
 # %%
-run.table(survey.leak_checks(data), "leaks", "What was looked for between the splits.")
+run.table(study.leak_checks(data), "leaks", "What was looked for between the splits.")
 
 # %%
 run.table(data.duplicates, "duplicates", "Pictures that stand under two names.")
@@ -236,7 +237,7 @@ run.table(data.duplicates, "duplicates", "Pictures that stand under two names.")
 # location goes to the quarantine with file and reason.
 
 # %%
-run.table(survey.quarantine_summary(data), "quarantine", "The quarantine by effect and reason.")
+run.table(study.quarantine_summary(data), "quarantine", "The quarantine by effect and reason.")
 
 # %% [markdown]
 # ## Is the breast found on every film?
@@ -260,7 +261,7 @@ run.figure(
 # ## What was found, and what it does not mean
 
 # %%
-Markdown(survey.findings(data, estimates, paper_percent))
+Markdown(study.findings(data, estimates, paper_percent))
 
 # %% [markdown]
 # **Limits.** Lesion areas rest on the outlines that each data set gives: radiologists' masks for

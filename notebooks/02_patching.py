@@ -42,12 +42,13 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look import patch_survey, patches, sampler, views
+from second_look import patches, sampler, views
 from second_look.dataset import open_dataset
 from second_look.figures import patching as draw
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
+from second_look.studies import patching as study
 
 style.use_style()
 run = open_run(outputs, notebook="02_patching")
@@ -64,13 +65,13 @@ run.uses(*data.files)
 # %%
 rule = patches.LabelRule(min_breast_share, min_lesion_share, min_window_share)
 size_mm = patch_size_mm or None
-windows = patch_survey.windows_at(data, strides, size=patch_size, size_mm=size_mm, rule=rule)
-counts = patch_survey.counts_against_stride(data, windows, size=patch_size, size_mm=size_mm)
+windows = study.windows_at(data, strides, size=patch_size, size_mm=size_mm, rule=rule)
+counts = study.counts_against_stride(data, windows, size=patch_size, size_mm=size_mm)
 run.table(counts, "counts", "Windows on the film, on the crop, and on the breast.")
 
 # %%
 paper = claim("patch-count")
-reached = patch_survey.reach(counts, paper.low, paper.high)
+reached = study.reach(counts, paper.low, paper.high)
 run.result(
     "patch-count", int(counts["breast_augmented"].max()), low=int(counts["breast"].min()),
     high=int(counts["breast_augmented"].max()), n=len(data.prepared.images),
@@ -91,7 +92,7 @@ run.table(reached, "reach", "Largest of the strides that gives the paper's numbe
 # ## What does keeping to the breast save?
 
 # %%
-Markdown(patch_survey.savings(counts))
+Markdown(study.savings(counts))
 
 # %% [markdown]
 # ## Which label does a window get?
@@ -115,7 +116,7 @@ run.result(
     "patch-classes", present, n=int((shown["excluded"] == "").sum()), synthetic=data.synthetic,
     how=f"classes among the windows of {data.name}",
 )  # fmt: skip
-example = patch_survey.choose_rule_example(shown)
+example = study.choose_rule_example(shown)
 view = views.prepared_view(data, example, 640)
 rows = data.prepared.images.set_index("image_id").loc[example, "rows"]
 run.figure(
@@ -125,7 +126,7 @@ run.figure(
 )
 
 # %%
-by_stride = patch_survey.balance(windows, "stride")
+by_stride = study.balance(windows, "stride")
 run.figure(
     draw.class_shares(by_stride, "stride", "stride (px)"),
     "classes_by_stride",
@@ -133,10 +134,10 @@ run.figure(
 )
 
 # %%
-ruled = patch_survey.windows_by_rule(
+ruled = study.windows_by_rule(
     data, rule_shares, size=patch_size, size_mm=size_mm, stride=stride, rule=rule
 )
-by_rule = patch_survey.balance(ruled, "lesion_share")
+by_rule = study.balance(ruled, "lesion_share")
 run.figure(
     draw.class_shares(by_rule, "lesion_share", "share of a lesion that a window must hold"),
     "classes_by_rule",
@@ -150,7 +151,7 @@ run.table(by_rule, "rules", "Windows of each class by label rule; excluded: thos
 # ## What do the patches look like?
 
 # %%
-chosen = patch_survey.choose_patches(shown, per_label=6, seed=seed)
+chosen = study.choose_patches(shown, per_label=6, seed=seed)
 pictures = sampler.cut(data.prepared, chosen, size=patch_size)
 spacing = data.prepared.images.set_index("image_id")["pixel_spacing_mm"]
 mm_per_px = spacing[chosen["image_id"]].to_numpy() * chosen["size"].to_numpy() / patch_size
@@ -182,9 +183,7 @@ run.figure(
 )
 
 # %%
-costs = patch_survey.cost(
-    turned, data, batches=batches, patches=[40_000, 200_000, 400_000, 1_200_000]
-)
+costs = study.cost(turned, data, batches=batches, patches=[40_000, 200_000, 400_000, 1_200_000])
 run.table(
     costs, "cost",
     "Time (this machine), memory and disk for patches cut when needed, or written out once.",
@@ -202,7 +201,7 @@ run.figure(
 # ## What was found, and what it does not mean
 
 # %%
-Markdown(patch_survey.findings(shown, reached, costs, synthetic=data.synthetic))
+Markdown(study.findings(shown, reached, costs, synthetic=data.synthetic))
 
 # %% [markdown]
 # **Limits.** The number of patches is no measure of information: neighbouring windows share most of

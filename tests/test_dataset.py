@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from second_look import dataset as ds
-from second_look import patch_survey, survey, views
+from second_look import views
 from second_look.catalogue import LABELS, SPLITS, Catalogue, split_counts
 from second_look.dataset import DataSettings, build_dataset, open_dataset
 from second_look.errors import (
@@ -20,9 +20,9 @@ from second_look.errors import (
     OutputError,
     ParameterError,
 )
+from second_look.figures import data_survey as draw_survey
 from second_look.figures import patching as draw_patching
 from second_look.figures import style
-from second_look.figures import survey as draw_survey
 from second_look.outputs import load_results, open_run
 from second_look.parameters import read_cell
 from second_look.patches import LabelRule, window_table
@@ -32,6 +32,8 @@ from second_look.sources.phantom_cbis import write_cbis_layout
 from second_look.sources.phantom_ddsm import write_ddsm_layout
 from second_look.sources.phantom_files import write_folder_layout, write_mias_layout
 from second_look.sources.phantom_forms import FORMS
+from second_look.studies import data_survey
+from second_look.studies import patching as patching_study
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALL = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
@@ -45,7 +47,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def windows(data):
-    return patch_survey.windows_at(data, [16, 32, 64], size=64, size_mm=None, rule=RULE)
+    return patching_study.windows_at(data, [16, 32, 64], size=64, size_mm=None, rule=RULE)
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +187,7 @@ def test_the_same_picture_in_two_splits_stops_the_run(tmp_path, monkeypatch):
 
 
 def test_where_the_papers_number_of_images_comes_from():
-    files = survey.public_ddsm_files().set_index("what")
+    files = data_survey.public_ddsm_files().set_index("what")
     assert files.loc["all files", ["series", "files"]].tolist() == [6775, 10_239]
     assert files.loc["whole mammograms", "files"] == 3103
     # One crop and one mask for each of the 3,568 lesions in the four official tables.
@@ -194,22 +196,22 @@ def test_where_the_papers_number_of_images_comes_from():
 
 
 def test_counts_areas_and_tables_agree_with_the_catalogue(data):
-    counts = survey.counts(data).set_index("what")["count"]
+    counts = data_survey.counts(data).set_index("what")["count"]
     assert (counts["images"], counts["patients"], counts["breasts"]) == (64, 16, 32)
     assert counts["lesions"] == len(data.catalogue.lesions)
-    areas = survey.lesion_areas(data)
+    areas = data_survey.lesion_areas(data)
     assert (areas["share_of_breast"] > areas["share_of_image"]).all()
-    estimates = survey.area_estimates(areas, seed=0)
+    estimates = data_survey.area_estimates(areas, seed=0)
     mass = estimates[(estimates["kind"] == "mass") & (estimates["share_of"] == "image")].iloc[0]
     expected = 100 * areas.loc[areas["kind"] == "mass", "share_of_image"].mean()
     assert mass["mean"] == pytest.approx(expected)
     assert mass["low"] < mass["mean"] < mass["high"]
-    assert survey.labels_by(data, "view").to_numpy().sum() == 64
-    assert survey.kinds_by_pathology(data).to_numpy().sum() == counts["lesions"]
-    assert (survey.leak_checks(data)["found"] == 0).all()
-    assert survey.sizes(data)["images"].sum() == 64
-    assert survey.split_table(data)["label"].tolist() == list(LABELS)
-    text = survey.findings(data, estimates, {"mass": 1.2})
+    assert data_survey.labels_by(data, "view").to_numpy().sum() == 64
+    assert data_survey.kinds_by_pathology(data).to_numpy().sum() == counts["lesions"]
+    assert (data_survey.leak_checks(data)["found"] == 0).all()
+    assert data_survey.sizes(data)["images"].sum() == 64
+    assert data_survey.split_table(data)["label"].tolist() == list(LABELS)
+    text = data_survey.findings(data, estimates, {"mass": 1.2})
     assert "64 images of 16 patients" in text
     assert "phantoms" in text
 
@@ -219,7 +221,7 @@ def test_the_quarantine_is_summed_up_by_reason(data):
         {"dataset": "d", "image_id": f"i{n}", "effect": "image left out", "reason": "truncated"}
         for n in range(8)
     ]
-    summary = survey.quarantine_summary(
+    summary = data_survey.quarantine_summary(
         replace(data, catalogue=data.catalogue.with_quarantine(rows))
     )
     assert summary[["effect", "reason", "items"]].to_numpy().tolist() == [
@@ -230,8 +232,8 @@ def test_the_quarantine_is_summed_up_by_reason(data):
 
 def test_areas_stand_beside_the_papers_without_a_verdict_on_phantoms(data, tmp_path):
     run = open_run(tmp_path, notebook="01_data_survey")
-    estimates = survey.area_estimates(survey.lesion_areas(data), seed=0)
-    survey.report_areas(run, estimates, data)
+    estimates = data_survey.area_estimates(data_survey.lesion_areas(data), seed=0)
+    data_survey.report_areas(run, estimates, data)
     verdicts = {row["claim"]: row["verdict"] for row in load_results(tmp_path)}
     assert verdicts == dict.fromkeys(("area-calc", "area-mass"), "no verdict: synthetic images")
 
@@ -267,39 +269,39 @@ def test_examples_and_masks_to_look_at_are_chosen_by_rule(data):
 
 
 def test_patch_numbers_fall_from_film_to_breast_and_rise_with_smaller_strides(data, windows):
-    counts = patch_survey.counts_against_stride(data, windows, size=64)
+    counts = patching_study.counts_against_stride(data, windows, size=64)
     assert (counts["film"] > counts["crop"]).all()
     assert (counts["crop"] > counts["breast"]).all()
     assert counts["breast"].is_monotonic_decreasing
     # Films of 256 x 208 px at stride 16: 13 x 10 windows each.
     assert counts.loc[0, "film"] == 64 * 13 * 10
-    reached = patch_survey.reach(counts, 10, 1e9)
+    reached = patching_study.reach(counts, 10, 1e9)
     assert reached["stride"].tolist() == [64, 64, 0, 0]
-    assert "not reached" in patch_survey.findings(
+    assert "not reached" in patching_study.findings(
         windows[32], reached, costs_of(data, windows[32]), synthetic=True
     )
-    assert "lie on the breast" in patch_survey.savings(counts)
+    assert "lie on the breast" in patching_study.savings(counts)
 
 
 def costs_of(data, table):
     sampler = PatchSampler(data.prepared, table, size=64, batch_size=4, seed=0)
-    return patch_survey.cost(sampler, data, batches=2, patches=[10, 1000])
+    return patching_study.cost(sampler, data, batches=2, patches=[10, 1000])
 
 
 def test_windows_in_mm_are_counted_on_the_film_too(data):
     size = {"size": 32, "size_mm": 51.2}
-    table = patch_survey.windows_at(data, [16], rule=RULE, **size)
-    counts = patch_survey.counts_against_stride(data, table, **size)
+    table = patching_study.windows_at(data, [16], rule=RULE, **size)
+    counts = patching_study.counts_against_stride(data, table, **size)
     # 51.2 mm are 64 px of 0.8 mm, and the stride keeps its ratio to the size: 32 px.
-    in_px = patch_survey.windows_at(data, [32], size=64, size_mm=None, rule=RULE)
-    expected = patch_survey.counts_against_stride(data, in_px, size=64)
+    in_px = patching_study.windows_at(data, [32], size=64, size_mm=None, rule=RULE)
+    expected = patching_study.counts_against_stride(data, in_px, size=64)
     columns = ["film", "crop", "breast"]
     assert counts[columns].to_numpy().tolist() == expected[columns].to_numpy().tolist()
 
 
 def test_a_window_larger_than_every_image_is_an_error_that_says_so(data):
     with pytest.raises(DataError, match=r"none of 64 images holds a window of 512 px.*smaller"):
-        patch_survey.windows_at(data, [64], size=512, size_mm=None, rule=RULE)
+        patching_study.windows_at(data, [64], size=512, size_mm=None, rule=RULE)
 
 
 def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
@@ -315,42 +317,45 @@ def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
 
 
 def test_a_stricter_rule_leaves_fewer_lesion_windows(data):
-    ruled = patch_survey.windows_by_rule(
+    ruled = patching_study.windows_by_rule(
         data, [0.1, 0.9], size=64, size_mm=None, stride=16, rule=RULE
     )
-    table = patch_survey.balance(ruled, "lesion_share")
+    table = patching_study.balance(ruled, "lesion_share")
     lesion = table[table["label"] != "normal"].groupby("lesion_share")["windows"].sum()
     assert lesion[0.1] > lesion[0.9] > 0
     assert table.groupby("lesion_share")["share"].sum().tolist() == pytest.approx([1, 1])
 
 
 def test_chosen_patches_have_a_class_and_many_patients(windows):
-    chosen = patch_survey.choose_patches(windows[16], per_label=3, seed=0)
+    chosen = patching_study.choose_patches(windows[16], per_label=3, seed=0)
     assert (chosen["excluded"] == "").all()
     normal = chosen[chosen["label"] == "normal"]
     assert len(normal) == normal["patient_id"].nunique() == 3
-    assert patch_survey.choose_rule_example(windows[16]) in set(windows[16]["image_id"])
+    assert patching_study.choose_rule_example(windows[16]) in set(windows[16]["image_id"])
 
 
 def test_a_data_set_without_a_located_lesion_is_surveyed_and_patched_too(data, windows):
     lesions = data.prepared.lesions.assign(code=0)
     nowhere = replace(data, prepared=replace(data.prepared, lesions=lesions))
-    areas = survey.lesion_areas(nowhere)
-    estimates = survey.area_estimates(areas, seed=0)
+    areas = data_survey.lesion_areas(nowhere)
+    estimates = data_survey.area_estimates(areas, seed=0)
     assert len(areas) == len(estimates) == 0
-    assert "No lesion has a usable location" in survey.findings(nowhere, estimates, {"mass": 1.2})
-    table = patch_survey.windows_at(nowhere, [32], size=64, size_mm=None, rule=RULE)
+    assert "No lesion has a usable location" in data_survey.findings(
+        nowhere, estimates, {"mass": 1.2}
+    )
+    table = patching_study.windows_at(nowhere, [32], size=64, size_mm=None, rule=RULE)
     assert set(table[32]["label"]) == {"normal", ""}
-    assert patch_survey.choose_rule_example(table[32]) in set(data.prepared.images["image_id"])
-    shown = texts(draw_patching.class_shares(patch_survey.balance(table, "stride"), "stride", "x"))
+    assert patching_study.choose_rule_example(table[32]) in set(data.prepared.images["image_id"])
+    shown = texts(
+        draw_patching.class_shares(patching_study.balance(table, "stride"), "stride", "x")
+    )
     assert "no window of a lesion" in shown
     normal = data.catalogue.images["label"] == "normal"
     of_normal = data.catalogue.without_images(data.catalogue.images.loc[~normal, "image_id"])
-    kinds = survey.kinds_by_pathology(replace(data, catalogue=of_normal))
-    shown = texts(
-        draw_survey.composition([("lesions", kinds), ("v", survey.labels_by(data, "view"))])
-    )
-    assert "v" in shown
+    kinds = data_survey.kinds_by_pathology(replace(data, catalogue=of_normal))
+    tables = [("lesions", kinds), ("view", data_survey.labels_by(data, "view"))]
+    shown = texts(draw_survey.composition(tables))
+    assert "view" in shown
     assert "lesions" not in shown
 
 
@@ -360,8 +365,8 @@ def texts(figure):
 
 def test_figures_show_units_numbers_and_the_papers_values(data, windows):
     style.use_style()
-    areas = survey.lesion_areas(data)
-    estimates = survey.area_estimates(areas, seed=0)
+    areas = data_survey.lesion_areas(data)
+    estimates = data_survey.area_estimates(areas, seed=0)
     shown = texts(draw_survey.labels_by_split(split_counts(data.catalogue.images)))
     assert {"images (n)", "test", "benign without callback"} <= shown
     assert {"width (px)", "height (px)"} <= texts(draw_survey.film_sizes(data.catalogue.images))
@@ -371,17 +376,17 @@ def test_figures_show_units_numbers_and_the_papers_values(data, windows):
         "lesion area (% of the breast)",
         "the paper's mean",
     } <= shown
-    shown = texts(draw_survey.composition([("view, images", survey.labels_by(data, "view"))]))
+    shown = texts(draw_survey.composition([("view, images", data_survey.labels_by(data, "view"))]))
     assert {"CC", "MLO", "view, images"} <= shown
     pictures = [views.original_view(data, i, 96) for i in data.catalogue.images["image_id"][:6]]
     assert "50 mm" in texts(draw_survey.examples(pictures, columns=3))
     sheet = draw_survey.mask_contact_sheet(pictures, columns=4)
     assert len([axis for axis in sheet.axes if axis.images]) == 6
     assert {"breast mask", "50 mm"} <= texts(sheet)
-    counts = patch_survey.counts_against_stride(data, windows, size=64)
+    counts = patching_study.counts_against_stride(data, windows, size=64)
     shown = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
     assert {"stride (px)", "patches (n)", "the paper's range"} <= shown
-    balance = patch_survey.balance(windows, "stride")
+    balance = patching_study.balance(windows, "stride")
     shown = texts(draw_patching.class_shares(balance, "stride", "stride (px)"))
     assert {"share of labelled windows (%)", "stride (px); n: labelled windows"} <= shown
     labelled = int((windows[16]["excluded"] == "").sum())
@@ -392,12 +397,12 @@ def test_figures_show_units_numbers_and_the_papers_values(data, windows):
 
 def test_pictures_of_patches_carry_class_and_scale(data, windows):
     table = window_table(data.prepared, data.catalogue, size=64, stride=16, rule=RULE)
-    example = patch_survey.choose_rule_example(table)
+    example = patching_study.choose_rule_example(table)
     rows = data.prepared.images.set_index("image_id").loc[example, "rows"]
     view = views.prepared_view(data, example, 160)
     figure = draw_patching.label_rule(view, table[table["image_id"] == example], rows / 160)
     assert any(text.startswith("partial lesion (n = ") for text in texts(figure))
-    chosen = patch_survey.choose_patches(table, per_label=2, seed=0)
+    chosen = patching_study.choose_patches(table, per_label=2, seed=0)
     sampler = PatchSampler(
         data.prepared, table, size=64, batch_size=2, seed=0, augmentation=Augmentation()
     )

@@ -113,7 +113,7 @@ def test_tests_run_with_the_versions_of_the_lock() -> None:
 
 
 def test_torch_and_torchvision_are_the_published_pair() -> None:
-    exact = {r.name: str(r.specifier) for r in declared() if r.name.startswith("torch")}
+    exact = {r.name: str(r.specifier) for r in declared() if r.name in ("torch", "torchvision")}
     assert exact == {"torch": "==2.11.0", "torchvision": "==0.26.0"}
     needed = [Requirement(text) for text in importlib.metadata.requires("torchvision") or []]
     assert "==2.11.0" in [str(r.specifier) for r in needed if r.name == "torch"]

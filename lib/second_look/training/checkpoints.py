@@ -1,0 +1,146 @@
+"""Checkpoints and weights: plain tensors and numbers, never code, each file whole or not at all.
+
+A folder of a training holds `last.pt` and, in case that one is broken, `previous.pt`; weights that
+others use lie in `weights.safetensors`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from second_look.errors import CheckpointError
+from second_look.files import write_with, written_whole
+from second_look.models.weights import BROKEN, load_states, load_weights
+from second_look.source_code import content_hash, library_files, meaning
+
+if TYPE_CHECKING:
+    from second_look.training.loop import Task
+
+# Code whose meaning decides what comes out of a training.
+_DECIDING = ("models", "training", "sampler.py", "squares.py", "patches.py", "pictures.py")
+
+
+def full_identity(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides what comes out of a training, as plain values."""
+    code = code_digest(type(part) for part in task.parts())
+    return {"task": task.name, **task.identity(), **settings, "code": code}
+
+
+def code_digest(kinds: Iterable[type]) -> str:
+    """Changes with the meaning of the code that classes are made of and reach, where it decides."""
+    files = {Path(inspect.getfile(kind)) for kind in kinds}
+    reached = library_files(path.read_text(encoding="utf-8") for path in sorted(files))
+    base = Path(__file__).parents[1]
+    deciding = {path for path in reached if path.relative_to(base).parts[0] in _DECIDING}
+    texts = [path.read_text(encoding="utf-8") for path in sorted(files | deciding)]
+    return content_hash([meaning(text).encode() for text in texts])
+
+
+def folder_name(name: str, identity: Mapping[str, Any]) -> str:
+    """Name of the folder of a training: the task's, and a digest of its identity."""
+    text = json.dumps(identity, sort_keys=True, default=list)
+    return f"{name}-{content_hash([text.encode()])[:10]}"
+
+
+class Checkpoints:
+    """The checkpoints of one training.
+
+    Attributes:
+        folder: Where they are.
+        last, previous: The newest checkpoint and the one before it.
+        best: The kept weights.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.last, self.previous = folder / "last.pt", folder / "previous.pt"
+        self.best = folder / "weights.safetensors"
+        self._identity = json.loads(json.dumps(identity, sort_keys=True, default=list))
+
+    def save(self, task: Task, progress: Mapping[str, Any]) -> None:
+        """Write a checkpoint; the one before it stays as `previous.pt`."""
+        content = {
+            "identity": json.dumps(self._identity, sort_keys=True),
+            "progress": dict(progress),
+            "modules": {name: module.state_dict() for name, module in task.modules.items()},
+            "optimizers": {name: each.state_dict() for name, each in task.optimizers.items()},
+        }
+        with written_whole(self.last) as draft:
+            torch.save(content, draft)
+            if self.last.is_file():
+                self.last.replace(self.previous)
+
+    def resume(self, task: Task) -> dict[str, Any]:
+        """Load the newest checkpoint that can be read; its progress, {} where there is none.
+
+        Raises:
+            CheckpointError: It is of something else, or none of those that are there can be read.
+        """
+        there = [path for path in (self.last, self.previous) if path.is_file()]
+        problems = []
+        for path in there:
+            try:
+                content = torch.load(path, map_location="cpu", weights_only=True)
+                own = json.loads(content["identity"])
+            except (*BROKEN, KeyError) as error:
+                problems.append(f"{path}: cannot be read ({str(error).splitlines()[0][:200]})")
+                continue
+            if problems:
+                print(f"{problems[0]}; going on from the one before it, {path.name}.")
+            self._check_identity(path, own)
+            load_states(task.modules, content["modules"], path)
+            for name, optimizer in task.optimizers.items():
+                optimizer.load_state_dict(content["optimizers"][name])
+            return dict(content["progress"])
+        if problems:
+            raise CheckpointError(
+                f"{'; '.join(problems)}. Remove {self.folder} to train from the start."
+            )
+        return {}
+
+    def save_weights(self, task: Task) -> None:
+        """Keep the weights as they are now."""
+        tensors = {
+            f"{name}/{key}": value.detach().cpu().contiguous()
+            for name, module in task.modules.items()
+            for key, value in module.state_dict().items()
+        }
+        metadata = {"identity": json.dumps(self._identity, sort_keys=True)}
+        write_with(self.best, lambda draft: save_file(_unshared(tensors), draft, metadata))
+
+    def load_best(self, task: Task) -> None:
+        """Put the kept weights into the task's modules."""
+        for name, module in task.modules.items():
+            load_weights(module, self.best, name)
+
+    def _check_identity(self, path: Path, own: Mapping[str, Any]) -> None:
+        names = sorted(set(own) | set(self._identity))
+        other = [
+            f"{name} {own.get(name)!r} (wanted: {self._identity.get(name)!r})"
+            for name in names
+            if own.get(name) != self._identity.get(name)
+        ]
+        if other:
+            raise CheckpointError(
+                f"{path}: is a checkpoint of another training: {'; '.join(other)}. "
+                f"Move it away, or remove {self.folder} to train from the start."
+            )
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of tensors that share their memory with another one, which safetensors refuses."""
+    seen: set[int] = set()
+    result = {}
+    for key, value in tensors.items():
+        place = value.untyped_storage().data_ptr()
+        result[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return result

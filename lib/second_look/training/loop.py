@@ -1,0 +1,353 @@
+"""The one training loop: devices, checkpoints, resume, validation, progress.
+
+It runs on Lightning Fabric: the same code on a CPU, a GPU, several GPUs and several machines
+(started by torchrun or Slurm). Everything random in a step follows from the seed and the step's
+number, so a training that was killed and resumed equals an unbroken one, on a CPU bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm.auto import tqdm
+
+from second_look.errors import SecondLookError
+from second_look.training import checkpoints
+
+
+class TrainingError(SecondLookError):
+    """A training cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long and on what a task is trained.
+
+    Attributes:
+        steps: Updates in all.
+        seed: Decides everything random, with the number of the step.
+        validate_every: Steps between validations; 0 validates at the end only.
+        patience: Validations without improvement before it stops; 0 never stops early.
+        log_every: Steps that are averaged for a row of the history. Losses are looked at once in
+            as many steps, so that a GPU need not wait for the CPU at every one.
+        checkpoint_seconds: Between checkpoints; one is written at the end in any case.
+        accelerator: "auto", "cpu" or "cuda".
+        precision: As Fabric names it; "auto" is bf16-mixed on a GPU that knows it, else 32-true.
+    """
+
+    steps: int
+    seed: int = 0
+    validate_every: int = 0
+    patience: int = 0
+    log_every: int = 10
+    checkpoint_seconds: float = 60.0
+    accelerator: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.log_every < 1 or min(self.validate_every, self.patience) < 0:
+            raise ValueError(
+                "steps and log_every must be positive, validate_every and patience not negative. "
+                f"Got {self.steps}, {self.log_every}, {self.validate_every}, {self.patience}."
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what comes out, whatever machine it runs on."""
+        names = ("steps", "seed", "validate_every", "patience", "precision")
+        return {name: getattr(self, name) for name in names}
+
+
+class Task(ABC):
+    """What the loop trains: networks, their optimizers, one update, one validation.
+
+    A step may draw from torch's global generator, which the loop seeds before each step, and from
+    generators seeded with the step's number; from nothing else.
+
+    Attributes:
+        name: Of the folder of its checkpoints: small letters, digits, _ and -.
+        modules: Networks by name, as they are saved.
+        optimizers: By name.
+        watched: Name of the validated number that chooses the best weights and stops early, in
+            `validate`; higher is better. Empty: the last weights are kept.
+    """
+
+    name: str
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    watched: str = ""
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """Plain values that decide what comes out: architecture, classes, settings, data."""
+
+    def parts(self) -> Sequence[object]:
+        """Objects whose code decides what comes out: this task, and what it learns from."""
+        return (self,)
+
+    @abstractmethod
+    def setup(self, fabric: Fabric, folder: Path) -> None:
+        """Let Fabric put modules and optimizers on their device (`fabric.setup`).
+
+        Args:
+            fabric: Of the process; its rank and world size say which share of a batch is its own.
+            folder: Of the checkpoints, for what a task saves besides weights.
+        """
+
+    @abstractmethod
+    def step(self, number: int) -> Mapping[str, Tensor]:
+        """Update number `number`, from 0; returns its losses, detached scalars, by name."""
+
+    def validate(self, number: int) -> Mapping[str, float]:
+        """Numbers by name after `number` updates; every process returns the same."""
+        return {}
+
+    def examples(self, number: int) -> str:
+        """What a step learnt from, such as its image ids, for messages about that step."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    Attributes:
+        folder: With its checkpoints.
+        weights: File of the weights of all modules (`checkpoints.load_weights` reads it).
+        history: One row a number: step (updates before it), name, value. Losses are means over the
+            steps since the row before.
+        steps: Updates that were made; fewer than asked for where it stopped early.
+        best_step: Updates behind the kept weights.
+        seconds: Spent in training, over all its parts.
+    """
+
+    folder: Path
+    weights: Path
+    history: pd.DataFrame
+    steps: int
+    best_step: int
+    seconds: float
+
+    def curve(self, name: str) -> pd.DataFrame:
+        """The rows of the history of one number: step, value."""
+        own = self.history[self.history["name"] == name]
+        return own[["step", "value"]].reset_index(drop=True)
+
+
+@dataclass
+class Progress:
+    """Where a training stands: what a checkpoint keeps besides the networks."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    waited: int = 0
+    seconds: float = 0.0
+    history: list[tuple[int, str, float]] = field(default_factory=list)
+    # Losses by name of the steps since the last row of the history.
+    pending: list[dict[str, float]] = field(default_factory=list)
+
+    def note(self, numbers: Mapping[str, float]) -> None:
+        """Put numbers into the history, at this step."""
+        self.history += [(self.step, name, float(value)) for name, value in numbers.items()]
+
+    def note_losses(self) -> dict[str, float]:
+        """Put the mean losses since the last call into the history, and return them."""
+        means = {
+            name: sum(part[name] for part in self.pending) / len(self.pending)
+            for name in (self.pending[0] if self.pending else ())
+        }
+        self.note(means)
+        self.pending = []
+        return means
+
+    def improved(self, value: float) -> bool:
+        """Note a validation; whether it is the best so far."""
+        if value > self.best:
+            self.best, self.best_step, self.waited = value, self.step, 0
+            return True
+        self.waited += 1
+        return False
+
+
+def train(task: Task, settings: LoopSettings, folder: Path) -> Trained:
+    """Train, from the last checkpoint where there is one; a finished training is only loaded.
+
+    The task's modules hold the kept weights afterwards: the best by `task.watched`, else the last.
+
+    Args:
+        task: What is trained.
+        settings: How long.
+        folder: Of all checkpoints; this training has a folder of its own in it, named after the
+            task and everything that decides its outcome, so that no other one can take its place.
+
+    Raises:
+        TrainingError: A loss is not finite, or the device's memory is full.
+        CheckpointError: The folder holds checkpoints of something else, or none can be read.
+    """
+    fabric = _fabric(settings)
+    identity = checkpoints.full_identity(task, settings.identity())
+    own = folder / checkpoints.folder_name(task.name, identity)
+    torch.manual_seed(_seed_of(settings.seed, -1, 0))
+    task.setup(fabric, own)
+    store = checkpoints.Checkpoints(own, identity)
+    progress = Progress(**store.resume(task))
+    _Loop(fabric, task, settings, store, progress).run()
+    fabric.barrier()
+    if math.isfinite(progress.best):
+        store.load_best(task)
+    else:
+        progress.best_step = progress.step
+    history = pd.DataFrame(progress.history, columns=["step", "name", "value"])
+    return Trained(own, store.best, history, progress.step, progress.best_step, progress.seconds)
+
+
+class _Loop:
+    """One call of `train` on one process."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        task: Task,
+        settings: LoopSettings,
+        store: checkpoints.Checkpoints,
+        progress: Progress,
+    ) -> None:
+        self.fabric, self.task, self.settings = fabric, task, settings
+        self.store, self.progress = store, progress
+        self.waiting: list[tuple[int, dict[str, Tensor]]] = []
+
+    def run(self) -> None:
+        """Make the steps that are still to be made."""
+        first, steps = self.progress.step, self.settings.steps
+        if self._finished():
+            return
+        started = saved = time.monotonic()
+        before = self.progress.seconds
+        bar = tqdm(
+            total=steps,
+            initial=first,
+            desc=self.task.name,
+            disable=not self.fabric.is_global_zero,
+        )
+        with bar:
+            while not self._finished():
+                self._step(bar)
+                now = time.monotonic()
+                self.progress.seconds = before + now - started
+                if now - saved >= self.settings.checkpoint_seconds or self._finished():
+                    self._check_losses()
+                    self._save()
+                    saved = time.monotonic()
+
+    def _finished(self) -> bool:
+        patience = self.settings.patience
+        stopped = bool(patience) and self.progress.waited >= patience
+        return stopped or self.progress.step >= self.settings.steps
+
+    def _step(self, bar: Any) -> None:  # noqa: ANN401
+        """One update, and the validation that may be due after it."""
+        number = self.progress.step
+        torch.manual_seed(_seed_of(self.settings.seed, number, self.fabric.global_rank))
+        try:
+            losses = self.task.step(number)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{self.task.name}: the device's memory is full in step {number} "
+                f"({str(error).splitlines()[0]}). Use a smaller batch or smaller images; the last "
+                f"checkpoint in {self.store.folder} stands."
+            ) from error
+        self.waiting.append((number, {name: loss.detach() for name, loss in losses.items()}))
+        self.progress.step += 1
+        bar.update()
+        every, last = self.settings.validate_every, self.progress.step == self.settings.steps
+        due = last or bool(every and self.progress.step % every == 0)
+        if due or self.progress.step % self.settings.log_every == 0:
+            self._check_losses()
+            means = self.progress.note_losses()
+            bar.set_postfix({name: f"{value:.3g}" for name, value in means.items()})
+        if due:
+            self._validate()
+
+    def _check_losses(self) -> None:
+        """Fetch the losses of the steps since the last look from the device; all must be finite."""
+        if not self.waiting:
+            return
+        numbers, losses = zip(*self.waiting, strict=True)
+        names = list(losses[0])
+        values = torch.stack([torch.stack([part[name] for name in names]) for part in losses])
+        table = values.double().cpu().numpy()  # (steps, losses)
+        self.waiting = []
+        broken = ~np.isfinite(table).all(axis=1)
+        if broken.any():
+            place = int(np.argmax(broken))
+            parts = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[place], strict=True))
+            of = self.task.examples(numbers[place])
+            raise TrainingError(
+                f"{self.task.name}: the loss is not finite in step {numbers[place]}: {parts}"
+                f"{f' ({of})' if of else ''}. Use a lower learning rate, or look at these images; "
+                f"the last checkpoint in {self.store.folder} is from before."
+            )
+        self.progress.pending += [dict(zip(names, row, strict=True)) for row in table.tolist()]
+
+    def _validate(self) -> None:
+        with torch.no_grad():
+            numbers = self.task.validate(self.progress.step)
+        self.progress.note(numbers)
+        watched = self.task.watched
+        if watched and self.progress.improved(numbers[watched]) and self.fabric.is_global_zero:
+            self.store.save_weights(self.task)
+
+    def _save(self) -> None:
+        if self.fabric.is_global_zero:
+            if self._finished() and not math.isfinite(self.progress.best):
+                self.store.save_weights(self.task)
+            self.store.save(self.task, vars(self.progress))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers of torch from a seed within the block, as before it afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _fabric(settings: LoopSettings) -> Fabric:
+    """Fabric for the processes that torchrun or Slurm started; on its own, for one device."""
+    accelerator = settings.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = settings.precision
+    if precision == "auto":
+        halved = accelerator == "cuda" and torch.cuda.is_bf16_supported()
+        precision = "bf16-mixed" if halved else "32-true"
+    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", world)))
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local if world > 1 else 1,
+        num_nodes=max(1, world // local) if world > 1 else 1,
+        strategy="ddp" if world > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def _seed_of(seed: int, step: int, rank: int) -> int:
+    """A seed for torch's generator that no other step and process has."""
+    return int(np.random.SeedSequence([seed, step + 1, rank]).generate_state(1, np.uint64)[0])

@@ -1,0 +1,204 @@
+"""The loop on a task small enough to know its outcome: resume, validation, errors, processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from second_look.errors import CheckpointError
+from second_look.models.weights import read_tensors
+from second_look.training import checkpoints
+from second_look.training.loop import LoopSettings, Task, TrainingError, seeded, train
+from torch import nn
+from torch.nn import functional
+
+WEIGHTS = torch.tensor([[2.0, -1.0, 0.5]])
+
+
+class Line(Task):
+    """Learns y = WEIGHTS · x from batches that follow from the step's number; with dropout."""
+
+    name = "line"
+
+    def __init__(self, *, rate=0.1, watched="", stop_at=None, break_at=None, size=8, dropout=0.2):
+        with seeded(1):
+            self.modules = {"net": nn.Sequential(nn.Dropout(dropout), nn.Linear(3, 1, bias=False))}
+        self.optimizers = {"adam": torch.optim.Adam(self.modules["net"].parameters(), lr=rate)}
+        self.rate, self.watched, self.size = rate, watched, size
+        self.stop_at, self.break_at = stop_at, break_at
+        self.validated = []
+
+    def identity(self):
+        return {"rate": self.rate, "size": self.size}
+
+    def setup(self, fabric, folder):
+        self.fabric = fabric
+        self.net, self.adam = fabric.setup(self.modules["net"], self.optimizers["adam"])
+
+    def step(self, number):
+        if number == self.stop_at:
+            raise KeyboardInterrupt
+        x = torch.from_numpy(np.random.default_rng(number).normal(size=(self.size, 3))).float()
+        x = x[self.fabric.global_rank :: self.fabric.world_size]
+        loss = functional.mse_loss(self.net(x), x @ WEIGHTS.T)
+        if number == self.break_at:
+            loss = loss * float("nan")
+        self.adam.zero_grad()
+        self.fabric.backward(loss)
+        self.adam.step()
+        return {"mse": loss, "twice": 2 * loss}
+
+    def validate(self, number):
+        self.validated.append(number)
+        far = (self.modules["net"][1].weight - WEIGHTS).abs().max()
+        return {"near": -float(far), "steps": float(number)}
+
+    def examples(self, number):
+        return f"rows of {number}"
+
+
+def settings(steps=60, **changes):
+    return LoopSettings(steps=steps, accelerator="cpu", checkpoint_seconds=0, **changes)
+
+
+def weights(task):
+    return task.modules["net"][1].weight.detach().clone()
+
+
+def test_it_learns_and_tells_how(tmp_path: Path) -> None:
+    task = Line(dropout=0)
+    done = train(task, settings(300, log_every=50), tmp_path)
+    assert torch.allclose(weights(task), WEIGHTS, atol=0.05)
+    losses = done.curve("mse")
+    assert losses["step"].tolist() == [50, 100, 150, 200, 250, 300]
+    assert losses["value"].is_monotonic_decreasing
+    assert np.allclose(done.curve("twice")["value"], 2 * losses["value"])
+    assert (done.steps, done.best_step) == (300, 300)
+    assert done.seconds > 0
+
+
+@pytest.mark.parametrize("stop_at", [1, 17, 59])
+def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
+    unbroken = Line()
+    whole = train(unbroken, settings(log_every=5), tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=stop_at), settings(log_every=5), tmp_path / "b")
+    resumed = Line()
+    parts = train(resumed, settings(log_every=5), tmp_path / "b")
+    assert torch.equal(weights(unbroken), weights(resumed))
+    assert parts.history.equals(whole.history)
+    a, b = unbroken.optimizers["adam"].state_dict(), resumed.optimizers["adam"].state_dict()
+    assert torch.equal(a["state"][0]["exp_avg_sq"], b["state"][0]["exp_avg_sq"])
+
+
+def test_a_finished_training_is_only_loaded(tmp_path: Path) -> None:
+    first = train(Line(), settings(), tmp_path)
+    again = Line(stop_at=0)  # a step would raise
+    second = train(again, settings(), tmp_path)
+    assert second.folder == first.folder
+    assert second.history.equals(first.history)
+    assert torch.equal(weights(again), read_tensors(first.weights)["net/1.weight"])
+
+
+def test_other_settings_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    folders = {
+        train(Line(rate=rate), settings(3, seed=seed), tmp_path).folder
+        for rate in (0.1, 0.2)
+        for seed in (0, 1)
+    }
+    assert len(folders) == 4
+
+
+def test_the_best_weights_are_kept_and_patience_ends_it(tmp_path: Path) -> None:
+    task = Line(watched="near", rate=3.0)  # so fast that it jumps about
+    done = train(task, settings(200, validate_every=5, patience=4), tmp_path)
+    near = done.curve("near")
+    best = near.loc[near["value"].idxmax()]
+    assert done.best_step == best["step"]
+    assert done.steps == min(200, done.best_step + 4 * 5)
+    assert -float((weights(task) - WEIGHTS).abs().max()) == pytest.approx(best["value"], abs=1e-6)
+    assert task.validated == list(range(5, done.steps + 1, 5))
+
+
+def test_a_loss_that_is_not_finite_stops_it_and_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"step 7: mse nan, twice nan \(rows of 7\)"):
+        train(Line(break_at=7), settings(60, log_every=50), tmp_path)
+    resumed = Line()
+    train(resumed, settings(60, log_every=50), tmp_path)
+    unbroken = Line()
+    train(unbroken, settings(60, log_every=50), tmp_path / "other")
+    assert torch.equal(weights(resumed), weights(unbroken))
+
+
+def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys) -> None:
+    unbroken = Line()
+    train(unbroken, settings(), tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=30), settings(), tmp_path / "b")
+    (last,) = (tmp_path / "b").glob("*/last.pt")
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    resumed = Line()
+    train(resumed, settings(), tmp_path / "b")
+    said = capsys.readouterr().out
+    assert "last.pt: cannot be read" in said
+    assert "going on from the one before it, previous.pt" in said
+    assert torch.equal(weights(unbroken), weights(resumed))
+
+
+def test_where_no_checkpoint_can_be_read_it_says_what_to_do(tmp_path: Path) -> None:
+    done = train(Line(), settings(3), tmp_path)
+    for name in ("last.pt", "previous.pt"):
+        (done.folder / name).write_bytes(b"nonsense")
+    with pytest.raises(CheckpointError, match=r"Remove .* to train from the start"):
+        train(Line(), settings(3), tmp_path)
+
+
+def test_a_checkpoint_of_another_training_is_named(tmp_path: Path) -> None:
+    done = train(Line(rate=0.1), settings(3), tmp_path)
+    other = train(Line(rate=0.5), settings(3), tmp_path)
+    (other.folder / "last.pt").write_bytes((done.folder / "last.pt").read_bytes())
+    with pytest.raises(CheckpointError, match=r"another training: rate 0\.1 \(wanted: 0\.5\)"):
+        train(Line(rate=0.5), settings(3), tmp_path)
+
+
+def test_code_that_decides_is_part_of_the_identity(monkeypatch) -> None:
+    before = checkpoints.full_identity(Line(), {})
+    monkeypatch.setattr(checkpoints, "_DECIDING", ())
+    assert checkpoints.full_identity(Line(), {})["code"] != before["code"]
+
+
+def test_settings_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="steps and log_every must be positive"):
+        LoopSettings(steps=0)
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """Half of each batch in each of two processes (gloo) gives the weights of one process."""
+    single = Line(dropout=0)
+    train(single, settings(20), tmp_path / "one")
+    script = (
+        "import sys; from pathlib import Path; from test_loop import Line, settings;"
+        "from second_look.training.loop import train;"
+        "train(Line(dropout=0), settings(20), Path(sys.argv[1]))"
+    )
+    (tmp_path / "two.py").write_text(script)
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, *command, str(tmp_path / "two.py"), str(tmp_path / "two")],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    folders = list((tmp_path / "two").iterdir())
+    assert len(folders) == 1
+    found = read_tensors(folders[0] / "weights.safetensors")["net/1.weight"]
+    assert torch.allclose(found, weights(single), atol=1e-6)
