@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -115,24 +116,35 @@ def test_digests_follow_the_content(tmp_path):
     assert folder_fingerprint(tmp_path) != two
 
 
-PIXELS = np.arange(40_000, dtype=np.uint16).reshape(200, 200)
+PIXELS = np.random.default_rng(0).integers(0, 65536, (200, 200), dtype=np.uint16)
 FRAME = pd.DataFrame({"a": np.random.default_rng(0).random(50_000)})
 
 
+WRITERS = {
+    "json": lambda path: write_json(path, list(range(50_000))),
+    "csv": lambda path: write_csv(path, FRAME),
+    "parquet": lambda path: write_parquet(path, FRAME),
+    "npy": lambda path: save_array(path, PIXELS),
+    "pgm": lambda path: write_pgm(path, PIXELS),
+    "png": lambda path: write_png(path, PIXELS),
+    "tiff": lambda path: write_tiff(path, PIXELS),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_every_writer_says_that_a_file_could_be_written_in_part_only(tmp_path, write):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match="File too large"):
+            write(tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: write_json(path, list(range(50_000))),
-        lambda path: write_csv(path, FRAME),
-        lambda path: write_parquet(path, FRAME),
-        lambda path: save_array(path, PIXELS),
-        lambda path: write_pgm(path, PIXELS),
-        lambda path: write_png(path, PIXELS),
-        lambda path: write_tiff(path, PIXELS),
-    ],
-    ids=["json", "csv", "parquet", "npy", "pgm", "png", "tiff"],
-)
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_every_writer_says_that_the_disk_is_full(tmp_path, write):
     path = tmp_path / "a"
     # What is written to the draft goes to a device that is always full.
