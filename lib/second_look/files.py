@@ -14,6 +14,31 @@ import pandas as pd
 
 from second_look.errors import OutputError
 
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
+
+
+@contextmanager
+def clear_write_errors(path: Path) -> Iterator[None]:
+    """Say plainly, naming `path`, why the block cannot write there.
+
+    Raises:
+        OutputError: The folder cannot be written or the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(
+                f"{path}: no space left on the disk. Free some and run again; "
+                "what is done stays done."
+            ) from error
+        if error.errno in _REFUSED:
+            raise OutputError(
+                f"{path}: cannot be written ({error.strerror}). "
+                "Choose another outputs folder, or change its rights."
+            ) from error
+        raise
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -24,21 +49,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(
-                f"{path}: no space left on the disk. Free some and run again; "
-                "what is done stays done."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror}). "
-                "Choose another outputs folder, or change its rights."
-            ) from error
-        raise
+        with clear_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            draft.replace(path)
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
