@@ -47,8 +47,8 @@ def detect_blobs(frames: Frames, image_ids: Sequence[str], *, seed: int = 0) -> 
 
 def _rows(framed: Framed) -> pd.DataFrame:
     rows, cols = framed.size
-    picture = framed.picture[:rows, :cols].float().numpy()
-    breast = framed.regions[:rows, :cols].numpy() > 0
+    picture = framed.picture[:rows, :cols].float().cpu().numpy()
+    breast = framed.regions[:rows, :cols].cpu().numpy() > 0
     found = _blobs(picture, breast)
     disc = np.hypot(*(np.indices((_SIDE, _SIDE)) + 0.5 - _SIDE / 2)) <= _SIDE / 2
     mask = pack_mask(disc)

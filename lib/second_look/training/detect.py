@@ -7,7 +7,6 @@ a lesion; here it is a choice.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from second_look.training.detect_frames import (
     varied,
 )
 from second_look.training.loop import Task, seeded
+from second_look.training.sharing import digest, part_of
 from second_look.training.start_weights import start_from
 
 # Parameters that L2 leaves alone: scale and shift of normalisations.
@@ -166,27 +166,33 @@ class DetectionTask(Task):
         """Settings, network, start weights and data."""
         plain = asdict(self.settings)
         weights = plain.pop("weights")
-        table = self.frames.dataset.prepared.images.set_index("image_id")
-        data = hashlib.sha256()
-        for name in [*itertools.chain(*self.kinds), *self.val_images["image_id"]]:
-            data.update(f"{name} {table.at[name, 'content_hash']}\n".encode())
-        lesions = self.frames.dataset.catalogue.lesions.to_csv(index=False)
-        data.update(lesions.encode())
-        start = Path(weights).name if weights else ""
-        return {**plain, "weights": start, "classes": CLASSES, "data": data.hexdigest()[:16]}
+        used = [*itertools.chain(*self.kinds), *self.val_images["image_id"]]
+        prepared, catalogue = self.frames.dataset.prepared, self.frames.dataset.catalogue
+        hashes = prepared.images.set_index("image_id").loc[used, "content_hash"].reset_index()
+        lesions = catalogue.lesions[catalogue.lesions["image_id"].isin(used)]
+        return {
+            **plain,
+            "weights": Path(weights).name if weights else "",
+            "classes": CLASSES,
+            "pictures": digest(hashes),
+            "lesions": digest(lesions.drop(columns=["mask_path", "assessment", "subtlety"])),
+        }
+
+    def parts(self) -> Sequence[object]:
+        """The task, and the pictures that it learns from."""
+        return (self, self.frames)
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put the network on its device."""
         self.fabric = fabric
+        self.frames.keep_on(fabric.device)
         if fabric.device.type == "cuda":
             self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = self.optimizers[self.settings.optimizer]
         self.net, self.optimizer = fabric.setup(self.detector, optimizer)
-        if self.settings.batch_size % fabric.world_size:
-            raise DataError(
-                f"a batch of {self.settings.batch_size} images cannot be shared by "
-                f"{fabric.world_size} processes. Change batch_size."
-            )
+        self.share = slice(
+            *part_of(self.settings.batch_size, fabric.global_rank, fabric.world_size)
+        )
 
     def chosen(self, number: int) -> list[str]:
         """The image ids of a step, over all processes: every image once before any one again."""
@@ -237,12 +243,11 @@ class DetectionTask(Task):
         Raises:
             DataError: An image cannot be learnt from; names it.
         """
-        rank, world = self.fabric.global_rank, self.fabric.world_size
         rng = np.random.default_rng([self.settings.seed, 4, number])
         drawn = [
             (self.frames.get(image_id), Variation.draw(rng, self.settings.augmentation))
             for image_id in self.chosen(number)
-        ][rank::world]
+        ][self.share]
         own, variations = [each for each, _ in drawn], [how for _, how in drawn]
         frame = self.settings.frame
         pictures, regions = varied(own, variations, frame, self.fabric.device)

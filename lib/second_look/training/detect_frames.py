@@ -87,9 +87,18 @@ class Frames:
             dataset.catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id"
         )
         self._lesions = dict(tuple(located[located["code"] > 0].groupby("image_id")))
-        self._kept: dict[str, Framed] = {}
-        # Half of the free memory, at three bytes a pixel.
-        self._most = int(psutil.virtual_memory().available / 2 / (3 * frame.rows * frame.cols))
+        self._kept: dict[str, Framed]
+        self.keep_on(torch.device("cpu"))
+
+    def keep_on(self, device: torch.device) -> None:
+        """Where mammograms are kept from now on; at most half of its free memory is used."""
+        self._device = device
+        free = psutil.virtual_memory().available
+        if device.type == "cuda":
+            free = torch.cuda.mem_get_info(device)[0]
+        bytes_each = 3 * self.frame.rows * self.frame.cols
+        self._most = int(free / 2 / bytes_each)
+        self._kept = {}
 
     def get(self, image_id: str) -> Framed:
         """The mammogram in the frame.
@@ -150,7 +159,7 @@ class Frames:
     def _placed(self, part: Tensor) -> Tensor:
         whole = torch.zeros((self.frame.rows, self.frame.cols), dtype=part.dtype)
         whole[: part.shape[0], : part.shape[1]] = part
-        return whole
+        return whole.to(self._device)
 
 
 def _resized(array: Tensor, size: tuple[int, int], *, smooth: bool) -> Tensor:
