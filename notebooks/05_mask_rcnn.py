@@ -125,7 +125,7 @@ models = study.train_models(
 run.table(study.training_table(models), "training", "What each training saw and took.")
 
 # %%
-run.figure(draw.training(models, study.LOSSES), "training", "Losses, and FROC on validation.")
+run.figure(draw.training(models), "training", "Losses, and FROC on validation.")
 main = models[0].name
 if len(models[0].task.start):
     run.table(models[0].task.start, "start", "Start weights, layer by layer: what was loaded.")

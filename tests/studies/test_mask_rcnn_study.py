@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +19,7 @@ from second_look.studies import mask_rcnn as study
 from second_look.studies import mask_rcnn_findings as last
 from second_look.studies import mask_rcnn_results as results
 from second_look.training.detect import DetectSettings, Stage
+from second_look.views import View
 from small_mammograms import small_mammograms
 
 
@@ -97,30 +101,66 @@ def test_training_compares_with_and_without_normals(tmp_path):
     assert set(seen.all_detections["model"]) == set(seen.detections)
     assert set(seen.of("test").image_scores["split"]) == {"test"}
     assert len(seen.of("val").images) + len(seen.of("test").images) == len(seen.images) == 8
-    pages = last.examples(dataset, seen, BLOBS, each=1, height=60)
-    assert [page.title.split(":")[0] for page in pages][:1] == ["hit"]
+
+
+def test_examples_show_hits_misses_and_false_alarms_in_the_pixels_of_the_view(found, monkeypatch):
+    """Of ten lesions the first is found, the others are not; views are a tenth of the films."""
+    one = found.truths["image_id"].iloc[0]
+    some = perfect(found.images, found.truths.iloc[:1]).assign(model="some")
+    noise = found.detections[BLOBS]
+    noise = noise[~noise["image_id"].isin(found.truths["image_id"])]
+    own = replace(found, detections={"some": pd.concat([some, noise], ignore_index=True)})
+    view = View("", "", np.zeros((100, 100)), np.zeros((100, 100)), {}, 1.0)
+    monkeypatch.setattr(last, "original_view", lambda dataset, image_id, height: view)
+    films = pd.DataFrame({"image_id": found.images["image_id"], "rows": 1000})
+    dataset = SimpleNamespace(catalogue=SimpleNamespace(images=films))
+    pages = last.examples(dataset, own, "some", each=2, height=100)
+    kinds = [page.title.split(": ")[0] for page in pages]
+    assert kinds == ["hit", "miss", "miss", "false alarm", "false alarm"]
+    assert pages[0].title == f"hit: {one}"
+    truth = found.truths.iloc[0][list(BOX)].to_numpy(dtype=float) / 10
+    np.testing.assert_allclose(pages[0].true_boxes[0], truth)
+    np.testing.assert_allclose(pages[0].found_boxes[0], truth)
+    assert pages[0].scores.tolist() == pytest.approx([0.9])
+    assert len(pages[1].true_boxes) == 1
+    assert len(pages[1].found_boxes) == 0
+    best = noise.sort_values("score_normal").iloc[0]
+    assert pages[3].title == f"false alarm: {best['image_id']}"
+    assert len(pages[3].found_boxes) == 3
+    assert pages[3].scores[0] == pytest.approx(1 - best["score_normal"])
 
 
 # ------------------------------------------------------------------ what is measured and said
 
 
-def test_tables_have_every_model(found):
-    per_image = results.auc_table(found, "image", seed=0).set_index(["model", "target"])
+@pytest.fixture(scope="module")
+def tables(found):
+    return {
+        "image": results.auc_table(found, "image", seed=0),
+        "patch": results.auc_table(found, "patch", seed=0),
+        "froc": results.sensitivity_table(found, seed=0),
+        "precision": results.precision_table(found),
+        "dice": results.dice_table(found, seed=0),
+    }
+
+
+def test_tables_have_every_model(tables):
+    per_image = tables["image"].set_index(["model", "target"])
     assert per_image.loc[("perfect", "malignant"), "auc"] == 1
     assert per_image.loc[(BLOBS, "lesion"), "auc"] < 0.8
-    per_patch = results.auc_table(found, "patch", seed=0)
+    per_patch = tables["patch"]
     assert set(per_patch["target"]) >= {"a given type", "type benign", "malignant", "lesion"}
     assert results.row(per_patch, model="perfect", target="a given type")["n"] == 120
-    precision = results.precision_table(found).set_index(["model", "of"])
+    precision = tables["precision"].set_index(["model", "of"])
     assert precision.loc[("perfect", "any lesion"), "mAP50"] == pytest.approx(1)
-    dice = results.dice_table(found, seed=0)
+    dice = tables["dice"]
     assert results.row(dice, model="perfect", measure="dice")["value"] == 1
     with pytest.raises(KeyError, match="no row with"):
         results.row(dice, model="none")
 
 
-def test_panels_hold_a_curve_and_words_for_every_model(found):
-    table = results.auc_table(found, "image", seed=0)
+def test_panels_hold_a_curve_and_words_for_every_model(found, tables):
+    table = tables["image"]
     panels, words = results.roc_panels(found, table, "image", seed=0)
     assert list(panels) == ["malignant?", "any lesion?"]
     assert set(panels["any lesion?"]) == {"perfect", BLOBS}
@@ -138,14 +178,7 @@ def test_an_auc_without_interval_or_value_is_said():
     assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
 
 
-def test_findings_are_sentences_from_the_tables(found):
-    tables = {
-        "image": results.auc_table(found, "image", seed=0),
-        "patch": results.auc_table(found, "patch", seed=0),
-        "froc": results.sensitivity_table(found, seed=0),
-        "precision": results.precision_table(found),
-        "dice": results.dice_table(found, seed=0),
-    }
+def test_findings_are_sentences_from_the_tables(tables):
     paper = {"fig-3a": 0.93, "fig-3b": 0.73}
     text = last.findings(tables, "perfect", paper=paper, synthetic=True)
     assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text

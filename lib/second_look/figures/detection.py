@@ -21,6 +21,7 @@ from second_look.figures.style import (
     grid,
     millimetre_bar,
 )
+from second_look.models.detection_parts import LOSSES
 from second_look.studies.mask_rcnn import Model
 from second_look.studies.mask_rcnn_findings import Example
 from second_look.training.detect_frames import Framed
@@ -28,11 +29,11 @@ from second_look.training.detect_frames import Framed
 TRUE_COLOUR, FOUND_COLOUR = LABEL_COLOURS["normal"], LABEL_COLOURS["malignant"]
 
 
-def training(models: Sequence[Model], losses: Sequence[str]) -> Figure:
+def training(models: Sequence[Model]) -> Figure:
     """The five losses, and the validation that chose the weights, against steps."""
     figure, axes = plt.subplots(1, 1 + len(models), figsize=(4.6 * (1 + len(models)), 3.8))
     for axis, model in zip(axes, models, strict=False):
-        for colour, name in zip(SERIES, losses, strict=False):
+        for colour, name in zip(SERIES, LOSSES, strict=False):
             curve = model.trained.curve(name)
             label = name.removeprefix("loss_").replace("_", " ")
             axis.plot(curve["step"], curve["value"], color=colour, label=label)

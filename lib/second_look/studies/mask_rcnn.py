@@ -14,15 +14,12 @@ import torch
 
 from second_look.dataset import Dataset, find_data_root
 from second_look.errors import ParameterError
-from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector, parameter_table
 from second_look.outputs import load_json
 from second_look.sampler import Augmentation
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, training_images
 from second_look.training.detect_frames import Frame, Framed, Frames, Variation, varied
 from second_look.training.loop import LoopSettings, Trained, train
-
-__all__ = ["LOSSES"]
 
 WITHOUT_NORMALS = "trained without normals"
 
