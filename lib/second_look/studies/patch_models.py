@@ -342,6 +342,19 @@ def predict_patches(
     return pd.concat(parts, ignore_index=True)
 
 
+def scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:
+    """Image -> px of a patch for one px of the image, as its windows were resampled.
+
+    An image without windows is taken to be like the others.
+    """
+    own = windows.groupby("image_id")["size"].first()
+    usual = float(own.median())
+    return {
+        image_id: size / float(own.get(image_id, usual))
+        for image_id in data.prepared.images["image_id"]
+    }
+
+
 class PatchValidation:
     """Macro AUC and balanced accuracy of a network on validation windows.
 
