@@ -21,6 +21,7 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     difference,
+    of_share,
     once,
     ratio,
     replicate,
@@ -304,7 +305,7 @@ def operating_point(
     called = values >= threshold
     caught, sick = patients.sums(called & truth), patients.sums(truth)
     spared, well = patients.sums(~called & ~truth), patients.sums(~truth)
-    return bootstrap(
+    found = bootstrap(
         {
             "sensitivity": lambda counts: ratio(counts @ caught, counts @ sick),
             "specificity": lambda counts: ratio(counts @ spared, counts @ well),
@@ -314,6 +315,10 @@ def operating_point(
         draws=draws,
         level=level,
     )
+    return {
+        "sensitivity": of_share(found["sensitivity"], patients.having(truth), level),
+        "specificity": of_share(found["specificity"], patients.having(~truth), level),
+    }
 
 
 def roc_band(

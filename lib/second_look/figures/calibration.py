@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from second_look.figures.style import NEUTRAL, SERIES
 
@@ -23,7 +23,7 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
 
     Args:
         table: One kind of bins of studies.calibration.reliability.
-        errors: (title, method) -> what is written into the diagram, such as its ECE.
+        errors: (title, method) -> what is written above the diagram, such as its ECE.
     """
     titles = list(dict.fromkeys(table["title"]))
     methods = list(dict.fromkeys(table["method"]))
@@ -37,10 +37,8 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
             part = table[(table["title"] == title) & (table["method"] == method)]
             above, below = axes[2 * place, col], axes[2 * place + 1, col]
             _diagram(above, part, METHOD_COLOURS[method])
-            above.text(0.04, 0.94, errors.get((title, method), ""), va="top", fontsize=9,
-                       transform=above.transAxes)  # fmt: skip
-            heading = f"{_broken(title)}\n{method}" if place == 0 else method
-            above.set_title(heading, fontsize=9)
+            heading = f"{method}: {errors[title, method]}" if (title, method) in errors else method
+            above.set_title(f"{_broken(title)}\n{heading}" if place == 0 else heading, fontsize=9)
             _counts(below, part, METHOD_COLOURS[method])
             if col == 0:
                 above.set_ylabel("how often it is true")
@@ -146,6 +144,7 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
     for axis, title in zip(axes.flat, titles, strict=True):
         own = table[table["title"] == title]
         starts = sorted(own["from"].unique())
+        ends_of = own.set_index("from")["to"].to_dict()
         methods = list(dict.fromkeys(own["method"]))
         for step, method in enumerate(methods):
             part = own[own["method"] == method]
@@ -156,10 +155,11 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
                           label=f"found, {method}")  # fmt: skip
             axis.plot(x, 100 * part["promised"], "_", markersize=14, markeredgewidth=2,
                       color=METHOD_COLOURS[method], label=f"promised, {method}")  # fmt: skip
-        axis.set_xticks(range(len(starts)), [f"≥{start:g}" for start in starts], fontsize=9)
+        names = [f"{start:g}\nto {ends_of[start]:g}" for start in starts]
+        axis.set_xticks(range(len(starts)), names, fontsize=9)
         axis.set_title(_broken(title), fontsize=9)
         axis.set_xlabel("confidence")
-        axis.set_ylim(bottom=0)
+    axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("wrong (%)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
                   fontsize=9)  # fmt: skip
@@ -184,13 +184,17 @@ def prevalence(table: pd.DataFrame) -> Figure:
     left.plot(ends, ends, ":", color=NEUTRAL, label="what is true")
     left.set_yscale("log")
     left.set_ylabel("mean probability stated (%)")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
     right.set_ylabel("ECE, bins of equal mass")
     right.set_ylim(bottom=0)
     for axis in (left, right):
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel("units that are positive (%)")
-    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2,
                   fontsize=9)  # fmt: skip
     return figure

@@ -10,7 +10,7 @@ import pandas as pd
 from second_look.evaluation import calibration as cal
 from second_look.evaluation import recalibration as rec
 from second_look.evaluation.groups import KEYS
-from second_look.evaluation.intervals import Estimate, Floats, Patients, bootstrap, mean
+from second_look.evaluation.intervals import Estimate, Floats, Patients, bootstrap, mean, of_share
 from second_look.evaluation.roc import (
     Bools,
     auc_estimate,
@@ -136,7 +136,7 @@ def _near(
     middle = np.count_nonzero(scores < at)
     near = np.abs(ranks + 0.5 - middle) <= max(1.0, NEAR * len(scores) / 2)
     found = bootstrap({"observed": mean(truth, patients, near)}, patients, seed=seed, draws=draws)
-    return found["observed"]
+    return of_share(found["observed"], patients.having(near))
 
 
 def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd.DataFrame:
@@ -151,7 +151,8 @@ def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd
         patients = one.test.patients
         table = roc_band(scores, truth, patients, seed=seed, draws=min(draws, 500))
         area = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
-        table.insert(0, "name", f"{one.group.title}: AUC {area}")
+        shown = f"AUC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
+        table.insert(0, "name", f"{one.group.title}: {shown}")
         table.insert(0, "title", one.group.title)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
