@@ -30,7 +30,7 @@ UNITS, PATIENTS, DRAWS, PEER_DRAWS = 100_000, 1_500, 2_000, 5
 
 
 def measure() -> list[Row]:
-    """Seconds of one thread for all of it, and for the parts; others on the machine do not count."""
+    """Seconds of one thread for all of it and for the parts; what else runs does not count."""
     rng = np.random.default_rng(0)
     odds = rng.normal(scale=1.5, size=UNITS)
     truth = (rng.random(UNITS) < expit(odds)).astype(np.int64)
