@@ -107,8 +107,14 @@ class ClassifierTask(Task):
         return (self, self._source)
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
-        """Put the network on its device."""
+        """Put the network on its device.
+
+        Several GPUs share the statistics of batch normalisation, so that a batch is one batch
+        however it is shared out. Torch cannot do that on CPUs: there, freeze them.
+        """
         self._fabric = fabric
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         self._wrapped, self._optimizer = fabric.setup(self.network, self.optimizers["adamw"])
 
     def step(self, number: int) -> Mapping[str, Tensor]:
