@@ -31,10 +31,10 @@
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the predictions of earlier notebooks
 bins: int = 15  # of the calibration errors, as Guo et al. take them [2, 1000]
-confidence_bands: list = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9]  # where bands of confidence begin
+confidence_bands: list[float] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9]  # where bands begin [0, 1]
 sensitivity: float = 0.9  # that a threshold is fitted for, on validation patients [0.01, 1]
 screening: float = 0.006  # share of positives in screening: about 6 in 1000 women [0.0001, 0.5]
-prevalences: list = [0.006, 0.02, 0.05, 0.1, 0.2]  # to which the test set is weighted, besides
+prevalences: list[float] = [0.006, 0.02, 0.05, 0.1, 0.2]  # that the test set is weighted to [0.0001, 0.5]
 models_shown: int = 4  # questions drawn in figures; tables hold all models [1, 12]
 draws: int = 1000  # bootstrap draws of patients for each interval [20, 100000]
 seed: int = 0  # of the bootstrap [0, 1000000]
