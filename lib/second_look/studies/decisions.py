@@ -96,32 +96,34 @@ def operating_points(
     """
     rows = []
     for one in calibrated:
-        val, test = one.group.parts["val"], one.test
-        truth, patients = test.classes == 1, test.patients
-        shift = rec.PriorShift.of_positive(float((val.classes == 1).mean()), prevalence)
         for method in one.methods:
-            held = one.probabilities(method, "val")[:, 1]
-            at = threshold_at_sensitivity(held, val.classes == 1, sensitivity)
-            scores = one.probabilities(method)[:, 1]
-            point = operating_point(scores, truth, patients, threshold=at, seed=seed, draws=draws)
-            near = _near(scores, truth, patients, at, seed, draws)
-            caught, spared = point["sensitivity"], point["specificity"]
-            rows.append(
-                {
-                    **one.group.key,
-                    "title": one.group.title,
-                    "method": method,
-                    "threshold": at,
-                    **_columns("observed", near),
-                    "at_screening": float(shift.apply(cal.two_columns([at]))[0, 1]),
-                    **_columns("sensitivity", caught),
-                    **_columns("specificity", spared),
-                    "prevalence": float(truth.mean()),
-                    "ppv": predictive_value(caught.value, spared.value, float(truth.mean())),
-                    "ppv_screening": predictive_value(caught.value, spared.value, prevalence),
-                }
-            )
+            row = _operating_point(one, method, sensitivity, prevalence, seed, draws)
+            rows.append({**one.group.key, "title": one.group.title, "method": method, **row})
     return pd.DataFrame(rows, columns=POINTS)
+
+
+def _operating_point(
+    one: Calibrated, method: str, sensitivity: float, prevalence: float, seed: int, draws: int
+) -> dict[str, float]:
+    val, test = one.group.parts["val"], one.test
+    truth, patients = test.classes == 1, test.patients
+    held = one.probabilities(method, "val")[:, 1]
+    at = threshold_at_sensitivity(held, val.classes == 1, sensitivity)
+    scores = one.probabilities(method)[:, 1]
+    point = operating_point(scores, truth, patients, threshold=at, seed=seed, draws=draws)
+    caught, spared = point["sensitivity"], point["specificity"]
+    shift = rec.PriorShift.of_positive(float((val.classes == 1).mean()), prevalence)
+    own = float(truth.mean())
+    return {
+        "threshold": at,
+        **_columns("observed", _near(scores, truth, patients, at, seed, draws)),
+        "at_screening": float(shift.apply(cal.two_columns([at]))[0, 1]),
+        **_columns("sensitivity", caught),
+        **_columns("specificity", spared),
+        "prevalence": own,
+        "ppv": predictive_value(caught.value, spared.value, own),
+        "ppv_screening": predictive_value(caught.value, spared.value, prevalence),
+    }
 
 
 def _columns(name: str, estimate: Estimate) -> dict[str, float]:
