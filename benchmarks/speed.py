@@ -1,4 +1,4 @@
-"""The road from disk to batch, side by side with peers: one table, ratios in one run.
+"""The road from disk to batch, and what follows a prediction, side by side with peers.
 
 pip install -e '.[bench]'       the peers; without them only ours is measured
 python benchmarks/speed.py      writes results/speed.csv
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measures import headers, patches, preparing, stores, windows
+from measures import evaluation, headers, patches, preparing, stores, windows
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
@@ -21,6 +21,7 @@ SUBJECTS = {
     "stores": stores.measure,
     "preparing": preparing.measure,
     "headers": headers.measure,
+    "evaluation": evaluation.measure,
 }
 
 
