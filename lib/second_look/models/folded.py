@@ -1,0 +1,60 @@
+"""Batch normalisation that was folded into the layer before it, taken out again.
+
+Weights that were made ready for phones have it folded: mean 0, variance 1, factor 1. Such a network
+computes the same, but nothing keeps its activations in bounds while it learns, and training at
+usual rates ruins it. Measured statistics put in, with the affine part that undoes them, give the
+same function with its normalisation at work.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def is_folded(network: nn.Module) -> bool:
+    """Whether every batch normalisation of a network does nothing but add a bias."""
+    norms = _norms(network)
+    return bool(norms) and all(
+        bool((norm.running_mean == 0).all()) and bool((norm.running_var == 1).all())
+        for norm in norms
+    )
+
+
+def restore_normalisation(network: nn.Module, pixels: Tensor) -> None:
+    """Give each batch normalisation the statistics of what it gets; the function stays the same.
+
+    Args:
+        network: In any mode; it is left in evaluation mode.
+        pixels: Pictures like those that it will learn from, (n, 1, rows, cols).
+    """
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        maps = inputs[0]
+        seen[norm] = (maps.mean(dim=(0, 2, 3)), maps.var(dim=(0, 2, 3), unbiased=False))
+
+    hooks = [norm.register_forward_hook(note) for norm in _norms(network)]
+    network.eval()
+    with torch.no_grad():
+        network(pixels)
+        for hook in hooks:
+            hook.remove()
+        for norm, (mean, variance) in seen.items():
+            _put(norm, mean, variance)
+
+
+def _put(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """New statistics, and the factor and bias with which the layer computes what it did."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    norm.bias.copy_(norm.bias + (mean - norm.running_mean) * factor)
+    norm.weight.copy_(factor * torch.sqrt(variance + norm.eps))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
