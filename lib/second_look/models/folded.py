@@ -16,7 +16,10 @@ def is_folded(network: nn.Module) -> bool:
     """Whether every batch normalisation of a network does nothing but add a bias."""
     norms = _norms(network)
     return bool(norms) and all(
-        bool((norm.running_mean == 0).all()) and bool((norm.running_var == 1).all())
+        norm.running_mean is not None
+        and norm.running_var is not None
+        and not torch.any(norm.running_mean)
+        and not torch.any(norm.running_var - 1)
         for norm in norms
     )
 

@@ -86,9 +86,9 @@ class ImageBatches:
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._ahead is None:
+        if self._ahead is None or self._ahead.place != (rank, world, device):
             self._device = device
-            self._ahead = Ahead(self, rank, world, ahead=device.type != "cpu")
+            self._ahead = Ahead(self, rank, world, device)
         return self._ahead.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
