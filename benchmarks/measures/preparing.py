@@ -26,7 +26,7 @@ from second_look.sources.cbis_ddsm import read_cbis
 from second_look.sources.phantom import PhantomSettings
 from second_look.sources.phantom_cbis import write_cbis_layout
 
-from measures.timing import OURS, Row, rate, row
+from measures.timing import OURS, Row, row, side_by_side
 
 ROWS, COLS, PATIENTS = 4096, 3328, 8
 ALL_IMAGES, MEAN_PIXELS = 3103, 3107 * 5247
@@ -62,13 +62,8 @@ def _decoding(catalogue: Catalogue) -> list[Row]:
             np.fromfile(path, np.uint16)
         return len(paths)
 
-    decoded, plain = rate(decode), rate(read_bytes)
-    return [
-        row("native DICOM, warm", f"{OURS} read_pixels", decoded, "images/s"),
-        row(
-            "native DICOM, warm", "numpy fromfile of the bytes", plain, "images/s", decoded / plain
-        ),
-    ]
+    works = {f"{OURS} read_pixels": decode, "numpy fromfile of the bytes": read_bytes}
+    return side_by_side("native DICOM, warm", "images/s", works)
 
 
 def _preparing(catalogue: Catalogue, folder: Path) -> list[Row]:

@@ -127,14 +127,13 @@ class Squares:
         if self._flat is not None:
             return self._flat.squares(numbers, corners, side)
         if not gathers(self._device):
-            squares = torch.zeros((len(numbers), 1, side, side))
+            squares = torch.empty((len(numbers), 1, side, side))
             # NumPy converts integers on the way into the square, without a copy in between.
             self._copy(squares[:, 0].numpy(), numbers, corners, None)
             return squares
         # From disk the grey levels travel to the device as narrow as they are stored.
         pinned = self._copies is not None
         stored = torch.empty((len(numbers), 1, side, side), dtype=self._dtype, pin_memory=pinned)
-        stored.fill_(_zero(self._dtype))
         self._copy(stored[:, 0].numpy(), numbers, corners, self._dtype)
         return torch.add(self._moved(stored), -float(_zero(self._dtype)))
 
@@ -145,13 +144,15 @@ class Squares:
         corners: IntArray,
         dtype: torch.dtype | None,
     ) -> None:
-        """Fill the parts of the squares (n, side, side) that lie inside their images."""
-        side = targets.shape[-1]
+        """Fill squares (n, side, side) from their images, and with 0 beside them."""
+        side, empty = targets.shape[-1], 0 if dtype is None else _zero(dtype)
         places = zip(targets, numbers.tolist(), corners.tolist(), strict=True)
         for target, number, (row, col) in places:
             image = self._image(number)
             top, left = max(row, 0), max(col, 0)
             bottom, right = min(row + side, image.shape[0]), min(col + side, image.shape[1])
+            if bottom - top < side or right - left < side:
+                target.fill(empty)
             if top < bottom and left < right:
                 part = image[top:bottom, left:right]
                 target[top - row : bottom - row, left - col : right - col] = (
