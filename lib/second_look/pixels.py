@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 import tifffile
 from PIL import Image
 from skimage.transform import resize
 
+from second_look import dicom
+from second_look.dicom import MAX_PIXELS, Header
 from second_look.errors import DataError
 from second_look.files import written_whole
 from second_look.ljpeg import decode, is_lossless, read_frame
@@ -27,30 +28,12 @@ from second_look.ljpeg import decode, is_lossless, read_frame
 T = TypeVar("T")
 Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
 
-# Larger than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
-MAX_PIXELS = 200_000_000
 _PGM_HEADER = re.compile(
     rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
 )
 # Where the frame header of a lossless JPEG is looked for, bytes.
 _JPEG_START = 65536
 _MEND = "Get the file anew, or take it out of the data set."
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a file says about its picture without being decoded.
-
-    Attributes:
-        rows, cols: Size in px, as stored.
-        bits: Significant bits a pixel, 1 to 16.
-        pixel_spacing_mm: Size of a pixel, None where the file does not say.
-    """
-
-    rows: int
-    cols: int
-    bits: int
-    pixel_spacing_mm: float | None = None
 
 
 def read_header(path: Path) -> Header:
@@ -60,7 +43,7 @@ def read_header(path: Path) -> Header:
         DataError: The file is missing, of no known format, or broken.
     """
     header = _by_format(
-        path, _pgm_header, _dicom_header, _tiff_header, _lossless_header, _pillow_header
+        path, _pgm_header, dicom.read_header, _tiff_header, _lossless_header, _pillow_header
     )
     if not 0 < header.rows * header.cols <= MAX_PIXELS:
         raise DataError(
@@ -81,7 +64,7 @@ def read_pixels(path: Path) -> Pixels:
         DataError: Missing, truncated, longer than its header says, of no known format, in colour,
             not finite, negative, or the same value everywhere.
     """
-    pixels = _read_grey(path)
+    pixels = _read_grey(path, shown=True)
     if pixels.min() == pixels.max():
         raise DataError(
             f"every pixel has the value {pixels.flat[0]}: there is no picture.",
@@ -117,7 +100,7 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
     Raises:
         DataError: The file cannot be read or holds no lesion pixel.
     """
-    inside = _read_grey(path) > 0
+    inside = _read_grey(path, shown=False) > 0
     if inside.shape != (rows, cols):
         inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
     if not inside.any():
@@ -147,10 +130,12 @@ def write_tiff(path: Path, pixels: Pixels) -> None:
         tifffile.imwrite(stream, pixels, photometric="minisblack")
 
 
-def _read_grey(path: Path) -> Pixels:
+def _read_grey(path: Path, *, shown: bool) -> Pixels:
+    """The picture of a file; what a DICOM header says of its display counts where `shown`."""
     header = read_header(path)
+    read_dicom = partial(dicom.read_grey, shown=shown)
     pixels = _by_format(
-        path, _pgm_pixels, _dicom_pixels, _tiff_pixels, _lossless_pixels, _pillow_pixels
+        path, _pgm_pixels, read_dicom, _tiff_pixels, _lossless_pixels, _pillow_pixels
     )
     grey = _grey(np.asarray(pixels), path)
     if grey.shape != (header.rows, header.cols):
@@ -284,23 +269,6 @@ def _pgm_pixels(path: Path) -> Pixels:
             f"the header allows values up to {limit}. Got {pixels.max()}.", where=path, remedy=_MEND
         )
     return pixels.astype(dtype.newbyteorder("="))
-
-
-def _dicom_header(path: Path) -> Header:
-    data = pydicom.dcmread(path, stop_before_pixels=True)
-    spacing = data.get("PixelSpacing") or data.get("ImagerPixelSpacing")
-    size = float(spacing[0]) if spacing else None
-    return Header(int(data.Rows), int(data.Columns), int(data.BitsStored), size)
-
-
-def _dicom_pixels(path: Path) -> npt.NDArray[np.generic]:
-    data = pydicom.dcmread(path)
-    pixels: npt.NDArray[np.generic] = data.pixel_array
-    if data.PhotometricInterpretation == "MONOCHROME1":
-        # Bright means dark here; every other part of the project expects bright tissue.
-        pixels = (2 ** int(data.BitsStored) - 1) - pixels.astype(np.int64)
-        return pixels.astype(np.uint16 if int(data.BitsStored) > 8 else np.uint8)
-    return pixels
 
 
 def _tiff_header(path: Path) -> Header:

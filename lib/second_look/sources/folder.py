@@ -7,37 +7,21 @@ separator between (`benign|malignant`), boxes with a semicolon between.
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, worst
-from second_look.errors import DataError, MissingDataError
-from second_look.files import write_text
+from second_look.dicom import MAX_PIXELS, Header
+from second_look.errors import DataError
 from second_look.geometry import Box
-from second_look.pixels import Header, read_header
+from second_look.pixels import read_header
+from second_look.sources.folder_table import read_rows, write_folder_csv
 
-REQUIRED = ("path", "patient", "label")
-OPTIONAL = (
-    "image_id",
-    "side",
-    "view",
-    "split",
-    "density",
-    "kind",
-    "assessment",
-    "subtlety",
-    "mask",
-    "boxes",
-    "pixel_size_mm",
-    "aspect",
-)
-_ALL = (*REQUIRED, *OPTIONAL)
+__all__ = ["BOX_FORMATS", "FolderFormat", "read_folder", "write_folder_csv"]
+
 BOX_FORMATS = ("rowcol", "xywh")
 # Drawn boxes reach over the edge by a pixel now and then; such a box is cut, a worse one set aside.
 BOX_TOLERANCE_PX = 1.0
@@ -137,78 +121,13 @@ def read_folder(
         )
     form = FolderFormat(dataset, dict(columns or {}), box_format, separator, kind)
     table = _Table(csv_path, root.resolve(), form, strict)
-    for line, row in _rows(csv_path, form.columns):
+    for line, row in read_rows(csv_path, form.columns):
         image_id = row["image_id"] or _id_of(row["path"])
         try:
             _add_row(table, line, image_id, row)
         except _UnusableError as problem:
             table.set_aside(str(problem), effect="image left out", line=line, image_id=image_id)
     return Catalogue.from_rows(table.images.values(), table.lesions, table.quarantine)
-
-
-def write_folder_csv(csv_path: Path, rows: Iterable[Mapping[str, str]]) -> None:
-    """Write a table that `read_folder` reads without any mapping; boxes in rowcol format."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [*REQUIRED, *OPTIONAL], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(csv_path, stream.getvalue())
-
-
-def _rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int, dict[str, str]]]:
-    """(line number, standard column -> text) of each row."""
-    try:
-        text = csv_path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError(
-            "the table is not there.", csv_path, "Set data_root and table; see README.md."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 ({error.reason}).", csv_path, "Save it as UTF-8.") from None
-    first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = [str(name).strip() for name in reader.fieldnames or []]
-    reader.fieldnames = names
-    source = _match_columns(csv_path, names, columns)
-    count = 0
-    for row in reader:
-        count += 1
-        if None in row or None in row.values():
-            raise DataError(
-                f"expected {len(names)} values.",
-                f"{csv_path} line {reader.line_num}",
-                "Mend the row.",
-            )
-        yield (
-            reader.line_num,
-            {name: row[source[name]].strip() if name in source else "" for name in _ALL},
-        )
-    if not count:
-        raise DataError("the table has no rows.", csv_path, "Add one row an image.")
-
-
-def _match_columns(
-    csv_path: Path, names: Sequence[str], columns: Mapping[str, str]
-) -> dict[str, str]:
-    """Standard column -> the table's own name, for those that it has."""
-    unknown = set(columns) - set(_ALL)
-    if unknown:
-        raise DataError(
-            f"columns maps {sorted(unknown)}; the standard columns are {', '.join(_ALL)}.",
-            csv_path,
-        )
-    source = {name: columns.get(name, name) for name in _ALL}
-    for name, own in source.items():
-        if own not in names and (name in REQUIRED or name in columns):
-            near = difflib.get_close_matches(own, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise DataError(
-                f"no column {own!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
-                csv_path,
-                f"Add the column, or map it: columns: {{{name}: <its name>}}.",
-            )
-    return {name: own for name, own in source.items() if own in names}
 
 
 def _id_of(path: str) -> str:
@@ -224,19 +143,21 @@ def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) ->
         raise _UnusableError(error.problem) from None
     aspect = _number(row["aspect"], "aspect") or header.cols / header.rows
     cols = max(1, round(header.rows * aspect))
+    if header.rows * cols > MAX_PIXELS:
+        raise _UnusableError(f"the aspect {aspect:g} makes {header.rows} x {cols} px of it")
     labels = [_label(text) for text in row["label"].split(table.form.separator)]
     image = {
         "image_id": image_id,
         "dataset": table.form.dataset,
         "patient_id": _required(row["patient"], "patient"),
-        "laterality": _one_of(row["side"], _SIDES, "side"),
-        "view": row["view"].upper(),
+        "laterality": _one_of(row["side"], _SIDES, "side") or header.side,
+        "view": row["view"].upper() or header.view,
         "rows": header.rows,
         "cols": cols,
         "bits": header.bits,
         "pixel_spacing_mm": _number(row["pixel_size_mm"], "pixel_size_mm")
         or header.pixel_spacing_mm,
-        "density": row["density"],
+        "density": row["density"] or header.density,
         "label": worst(labels),
         "split": _one_of(row["split"], _SPLITS, "split"),
         "path": str(path),
@@ -247,6 +168,14 @@ def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) ->
         image["label"] = worst([str(table.images[image_id]["label"]), *labels])
     found = [label for label in labels if label != "normal"]
     lesions = _lesions(table, line, image_id, row, found, mask_path, header, cols)
+    if header.frames > 1 and image_id not in table.images:
+        table.set_aside(
+            f"of the {header.frames} pictures in the file the middle one is used, number "
+            f"{header.frame + 1}",
+            effect="kept, mended",
+            line=line,
+            image_id=image_id,
+        )
     table.images[image_id] = image
     table.lesions += lesions
 
