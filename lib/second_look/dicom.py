@@ -6,7 +6,6 @@ are stored; `greyscale` makes grey levels of them.
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 import zlib
@@ -27,6 +26,7 @@ from pydicom.uid import UID
 
 from second_look import ljpeg
 from second_look.errors import DataError
+from second_look.files import open_bounded
 from second_look.greyscale import Values, grey_levels
 
 # Larger than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
@@ -134,23 +134,10 @@ def read_grey(path: Path, *, shown: bool) -> npt.NDArray[Any]:
 
 
 def _read(path: Path, *, pixels: bool) -> FileDataset:
-    with path.open("rb", buffering=0) as raw, _quiet():
-        _check_inflated(raw.read(1024), path)
-        raw.seek(0)
-        # pydicom would make room for whatever length a header claims.
-        return pydicom.dcmread(_Bounded(raw, path.stat().st_size), stop_before_pixels=not pixels)
-
-
-class _Bounded(io.BufferedReader):
-    """A file that is never asked for more bytes than it has."""
-
-    def __init__(self, raw: io.FileIO, length: int) -> None:
-        super().__init__(raw)
-        self._length = length
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = max(0, self._length - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left))
+    with open_bounded(path) as stream, _quiet():
+        _check_inflated(stream.read(1024), path)
+        stream.seek(0)
+        return pydicom.dcmread(stream, stop_before_pixels=not pixels)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read within bounds."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -42,6 +43,24 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more bytes than it has."""
+
+    def __init__(self, raw: io.FileIO, length: int) -> None:
+        super().__init__(raw)
+        self._length = length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._length - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+def open_bounded(path: Path) -> io.BufferedReader:
+    """Open a file for a decoder that makes room for whatever length a header claims."""
+    raw = io.FileIO(path)
+    return _Bounded(raw, os.fstat(raw.fileno()).st_size)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ the file: a guessed picture is worse than none.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from skimage.transform import resize
 from second_look import dicom
 from second_look.dicom import MAX_PIXELS, Header
 from second_look.errors import DataError
-from second_look.files import written_whole
+from second_look.files import open_bounded, written_whole
 from second_look.ljpeg import decode, is_lossless, read_frame
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ _PGM_HEADER = re.compile(
 )
 # Where the frame header of a lossless JPEG is looked for, bytes.
 _JPEG_START = 65536
+# A mask so many times as long as its image is that of another one, and slow to bring to its size.
+_MASK_RATIO = 16
 _MEND = "Get the file anew, or take it out of the data set."
 
 
@@ -100,6 +103,13 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
     Raises:
         DataError: The file cannot be read or holds no lesion pixel.
     """
+    header = read_header(path)
+    if max(header.rows / rows, header.cols / cols) > _MASK_RATIO:
+        raise DataError(
+            f"the mask has {header.rows} x {header.cols} px, the image {rows} x {cols}.",
+            where=path,
+            remedy="Give the mask of this image.",
+        )
     inside = _read_grey(path, shown=False) > 0
     if inside.shape != (rows, cols):
         inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
@@ -272,14 +282,46 @@ def _pgm_pixels(path: Path) -> Pixels:
 
 
 def _tiff_header(path: Path) -> Header:
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+    with _tiff_page(path) as page:
         return Header(page.imagelength, page.imagewidth, min(int(page.bitspersample), 16))
 
 
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
-    pixels: npt.NDArray[np.generic] = tifffile.imread(path)
-    return pixels
+    with _tiff_page(path) as page:
+        pixels: npt.NDArray[np.generic] = page.asarray()
+        return pixels
+
+
+@contextmanager
+def _tiff_page(path: Path) -> Iterator[Any]:
+    """The one page of a file, in a size that can be true."""
+    with open_bounded(path) as stream, tifffile.TiffFile(stream) as tiff:
+        page = tiff.pages.first
+        shape = (page.imagedepth, page.imagelength, page.imagewidth, page.samplesperpixel)
+        if len(tiff.pages) > 1 or page.imagedepth != 1 or page.samplesperpixel not in (1, 3, 4):
+            raise DataError(
+                f"expected one grey picture. Got {len(tiff.pages)} of shape {shape}.",
+                where=path,
+                remedy="Save one picture to a file.",
+            )
+        # Damaged tags are lists now and then: int() refuses them.
+        if not 0 < math.prod(map(int, shape)) <= MAX_PIXELS or int(page.bitspersample) > 64:
+            raise DataError(
+                f"expected a picture. Got {shape} of {page.bitspersample} bits.",
+                where=path,
+                remedy=_MEND,
+            )
+        # tifffile fills up with zeros what is not there.
+        stored = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        if len(stored) != math.prod(page.chunked) or any(
+            start + length > tiff.filehandle.size for start, length in stored
+        ):
+            raise DataError(
+                "the file is truncated or damaged: parts of the picture are not there.",
+                where=path,
+                remedy=_MEND,
+            )
+        yield page
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -297,13 +339,13 @@ def _lossless_pixels(path: Path) -> npt.NDArray[np.generic]:
 
 
 def _pillow_header(path: Path) -> Header:
-    with Image.open(path) as picture:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
         bits = 1 if picture.mode == "1" else 16 if picture.mode.startswith("I") else 8
         return Header(picture.height, picture.width, bits)
 
 
 def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:
-    with Image.open(path) as picture:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
         if picture.mode in ("P", "LA", "PA"):
             picture = picture.convert("RGB")
         return np.asarray(picture)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from second_look.catalogue import worst
+from second_look.catalogue import whole_number, worst
 from second_look.errors import DataError, MissingDataError
 
 ADDRESS = "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
@@ -224,9 +224,9 @@ def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:
         parsed[f"{name}_series"] = _series(row[column])
     mended = []
     for name, largest in _LARGEST.items():
-        known = row[name].isdecimal() and int(row[name]) <= largest
-        parsed[name] = int(row[name]) if known else np.nan
-        if not known:
+        number = whole_number(row[name], largest)
+        parsed[name] = np.nan if number is None else number
+        if number is None:
             mended.append(f"{name} {row[name]!r} is no whole number from 0 to {largest}")
     if row["density"] not in DENSITIES:
         mended.append(f"density {row['density']!r} is none of {', '.join(DENSITIES)}")

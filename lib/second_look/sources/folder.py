@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, worst
+from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, whole_number, worst
 from second_look.dicom import MAX_PIXELS, Header
 from second_look.errors import DataError
 from second_look.geometry import Box
@@ -337,6 +337,7 @@ def _number(text: str, what: str) -> float | None:
 def _whole(text: str, what: str, most: int) -> int | None:
     if not text:
         return None
-    if not text.isdigit() or int(text) > most:
+    number = whole_number(text, most)
+    if number is None:
         raise _UnusableError(f"expected a whole number from 0 to {most} as {what}. Got {text!r}")
-    return int(text)
+    return number

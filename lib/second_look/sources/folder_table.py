@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from second_look.errors import DataError, MissingDataError
@@ -40,6 +40,24 @@ def write_folder_csv(csv_path: Path, rows: Iterable[Mapping[str, str]]) -> None:
 
 def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int, dict[str, str]]]:
     """(line number, standard column -> text) of each row."""
+    (_, first), *rows = list(_lines(csv_path)) or [(1, [""])]
+    names = [name.strip() for name in first]
+    source = _match_columns(csv_path, names, columns)
+    for number, values in rows:
+        if len(values) != len(names):
+            raise DataError(
+                f"expected {len(names)} values. Got {len(values)}.",
+                f"{csv_path} line {number}",
+                "Mend the row.",
+            )
+        row = dict(zip(names, values, strict=True))
+        yield number, {name: row[source[name]].strip() if name in source else "" for name in _ALL}
+    if not rows:
+        raise DataError("the table has no rows.", csv_path, "Add one row an image.")
+
+
+def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number, values) of each line that is not empty."""
     try:
         text = csv_path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -48,27 +66,17 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 ({error.reason}).", csv_path, "Save it as UTF-8.") from None
+    if "\0" in text:
+        # No path may hold one.
+        raise DataError("there are zero bytes in it.", csv_path, "Save it as UTF-8.")
     first = text.split("\n", 1)[0]
     delimiter = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = [str(name).strip() for name in reader.fieldnames or []]
-    reader.fieldnames = names
-    source = _match_columns(csv_path, names, columns)
-    count = 0
-    for row in reader:
-        count += 1
-        if None in row or None in row.values():
-            raise DataError(
-                f"expected {len(names)} values.",
-                f"{csv_path} line {reader.line_num}",
-                "Mend the row.",
-            )
-        yield (
-            reader.line_num,
-            {name: row[source[name]].strip() if name in source else "" for name in _ALL},
-        )
-    if not count:
-        raise DataError("the table has no rows.", csv_path, "Add one row an image.")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        yield from ((reader.line_num, values) for values in reader if values)
+    except csv.Error as error:
+        where = f"{csv_path} line {reader.line_num}"
+        raise DataError(f"broken ({error}).", where, "Mend the row.") from None
 
 
 def _match_columns(

@@ -6,6 +6,7 @@ corner. Odd numbers are right breasts, even numbers left ones, and pairs belong 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import shutil
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from second_look.catalogue import Catalogue, worst
-from second_look.errors import DataError, MissingDataError
+from second_look.catalogue import Catalogue, whole_number, worst
+from second_look.errors import DataError, MissingDataError, OutputError
 from second_look.geometry import Box
 from second_look.pixels import read_header
 
@@ -35,6 +36,9 @@ KIND_OF_CLASS = {
 }
 PATHOLOGY_OF_SEVERITY = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"mdb\d+\b")
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+# No coordinate is larger.
+_MOST_PX = 65535
 # The archive unpacks to 338 MB; far more than that is not mini-MIAS.
 _MAX_UNPACKED_BYTES = 4_000_000_000
 
@@ -105,6 +109,8 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
             found.set_aside(str(error), effect="lesion left out", file=info, row=line)
             continue
         rows_of.setdefault(row.image_id, []).append(row)
+    if not rows_of and not found.quarantine:
+        raise DataError("no row describes an image.", where=info, remedy=f"Get {ADDRESS}")
     for image_id, rows in sorted(rows_of.items()):
         _add_image(found, folder, image_id, rows)
     for path in sorted(folder.glob("mdb*.pgm")):
@@ -180,9 +186,12 @@ def _extract_safely(archive: Path, target: Path) -> None:
                         remedy=f"Do not trust this archive; get {ADDRESS}",
                     )
                 tar.extract(member, target, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+    except DataError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            raise OutputError(f"{target}: cannot unpack here ({error.strerror}).") from error
+        # tarfile and its decompressors meet broken archives with every exception there is.
         raise DataError(
             f"the archive is broken ({error}).", where=archive, remedy=f"Get it anew: {ADDRESS}"
         ) from error
@@ -213,10 +222,11 @@ def _parse(text: str, line: str) -> _Row:
     pathology, numbers = PATHOLOGY_OF_SEVERITY[rest[0]], rest[1:]
     circle = None
     if numbers and not numbers[0].startswith("*"):
-        if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        whole = [whole_number(number, _MOST_PX) for number in numbers]
+        x, y, radius = whole if len(whole) == 3 else (None, None, None)
+        if x is None or y is None or radius is None:
             raise ValueError(f"expected x, y and radius. Got {text!r}")
-        x, y, radius = (float(number) for number in numbers)
-        circle = (x, y, radius)
+        circle = (float(x), float(y), float(radius))
     return _Row(line, image_id, density, KIND_OF_CLASS[name], pathology, circle)
 
 
