@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from second_look.errors import OutputError
+from second_look.errors import DataError, MissingDataError, OutputError
 
 
 @contextmanager
@@ -61,6 +61,23 @@ def open_bounded(path: Path) -> io.BufferedReader:
     """Open a file for a decoder that makes room for whatever length a header claims."""
     raw = io.FileIO(path)
     return _Bounded(raw, os.fstat(raw.fileno()).st_size)
+
+
+def read_bytes(path: Path, remedy: str) -> bytes:
+    """The content of a file that the user gave.
+
+    Raises:
+        MissingDataError: It is not there.
+        DataError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingDataError("the file is not there.", path, remedy) from None
+    except PermissionError:
+        raise DataError("the file may not be read.", path, "Change its rights.") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}).", path, remedy) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -114,7 +131,10 @@ def folder_fingerprint(path: Path) -> str:
         entries = sorted(found for found in path.rglob("*") if found.is_file())
     digest = hashlib.sha256()
     for entry in entries:
-        state = entry.stat()
+        try:
+            state = entry.stat()
+        except FileNotFoundError:  # removed while we look: as if it had never been there
+            continue
         name = entry.relative_to(path).as_posix() if entry != path else entry.name
         digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()

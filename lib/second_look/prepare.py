@@ -141,9 +141,12 @@ def _jobs(catalogue: Catalogue, folder: Path, settings: PrepareSettings) -> Iter
 def _states(files: list[str]) -> str:
     states = []
     for name in dict.fromkeys(filter(None, files)):
-        path = Path(name)
-        state = path.stat() if path.is_file() else None
-        states.append(f"{name} {state.st_size} {state.st_mtime_ns}" if state else f"{name} gone")
+        try:
+            state = Path(name).stat()
+        except OSError:
+            states.append(f"{name} gone")
+        else:
+            states.append(f"{name} {state.st_size} {state.st_mtime_ns}")
     return "\n".join(states)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from second_look.catalogue import whole_number, worst
-from second_look.errors import DataError, MissingDataError
+from second_look.errors import DataError
+from second_look.files import read_bytes
 
 ADDRESS = "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
 # Kind of lesion -> how its CSVs call it.
@@ -180,9 +181,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise DataError(f"expected one of the names {', '.join(known)}.", path, "Rename the file.")
     kind, split = known[path.name]
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError("the table is not there.", path, f"Get it at {ADDRESS}") from None
+        text = read_bytes(path, f"Get it at {ADDRESS}").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 ({error.reason}).", path, f"Get it anew: {ADDRESS}") from None
     first, *lines = _lines(text, path) or [[]]

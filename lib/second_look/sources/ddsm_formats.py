@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from second_look.catalogue import whole_number
 from second_look.errors import DataError, MissingDataError
+from second_look.files import read_bytes
 from second_look.ljpeg import decode
 from second_look.sources.chain_code import Chain
 
@@ -176,12 +177,7 @@ def _view(text: str, number: int, known: list[str]) -> View:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("ascii", errors="replace")
-    except FileNotFoundError:
-        raise MissingDataError("the file is not there.", path, _MEND) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror}).", path, _MEND) from None
+    return read_bytes(path, _MEND).decode("ascii", errors="replace")
 
 
 def read_overlay(path: Path) -> list[Abnormality]:
@@ -303,9 +299,9 @@ def read_ljpeg(path: Path, rows: int, cols: int, bits: int) -> npt.NDArray[np.ui
             need more bits.
     """
     try:
-        pixels = decode(path.read_bytes(), bits)
-    except FileNotFoundError:
-        raise MissingDataError("the film is not there.", path, _MEND) from None
+        pixels = decode(read_bytes(path, _MEND), bits)
+    except MissingDataError:
+        raise
     except DataError as error:
         raise DataError(error.problem, path, error.remedy) from None
     if pixels.size != rows * cols:

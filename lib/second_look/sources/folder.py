@@ -245,11 +245,19 @@ def _inside(root: Path, text: str, what: str) -> Path:
     return path
 
 
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; one in a folder that may not be entered, or of no name, is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _mask(table: _Table, text: str) -> str:
     if not text:
         return ""
     path = _inside(table.root, text, "mask")
-    if not path.is_file():
+    if not _is_file(path):
         raise _UnusableError(f"the mask {text!r} is not there")
     return str(path)
 

@@ -8,8 +8,8 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from second_look.errors import DataError, MissingDataError
-from second_look.files import write_text
+from second_look.errors import DataError
+from second_look.files import read_bytes, write_text
 
 REQUIRED = ("path", "patient", "label")
 OPTIONAL = (
@@ -59,11 +59,7 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
 def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, values) of each line that is not empty."""
     try:
-        text = csv_path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError(
-            "the table is not there.", csv_path, "Set data_root and table; see README.md."
-        ) from None
+        text = read_bytes(csv_path, "Set data_root and table; see README.md.").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 ({error.reason}).", csv_path, "Save it as UTF-8.") from None
     if "\0" in text:

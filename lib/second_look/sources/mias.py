@@ -19,6 +19,7 @@ from typing import Any
 
 from second_look.catalogue import Catalogue, whole_number, worst
 from second_look.errors import DataError, MissingDataError, OutputError
+from second_look.files import read_bytes
 from second_look.geometry import Box
 from second_look.pixels import read_header
 
@@ -147,7 +148,12 @@ def find_mias(location: Path) -> Path:
 
 def _unpack(archive: Path, cache: Path) -> Path:
     """Unpack an archive into the cache, whole or not at all; done once for each archive."""
-    state = archive.stat()
+    try:
+        with archive.open("rb"):
+            state = archive.stat()
+    except OSError as error:
+        remedy = f"Change its rights, or get it anew: {ADDRESS}"
+        raise DataError(f"cannot be read ({error.strerror}).", archive, remedy) from None
     mark = hashlib.sha256(f"{archive.name}\0{state.st_size}\0{state.st_mtime_ns}".encode())
     target = cache / f"all-mias-{mark.hexdigest()[:12]}"
     if not target.is_dir():
@@ -199,7 +205,7 @@ def _extract_safely(archive: Path, target: Path) -> None:
 
 def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
     """(line number, text) of each row that describes an image."""
-    text = info.read_bytes().decode("utf-8-sig", errors="replace")
+    text = read_bytes(info, f"Get {ADDRESS}").decode("utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         if _ROW.match(line):
             yield number, " ".join(line.split())
