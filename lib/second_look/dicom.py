@@ -239,7 +239,10 @@ def _stored(data: FileDataset, header: Header) -> Values:
     if "PixelData" not in data:
         raise DataError("there are no pixels in it.", remedy=_MEND)
     if not 0 < header.rows * header.cols * samples <= MAX_PIXELS:
-        raise DataError(f"expected a picture. Got {header.rows} x {header.cols} px.", remedy=_MEND)
+        raise DataError(
+            f"the header claims {header.rows} x {header.cols} px, more than any film has.",
+            remedy=_MEND,
+        )
     syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
     if syntax in _NATIVE:
         values = _native(data, header, samples, syntax)

@@ -19,6 +19,8 @@ Values = npt.NDArray[Any]  # (rows, cols) of integers
 Levels = npt.NDArray[np.float64]
 # A window that cuts off no more than this share of the values at either end cuts off none.
 _ALL = 0.001
+# What makes anything but the stored values of a picture.
+_STEPS = ("ModalityLUTSequence", "RescaleSlope", "VOILUTSequence", "WindowCenter")
 _MEND = "Mend the header, or take the file out of the data set."
 
 
@@ -44,9 +46,12 @@ def grey_levels(values: Values, data: Dataset, *, shown: bool) -> Values:
     bits = int(data.BitsStored)
     low = -(1 << bits - 1) if values.dtype.kind == "i" else 0
     dtype, white = np.dtype(np.uint8 if bits <= 8 else np.uint16), (1 << bits) - 1
+    turned = data.PhotometricInterpretation == "MONOCHROME1"
+    if low == 0 and not turned and not any(name in data for name in _STEPS):
+        return values.astype(dtype, copy=False)
     stored = np.arange(low, low + white + 1, dtype=np.float64)
     levels = _shown(stored, data) if shown else _as_stored(stored, 1.0)
-    if data.PhotometricInterpretation == "MONOCHROME1":
+    if turned:
         levels = 1 - levels
     table = np.rint(levels * white).astype(dtype)
     if low == 0 and np.array_equal(table, np.arange(white + 1)):
