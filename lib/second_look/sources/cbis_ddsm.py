@@ -249,7 +249,7 @@ def _report_oddities(found: _Findings, rois: list[Any]) -> None:
         if roi.mended:
             found.set_row_aside(f"{roi.mended}: taken as unknown", roi, effect="kept, mended")
         if roi.split != rois[0].split:
-            reason = "the image stands in the official test set too: this lesion is a test one"
+            reason = "a CSV of the test set shows the image too: this lesion is a test one"
             found.set_row_aside(reason, roi, effect="kept, mended")
     known = dict.fromkeys(roi.density for roi in rois if roi.density in DENSITIES)
     if len(known) > 1:
