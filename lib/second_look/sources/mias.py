@@ -37,6 +37,7 @@ KIND_OF_CLASS = {
 }
 PATHOLOGY_OF_SEVERITY = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"mdb\d+\b")
+_NAME = re.compile(r"mdb[0-9]{1,9}")
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 # No coordinate is larger.
 _MOST_PX = 65535
@@ -214,6 +215,8 @@ def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
 def _parse(text: str, line: str) -> _Row:
     """A row such as `mdb005 F CIRC B 477 133 30`; ValueError says what is wrong with it."""
     image_id, *tokens = text.split()
+    if not _NAME.fullmatch(image_id):
+        raise ValueError(f"expected a name such as mdb005. Got {image_id!r}")
     if len(tokens) < 2 or tokens[0] not in "FGD":
         raise ValueError(f"expected tissue F, G or D and a class. Got {text!r}")
     density, name, *rest = tokens
