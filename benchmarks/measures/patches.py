@@ -47,7 +47,7 @@ def measure() -> list[Row]:
         OURS: _ours(grey),
         "torch grid_sample of the whole image, patch by patch": lambda: _plain(image),
     }
-    return side_by_side("augmented patches", "patches/s", works | _peers(image), repeats=5)
+    return side_by_side("augmented patches", "patches/s of CPU", works | _peers(image), repeats=5)
 
 
 def _ours(grey: npt.NDArray[np.uint16], batches: int = 4) -> Callable[[], int]:
