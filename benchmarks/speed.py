@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measures import evaluation, headers, patches, preparing, stores, windows
+from measures import evaluation, gpu, headers, patches, preparing, stores, windows
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
 SUBJECTS = {
     "windows": windows.measure,
     "patches": patches.measure,
+    "gpu": gpu.measure,
     "stores": stores.measure,
     "preparing": preparing.measure,
     "headers": headers.measure,
