@@ -1,0 +1,397 @@
+"""Detections measured: scores of images and patches, mean average precision, masks, groups.
+
+An image's score is the highest of its detections, for any lesion or for a malignant one; 0 where
+nothing was found. A patch's score is the highest of the detections that count for it, by the rule
+by which lesions count for patches: the window holds a given share of the box, or the box covers a
+given share of the window.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from second_look.catalogue import LABELS
+from second_look.evaluation.detection_tables import BOX, boxes, lesion_scores, unpack_mask
+from second_look.evaluation.froc import Marks, marks, pairs, sensitivities
+from second_look.evaluation.intervals import (
+    Estimate,
+    Floats,
+    Patients,
+    bootstrap_mean,
+    undefined,
+)
+from second_look.evaluation.roc import auc_estimate
+from second_look.patches import LabelRule
+from second_look.predictions import CLASS_SCORES, TARGETS, checked, positive
+
+# Side of the grid on which two masks are compared.
+_GRID = 224
+# Lesions by the longest side of their box, mm.
+SIZES = {"below 10 mm": (0, 10), "10 to 20 mm": (10, 20), "20 mm and more": (20, np.inf)}
+
+
+def image_scores(
+    detections: pd.DataFrame, images: pd.DataFrame, *, model: str, seed: int
+) -> pd.DataFrame:
+    """Predictions of every image, for each target: its highest score.
+
+    Args:
+        detections: Of detection_tables.DETECTIONS.
+        images: Of detection_tables.IMAGES.
+        model: Name for the table.
+        seed: Of the model's training.
+
+    Returns:
+        A table of predictions.SCHEMA, unit "image", targets "malignant" and "lesion".
+    """
+    parts = []
+    for target in TARGETS[1:]:
+        best = pd.Series(lesion_scores(detections, target)).groupby(
+            detections["image_id"].to_numpy()
+        )
+        score = images["image_id"].map(best.max()).fillna(0.0)
+        parts.append(_predictions(images, "image", target, score, model, seed))
+    return checked(pd.concat(parts, ignore_index=True), "image scores")
+
+
+def patch_scores(
+    detections: pd.DataFrame, windows: pd.DataFrame, rule: LabelRule, *, model: str, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions of every labelled window, for each target, and its score for each type.
+
+    Args:
+        detections: Of detection_tables.DETECTIONS.
+        windows: dataset, image_id, patient_id, split, label, and BOX in original px.
+        rule: When a box counts for a window.
+        model: Name for the table.
+        seed: Of the model's training.
+
+    Returns:
+        A table of predictions.SCHEMA with BOX, unit "patch", targets "malignant" and "lesion"; and
+        one row a window and type of lesion: patient_id, split, type, positive (the window has that
+        type), score.
+    """
+    windows = windows.reset_index(drop=True)
+    both = _boxes_in_windows(detections, windows, rule)
+    parts, types = [], []
+    for target in ("lesion", *LABELS[1:]):
+        scores = np.zeros(len(windows))
+        found = lesion_scores(detections, target)[both["detection"].to_numpy()]
+        np.maximum.at(scores, both["window"].to_numpy(), found)
+        if target in TARGETS[1:]:
+            table = _predictions(windows, "patch", target, pd.Series(scores), model, seed)
+            parts.append(table.assign(**{name: windows[name] for name in BOX}))
+        if target != "lesion":
+            types.append(
+                pd.DataFrame(
+                    {
+                        "patient_id": windows["dataset"] + "\n" + windows["patient_id"],
+                        "split": windows["split"],
+                        "type": target,
+                        "positive": windows["label"] == target,
+                        "score": scores,
+                    }
+                )
+            )
+    predictions = checked(pd.concat(parts, ignore_index=True), "patch scores")
+    return predictions, pd.concat(types, ignore_index=True)
+
+
+def _boxes_in_windows(
+    detections: pd.DataFrame, windows: pd.DataFrame, rule: LabelRule
+) -> pd.DataFrame:
+    """Which detection counts for which window: rows detection, window (from 0)."""
+    first = windows[["image_id"]].assign(window=np.arange(len(windows)))
+    second = pd.DataFrame({"image_id": detections["image_id"].to_numpy()})
+    groups = dict(tuple(second.assign(detection=np.arange(len(second))).groupby("image_id")))
+    found = []
+    areas, places = boxes(windows), boxes(detections)
+    for image_id, own in first.groupby("image_id", sort=False):
+        if image_id not in groups:
+            continue
+        rows, cols = own["window"].to_numpy(), groups[image_id]["detection"].to_numpy()
+        window, box = areas[rows][:, None], places[cols][None]
+        low = np.maximum(window[..., :2], box[..., :2])
+        shared = np.prod(np.clip(np.minimum(window[..., 2:], box[..., 2:]) - low, 0, None), axis=2)
+        of_box = shared / np.prod(box[..., 2:] - box[..., :2], axis=2)
+        of_window = shared / np.prod(window[..., 2:] - window[..., :2], axis=2)
+        counts = (shared > 0) & (
+            (of_box >= rule.min_lesion_share) | (of_window >= rule.min_window_share)
+        )
+        here, there = np.nonzero(counts)
+        found.append(pd.DataFrame({"detection": cols[there], "window": rows[here]}))
+    empty = pd.DataFrame({"detection": [], "window": []}, dtype=np.int64)
+    return pd.concat([empty, *found], ignore_index=True)
+
+
+def _predictions(
+    units: pd.DataFrame, unit: str, target: str, score: pd.Series, model: str, seed: int
+) -> pd.DataFrame:
+    whose = units[["dataset", "image_id", "patient_id", "split", "label"]].reset_index(drop=True)
+    return whose.assign(
+        unit=unit,
+        target=target,
+        model=model,
+        seed=seed,
+        **dict.fromkeys(CLASS_SCORES, np.nan),
+        score=score.to_numpy(dtype=np.float64).clip(0, 1),
+    )
+
+
+def roc_table(
+    predictions: pd.DataFrame, types: pd.DataFrame | None, *, seed: int, draws: int = 2000
+) -> pd.DataFrame:
+    """AUC of each target with its interval, and of the paper's question to patches.
+
+    Args:
+        predictions: Of predictions.SCHEMA, one unit.
+        types: Of `patch_scores`: has the window a given type or not; None leaves that out.
+        seed: Of the draws.
+        draws: Bootstrap samples.
+
+    Returns:
+        target, auc, low, high, n, positives, patients, why. Target "a given type" pools the
+        questions of all types: one row a window and type.
+    """
+    questions: dict[str, tuple[pd.Series, Any, pd.Series]] = {}
+    for target, own in predictions.groupby("target", sort=False):
+        whose = own["dataset"] + "\n" + own["patient_id"]
+        questions[str(target)] = (own["score"], positive(own["label"], str(target)), whose)
+    if types is not None:
+        for name, own in types.groupby("type", sort=False):
+            questions[f"type {name}"] = (own["score"], own["positive"], own["patient_id"])
+        questions["a given type"] = (types["score"], types["positive"], types["patient_id"])
+    rows = []
+    for name, (score, truth, whose) in questions.items():
+        found = auc_estimate(score, truth, Patients.of(whose), seed=seed, draws=draws)
+        rows.append({"target": name, "auc": found.value, "low": found.low, "high": found.high,
+                     "n": found.n, "positives": int(np.sum(truth)), "patients": found.patients,
+                     "why": found.why})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def average_precision(
+    detections: pd.DataFrame, truths: pd.DataFrame, images: pd.DataFrame, *, by_class: bool
+) -> dict[str, float]:
+    """COCO's mean average precision of boxes, by pycocotools.
+
+    Args:
+        detections: Of DETECTIONS.
+        truths: Of TRUTHS.
+        images: Of IMAGES; those with a lesion of unknown place are left out.
+        by_class: Of each class of lesion, averaged; else of any lesion.
+
+    Returns:
+        "mAP50" and "mAP50-95", 0 to 1; NaN without lesions.
+    """
+    used = images.loc[images["unlocated"] == 0, "image_id"]
+    found = detections[detections["image_id"].isin(used)]
+    there = truths[truths["image_id"].isin(used)]
+    if there.empty:
+        return {"mAP50": float("nan"), "mAP50-95": float("nan")}
+    one = {"lesion": 1}
+    codes = {name: code for code, name in enumerate(LABELS[1:], start=1)} if by_class else one
+    names = ("pathology", "label") if by_class else (None, None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": image} for image in used],
+            "categories": [{"id": code} for code in codes.values()],
+            "annotations": [
+                entry | {"id": place, "iscrowd": 0}
+                for place, entry in enumerate(_entries(there, names[0], codes), start=1)
+            ],
+        }
+        truth.createIndex()
+        scores = lesion_scores(found, "lesion") if not by_class else found["score"].to_numpy()
+        entries = _entries(found, names[1], codes)
+        for entry, score in zip(entries, scores, strict=True):
+            entry["score"] = float(score)
+        if not entries:
+            return {"mAP50": 0.0, "mAP50-95": 0.0}
+        run = COCOeval(truth, truth.loadRes(entries), "bbox")
+        run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
+        run.params.maxDets = [100]
+        run.evaluate()
+        run.accumulate()
+    precision = run.eval["precision"]  # (IoU thresholds, recalls, classes, 1, 1); −1: no lesion
+    kept = [code for code in range(precision.shape[2]) if precision[0, 0, code, 0, 0] > -1]
+    precision = precision[:, :, kept, 0, 0]
+    return {"mAP50": float(precision[0].mean()), "mAP50-95": float(precision.mean())}
+
+
+def _entries(
+    table: pd.DataFrame, column: str | None, codes: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Boxes as COCO writes them: x, y, width, height."""
+    places = boxes(table)
+    sides = places[:, 2:] - places[:, :2]
+    kinds = table[column].map(codes).to_numpy() if column else np.ones(len(table), dtype=int)
+    return [
+        {
+            "image_id": image,
+            "category_id": int(kind),
+            "bbox": [box[1], box[0], side[1], side[0]],
+            "area": float(side[0] * side[1]),
+        }
+        for image, kind, box, side in zip(
+            table["image_id"], kinds, places.tolist(), sides.tolist(), strict=True
+        )
+    ]
+
+
+def mask_agreement(
+    detections: pd.DataFrame, truths: pd.DataFrame, *, least_iou: float = 0.5
+) -> pd.DataFrame:
+    """Dice and IoU of the masks of hit lesions, each by its best-scored hit of that overlap.
+
+    Returns:
+        One row a hit lesion: lesion_id, patient_id, box_iou, dice, iou.
+    """
+    hits = pairs(detections, truths, "iou", least_iou)
+    hits["score"] = lesion_scores(detections, "lesion")[hits["detection"].to_numpy()]
+    hits = hits.sort_values("score", ascending=False, kind="stable").drop_duplicates("truth")
+    rows = []
+    for hit in hits.itertuples():
+        found, lesion = detections.iloc[hit.detection], truths.iloc[hit.truth]
+        both, one, other = _shared(found, lesion)
+        rows.append(
+            {
+                "lesion_id": lesion["lesion_id"],
+                "patient_id": f"{lesion['dataset']}\n{lesion['patient_id']}",
+                "box_iou": hit.iou,
+                "dice": 2 * both / max(one + other, 1e-9),
+                "iou": both / max(one + other - both, 1e-9),
+            }
+        )
+    return pd.DataFrame(rows, columns=["lesion_id", "patient_id", "box_iou", "dice", "iou"])
+
+
+def _shared(first: pd.Series, second: pd.Series) -> tuple[float, float, float]:
+    """Shared and own pixels of two masks, counted on one grid over both boxes."""
+    ends = np.array([[float(each[name]) for name in BOX] for each in (first, second)])
+    low, high = ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)
+    rows, cols = (low + (np.arange(_GRID)[:, None] + 0.5) / _GRID * (high - low)).T
+    drawn = [
+        _drawn(unpack_mask(each["mask"]), box, rows, cols)
+        for each, box in zip((first, second), ends, strict=True)
+    ]
+    return (
+        float((drawn[0] & drawn[1]).sum()),
+        float(drawn[0].sum()),
+        float(drawn[1].sum()),
+    )
+
+
+def _drawn(
+    mask: npt.NDArray[np.bool_], box: Floats, rows: Floats, cols: Floats
+) -> npt.NDArray[np.bool_]:
+    """A mask over its box, looked up at points of a grid, bool (rows, cols)."""
+    down = np.floor((rows - box[0]) / (box[2] - box[0]) * len(mask)).astype(int)
+    across = np.floor((cols - box[1]) / (box[3] - box[1]) * len(mask)).astype(int)
+    inside = ((down >= 0) & (down < len(mask)))[:, None] & ((across >= 0) & (across < len(mask)))
+    looked = mask[np.ix_(down.clip(0, len(mask) - 1), across.clip(0, len(mask) - 1))]
+    found: npt.NDArray[np.bool_] = looked & inside
+    return found
+
+
+def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Mean Dice and IoU with intervals over patients: measure, value, low, high, n, why."""
+    rows = []
+    for name in ("dice", "iou"):
+        if agreement.empty:
+            found = undefined("no lesion was hit", Patients.of([]))
+        else:
+            found = bootstrap_mean(agreement[name], agreement["patient_id"], seed=seed)
+        rows.append({"measure": name, "value": found.value, "low": found.low, "high": found.high,
+                     "n": found.n, "why": found.why})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def froc_table(
+    detections: Mapping[str, pd.DataFrame],
+    truths: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    seed: int,
+    targets: Sequence[str] = ("lesion", "malignant"),
+    draws: int = 500,
+) -> pd.DataFrame:
+    """Sensitivity at the usual rates for every model, target, rule and way of counting.
+
+    Args:
+        detections: Model -> its detections.
+        truths: Of TRUTHS.
+        images: Of IMAGES.
+        seed: Of the draws.
+        targets: "lesion", "malignant".
+        draws: Bootstrap samples.
+
+    Returns:
+        model, target, rule, by, false_positives (an image, "mean" over all), sensitivity, low,
+        high, n, what (rule and denominators in words).
+    """
+    rows = []
+    for model, found in detections.items():
+        for target in targets:
+            for rule, by in (("centre", "lesion"), ("centre", "image"), ("iou", "lesion")):
+                marked = marks(found, truths, images, target=target, rule=rule, by=by)
+                start = {"model": model, "target": target, "rule": rule, "by": by}
+                rows += _froc_rows(marked, start, seed, draws)
+    return pd.DataFrame(rows)
+
+
+def _froc_rows(
+    marked: Marks, start: Mapping[str, str], seed: int, draws: int
+) -> list[dict[str, Any]]:
+    return [
+        {
+            **start,
+            "false_positives": rate,
+            "sensitivity": found.value,
+            "low": found.low,
+            "high": found.high,
+            "n": found.n,
+            "what": marked.what,
+        }
+        for rate, found in sensitivities(marked, seed=seed, draws=draws).items()
+    ]
+
+
+def by_group(
+    detections: pd.DataFrame, truths: pd.DataFrame, images: pd.DataFrame, *, seed: int
+) -> pd.DataFrame:
+    """Sensitivity at one false positive an image by lesion kind, pathology, size and density.
+
+    The threshold is the one of all lesions: it is the model's, whoever the patient is.
+
+    Returns:
+        group, value, lesions, patients, sensitivity, low, high.
+    """
+    marked = marks(detections, truths, images)
+    limit = len(marked.image_patients)
+    threshold = marked.alarms[limit] if len(marked.alarms) > limit else -np.inf
+    used = images.loc[images["unlocated"] == 0, "image_id"]
+    there = truths[truths["image_id"].isin(used)].assign(found=marked.best > threshold)
+    size = pd.Series("unknown", index=there.index)
+    for name, (low, high) in SIZES.items():
+        size[(there["size_mm"] >= low) & (there["size_mm"] < high)] = name
+    there = there.assign(size=size, density=there["density"].replace("", "unknown"))
+    rows = []
+    for group in ("kind", "pathology", "size", "density"):
+        for value, own in there.groupby(group, sort=True):
+            whose = own["dataset"] + "\n" + own["patient_id"]
+            found: Estimate = bootstrap_mean(own["found"].astype(float), whose, seed=seed)
+            rows.append({"group": group, "value": value, "lesions": len(own),
+                         "patients": found.patients, "sensitivity": found.value,
+                         "low": found.low, "high": found.high})  # fmt: skip
+    return pd.DataFrame(rows)

@@ -1,0 +1,243 @@
+"""Free-response ROC: what share of the lesions is found, at how many false alarms an image.
+
+A lesion is hit by a detection whose centre lies in its box ("centre"), or whose box shares at least
+half with it ("iou": intersection over union of 0.5 or more). A detection that hits no lesion is a
+false positive, on whatever image; further hits of one lesion are neither. The denominator of the
+false positives is the number of images, with lesions and without, or of the normal ones alone. An
+image that has a lesion without a known place is left out, because nothing on it can be called
+false.
+
+For the target "malignant" only malignant lesions count, and a detection on a benign one is false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from second_look.evaluation.detection_tables import boxes, lesion_scores, overlap
+from second_look.evaluation.intervals import (
+    Estimate,
+    Floats,
+    Patients,
+    Statistic,
+    once,
+    replicate,
+    undefined,
+)
+
+Ints = npt.NDArray[np.int64]
+RULES = ("centre", "iou")
+HIT_IOU = 0.5
+# False positives an image at which the field states sensitivities.
+RATES = (0.1, 0.3, 0.5, 1.0, 2.0, 4.0)
+
+
+def pairs(
+    detections: pd.DataFrame, truths: pd.DataFrame, rule: str, least_iou: float = HIT_IOU
+) -> pd.DataFrame:
+    """Which detection hits which lesion, for all images at once.
+
+    Args:
+        detections: Of detection_tables.DETECTIONS.
+        truths: Of detection_tables.TRUTHS.
+        rule: One of RULES.
+        least_iou: Of a hit by the rule "iou".
+
+    Returns:
+        One row a hit: detection and truth (rows of the two tables, from 0), iou.
+    """
+    if rule not in RULES:
+        raise ValueError(f"a hit rule must be one of {RULES}. Got {rule!r}.")
+    found = pd.DataFrame({"image_id": detections["image_id"].to_numpy()})
+    there = pd.DataFrame({"image_id": truths["image_id"].to_numpy()})
+    found["detection"], there["truth"] = np.arange(len(found)), np.arange(len(there))
+    both = found.merge(there, on="image_id")[["detection", "truth"]]
+    first, second = boxes(detections)[both["detection"]], boxes(truths)[both["truth"]]
+    both["iou"] = overlap(first, second)
+    if rule == "iou":
+        return both[both["iou"] >= least_iou].reset_index(drop=True)
+    centre = (first[:, :2] + first[:, 2:]) / 2
+    inside = ((centre >= second[:, :2]) & (centre < second[:, 2:])).all(axis=1)
+    return both[inside].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a FROC curve is made of.
+
+    Attributes:
+        alarms: Scores of the false positives, falling, float64 (m,).
+        alarm_patients: Their patients, int64 (m,).
+        best: Highest score among the hits of each lesion (or image with lesions), −inf where it is
+            missed, float64 (lesions,).
+        lesion_patients: Their patients, int64 (lesions,).
+        image_patients: Patients of the images of the denominator, int64 (images,).
+        patients: How many there are.
+        what: Rule and denominators, in words.
+    """
+
+    alarms: Floats
+    alarm_patients: Ints
+    best: Floats
+    lesion_patients: Ints
+    image_patients: Ints
+    patients: int
+    what: str
+
+    @property
+    def everybody(self) -> Patients:
+        """The patients, by lesion, as intervals want them."""
+        return Patients(self.lesion_patients, self.patients)
+
+
+def marks(
+    detections: pd.DataFrame,
+    truths: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    target: str = "lesion",
+    rule: str = "centre",
+    by: str = "lesion",
+    alarms_on: str = "all",
+) -> Marks:
+    """Sort detections into hits and false alarms.
+
+    Args:
+        detections: Of DETECTIONS, of these images; those of other images are passed over.
+        truths: Of TRUTHS.
+        images: Of IMAGES: the denominator.
+        target: "lesion", or "malignant".
+        rule: One of RULES.
+        by: "lesion" counts lesions; "image" counts images with lesions, found if one is hit.
+        alarms_on: "all" images, or "normal" ones, on which false alarms are counted.
+    """
+    if by not in ("lesion", "image") or alarms_on not in ("all", "normal"):
+        raise ValueError(f"expected by lesion or image, on all or normal. Got {by}, {alarms_on}.")
+    used = images[images["unlocated"] == 0]
+    codes = Patients.of((images["dataset"] + "\n" + images["patient_id"]).to_numpy())
+    patient_of = pd.Series(codes.codes, index=images["image_id"])
+    found = detections[detections["image_id"].isin(used["image_id"])]
+    there = truths[truths["image_id"].isin(used["image_id"])]
+    if target != "lesion":
+        there = there[there["pathology"] == target]
+    scores = lesion_scores(found, target)
+    hits = pairs(found, there, rule)
+    false = np.ones(len(found), dtype=bool)
+    false[hits["detection"].to_numpy()] = False
+    counted = used if alarms_on == "all" else used[used["label"] == "normal"]
+    false &= found["image_id"].isin(counted["image_id"]).to_numpy()
+    order = np.argsort(-scores[false], kind="stable")
+    best = np.full(len(there), -np.inf)
+    np.maximum.at(best, hits["truth"].to_numpy(), scores[hits["detection"].to_numpy()])
+    owner = there["image_id"]
+    if by == "image":
+        grouped = pd.Series(best).groupby(owner.to_numpy(), sort=False).max()
+        best, owner = grouped.to_numpy(dtype=np.float64), pd.Series(grouped.index)
+    left_out = len(images) - len(used)
+    return Marks(
+        scores[false][order],
+        patient_of[found["image_id"]].to_numpy(dtype=np.int64)[false][order],
+        best,
+        patient_of[owner].to_numpy(dtype=np.int64),
+        patient_of[counted["image_id"]].to_numpy(dtype=np.int64),
+        codes.count,
+        _in_words(rule, by, target, len(best), len(counted), alarms_on, left_out),
+    )
+
+
+def _in_words(
+    rule: str, by: str, target: str, lesions: int, images: int, alarms_on: str, left_out: int
+) -> str:
+    hit = "centre in the lesion's box" if rule == "centre" else f"IoU ≥ {HIT_IOU:g}"
+    kind = "malignant " if target == "malignant" else ""
+    unit = f"{kind}lesions" if by == "lesion" else f"images with {kind}lesions"
+    normal = "normal " if alarms_on == "normal" else ""
+    rest = f"; {left_out} images with a lesion of unknown place left out" if left_out else ""
+    return f"hit: {hit}; {lesions} {unit}; false positives over {images} {normal}images{rest}"
+
+
+def curve(marked: Marks) -> pd.DataFrame:
+    """Every operating point: threshold (falling), false_positives an image, sensitivity."""
+    hits = marked.best[np.isfinite(marked.best)]
+    thresholds = np.unique(np.concatenate([hits, marked.alarms]))[::-1]
+    alarms = np.searchsorted(-marked.alarms, -thresholds, side="right")
+    caught = np.searchsorted(-np.sort(hits)[::-1], -thresholds, side="right")
+    return pd.DataFrame(
+        {
+            "threshold": np.append(np.inf, thresholds),
+            "false_positives": np.append(0, alarms) / max(1, len(marked.image_patients)),
+            "sensitivity": np.append(0, caught) / max(1, len(marked.best)),
+        }
+    )
+
+
+def sensitivity_statistic(marked: Marks, rates: Sequence[float] = RATES) -> Statistic:
+    """Largest sensitivities at no more than these false positives an image, (draws, rates).
+
+    The threshold moves with the draw. A rate that the detections never reach gives the share of
+    the lesions that was hit at all.
+    """
+    limits = np.asarray(rates, dtype=np.float64)
+    images = np.bincount(marked.image_patients, minlength=marked.patients).astype(np.float64)
+    lesions = np.bincount(marked.lesion_patients, minlength=marked.patients).astype(np.float64)
+    falling = np.argsort(-marked.best, kind="stable")
+    falling = falling[np.isfinite(marked.best[falling])]
+    owners = marked.lesion_patients[falling]
+    # Alarms of one score come together: lesions count that score above the first one too many.
+    above = np.searchsorted(-marked.best[falling], -marked.alarms, side="left")
+    # Alarms beyond these are needed only where a draw has hardly any of the first.
+    enough = int(3 * limits.max() * len(marked.image_patients)) + 100
+
+    def one(count: Floats) -> Floats:
+        total, allowed = count @ lesions, limits * (count @ images) * (1 + 1e-12)
+        if not total:
+            return np.full(limits.shape, np.nan)
+        alarms = np.cumsum(count[marked.alarm_patients[:enough]])
+        if len(alarms) == enough and alarms[-1] <= allowed.max():
+            alarms = np.cumsum(count[marked.alarm_patients])
+        first = np.searchsorted(alarms, allowed, side="right")
+        over = first < len(alarms)
+        reached = np.full(limits.shape, len(owners))
+        reached[over] = above[first[over]]
+        found: Floats = np.append(0.0, np.cumsum(count[owners]))[reached] / total
+        return found
+
+    def statistic(counts: Floats) -> Floats:
+        return np.stack([one(count) for count in counts])
+
+    return statistic
+
+
+def sensitivities(
+    marked: Marks,
+    rates: Sequence[float] = RATES,
+    *,
+    seed: int,
+    draws: int = 500,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Sensitivity at each rate of false positives an image, with its interval over patients.
+
+    Returns:
+        Rate as text -> estimate, and "mean" -> the mean over all rates.
+    """
+    names = [*(f"{rate:g}" for rate in rates), "mean"]
+    own = marked.everybody
+    if not len(marked.best):
+        return {name: undefined("no lesion among them", own) for name in names}
+    statistic = sensitivity_statistic(marked, rates)
+    drawn = replicate({"froc": statistic}, own, seed=seed, draws=draws)["froc"]
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    drawn = np.column_stack([drawn, drawn.mean(axis=1)])
+    value = once(statistic, own)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    numbers = np.column_stack([np.append(value, value.mean()), low, high]).tolist()
+    return {
+        name: Estimate(at, least, most, len(marked.best), own.count)
+        for name, (at, least, most) in zip(names, numbers, strict=True)
+    }

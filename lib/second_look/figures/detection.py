@@ -1,0 +1,207 @@
+"""Figures of notebook 05, Mask R-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from second_look.evaluation.froc import RATES
+from second_look.figures.style import (
+    LABEL_COLOURS,
+    NEUTRAL,
+    PAPER_COLOUR,
+    SERIES,
+    grid,
+    millimetre_bar,
+)
+from second_look.studies.mask_rcnn import Model
+from second_look.studies.mask_rcnn_findings import Example
+from second_look.training.detect_frames import Framed
+
+TRUE_COLOUR, FOUND_COLOUR = LABEL_COLOURS["normal"], LABEL_COLOURS["malignant"]
+
+
+def training(models: Sequence[Model], losses: Sequence[str]) -> Figure:
+    """The five losses, and the validation that chose the weights, against steps."""
+    figure, axes = plt.subplots(1, 1 + len(models), figsize=(4.6 * (1 + len(models)), 3.8))
+    for axis, model in zip(axes, models, strict=False):
+        for colour, name in zip(SERIES, losses, strict=False):
+            curve = model.trained.curve(name)
+            label = name.removeprefix("loss_").replace("_", " ")
+            axis.plot(curve["step"], curve["value"], color=colour, label=label)
+        axis.set_yscale("log")
+        axis.set_title(model.name, fontsize=10)
+        axis.set_xlabel("steps")
+        axis.set_ylabel("loss")
+    axes[0].legend(fontsize=8)
+    for colour, model in zip(SERIES, models, strict=False):
+        curve = model.trained.curve("val_froc")
+        axes[-1].plot(curve["step"], curve["value"], "o-", color=colour, label=model.name)
+        axes[-1].axvline(model.trained.best_step, color=colour, linewidth=0.8, linestyle=":")
+    axes[-1].set_ylim(0, 1)
+    axes[-1].set_xlabel("steps")
+    axes[-1].set_ylabel("mean sensitivity, FROC")
+    axes[-1].set_title("validation; dotted: weights kept", fontsize=10)
+    axes[-1].legend(fontsize=8)
+    return figure
+
+
+def targets(framed: Sequence[Framed], pictures: np.ndarray, marks: Sequence[np.ndarray]) -> Figure:
+    """What the network gets: pictures (n, rows, cols) as varied, with the masks it learns."""
+    figure, axes = grid(len(pictures), len(pictures), (2.4, 3.2))
+    for axis, own, picture, regions in zip(axes, framed, pictures, marks, strict=True):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=max(float(picture.max()), 1e-6))
+        for code in own.labels:
+            if (regions == code).any():
+                axis.contour(regions == code, levels=[0.5], colors=[TRUE_COLOUR], linewidths=1.2)
+        axis.set_title(own.image_id, fontsize=7)
+    return figure
+
+
+def roc(
+    panels: Mapping[str, Mapping[str, pd.DataFrame]],
+    aucs: Mapping[str, Mapping[str, str]],
+    paper_auc: float,
+) -> Figure:
+    """ROC curves with bands over patients, one panel a question.
+
+    Args:
+        panels: Question -> model -> curve, of evaluation.roc.roc_band.
+        aucs: Question -> model -> its AUC in words.
+        paper_auc: The paper's, drawn as text: the paper gives no curve that can be read off.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.8 * len(panels), 4.8), squeeze=False, sharey=True
+    )
+    for axis, (question, curves) in zip(axes[0], panels.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)
+        for colour, (name, curve) in zip(SERIES, curves.items(), strict=False):
+            alarms = 1 - curve["specificity"]
+            axis.fill_between(alarms, curve["low"], curve["high"], color=colour, alpha=0.15)
+            text = f"{name}: {aucs[question][name]}"
+            axis.plot(alarms, curve["sensitivity"], color=colour, label=text)
+        handles, _ = axis.get_legend_handles_labels()
+        handles.append(Line2D([], [], color=PAPER_COLOUR, linestyle="none", marker="*",
+                              label=f"paper: AUC {paper_auc:g} (no curve given)"))  # fmt: skip
+        handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5"))
+        axis.legend(handles=handles, fontsize=7.5, loc="lower right")
+        if not curves:
+            axis.text(0.5, 0.5, "one class only", ha="center", color=NEUTRAL)
+        axis.set_title(question, fontsize=10)
+        axis.set_xlabel("1 − specificity")
+        axis.set_aspect("equal")
+        axis.set_xlim(0, 1)
+        axis.set_ylim(0, 1)
+    axes[0][0].set_ylabel("sensitivity")
+    return figure
+
+
+def froc(
+    panels: Mapping[str, Mapping[str, pd.DataFrame]], points: pd.DataFrame, most: float = 8.0
+) -> Figure:
+    """FROC curves, one panel a hit rule, with intervals at the usual rates.
+
+    Args:
+        panels: Hit rule -> model -> curve, of evaluation.froc.curve.
+        points: Of evaluation.detection.froc_table.
+        most: False positives an image at the right end.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
+    for axis, (rule, curves) in zip(axes[0], panels.items(), strict=True):
+        for place, (name, curve) in enumerate(curves.items()):
+            shown = curve[curve["false_positives"] <= most]
+            axis.step(
+                shown["false_positives"],
+                shown["sensitivity"],
+                where="post",
+                color=SERIES[place],
+                label=name,
+            )
+            _intervals(axis, points, name, rule, place)
+        axis.set_xscale("symlog", linthresh=0.1, linscale=0.4)
+        axis.set_xticks(list(RATES), [f"{rate:g}" for rate in RATES])
+        axis.set_xlim(0, most)
+        axis.set_ylim(0, 1)
+        axis.set_xlabel("false positives an image")
+        name = "centre in the lesion's box" if rule == "centre" else "IoU of the boxes ≥ 0.5"
+        axis.set_title(f"hit: {name}", fontsize=10)
+    axes[0][0].set_ylabel("sensitivity, by lesion")
+    axes[0][0].legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def _intervals(axis: Axes, points: pd.DataFrame, model: str, rule: str, place: int) -> None:
+    own = points[
+        (points["model"] == model)
+        & (points["rule"] == rule)
+        & (points["by"] == "lesion")
+        & (points["target"] == "lesion")
+        & (points["false_positives"] != "mean")
+    ]
+    rates = own["false_positives"].astype(float) * (1 + 0.05 * place)
+    low, high = own["sensitivity"] - own["low"], own["high"] - own["sensitivity"]
+    axis.errorbar(
+        rates,
+        own["sensitivity"],
+        yerr=[low.clip(lower=0), high.clip(lower=0)],
+        fmt="o",
+        markersize=3,
+        linewidth=1,
+        color=SERIES[place],
+    )
+
+
+def groups(table: pd.DataFrame) -> Figure:
+    """Sensitivity at one false positive an image in groups of lesions, with intervals."""
+    figure, axis = plt.subplots(figsize=(7, 0.6 + 0.32 * len(table)))
+    names = [
+        f"{row.group}: {str(row.value).replace('_', ' ')} (n = {row.lesions})"
+        for row in table.itertuples()
+    ]
+    down = np.arange(len(table))
+    low, high = table["sensitivity"] - table["low"], table["high"] - table["sensitivity"]
+    axis.errorbar(
+        table["sensitivity"],
+        down,
+        xerr=[low.clip(lower=0), high.clip(lower=0)],
+        fmt="o",
+        color=SERIES[0],
+    )
+    axis.set_yticks(down, names, fontsize=9)
+    axis.invert_yaxis()
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_xlabel("sensitivity at one false positive an image (95 % interval over patients)")
+    return figure
+
+
+def page(examples: Sequence[Example], columns: int) -> Figure:
+    """Films as they were scanned, with true boxes and found ones."""
+    figure, axes = grid(len(examples), columns, (2.7, 3.6))
+    for axis, example in zip(axes, examples, strict=True):
+        view = example.view
+        axis.imshow(view.picture, cmap="gray", vmin=0, vmax=1)
+        for box in example.true_boxes:
+            _box(axis, box, TRUE_COLOUR, 1.4)
+        for box, score in zip(example.found_boxes, example.scores, strict=True):
+            _box(axis, box, FOUND_COLOUR, 0.9)
+            axis.text(box[1], box[0] - 2, f"{score:.2f}", color=FOUND_COLOUR, fontsize=6)
+        millimetre_bar(axis, view.picture.shape[1], view.picture.shape[0], view.mm_per_px)
+        axis.set_title(example.title, fontsize=7)
+    handles = [
+        Line2D([], [], color=TRUE_COLOUR, label="lesion"),
+        Line2D([], [], color=FOUND_COLOUR, label="detection, with its chance of a lesion"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def _box(axis: Axes, box: np.ndarray, colour: str, width: float) -> None:
+    corner, height, across = (box[1], box[0]), box[2] - box[0], box[3] - box[1]
+    axis.add_patch(Rectangle(corner, across, height, fill=False, edgecolor=colour, linewidth=width))

@@ -1,0 +1,169 @@
+"""What detectors found, in pictures and sentences: the last pages of notebook 05."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from second_look.dataset import Dataset
+from second_look.evaluation.detection_tables import boxes
+from second_look.evaluation.froc import pairs
+from second_look.inference.blobs import NAME as BLOBS
+from second_look.studies.mask_rcnn import Model
+from second_look.studies.mask_rcnn_results import Found, row
+from second_look.views import View, original_view
+
+# Dhungel et al. 2014, ref. 11 of the paper.
+DHUNGEL_DICE = 0.88
+
+
+@dataclass(frozen=True)
+class Example:
+    """A mammogram with its true and found boxes, in the pixels of its view.
+
+    Attributes:
+        title: What it shows.
+        view: The whole film as it was scanned.
+        true_boxes, found_boxes: (row_min, col_min, row_max, col_max), (n, 4).
+        scores: Of the found ones.
+    """
+
+    title: str
+    view: View
+    true_boxes: np.ndarray
+    found_boxes: np.ndarray
+    scores: np.ndarray
+
+
+def examples(
+    dataset: Dataset, found: Found, model: str, *, each: int, height: int, most: int = 3
+) -> list[Example]:
+    """Hits, misses and false alarms of a model, on the films as they were scanned.
+
+    Hits and false alarms are those with the highest scores, misses lesions whose image has none.
+
+    Args:
+        dataset: Prepared mammograms.
+        found: Of one split.
+        model: Whose detections.
+        each: Pictures a kind.
+        height: Rows of a picture.
+        most: Detections drawn on a picture, best first.
+    """
+    own = found.detections[model]
+    hits = pairs(own, found.truths, "centre")
+    scores = (1 - own["score_normal"]).to_numpy()
+    order = np.argsort(-scores, kind="stable")
+    hit = np.isin(np.arange(len(own)), hits["detection"])
+    ids = own["image_id"].to_numpy()
+    missed = set(found.truths["image_id"]) - set(ids[hit])
+    top = pd.Series(scores).groupby(ids).max()
+    chosen = {
+        "hit": list(dict.fromkeys(ids[place] for place in order if hit[place]))[:each],
+        "miss": sorted(missed, key=lambda name: -float(top.get(name, 0)))[:each],
+        "false alarm": list(dict.fromkeys(ids[place] for place in order if not hit[place]))[:each],
+    }
+    return [
+        _example(dataset, found, own, kind, image_id, height, most)
+        for kind, names in chosen.items()
+        for image_id in names
+    ]
+
+
+def _example(
+    dataset: Dataset,
+    found: Found,
+    own: pd.DataFrame,
+    kind: str,
+    image_id: str,
+    height: int,
+    most: int,
+) -> Example:
+    view = original_view(dataset, image_id, height)
+    rows = dataset.catalogue.images.set_index("image_id").at[image_id, "rows"]
+    factor = height / int(rows)
+    here = own[own["image_id"] == image_id].sort_values("score_normal").head(most)
+    there = found.truths[found.truths["image_id"] == image_id]
+    return Example(
+        f"{kind}: {image_id}",
+        view,
+        boxes(there) * factor,
+        boxes(here) * factor,
+        (1 - here["score_normal"]).to_numpy(),
+    )
+
+
+def findings(
+    tables: Mapping[str, pd.DataFrame], model: str, *, paper: Mapping[str, float], synthetic: bool
+) -> str:
+    """What notebook 05 found, as Markdown sentences made from its own numbers.
+
+    Args:
+        tables: "image", "patch" (auc_table), "froc", "precision", "dice".
+        model: Whose numbers.
+        paper: Claim -> the paper's AUC, of fig-3a and fig-3b.
+        synthetic: Whether the images are phantoms.
+    """
+    lines = [
+        _auc_line(tables["image"], model, "malignant", "image", paper["fig-3a"]),
+        _auc_line(tables["patch"], model, "a given type", "patch", paper["fig-3b"]),
+    ]
+    for name in (model, BLOBS):
+        one = row(tables["froc"], model=name, target="lesion", rule="centre", by="lesion",
+                  false_positives="1")  # fmt: skip
+        lines.append(
+            f"- {name}: **{one['sensitivity']:.0%}** [{one['low']:.0%}, {one['high']:.0%}] of "
+            f"{one['n']} lesions at one false positive an image ({one['what']})."
+        )
+    for name in (model, BLOBS):
+        one = row(tables["precision"], model=name, of="any lesion")
+        lines.append(f"- {name}: mAP50 {one['mAP50']:.3f}, mAP50–95 {one['mAP50-95']:.3f}.")
+    dice = row(tables["dice"], model=model, measure="dice")
+    if np.isfinite(dice["value"]):
+        lines.append(
+            f"- Masks of {dice['n']} hit lesions: Dice {dice['value']:.2f} [{dice['low']:.2f}, "
+            f"{dice['high']:.2f}]; Dhungel et al. {DHUNGEL_DICE:.2f}."
+        )
+    else:
+        lines.append(f"- No Dice of masks: {dice['why']}.")
+    if synthetic:
+        lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
+    return "\n".join(lines)
+
+
+def _auc_line(table: pd.DataFrame, model: str, target: str, unit: str, paper: float) -> str:
+    ours, blob = row(table, model=model, target=target), row(table, model=BLOBS, target=target)
+    if not np.isfinite(ours["auc"]):
+        return f"- AUC per {unit} ({target}): none, because there is {ours['why']}."
+    return (
+        f"- AUC per {unit} ({target}): **{ours['auc']:.3f}** [{ours['low']:.3f}, "
+        f"{ours['high']:.3f}] on {ours['n']:,} {unit}s' questions of {ours['patients']} patients; "
+        f"baseline {blob['auc']:.3f}; paper {paper:g}; chance 0.5."
+    )
+
+
+def normals_sentence(
+    found: Found, froc: pd.DataFrame, per_image: pd.DataFrame, models: Sequence[Model]
+) -> str:
+    """What normal images among the lessons did, or why that was not asked; Markdown."""
+    if len(models) < 2:
+        return "- Effect of normal images: not measured in this run (`compare_normals`)."
+    normal = set(found.images.loc[found.images["label"] == "normal", "image_id"])
+    parts = []
+    for model in models:
+        own = found.detections[model.name]
+        here = own[own["image_id"].isin(normal)]
+        top = (1 - here["score_normal"]).groupby(here["image_id"]).max()
+        auc = row(per_image, model=model.name, target="lesion")
+        one = row(froc, model=model.name, target="lesion", rule="centre", by="lesion",
+                  false_positives="1")  # fmt: skip
+        parts.append(
+            f"{model.name}: median highest score of {len(normal)} normal images "
+            f"{top.reindex(sorted(normal)).fillna(0).median():.2f}, AUC (any lesion, per image) "
+            f"{auc['auc']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}], sensitivity at one false "
+            f"positive {one['sensitivity']:.0%}"
+        )
+    return f"- Effect of normal images among the lessons. {'; '.join(parts)}."

@@ -1,0 +1,113 @@
+"""The weights that a detector starts from: where they come from, what of them was loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torchvision.models import MobileNet_V2_Weights
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
+
+from second_look.errors import DataError, MissingDataError
+from second_look.models.detection_parts import Detector
+from second_look.models.matterport import RELEASE, load_matterport
+from second_look.models.weights import read_tensors
+
+# Where the weights that each network starts from can be had.
+SOURCES = {
+    "paper": RELEASE,
+    "torchvision": MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.url,
+    "mobilenet": MobileNet_V2_Weights.IMAGENET1K_V1.url,
+}
+_COLUMNS = ["layer", "weight", "shape", "loaded", "why"]
+# Layers of torchvision's heads that depend on the classes.
+_OUTPUTS = (
+    "roi_heads.box_predictor.cls_score",
+    "roi_heads.box_predictor.bbox_pred",
+    "roi_heads.mask_predictor.mask_fcn_logits",
+)
+
+
+def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
+    """Load the start weights of a detector; "" leaves it as it was drawn.
+
+    Args:
+        detector: Of models.mask_rcnn.build_detector.
+        model: Its name.
+        weights: The file.
+
+    Returns:
+        One row a weight: layer, weight, shape, loaded, why (it was not).
+
+    Raises:
+        MissingDataError: There is no such file; says where it can be had.
+        DataError: It is of another architecture or number of classes.
+    """
+    if not weights:
+        return pd.DataFrame(columns=_COLUMNS)
+    path = Path(weights).expanduser()
+    if model not in SOURCES:
+        raise DataError(
+            f"the network {model!r} has no weights to start from.", path, 'Set weights to "".'
+        )
+    if not path.is_file():
+        raise MissingDataError(
+            "there is no such file of weights.",
+            path,
+            f"Download {SOURCES[model]} and give its place as the parameter weights, or set "
+            'weights to "" to train from scratch on purpose.',
+        )
+    if model == "paper":
+        return load_matterport(detector, path)
+    tensors = read_tensors(path)
+    if model == "mobilenet":
+        body = {
+            key.removeprefix("features."): value
+            for key, value in tensors.items()
+            if key.startswith("features.") and not key.startswith("features.18.")
+        }
+        return _load(detector.backbone.body, body, (), path)  # type: ignore[arg-type]
+    return _load(detector, tensors, _OUTPUTS, path)
+
+
+def _load(
+    module: nn.Module, tensors: Mapping[str, Tensor], left_out: tuple[str, ...], path: Path
+) -> pd.DataFrame:
+    """Load a state dict but for some layers; nothing changes unless all the rest fits."""
+    own = module.state_dict()
+    rows, problems = [], []
+    for name, target in own.items():
+        layer, _, weight = name.rpartition(".")
+        found = tensors.get(name)
+        if layer in left_out:
+            why = "output layer: depends on the classes"
+            shape = "" if found is None else str(tuple(found.shape))
+            rows.append((layer, weight, shape, False, why))
+        elif found is None and weight == "num_batches_tracked":
+            continue
+        elif found is None:
+            problems.append(f"{name} is missing")
+        elif found.shape != target.shape:
+            problems.append(f"{name} has shape {tuple(found.shape)}, not {tuple(target.shape)}")
+        else:
+            rows.append((layer, weight, str(tuple(found.shape)), True, ""))
+    problems += [
+        f"{name} is not known"
+        for name in tensors
+        if name not in own and not name.endswith("num_batches_tracked")
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise DataError(
+            f"does not fit: {'; '.join(problems[:3])}{more}.",
+            path,
+            "It is of another architecture or number of classes.",
+        )
+    with torch.no_grad():
+        for layer, weight, _, loaded, _ in rows:
+            if loaded:
+                own[f"{layer}.{weight}"].copy_(tensors[f"{layer}.{weight}"])
+    return pd.DataFrame(rows, columns=_COLUMNS)

@@ -1,0 +1,254 @@
+"""FROC: oracles, a plain count beside it, its denominators, and its speed."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_detections import (
+    SIDE,
+    made_detections,
+    made_images,
+    made_truths,
+    perfect,
+    random_detections,
+)
+from second_look.evaluation.detection_tables import BOX, boxes
+from second_look.evaluation.froc import (
+    RATES,
+    curve,
+    marks,
+    pairs,
+    sensitivities,
+    sensitivity_statistic,
+)
+from second_look.evaluation.intervals import once
+
+
+@pytest.fixture(scope="module")
+def images():
+    return made_images(60)
+
+
+@pytest.fixture(scope="module")
+def truths(images):
+    return made_truths(images, seed=1, each=2)
+
+
+def at_rates(marked, rates=RATES):
+    return once(sensitivity_statistic(marked, rates), marked.everybody)
+
+
+def plain_froc(detections, truths, images, rates, *, hit):
+    """Sensitivity at each rate by trying every threshold, with loops."""
+    found = []
+    scores = 1 - detections["score_normal"].to_numpy()
+    best = np.full(len(truths), -np.inf)
+    false = []
+    for place, one in enumerate(detections.to_dict("records")):
+        hits = [
+            other
+            for other, lesion in enumerate(truths.to_dict("records"))
+            if lesion["image_id"] == one["image_id"] and hit(one, lesion)
+        ]
+        for other in hits:
+            best[other] = max(best[other], scores[place])
+        if not hits:
+            false.append(scores[place])
+    for rate in rates:
+        thresholds = [*sorted(set(scores)), np.inf]
+        allowed = [t for t in thresholds if sum(s >= t for s in false) <= rate * len(images)]
+        found.append(np.mean(best >= min(allowed)))
+    return found
+
+
+def centre_in(one, lesion):
+    row, col = (one["row_min"] + one["row_max"]) / 2, (one["col_min"] + one["col_max"]) / 2
+    return (
+        lesion["row_min"] <= row < lesion["row_max"]
+        and lesion["col_min"] <= col < lesion["col_max"]
+    )
+
+
+def half_shared(one, lesion):
+    down = min(one["row_max"], lesion["row_max"]) - max(one["row_min"], lesion["row_min"])
+    across = min(one["col_max"], lesion["col_max"]) - max(one["col_min"], lesion["col_min"])
+    shared = max(down, 0) * max(across, 0)
+    areas = [(b["row_max"] - b["row_min"]) * (b["col_max"] - b["col_min"]) for b in (one, lesion)]
+    return shared / (sum(areas) - shared) >= 0.5
+
+
+# ------------------------------------------------------------------ oracles
+
+
+@pytest.mark.parametrize("rule", ["centre", "iou"])
+@pytest.mark.parametrize("by", ["lesion", "image"])
+@pytest.mark.parametrize("target", ["lesion", "malignant"])
+def test_perfect_detections_find_everything_without_false_alarms(images, truths, rule, by, target):
+    marked = marks(perfect(images, truths), truths, images, rule=rule, by=by, target=target)
+    if target == "lesion":
+        assert len(marked.alarms) == 0
+    assert at_rates(marked).tolist() == [1.0] * len(RATES)
+
+
+def test_detections_that_know_nothing_find_what_chance_finds(images):
+    """Scores without knowledge: a threshold keeps the same share of hits and of false alarms."""
+    many = made_images(8000)
+    truths = made_truths(many, seed=2)
+    found = random_detections(many, seed=3, each=10)
+    marked = marks(found, truths, many)
+    hit = pairs(found, truths, "centre").groupby("truth").size().reindex(range(len(truths)))
+    per_lesion = hit.fillna(0).to_numpy()
+    for rate, sensitivity in zip(RATES, at_rates(marked), strict=True):
+        share = rate * len(many) / len(marked.alarms)
+        # A lesion is found unless the threshold drops each of its hits.
+        expected = 1 - np.mean((1 - share) ** per_lesion)
+        assert sensitivity == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(("rule", "hit"), [("centre", centre_in), ("iou", half_shared)])
+def test_the_curve_is_what_a_plain_count_gives(images, truths, rule, hit):
+    rng = np.random.default_rng(4)
+    near = perfect(images, truths)
+    near[list(BOX)] += rng.normal(0, 40, (len(near), 4)).clip(-90, 90)
+    near = near[(near["row_max"] > near["row_min"]) & (near["col_max"] > near["col_min"])]
+    near["score_normal"] = rng.uniform(0, 1, len(near)).round(1)  # with ties
+    noise = random_detections(images, seed=5, each=6)
+    noise["score_normal"] = noise["score_normal"].round(1)
+    found = pd.concat([near, noise], ignore_index=True)
+    found["score_benign"] = 0.0
+    found["score_benign_without_callback"] = 0.0
+    found["score_malignant"] = 1 - found["score_normal"]
+    marked = marks(found, truths, images, rule=rule)
+    wanted = plain_froc(found, truths, images, RATES, hit=hit)
+    np.testing.assert_allclose(at_rates(marked), wanted)
+    points = curve(marked)
+    for rate, sensitivity in zip(RATES, wanted, strict=True):
+        allowed = points[points["false_positives"] <= rate + 1e-12]
+        assert allowed["sensitivity"].max() == pytest.approx(sensitivity)
+    assert (points["sensitivity"].diff().dropna() >= 0).all()
+
+
+# ------------------------------------------------------------------ what counts
+
+
+def test_a_second_hit_of_a_lesion_is_no_false_alarm(images, truths):
+    found = perfect(images, truths)
+    twice = pd.concat([found, found.assign(score_normal=0.5)], ignore_index=True)
+    marked = marks(twice, truths, images)
+    assert len(marked.alarms) == 0
+    assert marked.best.tolist() == pytest.approx([0.9] * len(truths))
+
+
+def test_a_benign_lesion_is_a_false_alarm_where_malignant_ones_are_asked_for(images, truths):
+    marked = marks(perfect(images, truths), truths, images, target="malignant")
+    malignant = truths["pathology"] == "malignant"
+    assert len(marked.best) == malignant.sum()
+    assert len(marked.alarms) == (~malignant).sum()
+    assert marked.alarms.max() == 0  # a perfect model gives them no chance of malignancy
+
+
+def test_by_image_one_hit_is_enough(images, truths):
+    one_each = perfect(images, truths).drop_duplicates("image_id")
+    by_lesion, by_image = (marks(one_each, truths, images, by=by) for by in ("lesion", "image"))
+    assert at_rates(by_lesion).tolist() == [0.5] * len(RATES)
+    assert at_rates(by_image).tolist() == [1.0] * len(RATES)
+
+
+def test_images_with_a_lesion_of_unknown_place_are_left_out_and_said(images, truths):
+    hidden = images.assign(unlocated=(images["image_id"] == "i00000").astype(int))
+    found = random_detections(images, seed=6, each=1)
+    marked = marks(found, truths, hidden)
+    assert len(marked.image_patients) == 59
+    assert len(marked.best) == len(truths) - 2
+    assert "1 images with a lesion of unknown place left out" in marked.what
+
+
+def test_false_alarms_may_be_counted_on_normal_images_only(images, truths):
+    found = random_detections(images, seed=7, each=3)
+    marked = marks(found, truths, images, alarms_on="normal")
+    assert len(marked.image_patients) == (images["label"] == "normal").sum() == 30
+    assert len(marked.alarms) == 90
+    assert "over 30 normal images" in marked.what
+
+
+def test_the_words_state_rule_and_denominators(images, truths):
+    found = perfect(images, truths)
+    assert marks(found, truths, images).what == (
+        "hit: centre in the lesion's box; 60 lesions; false positives over 60 images"
+    )
+    assert marks(found, truths, images, rule="iou", by="image", target="malignant").what == (
+        "hit: IoU ≥ 0.5; 10 images with malignant lesions; false positives over 60 images"
+    )
+    with pytest.raises(ValueError, match="a hit rule must be one of"):
+        pairs(found, truths, "touch")
+    with pytest.raises(ValueError, match="expected by lesion or image"):
+        marks(found, truths, images, by="patient")
+
+
+def test_no_detection_at_all_finds_nothing(images, truths):
+    none = perfect(images, truths).iloc[:0]
+    marked = marks(none, truths, images)
+    assert at_rates(marked).tolist() == [0.0] * len(RATES)
+    assert curve(marked)["sensitivity"].tolist() == [0.0]
+
+
+# ------------------------------------------------------------------ intervals and speed
+
+
+def test_intervals_cover_the_estimate_and_shrink_with_patients():
+    widths = []
+    for count in (40, 640):
+        images = made_images(count)
+        truths = made_truths(images, seed=8)
+        found = perfect(images, truths).iloc[::2]  # every second lesion
+        estimate = sensitivities(marks(found, truths, images), seed=0)
+        one = estimate["1"]
+        assert one.value == 0.5
+        assert one.low <= 0.5 <= one.high
+        assert estimate["mean"].value == 0.5
+        widths.append(one.high - one.low)
+    assert widths[1] == pytest.approx(widths[0] / 4, rel=0.35)
+
+
+def test_without_lesions_a_sensitivity_is_undefined_and_says_why():
+    images = made_images(4, with_lesions=0)
+    found = random_detections(images, seed=9, each=2)
+    estimate = sensitivities(marks(found, made_truths(images, seed=0), images), seed=0)["1"]
+    assert np.isnan(estimate.value)
+    assert estimate.why == "no lesion among them"
+
+
+def test_a_draw_that_needs_more_alarms_than_were_kept_at_hand_gets_them(images):
+    """One patient has nearly all images of the denominator, the alarms are all of the others."""
+    few = made_images(6, per_patient=1)
+    truths = made_truths(few, seed=10)
+    found = random_detections(few, seed=11, each=200)
+    marked = marks(found, truths, few)
+    statistic = sensitivity_statistic(marked, (4.0,))
+    counts = np.zeros((1, 6))
+    counts[0, 0] = 5.0  # one patient with a lesion, five times
+    own = found[found["image_id"] == "i00000"]
+    alone = marks(own, truths.iloc[:1], few.iloc[:1])
+    assert statistic(counts)[0, 0] == at_rates(alone, (4.0,))[0]
+
+
+def test_ten_thousand_images_take_seconds():
+    images = made_images(10_000)
+    truths = made_truths(images, seed=12)
+    found = random_detections(images, seed=13, each=30)
+    start = time.process_time()
+    estimate = sensitivities(marks(found, truths, images), seed=0, draws=200)
+    assert time.process_time() - start < 10
+    assert 0 < estimate["1"].value < 1
+
+
+def test_boxes_are_read_in_their_order(truths):
+    assert boxes(truths).shape == (len(truths), 4)
+    assert (boxes(truths)[:, 2] <= SIDE).all()
+    one = truths.iloc[:1]
+    image = one[["dataset", "image_id", "patient_id", "split"]]
+    found = made_detections(image, boxes(one), np.array([0.4]), ["benign"])
+    assert pairs(found, one, "iou")["iou"].tolist() == pytest.approx([1.0])
