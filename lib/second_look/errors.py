@@ -40,3 +40,7 @@ class ParameterError(SecondLookError):
 
 class OutputError(SecondLookError):
     """The outputs cannot be written, or one that was expected is not there."""
+
+
+class CheckpointError(SecondLookError):
+    """A checkpoint or a file of weights does not fit, or cannot be read."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from second_look.errors import CheckpointError
+from second_look.models.weights import read_tensors
 from second_look.training import checkpoints
-from second_look.training.checkpoints import CheckpointError
 from second_look.training.loop import LoopSettings, Task, TrainingError, seeded, train
 from torch import nn
 from torch.nn import functional
@@ -101,7 +102,7 @@ def test_a_finished_training_is_only_loaded(tmp_path: Path) -> None:
     second = train(again, settings(), tmp_path)
     assert second.folder == first.folder
     assert second.history.equals(first.history)
-    assert torch.equal(weights(again), checkpoints.read_tensors(first.weights)["net/1.weight"])
+    assert torch.equal(weights(again), read_tensors(first.weights)["net/1.weight"])
 
 
 def test_other_settings_have_a_folder_of_their_own(tmp_path: Path) -> None:
@@ -199,5 +200,5 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folders = list((tmp_path / "two").iterdir())
     assert len(folders) == 1
-    found = checkpoints.read_tensors(folders[0] / "weights.safetensors")["net/1.weight"]
+    found = read_tensors(folders[0] / "weights.safetensors")["net/1.weight"]
     assert torch.allclose(found, weights(single), atol=1e-6)

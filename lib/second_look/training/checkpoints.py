@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import inspect
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 
-from second_look.errors import SecondLookError
+from second_look.errors import CheckpointError
 from second_look.files import write_with, written_whole
+from second_look.models.weights import BROKEN, load_states, load_weights
 from second_look.source_code import content_hash, library_files, meaning
 
 if TYPE_CHECKING:
@@ -28,11 +26,6 @@ if TYPE_CHECKING:
 
 # Code whose meaning decides what comes out of a training.
 _DECIDING = ("models", "training", "sampler.py", "patches.py")
-_BROKEN = (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
-
-
-class CheckpointError(SecondLookError):
-    """A checkpoint or a file of weights does not fit, or cannot be read."""
 
 
 def full_identity(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,13 +89,13 @@ class Checkpoints:
             try:
                 content = torch.load(path, map_location="cpu", weights_only=True)
                 own = json.loads(content["identity"])
-            except (*_BROKEN, KeyError) as error:
+            except (*BROKEN, KeyError) as error:
                 problems.append(f"{path}: cannot be read ({str(error).splitlines()[0][:200]})")
                 continue
             if problems:
                 print(f"{problems[0]}; going on from the one before it, {path.name}.")
             self._check_identity(path, own)
-            _load_states(task.modules, content["modules"], path)
+            load_states(task.modules, content["modules"], path)
             for name, optimizer in task.optimizers.items():
                 optimizer.load_state_dict(content["optimizers"][name])
             return dict(content["progress"])
@@ -139,80 +132,6 @@ class Checkpoints:
                 f"{path}: is a checkpoint of another training: {'; '.join(other)}. "
                 f"Move it away, or remove {self.folder} to train from the start."
             )
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights, safetensors or a plain state dict of torch, on the CPU.
-
-    Raises:
-        CheckpointError: It is not there, or holds anything else than tensors.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file of weights.")
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_BROKEN, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({str(error).splitlines()[0][:200]}). "
-            "Expected .safetensors, or a state dict saved by torch without code in it."
-        ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise CheckpointError(f"{path}: expected tensors by name, as a state dict has them.")
-    return content
-
-
-def load_weights(module: nn.Module, path: Path, name: str = "") -> None:
-    """Load a module's weights from a file, every tensor of it.
-
-    Args:
-        module: Gets them.
-        path: Of `Trained.weights`, or of a state dict.
-        name: Of the module in that file; "" where the file holds just one.
-
-    Raises:
-        CheckpointError: The file does not fit; names the tensors.
-    """
-    tensors = read_tensors(path)
-    own = {
-        key.removeprefix(f"{name}/"): value
-        for key, value in tensors.items()
-        if not name or key.startswith(f"{name}/")
-    }
-    _load_states({name or "network": module}, {name or "network": own}, path)
-
-
-def mismatches(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    """What of a state dict does not fit a module, in words; empty where all of it does."""
-    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state.items()}
-    return [
-        *(f"{key} is missing" for key in wanted if key not in found),
-        *(f"{key} is not known" for key in found if key not in wanted),
-        *(
-            f"{key} has shape {found[key]}, expected {shape}"
-            for key, shape in wanted.items()
-            if key in found and found[key] != shape
-        ),
-    ]
-
-
-def _load_states(
-    modules: Mapping[str, nn.Module], states: Mapping[str, Mapping[str, Tensor]], path: Path
-) -> None:
-    for name, module in modules.items():
-        problems = mismatches(module, states.get(name, {}))
-        if problems:
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise CheckpointError(
-                f"{path}: does not fit the {name}: {'; '.join(problems[:3])}{more}. "
-                "It is of another architecture or number of classes."
-            )
-        module.load_state_dict(states[name])
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""Trained networks over whole mammograms; what they say comes out as tables."""

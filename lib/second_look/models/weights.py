@@ -1,0 +1,97 @@
+"""Weights from files: tensors only, never code; what does not fit is named."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from second_look.errors import CheckpointError
+
+# What reading a broken file of torch may raise.
+BROKEN = (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights, safetensors or a plain state dict of torch, on the CPU.
+
+    Raises:
+        CheckpointError: It is not there, or holds anything else than tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file of weights.")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (*BROKEN, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as weights ({str(error).splitlines()[0][:200]}). "
+            "Expected .safetensors, or a state dict saved by torch without code in it."
+        ) from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise CheckpointError(f"{path}: expected tensors by name, as a state dict has them.")
+    return content
+
+
+def load_weights(module: nn.Module, path: Path, name: str = "") -> None:
+    """Load a module's weights from a file, every tensor of it.
+
+    Args:
+        module: Gets them.
+        path: As a training leaves it, or of a state dict.
+        name: Of the module in that file; "" where the file holds just one.
+
+    Raises:
+        CheckpointError: The file does not fit; names the tensors.
+    """
+    tensors = read_tensors(path)
+    own = {
+        key.removeprefix(f"{name}/"): value
+        for key, value in tensors.items()
+        if not name or key.startswith(f"{name}/")
+    }
+    load_states({name or "network": module}, {name or "network": own}, path)
+
+
+def mismatches(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """What of a state dict does not fit a module, in words; empty where all of it does."""
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    return [
+        *(f"{key} is missing" for key in wanted if key not in found),
+        *(f"{key} is not known" for key in found if key not in wanted),
+        *(
+            f"{key} has shape {found[key]}, expected {shape}"
+            for key, shape in wanted.items()
+            if key in found and found[key] != shape
+        ),
+    ]
+
+
+def load_states(
+    modules: Mapping[str, nn.Module], states: Mapping[str, Mapping[str, Tensor]], path: Path
+) -> None:
+    """Load several networks' states.
+
+    Raises:
+        CheckpointError: One does not fit its network; names the tensors.
+    """
+    for name, module in modules.items():
+        problems = mismatches(module, states.get(name, {}))
+        if problems:
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise CheckpointError(
+                f"{path}: does not fit the {name}: {'; '.join(problems[:3])}{more}. "
+                "It is of another architecture or number of classes."
+            )
+        module.load_state_dict(states[name])

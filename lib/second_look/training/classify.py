@@ -1,0 +1,179 @@
+"""Training of classifiers, for patches and for whole mammograms alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW
+
+from second_look.models.classifier import Classifier, freeze_statistics
+from second_look.training.loop import LoopSettings, Task, Trained, train
+
+
+class BatchSource(Protocol):
+    """Pictures to learn from; batch number `step` is the same whenever it is asked for.
+
+    Attributes:
+        device: Where batches are made; the task sets it before the first one.
+    """
+
+    def identity(self) -> Mapping[str, Any]:
+        """Plain values that decide what the batches hold."""
+
+    def share(
+        self, step: int, rank: int, world: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """What process `rank` of `world` gets of batch number `step`.
+
+        Returns:
+            Grey levels 0 to 1, float32 (n, 1, rows, cols), and places of the labels in LABELS,
+            int64 (n,), on the device.
+        """
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How a classifier learns.
+
+    Attributes:
+        rate: Learning rate at its highest; it rises over the first `warmup` share of the steps and
+            falls as a cosine to zero (Loshchilov & Hutter 2017).
+        weight_decay: Of AdamW; not on norms and biases.
+        warmup: Share of the steps.
+        label_smoothing: Share of the truth that is spread over all classes, 0 to 1.
+        frozen_statistics: Batch normalisation keeps the statistics that it starts with.
+        clip: Largest norm of the gradient; 0 leaves it as it is.
+    """
+
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    label_smoothing: float = 0.0
+    frozen_statistics: bool = False
+    clip: float = 1.0
+
+
+class ClassifierTask(Task):
+    """A classifier that learns from a source of batches.
+
+    Args:
+        name: Of the training.
+        network: With the weights that it starts from.
+        start: What these weights are, in words: part of the training's identity.
+        source: Of batches.
+        settings: How it learns.
+        steps: Updates in all, for the schedule of the learning rate.
+        validate: Network → numbers by name on validation patients; None validates nothing.
+        watched: The one of these numbers that chooses the weights to keep; "" keeps the last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Classifier,
+        start: str,
+        source: BatchSource,
+        settings: ClassifierSettings,
+        steps: int,
+        validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+        watched: str = "",
+    ) -> None:
+        self.name, self.watched = name, watched
+        self._start, self._source, self._settings, self._steps = start, source, settings, steps
+        self._measure = validate
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.modules = {"network": self.network}
+        optimizer = AdamW(_groups(network, settings.weight_decay), lr=settings.rate)
+        self.optimizers = {"adamw": optimizer}
+
+    def identity(self) -> Mapping[str, Any]:
+        """Architecture, start, settings and data."""
+        return {
+            "architecture": self.network.architecture,
+            "channels": self.network.channels,
+            "classes": self.network.head.out_features,
+            "start": self._start,
+            "watched": self.watched,
+            **asdict(self._settings),
+            **self._source.identity(),
+        }
+
+    def setup(self, fabric: Fabric, folder: Path) -> None:
+        """Put the network on its device."""
+        self._fabric = fabric
+        self._wrapped, self._optimizer = fabric.setup(self.network, self.optimizers["adamw"])
+
+    def step(self, number: int) -> Mapping[str, Tensor]:
+        """One update on this process's share of batch `number`."""
+        fabric, how = self._fabric, self._settings
+        pixels, labels = self._source.share(
+            number, fabric.global_rank, fabric.world_size, fabric.device
+        )
+        rate = how.rate * schedule(number, self._steps, how.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._wrapped.train()
+        if how.frozen_statistics:
+            freeze_statistics(self.network)
+        logits = self._wrapped(pixels.contiguous(memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=how.label_smoothing)
+        self._optimizer.zero_grad()
+        fabric.backward(loss)
+        if how.clip:
+            fabric.clip_gradients(
+                self._wrapped, self._optimizer, max_norm=how.clip, error_if_nonfinite=False
+            )
+        self._optimizer.step()
+        right = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss": loss.detach(), "accuracy": right.detach()}
+
+    def validate(self, number: int) -> Mapping[str, float]:
+        """The numbers of `validate`, with the network in evaluation mode."""
+        if self._measure is None:
+            return {}
+        self.network.eval()
+        with self._fabric.autocast():
+            return self._measure(self.network)
+
+
+def train_classifier(
+    task: ClassifierTask, settings: LoopSettings, folder: Path
+) -> tuple[Classifier, Trained]:
+    """Train, or load what is trained already.
+
+    Args:
+        task: What is trained.
+        settings: Of the loop; its steps must be those of the task.
+        folder: Of all checkpoints.
+
+    Returns:
+        The network with the kept weights, in evaluation mode, and the record of its training.
+    """
+    done = train(task, settings, folder)
+    return task.network.eval(), done
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Share of the highest learning rate in a step: a linear rise, then a cosine to zero."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(1, steps - rising)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters with and without decay: norms and biases have one dimension."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

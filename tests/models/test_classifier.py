@@ -1,0 +1,144 @@
+"""Classifiers: every architecture, both inputs, every start, and files that do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from second_look.catalogue import LABELS
+from second_look.errors import CheckpointError
+from second_look.models import classifier as models
+from second_look.models.classifier import (
+    ARCHITECTURES,
+    build_classifier,
+    find_imagenet,
+    freeze_statistics,
+    load_imagenet,
+    load_patch_model,
+)
+from torchvision import models as zoo
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    return torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+def save(network: torch.nn.Module, path: Path) -> Path:
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_architecture_scores_pictures_of_any_size(architecture, channels, pictures) -> None:
+    network = build_classifier(architecture, seed=0, channels=channels).eval()
+    with torch.no_grad():
+        maps, logits = network.maps(pictures), network(pictures)
+    assert maps.shape == (2, network.width, 2, 3)
+    assert logits.shape == (2, len(LABELS))
+    assert torch.allclose(logits, network.score(maps.mean((2, 3))), atol=1e-6)
+
+
+def test_the_seed_decides_the_weights() -> None:
+    one, same, other = (build_classifier("small", seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[key], same[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES[1:])
+def test_an_imagenet_start_computes_what_torchvision_does(
+    architecture, pictures, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    theirs = getattr(zoo, architecture)(weights=None, num_classes=1000).eval()
+    path = save(theirs, tmp_path / "weights.pth")
+    ours = build_classifier(architecture, seed=1).eval()
+    left_out = load_imagenet(ours, path)
+    assert len(left_out) == 2, "weight and bias of ImageNet's own last layer"
+    colour = torch.tensor(models.IMAGENET_MEAN)[:, None, None]
+    spread = torch.tensor(models.IMAGENET_STD)[:, None, None]
+    last = theirs.fc if architecture.startswith("resnet") else theirs.classifier[-1]
+    with torch.no_grad():
+        ours.head = last
+        expected = theirs((pictures.expand(-1, 3, -1, -1) - colour) / spread)
+        assert torch.allclose(ours(pictures), expected, atol=1e-4)
+
+
+def test_one_channel_sums_the_colours(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = zoo.resnet18(weights=None)
+    path = save(theirs, tmp_path / "weights.pth")
+    grey = build_classifier("resnet18", seed=1, channels=1)
+    load_imagenet(grey, path)
+    assert torch.allclose(
+        grey.state_dict()["backbone.conv1.weight"], theirs.conv1.weight.sum(1, keepdim=True)
+    )
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    path = save(zoo.resnet18(weights=None), tmp_path / "resnet18.pth")
+    with pytest.raises(CheckpointError, match=r"does not fit mobilenet_v2: .* is missing"):
+        load_imagenet(build_classifier("mobilenet_v2", seed=0), path)
+    with pytest.raises(CheckpointError, match="project's own"):
+        load_imagenet(build_classifier("small", seed=0), path)
+    (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 nonsense")
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        load_imagenet(build_classifier("resnet18", seed=0), tmp_path / "broken.pth")
+
+
+def test_no_code_is_run_from_a_file_of_weights(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):
+            return (Path(tmp_path / "ran").touch, ())
+
+    torch.save({"weight": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(CheckpointError, match="cannot be read as weights"):
+        load_imagenet(build_classifier("resnet18", seed=0), tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    with pytest.raises(CheckpointError, match=r"Download https://\S+resnet50\S+ into one of them"):
+        find_imagenet("resnet50", [tmp_path])
+    with pytest.raises(CheckpointError, match="no ImageNet weights for 'small'"):
+        find_imagenet("small", [tmp_path])
+    mine = tmp_path / "resnet50_imagenet.safetensors"
+    mine.touch()
+    assert find_imagenet("resnet50", [tmp_path]) == mine
+
+
+def test_another_classifier_is_a_start_too(tmp_path: Path) -> None:
+    first, second = build_classifier("small", seed=1), build_classifier("small", seed=2)
+    load_patch_model(second, save(first, tmp_path / "first.pth"))
+    assert torch.equal(first.head.weight, second.head.weight)
+    with pytest.raises(CheckpointError, match=r"head\.weight has shape \(4, 128\), expected \(2"):
+        load_patch_model(build_classifier("small", seed=0, classes=2), tmp_path / "first.pth")
+
+
+def test_frozen_statistics_stay_while_weights_learn(pictures) -> None:
+    network = build_classifier("mobilenet_v2", seed=0).train()
+    freeze_statistics(network)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    network(pictures).sum().backward()
+    after = network.state_dict()
+    kept = [key for key in before if key.endswith(("running_mean", "running_var"))]
+    assert kept
+    assert all(torch.equal(before[key], after[key]) for key in kept)
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_the_real_imagenet_weights_fit(data_root: Path) -> None:
+    network = build_classifier("mobilenet_v2", seed=0)
+    left_out = load_imagenet(network, find_imagenet("mobilenet_v2", [data_root / "weights"]))
+    assert left_out == ["classifier.1.bias", "classifier.1.weight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "classes"), [("alexnet", 3, 4), ("small", 2, 4), ("small", 3, 1)]
+)
+def test_what_there_is_not(name, channels, classes) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        build_classifier(name, seed=0, channels=channels, classes=classes)
