@@ -7,9 +7,11 @@ Metz, Chintala 2016, the paper's ref 14), the "standard GAN baseline" that the p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
+
+from second_look.models.generator import PatchGenerator
 
 # Channels after the first layer and after each doubling, from 8×8; the last one is the picture.
 _CHANNELS = (128, 64, 32, 16, 8)
@@ -57,11 +59,14 @@ class DcganSettings:
         return SIZES.index(self.size) + 1
 
 
-class Generator(nn.Module):
+class Generator(PatchGenerator):
     """Random numbers to pictures: dense, then upsampling and 5×5 convolutions.
 
-    The order is convolution → LeakyReLU → BatchNorm, as figure 1a has it.
+    The order is convolution → LeakyReLU → BatchNorm, as figure 1a has it. Noise is uniform, as in
+    the DCGAN paper.
     """
+
+    uniform = True
 
     def __init__(self, settings: DcganSettings) -> None:
         super().__init__()
@@ -74,7 +79,7 @@ class Generator(nn.Module):
             nn.BatchNorm1d(first),
             nn.Unflatten(1, (_CHANNELS[0], _START, _START)),  # (n, 128, 8, 8)
         ]
-        for before, after in zip(_CHANNELS, _CHANNELS[1 : settings.doublings], strict=False):
+        for before, after in pairwise(_CHANNELS[: settings.doublings]):
             layers += [
                 nn.Upsample(scale_factor=2),
                 nn.Conv2d(before, after, 5, padding=2),
@@ -118,11 +123,6 @@ class Discriminator(nn.Module):
         """Logits (n,) of pictures (n, 1, size, size)."""
         logits: Tensor = self.layers(pictures)[:, 0]
         return logits
-
-
-def draw_noise(count: int, latent: int, generator: torch.Generator | None = None) -> Tensor:
-    """Noise (count, latent), uniform from -1 to 1 as in the DCGAN paper."""
-    return torch.rand(count, latent, generator=generator) * 2 - 1
 
 
 def _start(module: nn.Module) -> None:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from second_look.models.generator import PatchGenerator
+
 _SMALLEST = 4
 _SLOPE = 0.2
 _EPSILON = 1e-8
@@ -57,7 +59,7 @@ class ProgressiveSettings:
 
     def channels(self, level: int) -> int:
         """Channels of the layers that work at a level."""
-        return max(1, min(self.most, self.base // 2 ** (level + 1)))
+        return max(1, min(self.most, self.base >> (level + 1)))
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Stage:
     @property
     def size(self) -> int:
         """Of a picture, px."""
-        return _SMALLEST * 2**self.level
+        return _SMALLEST << self.level
 
 
 def stage_at(settings: ProgressiveSettings, step: int, steps: int) -> Stage:
@@ -100,7 +102,8 @@ class ScaledConv(nn.Conv2d):
 
     def forward(self, given: Tensor) -> Tensor:
         """(n, before, rows, cols) to (n, after, rows, cols)."""
-        return self._conv_forward(given, self.weight * self.factor, self.bias)
+        made: Tensor = self._conv_forward(given, self.weight * self.factor, self.bias)
+        return made
 
 
 class ScaledLinear(nn.Linear):
@@ -140,13 +143,14 @@ class MinibatchStd(nn.Module):
         return torch.cat([given, mean[:, None, None, None].expand(count, 1, rows, cols)], dim=1)
 
 
-class Generator(nn.Module):
+class Generator(PatchGenerator):
     """Random numbers to pictures, at the resolution that it has grown to.
 
     Attributes:
         stage: How far it has grown; a training sets it, and it is saved with the weights.
     """
 
+    uniform = False
     grown: Tensor
 
     def __init__(self, settings: ProgressiveSettings) -> None:
@@ -255,11 +259,6 @@ def at_stage(pictures: Tensor, stage: Stage) -> Tensor:
     if stage.faded < 1:
         small = torch.lerp(_doubled(functional.avg_pool2d(small, 2)), small, stage.faded)
     return small
-
-
-def draw_noise(count: int, latent: int, generator: torch.Generator | None = None) -> Tensor:
-    """Noise (count, latent), normal, as Karras et al. draw it."""
-    return torch.randn(count, latent, generator=generator)
 
 
 def _first_block(latent: int, channels: int) -> nn.Sequential:
