@@ -1,0 +1,361 @@
+"""The paper's GAN and a stronger one, trained on patches of each class: notebook 03."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from second_look import paper
+from second_look.dataset import Dataset
+from second_look.errors import DataError
+from second_look.models import dcgan, progressive
+from second_look.models.generator import PatchGenerator, Scaling
+from second_look.models.layer_table import layer_table, parameters
+from second_look.models.weights import load_weights
+from second_look.patches import LabelRule, window_table
+from second_look.training.gan import (
+    DcganTraining,
+    GanTraining,
+    ProgressiveTraining,
+    TrainedGan,
+    train_gan,
+)
+from second_look.training.gan_patches import PatchSet, choose_windows, measure_scaling
+from second_look.training.loop import LoopSettings
+
+FLOATS = npt.NDArray[np.float32]
+DCGAN, PROGRESSIVE = "dcgan", "progressive"
+
+
+def printed_layers() -> pd.DataFrame:
+    """The layers of the paper's two networks as they are built here, beside figures 1a and 1b.
+
+    Returns:
+        figure, layer, type, output_shape, parameters, then the same as printed, and `same`.
+    """
+    settings, numbers = dcgan.DcganSettings(), Counter[str]()
+    networks = (
+        ("1a", dcgan.Generator(settings), torch.zeros(1, settings.latent), paper.FIG_1A),
+        ("1b", dcgan.Discriminator(settings), torch.zeros(1, 1, 256, 256), paper.FIG_1B),
+    )
+    parts = []
+    for figure, network, example, rows in networks:
+        ours = layer_table(network, example, numbers)
+        theirs = pd.DataFrame(
+            [(row.name, row.kind, row.shown, row.parameters) for row in rows],
+            columns=[f"printed_{name}" for name in ours.columns],
+        )
+        both = ours.join(theirs, how="outer")
+        same = (both[ours.columns].to_numpy() == both[theirs.columns].to_numpy()).all(axis=1)
+        both.insert(0, "figure", figure)
+        parts.append(both.assign(same=same))
+    return pd.concat(parts, ignore_index=True)
+
+
+def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFrame:
+    """The layers of both growing networks at their full size.
+
+    Returns:
+        network, layer, type, output_shape, parameters. Layers that only smaller resolutions use
+        stand at the end, summed up.
+    """
+    numbers = Counter[str]()
+    networks = (
+        ("generator", progressive.Generator(settings), torch.zeros(1, settings.latent)),
+        ("critic", progressive.Critic(settings), torch.zeros(1, 1, settings.size, settings.size)),
+    )
+    parts = []
+    for name, network, example in networks:
+        table = layer_table(network, example, numbers)
+        rest = parameters(network) - int(table["parameters"].sum())
+        last = {"layer": "of the smaller resolutions", "type": "Conv2D 1×1"}
+        last |= {"output_shape": "", "parameters": rest}
+        table = pd.concat([table, pd.DataFrame([last])], ignore_index=True)
+        table.insert(0, "network", name)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def training_windows(dataset: Dataset, *, size: int, stride: int) -> pd.DataFrame:
+    """The labelled windows of the training patients, by the project's one label rule."""
+    windows = window_table(
+        dataset.prepared, dataset.catalogue, size=size, stride=stride, rule=LabelRule()
+    )
+    return windows[windows["split"] == "train"].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class PatchSets:
+    """What the GANs learn from.
+
+    Attributes:
+        windows: Label -> the fixed set of windows of that class.
+        scaling: Of all of them.
+        there: Label -> windows that there were to choose from.
+    """
+
+    windows: Mapping[str, pd.DataFrame]
+    scaling: Scaling
+    there: Mapping[str, int]
+
+    def table(self) -> pd.DataFrame:
+        """One row a class: label, windows (there are), patches (chosen), images, patients."""
+        rows = [
+            {
+                "label": label,
+                "windows": self.there[label],
+                "patches": len(chosen),
+                "images": chosen["image_id"].nunique(),
+                "patients": chosen["patient_id"].nunique(),
+            }
+            for label, chosen in self.windows.items()
+        ]
+        return pd.DataFrame(rows)
+
+
+def choose_patch_sets(
+    dataset: Dataset,
+    windows: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    count: int,
+    size: int,
+    seed: int,
+) -> PatchSets:
+    """A fixed set of patches for each class, and one scaling for all.
+
+    Args:
+        dataset: Of the windows.
+        windows: Of `training_windows`.
+        labels: Of catalogue.LABELS, or "all" for patches of any class.
+        count: Patches a class; a class that has fewer gives all it has.
+        size: Of a window, px.
+        seed: Of the draw.
+
+    Raises:
+        DataError: A class has no patches.
+    """
+    used = windows[windows["excluded"] == ""]
+    chosen = {label: choose_windows(windows, label, count=count, seed=seed) for label in labels}
+    everything = pd.concat(chosen.values(), ignore_index=True)
+    scaling = measure_scaling(dataset.prepared, everything, size=size, seed=seed)
+    counts = used["label"].value_counts()
+    there = {label: int(counts.get(label, len(used))) for label in labels}
+    return PatchSets(chosen, scaling, there)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a GAN learns.
+
+    Attributes:
+        epochs: In all, for figure 2b.
+        early: After which figure 2a is drawn, and samples are kept every so often.
+        batch_size: Patches a batch.
+    """
+
+    epochs: int
+    early: int
+    batch_size: int
+
+
+def train_gans(
+    dataset: Dataset,
+    sets: PatchSets,
+    how: GanTraining,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    seed: int,
+) -> dict[str, TrainedGan]:
+    """A generator for each class; what is trained already is only loaded.
+
+    Args:
+        dataset: Of the patches.
+        sets: What they learn from.
+        how: Which networks, and how they learn.
+        schedule: For how long.
+        folder: Of the run's checkpoints.
+        seed: Of everything random.
+
+    Returns:
+        Label -> the trained generator.
+    """
+    trained = {}
+    for label, windows in sets.windows.items():
+        patches = PatchSet(
+            dataset.prepared,
+            windows,
+            size=how.network.size,
+            batch_size=schedule.batch_size,
+            seed=seed,
+            scaling=sets.scaling,
+        )
+        settings = LoopSettings(
+            steps=schedule.epochs * patches.steps_an_epoch,
+            validate_every=schedule.early * patches.steps_an_epoch,
+            seed=seed,
+        )
+        trained[label] = train_gan(label, how, patches, settings, folder)
+    return trained
+
+
+def strip_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
+    """The samples that were kept on the way: architecture, label, step, epoch, path."""
+    rows = [
+        {
+            "architecture": architecture,
+            "label": label,
+            "step": step,
+            "epoch": step / gan.patches.steps_an_epoch,
+            "path": path,
+        }
+        for architecture, own in gans.items()
+        for label, gan in own.items()
+        for step, path in gan.strips.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def samples_at(strips: pd.DataFrame, architecture: str, label: str, epoch: float) -> FLOATS:
+    """The kept samples of the epoch nearest to one, grey levels 0 to 1, (n, size, size)."""
+    own = strips[(strips["architecture"] == architecture) & (strips["label"] == label)]
+    nearest = own.loc[(own["epoch"] - epoch).abs().idxmin(), "path"]
+    samples: FLOATS = np.load(nearest).astype(np.float32)
+    return samples
+
+
+def loss_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
+    """The losses: architecture, label, step, epoch, name, value, seconds (of the training)."""
+    parts = []
+    for architecture, own in gans.items():
+        for label, gan in own.items():
+            history = gan.record.history
+            epoch = history["step"] / gan.patches.steps_an_epoch
+            parts.append(
+                history.assign(
+                    architecture=architecture,
+                    label=label,
+                    epoch=epoch,
+                    seconds=gan.record.seconds,
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path) -> pd.DataFrame:
+    """Where later notebooks find the generators, and what they need to build them.
+
+    Args:
+        gans: Architecture -> label -> generator.
+        outputs: Folder of the run; paths are relative to it.
+
+    Returns:
+        architecture, label, weights, network (its settings as JSON), low, high (of the scaling),
+        patches, steps.
+    """
+    outputs = outputs.resolve()
+    rows = [
+        {
+            "architecture": architecture,
+            "label": label,
+            "weights": gan.record.weights.resolve().relative_to(outputs).as_posix(),
+            "network": json.dumps(asdict(gan.generator.settings)),  # type: ignore[call-overload]
+            "low": gan.patches.scaling.low,
+            "high": gan.patches.scaling.high,
+            "patches": len(gan.patches),
+            "steps": gan.record.steps,
+        }
+        for architecture, own in gans.items()
+        for label, gan in own.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def load_generators(
+    table: pd.DataFrame, outputs: Path, architecture: str
+) -> dict[str, tuple[PatchGenerator, Scaling]]:
+    """The generators of one architecture that notebook 03 trained.
+
+    Args:
+        table: Of `generator_table`.
+        outputs: Folder of the run.
+        architecture: One of its architectures.
+
+    Returns:
+        Label -> generator in evaluation mode, and its scaling.
+
+    Raises:
+        DataError: Notebook 03 did not train it.
+        CheckpointError: Its weights are gone or of another architecture.
+    """
+    own = table[table["architecture"] == architecture]
+    if own.empty:
+        there = ", ".join(table["architecture"].unique())
+        raise DataError(
+            f"there is no generator {architecture!r}; there are: {there}.",
+            "table of generators",
+            "Choose one of these, or add it to `generators` of notebook 03.",
+        )
+    found = {}
+    for row in own.itertuples():
+        generator, name = _built(architecture, json.loads(row.network))
+        load_weights(generator, outputs / row.weights, name)
+        found[row.label] = (generator.eval(), Scaling(row.low, row.high))
+    return found
+
+
+def _built(architecture: str, settings: Mapping[str, Any]) -> tuple[PatchGenerator, str]:
+    """A generator, and its name in the file of weights."""
+    if architecture == DCGAN:
+        return dcgan.Generator(dcgan.DcganSettings(**settings)), "generator"
+    growing = progressive.Generator(progressive.ProgressiveSettings(**settings))
+    return growing, "average"
+
+
+def recipes(names: Sequence[str], **given: GanTraining) -> dict[str, GanTraining]:
+    """How each of the wanted generators learns.
+
+    Args:
+        names: Of DCGAN and PROGRESSIVE.
+        given: How each could learn, by name.
+
+    Raises:
+        DataError: There is no such generator.
+    """
+    unknown = [name for name in names if name not in given]
+    if unknown or not names:
+        raise DataError(
+            f"expected generators among {tuple(given)}. Got {list(names)}.", "parameters"
+        )
+    return {name: given[name] for name in names}
+
+
+__all__ = [
+    "DCGAN",
+    "PROGRESSIVE",
+    "DcganTraining",
+    "PatchSets",
+    "ProgressiveTraining",
+    "Schedule",
+    "choose_patch_sets",
+    "generator_table",
+    "load_generators",
+    "loss_table",
+    "printed_layers",
+    "progressive_layers",
+    "recipes",
+    "samples_at",
+    "strip_table",
+    "train_gans",
+    "training_windows",
+]

@@ -1,0 +1,347 @@
+"""How good the samples of notebook 03 are: every measure beside its floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from second_look.dataset import Dataset
+from second_look.errors import DataError
+from second_look.evaluation import generative
+from second_look.models.classifier import Classifier, build_classifier, load_imagenet
+from second_look.models.generator import stream_samples
+from second_look.sampler import cut
+from second_look.training.classify import (
+    ClassifierSettings,
+    ClassifierTask,
+    train_classifier,
+)
+from second_look.training.gan import TrainedGan
+from second_look.training.gan_batches import MixedBatches, RealPool
+from second_look.training.loop import LoopSettings
+
+FLOATS = npt.NDArray[np.float32]
+Features = Callable[[FLOATS], npt.NDArray[np.floating]]
+# Measure -> what it says, and whether smaller is better (None: the nearer to real patches).
+MEASURES: Mapping[str, str] = {
+    "frechet": "Fréchet distance of features (0: alike)",
+    "kernel": "kernel distance of features (0: alike)",
+    "swd": "sliced Wasserstein distance of texture, ×1000 (0: alike)",
+    "slope": "slope β of the power spectrum",
+    "missing": "share of fine detail missing (above 0.25 cycles a px)",
+    "similarity": "MS-SSIM of pairs (1: all the same)",
+    "nearest": "distance to the nearest real patch of another woman, median",
+    "copies": "share that lies nearer to a real patch than 99 % of real ones do",
+}
+_PAIRS = 200
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Real patches of one class, of two groups of patients.
+
+    Attributes:
+        first, second: Grey levels 0 to 1, (n, size, size) each.
+        patients: Of both, one after the other.
+    """
+
+    first: FLOATS
+    second: FLOATS
+    patients: list[str]
+
+
+def real_halves(
+    dataset: Dataset, windows: pd.DataFrame, *, size: int, count: int, seed: int
+) -> Halves:
+    """Patches of two groups of patients, equally many of each.
+
+    Args:
+        dataset: Of the windows.
+        windows: What a GAN learnt from.
+        size: Of a patch, px.
+        count: Patches of a half, at most.
+        seed: Of the draw.
+
+    Raises:
+        DataError: All patches are of one patient.
+    """
+    patients = np.array(sorted(windows["patient_id"].unique()))
+    if patients.size < 2:
+        raise DataError(
+            "samples are measured against two groups of patients; there is one patient only.",
+            "table of windows",
+            "Use more images or a smaller stride.",
+        )
+    order = np.random.default_rng(seed).permutation(patients)
+    sides = [
+        windows[windows["patient_id"].isin(group)] for group in np.array_split(order, 2)
+    ]
+    each = min(count, *(len(side) for side in sides))
+    chosen = [side.sample(n=each, random_state=seed) for side in sides]
+    first, second = (cut(dataset.prepared, side, size=size) for side in chosen)
+    names = [str(name) for side in chosen for name in side["patient_id"]]
+    return Halves(first, second, names)
+
+
+def sample_array(gan: TrainedGan, *, count: int, seed: int) -> FLOATS:
+    """Samples of a generator, grey levels 0 to 1, (count, size, size)."""
+    stream = stream_samples(gan.generator, gan.patches.scaling, count, seed=seed)
+    samples: FLOATS = np.concatenate([part[:, 0].cpu().numpy() for part in stream])
+    return samples
+
+
+def measure(real: Halves, made: FLOATS, features: Features, *, seed: int) -> pd.DataFrame:
+    """Every measure of samples, and of the second half of the real patches in their place.
+
+    Args:
+        real: Patches of the class; the first half is what both are compared with.
+        made: Samples, as many.
+        features: Of pictures (n, size, size): (n, d).
+        seed: Of everything random.
+
+    Returns:
+        measure, samples, real (the floor).
+    """
+    sides = {"samples": made, "real": real.second}
+    spectrum = generative.radial_spectrum(real.first)
+    reference = features(real.first)
+    everything = np.concatenate([real.first, real.second])
+    among = generative.nearest_real(
+        everything, everything, made_groups=real.patients, real_groups=real.patients
+    )["distance"]
+    near = among.quantile(0.01)
+    columns: dict[str, dict[str, float]] = {}
+    for name, pictures in sides.items():
+        own, own_spectrum = features(pictures), generative.radial_spectrum(pictures)
+        distances = (
+            among
+            if name == "real"
+            else generative.nearest_real(pictures, everything)["distance"]
+        )
+        textures = generative.sliced_wasserstein(real.first, pictures, seed=seed)
+        pairs = generative.diversity(pictures, pairs=_PAIRS, seed=seed)
+        columns[name] = {
+            "frechet": generative.frechet_distance(reference, own),
+            "kernel": generative.kernel_distance(reference, own, seed=seed)[0],
+            "swd": float(np.mean(list(textures.values()))),
+            "slope": generative.spectral_slope(own_spectrum),
+            "missing": generative.missing_detail(spectrum, own_spectrum),
+            "similarity": float(pairs.mean()),
+            "nearest": float(distances.median()),
+            "copies": float((distances < near).mean()),
+        }
+    return pd.DataFrame(columns).rename_axis("measure").reset_index()
+
+
+def measure_all(
+    dataset: Dataset,
+    gans: Mapping[str, Mapping[str, TrainedGan]],
+    windows: Mapping[str, pd.DataFrame],
+    features: Features,
+    *,
+    count: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Every measure of every generator.
+
+    Args:
+        dataset: Of the real patches.
+        gans: Architecture -> label -> generator.
+        windows: Label -> what its generators learnt from.
+        features: Of pictures (n, size, size): (n, d).
+        count: Patches and samples to measure, at most.
+        seed: Of everything random.
+
+    Returns:
+        architecture, label, n, measure, meaning, samples, real.
+    """
+    parts = []
+    for architecture, own in gans.items():
+        for label, gan in own.items():
+            real = real_halves(
+                dataset, windows[label], size=gan.generator.size, count=count, seed=seed
+            )
+            made = sample_array(gan, count=len(real.first), seed=seed)
+            table = measure(real, made, features, seed=seed)
+            table.insert(0, "architecture", architecture)
+            table.insert(1, "label", label)
+            table.insert(2, "n", len(made))
+            table.insert(4, "meaning", table["measure"].map(MEASURES))
+            parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def progress(
+    dataset: Dataset, strips: pd.DataFrame, windows: Mapping[str, pd.DataFrame], *, seed: int
+) -> pd.DataFrame:
+    """Sliced Wasserstein distance of the samples kept on the way.
+
+    Args:
+        dataset: Of the real patches.
+        strips: From studies.dcgan.strip_table.
+        windows: Label -> what its generators learnt from.
+        seed: Of halves and squares.
+
+    Returns:
+        architecture, label, epoch, swd, floor (of the other half of the real patches).
+    """
+    rows = []
+    for (architecture, label), own in strips.groupby(["architecture", "label"], sort=False):
+        kept = {row.epoch: np.load(row.path).astype(np.float32) for row in own.itertuples()}
+        count, size = next(iter(kept.values())).shape[:2]
+        real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
+        floor = _texture(real.first, real.second, seed)
+        for epoch, samples in kept.items():
+            row = {"architecture": architecture, "label": label, "epoch": epoch}
+            swd = _texture(real.first, samples, seed)
+            rows.append({**row, "swd": swd, "floor": floor})
+    return pd.DataFrame(rows)
+
+
+def spectra(
+    dataset: Dataset,
+    gans: Mapping[str, Mapping[str, TrainedGan]],
+    windows: Mapping[str, pd.DataFrame],
+    *,
+    count: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Power spectra: architecture ("real" for patches), label, size, frequency, power."""
+    parts = []
+    for architecture, own in gans.items():
+        for label, gan in own.items():
+            size = gan.generator.size
+            real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
+            made = sample_array(gan, count=len(real.first), seed=seed)
+            for name, pictures in (("real", real.first), (architecture, made)):
+                table = generative.radial_spectrum(pictures)
+                parts.append(table.assign(architecture=name, label=label, size=size))
+    return pd.concat(parts, ignore_index=True).drop_duplicates(
+        ["architecture", "label", "size", "frequency"], ignore_index=True
+    )
+
+
+def nearest_pairs(
+    dataset: Dataset, gan: TrainedGan, windows: pd.DataFrame, *, count: int, seed: int
+) -> tuple[FLOATS, FLOATS]:
+    """Some samples and the real patch nearest to each, (count, size, size) both."""
+    real = cut(dataset.prepared, windows, size=gan.generator.size)
+    made = sample_array(gan, count=count, seed=seed)
+    places = generative.nearest_real(made, real)["place"].to_numpy()
+    return made, real[places]
+
+
+def feature_space(
+    dataset: Dataset,
+    windows: pd.DataFrame,
+    *,
+    architecture: str,
+    weights: Path | None,
+    size: int,
+    steps: int,
+    folder: Path,
+    seed: int,
+) -> Features:
+    """The features that distances are measured in: those of a patch classifier.
+
+    Args:
+        dataset: Of the windows.
+        windows: Of the training patients; the classifier learns to tell their classes apart.
+        architecture: Of models.classifier.ARCHITECTURES.
+        weights: ImageNet weights to use instead, as they are; None trains.
+        size: To which pictures are brought before, px.
+        steps: Updates of the training.
+        folder: Of the run's checkpoints.
+        seed: Of the training.
+    """
+    if weights is not None:
+        network = build_classifier(architecture, seed=seed)
+        load_imagenet(network, weights)
+        return lambda pictures: features_of(network.eval(), pictures, size=size)
+    labels = [str(name) for name in windows.loc[windows["excluded"] == "", "label"].unique()]
+    labels = sorted(labels)
+    pool = RealPool(
+        dataset.prepared, windows, labels, count=max(_BATCH, len(windows)), size=size, seed=seed
+    )
+    network = build_classifier(architecture, seed=seed, classes=max(2, len(labels)), channels=1)
+    task = ClassifierTask(
+        "gan-features",
+        network,
+        f"random {seed}",
+        MixedBatches([pool], batch_size=_BATCH, seed=seed, classes=labels),
+        ClassifierSettings(),
+        steps,
+    )
+    trained, _ = train_classifier(task, LoopSettings(steps=steps, seed=seed), folder)
+    return lambda pictures: features_of(trained, pictures, size=size)
+
+
+@torch.no_grad()
+def features_of(network: Classifier, pictures: FLOATS, *, size: int) -> FLOATS:
+    """Mean features (n, d) of pictures (n, rows, cols), brought to `size` px."""
+    device = next(network.parameters()).device
+    parts = []
+    for first in range(0, len(pictures), _BATCH):
+        pixels = torch.from_numpy(pictures[first : first + _BATCH])[:, None].to(device)
+        if pixels.shape[-1] != size:
+            pixels = functional.interpolate(
+                pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
+            )
+        parts.append(network.features(pixels).float().cpu().numpy())
+    features: FLOATS = np.concatenate(parts)
+    return features
+
+
+def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) -> str:
+    """What notebook 03 found, as Markdown sentences made from its own numbers."""
+    lines = []
+    for architecture, own in quality.groupby("architecture", sort=False):
+        means = own.groupby("measure")[["samples", "real"]].mean()
+        seconds = losses[losses["architecture"] == architecture].groupby("label")["seconds"].max()
+        times = ratio(own, "swd")
+        lines.append(
+            f"- **{architecture}** (trained for {seconds.sum() / 60:,.1f} minutes over "
+            f"{len(seconds)} sets): texture lies {times:.1f} times as far from real patches as "
+            "real patches of other women do; the features' Fréchet distance "
+            f"{means.loc['frechet', 'samples']:.3g} against {means.loc['frechet', 'real']:.3g}."
+        )
+        missing = means.loc["missing", "samples"]
+        detail = f"{missing:.0%} of the fine detail is missing"
+        if missing < 0:
+            detail = f"there is {1 - missing:,.1f} times the fine detail of real patches: grain"
+        same, real = means.loc["similarity", ["samples", "real"]]
+        copies, natural = means.loc["copies", ["samples", "real"]]
+        lines.append(
+            f"  The spectrum falls with β = {means.loc['slope', 'samples']:.2f} (real "
+            f"{means.loc['slope', 'real']:.2f}), and {detail}. Pairs of samples are "
+            f"{_likeness(same, real)} (MS-SSIM {same:.2f} against {real:.2f}). {copies:.0%} of the "
+            f"samples lie as near to a real patch as only {natural:.0%} of real ones do to another "
+            f"woman's: {'some may be copies' if copies > 0.1 else 'no sign of copies'}."
+        )
+    if synthetic:
+        lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
+    return "\n".join(lines)
+
+
+def ratio(quality: pd.DataFrame, name: str) -> float:
+    """Mean of a measure over its floor, over the sets of a table."""
+    own = quality[quality["measure"] == name]
+    return float((own["samples"] / own["real"]).mean())
+
+
+def _likeness(same: float, real: float) -> str:
+    if same > real + 0.1:
+        return "more alike than real ones, as where a generator collapses"
+    return "less alike than real ones" if same < real - 0.1 else "about as alike as real ones"
+
+
+def _texture(real: FLOATS, made: FLOATS, seed: int) -> float:
+    return float(np.mean(list(generative.sliced_wasserstein(real, made, seed=seed).values())))
