@@ -7,7 +7,7 @@ without a network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,88 @@ def _check_rows(holds: pd.Series, problem: str, where: object) -> None:
         raise DataError(f"{problem} in row {wrong[0]}{more}.", where)
 
 
+def from_classes(
+    units: pd.DataFrame,
+    probabilities: npt.ArrayLike,
+    *,
+    unit: str,
+    model: str,
+    seed: int,
+    **facts: object,
+) -> pd.DataFrame:
+    """The table of a model that gives every class a probability.
+
+    Args:
+        units: dataset, image_id, patient_id, split, label; other columns are kept.
+        probabilities: (n, len(LABELS)).
+        unit: One of UNITS.
+        model: Its name in figures.
+        seed: Of its training.
+        facts: More columns, the same in every row, such as the architecture.
+    """
+    scores = dict(zip(CLASS_SCORES, np.asarray(probabilities, dtype=np.float64).T, strict=True))
+    return _table(units, {**scores, "score": np.nan}, unit, "label", model, seed, facts)
+
+
+def from_scores(
+    units: pd.DataFrame,
+    scores: npt.ArrayLike,
+    *,
+    unit: str,
+    target: str,
+    model: str,
+    seed: int,
+    **facts: object,
+) -> pd.DataFrame:
+    """The table of a model that gives one probability, (n,), that a unit is positive."""
+    columns = {**dict.fromkeys(CLASS_SCORES, np.nan), "score": np.asarray(scores, np.float64)}
+    return _table(units, columns, unit, target, model, seed, facts)
+
+
+def _table(
+    units: pd.DataFrame,
+    scores: Mapping[str, object],
+    unit: str,
+    target: str,
+    model: str,
+    seed: int,
+    facts: Mapping[str, object],
+) -> pd.DataFrame:
+    named = {"unit": unit, "target": target, "model": model, "seed": seed}
+    return checked(units.reset_index(drop=True).assign(**named, **scores, **facts))
+
+
+def combine(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Scores of images as scores of breasts or patients.
+
+    The views of a breast are averaged, as two readings of the same tissue; a patient is as
+    suspicious as the more suspicious of her breasts. The label is the worst one.
+
+    Args:
+        predictions: Of images, of one target, with column laterality.
+        unit: "breast" or "patient".
+
+    Returns:
+        Binary scores for "malignant", one row a unit and model.
+    """
+    if unit not in UNITS[2:]:
+        raise ValueError(f"unit must be one of {UNITS[2:]}. Got {unit!r}.")
+    images = predictions.assign(score=binary_scores(predictions, "malignant"))
+    images["rank"] = classes(images)
+    shared = ["dataset", "patient_id", "split", "model", "seed"]
+    facts = [name for name in ("architecture", "start") if name in images]
+    ways = {"score": ("score", "mean"), "rank": ("rank", "max"), "image_id": ("image_id", "first")}
+    ways |= {name: (name, "first") for name in facts}
+    breasts = images.groupby([*shared, "laterality"], as_index=False, sort=True).agg(**ways)
+    units = breasts
+    if unit == "patient":
+        ways["score"] = ("score", "max")
+        units = breasts.groupby(shared, as_index=False, sort=True).agg(**ways)
+    units["label"] = [LABELS[rank] for rank in units["rank"]]
+    units = units.drop(columns="rank").assign(unit=unit, target="malignant")
+    return checked(units.assign(**dict.fromkeys(CLASS_SCORES, np.nan)))
+
+
 def classes(predictions: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Place of the true label in LABELS, int64 (n,)."""
     codes: npt.NDArray[np.int64] = (
@@ -120,8 +202,14 @@ def binary_scores(predictions: pd.DataFrame, target: str) -> npt.NDArray[np.floa
     """Probability that each unit is positive for a target, float64 (n,).
 
     Rows with probabilities of classes give the sum over the positive ones.
+
+    Raises:
+        ValueError: A row's score is for another target.
     """
     wanted = positive(LABELS, target)
+    other = sorted(set(predictions["target"]) - {"label", target})
+    if other:
+        raise ValueError(f"scores for {target!r} cannot come from those for {other[0]!r}.")
     summed = probabilities(predictions)[:, wanted].sum(axis=1)
     by_class = (predictions["target"] == "label").to_numpy()
     scores: npt.NDArray[np.float64] = predictions["score"].to_numpy(dtype=np.float64)

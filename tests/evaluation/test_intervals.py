@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap as scipy_bootstrap
 from second_look.errors import DataError
-from second_look.evaluation.intervals import bootstrap_mean
+from second_look.evaluation import intervals
+from second_look.evaluation.intervals import (
+    Estimate,
+    Patients,
+    bootstrap,
+    bootstrap_mean,
+    difference,
+    mean,
+    once,
+    undefined,
+)
 
 
 def test_one_value_a_patient_agrees_with_scipy():
     values = np.random.default_rng(1).gamma(2.0, size=80)
     ours = bootstrap_mean(values, np.arange(80), seed=0, draws=20_000)
-    theirs = bootstrap(
+    theirs = scipy_bootstrap(
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     assert ours.value == pytest.approx(values.mean())
@@ -47,3 +57,79 @@ def test_same_seed_same_interval():
     values, patients = np.arange(30.0), np.arange(30) // 3
     assert bootstrap_mean(values, patients, seed=7) == bootstrap_mean(values, patients, seed=7)
     assert str(bootstrap_mean([2.0], ["p"], seed=0)) == "2 [2, 2]"
+
+
+def test_a_bootstrap_by_counts_is_scipys_paired_bootstrap():
+    rng = np.random.default_rng(4)
+    above, below = rng.gamma(2.0, size=(2, 60))
+    patients = Patients.of(range(60))
+    ours = bootstrap({"ratio": mean(above, patients, below)}, patients, seed=0, draws=20_000)
+    theirs = scipy_bootstrap(
+        (above * below, below),
+        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+        paired=True,
+        n_resamples=20_000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert ours["ratio"].value == pytest.approx(np.average(above, weights=below))
+    assert ours["ratio"].low == pytest.approx(theirs.low, rel=0.02)
+    assert ours["ratio"].high == pytest.approx(theirs.high, rel=0.02)
+
+
+def test_all_draws_have_as_many_patients_whatever_the_block(monkeypatch):
+    whole = np.concatenate(list(intervals._drawn(30, seed=0, draws=50)))
+    monkeypatch.setattr(intervals, "BLOCK", 7 * 30)
+    parts = list(intervals._drawn(30, seed=0, draws=50))
+    assert [len(part) for part in parts] == [7] * 7 + [1]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert (whole.sum(axis=1) == 30).all()
+    # Of a multinomial: mean 1, variance 1 - 1/30.
+    assert whole.var() == pytest.approx(1 - 1 / 30, abs=0.1)
+
+
+def test_a_difference_is_paired_over_patients():
+    rng = np.random.default_rng(5)
+    patients, first = Patients.of(range(80)), rng.normal(size=80)
+    second = first - 0.5
+    both = {"gap": difference(mean(first, patients), mean(second, patients))}
+    gap = bootstrap(both, patients, seed=0, draws=100)["gap"]
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_recentred_draws_have_the_estimate_as_their_mean():
+    """The squared mean grows with noise: its draws lie above it by the variance of the mean."""
+    values = np.random.default_rng(6).normal(size=40)
+    patients = Patients.of(range(40))
+    average = mean(values, patients)
+    squared = {"squared": lambda counts: average(counts) ** 2}
+    plain = bootstrap(squared, patients, seed=0)["squared"]
+    moved = bootstrap(squared, patients, seed=0, recentred=True)["squared"]
+    assert moved.value == plain.value == pytest.approx(values.mean() ** 2)
+    shift = values.var() / 40
+    assert plain.low - moved.low == pytest.approx(shift, rel=0.2)
+    assert plain.high - plain.low == pytest.approx(moved.high - moved.low)
+
+
+def test_what_has_no_value_says_so():
+    patients = Patients.of([0, 0, 1])
+    found = bootstrap({"none": mean([1.0, 2.0, 3.0], patients, 0.0)}, patients, seed=0)["none"]
+    assert np.isnan(found.value)
+    assert str(found).startswith("undefined (")
+    assert (
+        str(undefined("no positive among them", patients)) == "undefined (no positive among them)"
+    )
+    with pytest.raises(DataError, match="at least one patient"):
+        bootstrap({}, Patients.of([]), seed=0)
+
+
+def test_an_estimate_of_a_function_keeps_its_ends():
+    root = Estimate(4.0, 1.0, 9.0, 10, 5).mapped(np.sqrt)
+    assert (root.value, root.low, root.high, root.n) == (2.0, 1.0, 3.0, 10)
+
+
+def test_sums_over_patients():
+    patients = Patients.of(["b", "a", "b"])
+    np.testing.assert_array_equal(patients.sums([1, 2, 4]), [2, 5])
+    np.testing.assert_array_equal(Patients(np.zeros(0, int), 2).sums([]), [0.0, 0.0])
+    np.testing.assert_array_equal(once(mean([1, 2, 4], patients), patients), 7 / 3)

@@ -15,7 +15,8 @@ from second_look.models.classifier import (
     find_imagenet,
     freeze_statistics,
     load_imagenet,
-    load_patch_model,
+    load_own,
+    load_start,
 )
 from torchvision import models as zoo
 
@@ -112,10 +113,32 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch) -> Non
 
 def test_another_classifier_is_a_start_too(tmp_path: Path) -> None:
     first, second = build_classifier("small", seed=1), build_classifier("small", seed=2)
-    load_patch_model(second, save(first, tmp_path / "first.pth"))
+    load_own(second, save(first, tmp_path / "first.pth"))
     assert torch.equal(first.head.weight, second.head.weight)
     with pytest.raises(CheckpointError, match=r"head\.weight has shape \(4, 128\), expected \(2"):
-        load_patch_model(build_classifier("small", seed=0, classes=2), tmp_path / "first.pth")
+        load_own(build_classifier("small", seed=0, classes=2), tmp_path / "first.pth")
+
+
+def test_a_start_is_named_with_the_digest_of_its_file(tmp_path: Path) -> None:
+    network = build_classifier("resnet18", seed=0)
+    before = network.state_dict()["backbone.conv1.weight"].clone()
+    assert load_start(network, "random", []) == "random"
+    assert torch.equal(network.state_dict()["backbone.conv1.weight"], before)
+    path = save(zoo.resnet18(weights=None), tmp_path / "resnet18_imagenet.pth")
+    path = path.rename(tmp_path / "resnet18-f37072fd.pth")
+    named = load_start(network, "imagenet", [tmp_path])
+    assert named.startswith("imagenet ")
+    assert load_start(network, str(path), []) == named.replace("imagenet", "file")
+    own = {
+        f"network/{key}": value
+        for key, value in build_classifier("small", seed=3).state_dict().items()
+    }
+    torch.save(own, tmp_path / "own.pt")
+    small = build_classifier("small", seed=0)
+    load_start(small, str(tmp_path / "own.pt"), [])
+    assert torch.equal(small.head.weight, own["network/head.weight"])
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        load_start(small, str(tmp_path / "none.pt"), [])
 
 
 def test_frozen_statistics_stay_while_weights_learn(pictures) -> None:

@@ -1,12 +1,16 @@
 """Estimates with intervals by bootstrap over patients.
 
 Images of one patient resemble each other, so patients are drawn, never images: an interval over
-images would be too narrow (Efron & Tibshirani 1993, ch. 8).
+images would be too narrow (Efron & Tibshirani 1993, ch. 8). A draw says how often each patient was
+drawn. Metrics are functions of such counts, so that a metric which is made of sums over patients
+costs one matrix product for all draws, and the difference of two models, taken draw by draw, is
+paired over patients.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +18,26 @@ import pandas as pd
 
 from second_look.errors import DataError
 
+Floats = npt.NDArray[np.float64]
+# Counts of the patients in each draw, float64 (draws, patients), in; a number a draw, or an array
+# (draws, ...), out; NaN where a draw leaves it undefined.
+Statistic = Callable[[Floats], Floats]
+# Numbers in a block of counts: fits the cache, whatever the number of patients.
+BLOCK = 1 << 18
+# An interval is given where at least this share of the draws defines the metric.
+MIN_DEFINED = 0.95
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number with its interval.
 
     Attributes:
-        value: The estimate on all patients.
-        low, high: Ends of the percentile interval.
+        value: The estimate on all patients; NaN where it is undefined.
+        low, high: Ends of the percentile interval; NaN where there is none.
         n: Observations.
         patients: Patients that they come from.
+        why: Why the value or its interval is undefined; "" where both are there.
     """
 
     value: float
@@ -31,9 +45,166 @@ class Estimate:
     high: float
     n: int
     patients: int
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        if np.isnan(self.value):
+            return f"undefined ({self.why})"
+        ends = f"[{self.low:.3g}, {self.high:.3g}]" if np.isfinite(self.low) else f"[{self.why}]"
+        return f"{self.value:.3g} {ends}"
+
+    def mapped(self, function: Callable[[float], float]) -> Estimate:
+        """The estimate of an increasing function of the number."""
+        value, low, high = (function(number) for number in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Which observation comes from which patient.
+
+    Attributes:
+        codes: Place of each observation's patient among the patients, int64 (n,).
+        count: Patients.
+    """
+
+    codes: npt.NDArray[np.int64]
+    count: int
+
+    @classmethod
+    def of(cls, ids: npt.ArrayLike) -> Patients:
+        """From the patient of each observation, shape (n,)."""
+        codes, names = pd.factorize(np.asarray(ids), sort=True)
+        return cls(codes.astype(np.int64), len(names))
+
+    def sums(self, values: npt.ArrayLike) -> Floats:
+        """Sum of a quantity (n,) over each patient's observations, float64 (patients,)."""
+        numbers = np.asarray(values, dtype=np.float64)
+        sums = np.bincount(self.codes, weights=numbers, minlength=self.count)
+        return sums.astype(np.float64)  # without any observation, bincount counts in integers
+
+
+def undefined(why: str, patients: Patients) -> Estimate:
+    """What a metric is that these observations do not define."""
+    nan = float("nan")
+    return Estimate(nan, nan, nan, len(patients.codes), patients.count, why)
+
+
+def mean(values: npt.ArrayLike, patients: Patients, weights: npt.ArrayLike = 1.0) -> Statistic:
+    """Mean of a quantity over all observations, as a statistic.
+
+    Args:
+        values: One number an observation, shape (n,).
+        patients: Their patients.
+        weights: Of the observations, shape (n,), or one for all.
+    """
+    shares = np.broadcast_to(np.asarray(weights, dtype=np.float64), patients.codes.shape)
+    sums, sizes = patients.sums(np.asarray(values) * shares), patients.sums(shares)
+
+    def statistic(counts: Floats) -> Floats:
+        return ratio(counts @ sums, counts @ sizes)
+
+    return statistic
+
+
+def ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
+    """One over the other, NaN where the lower one is 0."""
+    numerator, divisor = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    numerator, divisor = np.broadcast_arrays(numerator, divisor)
+    nowhere = np.full(divisor.shape, np.nan)
+    result: Floats = np.divide(numerator, divisor, out=nowhere, where=divisor != 0)
+    return result
+
+
+def difference(first: Statistic, second: Statistic) -> Statistic:
+    """The first less the second, paired over patients: both see the same draws."""
+
+    def statistic(counts: Floats) -> Floats:
+        return first(counts) - second(counts)
+
+    return statistic
+
+
+def once(statistic: Statistic, patients: Patients) -> Floats:
+    """A statistic of all observations as they are: a number, or an array."""
+    result: Floats = statistic(np.ones((1, patients.count)))[0]
+    return result
+
+
+def bootstrap(
+    statistics: Mapping[str, Statistic],
+    patients: Patients,
+    *,
+    seed: int,
+    draws: int = 2000,
+    level: float = 0.95,
+    recentred: bool = False,
+) -> dict[str, Estimate]:
+    """Metrics with percentile intervals, all from the same draws of patients.
+
+    Args:
+        statistics: Name -> metric, a number a draw.
+        patients: Of the observations that the metrics were made from.
+        seed: Of the draws.
+        draws: Bootstrap samples.
+        level: Coverage of the intervals, 0 to 1.
+        recentred: Move the draws so that their mean is the estimate. For metrics that grow with
+            noise, as every calibration error does: a draw adds the noise a second time.
+
+    Raises:
+        DataError: There are no observations.
+    """
+    replicates = replicate(statistics, patients, seed=seed, draws=draws)
+    found = {}
+    for name, statistic in statistics.items():
+        value, drawn = float(once(statistic, patients)), replicates[name]
+        defined = drawn[np.isfinite(drawn)]
+        if recentred and defined.size:
+            defined = defined + (value - defined.mean())
+        found[name] = _estimate(value, defined, draws, level, patients)
+    return found
+
+
+def _estimate(
+    value: float, defined: Floats, draws: int, level: float, patients: Patients
+) -> Estimate:
+    if not np.isfinite(value):
+        return undefined("too few observations of a kind that it needs", patients)
+    size = (len(patients.codes), patients.count)
+    if defined.size < MIN_DEFINED * draws:
+        why = f"undefined in {1 - defined.size / draws:.0%} of the draws of patients"
+        return Estimate(value, float("nan"), float("nan"), *size, why)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), *size)
+
+
+def replicate(
+    statistics: Mapping[str, Statistic], patients: Patients, *, seed: int, draws: int
+) -> dict[str, Floats]:
+    """Name -> the statistic in every draw, float64 (draws, ...).
+
+    Raises:
+        DataError: There are no observations.
+    """
+    if patients.count == 0:
+        raise DataError("a bootstrap needs at least one patient. Got none.")
+    parts: dict[str, list[Floats]] = {name: [] for name in statistics}
+    for counts in _drawn(patients.count, seed, draws):
+        for name, statistic in statistics.items():
+            parts[name].append(statistic(counts))
+    return {name: np.concatenate(blocks) for name, blocks in parts.items()}
+
+
+def _drawn(count: int, seed: int, draws: int) -> Iterator[Floats]:
+    """How often each patient is drawn, float64 (some draws, patients), block after block."""
+    rng = np.random.default_rng(seed)
+    most = max(1, BLOCK // count)
+    for start in range(0, draws, most):
+        rows = min(most, draws - start)
+        # A multinomial of equal chances, three times sooner than numpy's.
+        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * count)
+        yield counts.reshape(rows, count).astype(np.float64)
 
 
 def bootstrap_mean(
@@ -59,11 +230,6 @@ def bootstrap_mean(
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size == 0 or not np.isfinite(numbers).all():
         raise DataError(f"a mean needs finite values. Got {numbers.size} of them.")
-    grouped = pd.Series(numbers).groupby(np.asarray(patients), sort=True).agg(["sum", "size"])
-    count = len(grouped)
-    rng = np.random.default_rng(seed)
-    # How often each patient is drawn, (draws, patients): the mean of a draw is a ratio of sums.
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-    means = (weights @ grouped["sum"].to_numpy()) / (weights @ grouped["size"].to_numpy())
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(numbers.mean()), float(low), float(high), numbers.size, count)
+    whose = Patients.of(patients)
+    found = bootstrap({"mean": mean(numbers, whose)}, whose, seed=seed, draws=draws, level=level)
+    return found["mean"]

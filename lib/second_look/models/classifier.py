@@ -6,7 +6,7 @@ a whole mammogram can be searched in one pass (`inference.windows`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torchvision import models as zoo
 
 from second_look.catalogue import LABELS
 from second_look.errors import CheckpointError
+from second_look.files import sha256
 from second_look.models.weights import load_states, mismatches, read_tensors
 
 SMALL = "small"
@@ -29,6 +30,9 @@ ARCHITECTURES = (
     "efficientnet_b0",
     "convnext_tiny",
 )
+RANDOM, IMAGENET = "random", "imagenet"
+# Name of the network in the files that trainings of this project leave.
+OWN = "network/"
 # Mean and standard deviation of ImageNet's colours, as its weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -151,7 +155,7 @@ def load_imagenet(network: Classifier, path: Path) -> list[str]:
     return sorted(set(given) - set(own))
 
 
-def find_imagenet(architecture: str, folders: list[Path]) -> Path:
+def find_imagenet(architecture: str, folders: Sequence[Path]) -> Path:
     """The file of an architecture's ImageNet weights.
 
     Args:
@@ -178,15 +182,41 @@ def find_imagenet(architecture: str, folders: list[Path]) -> Path:
     )
 
 
-def load_patch_model(network: Classifier, path: Path) -> None:
-    """Start a classifier from another classifier of this project; its last layer comes with it.
+def load_own(network: Classifier, path: Path) -> None:
+    """Start a classifier from another one of this project; its last layer comes with it.
 
     Raises:
         CheckpointError: The file does not fit; names the tensors.
     """
-    prefix = "network/"
-    tensors = {key.removeprefix(prefix): value for key, value in read_tensors(path).items()}
+    tensors = {key.removeprefix(OWN): value for key, value in read_tensors(path).items()}
     load_states({network.architecture: network}, {network.architecture: tensors}, path)
+
+
+def load_start(network: Classifier, start: str, folders: Sequence[Path]) -> str:
+    """Give a classifier the weights that it starts from.
+
+    Args:
+        network: As it was built, with random weights.
+        start: "random", "imagenet", or a file: weights of another classifier of this project, or
+            of any model in torchvision's names, such as one trained on other radiographs.
+        folders: Where ImageNet weights may lie.
+
+    Returns:
+        What it starts from, with the digest of the file: part of a training's identity.
+
+    Raises:
+        CheckpointError: The file is missing or does not fit.
+    """
+    if start == RANDOM:
+        return RANDOM
+    if start == IMAGENET:
+        path = find_imagenet(network.architecture, folders)
+        load_imagenet(network, path)
+    else:
+        path = Path(start).expanduser()
+        own = any(key.startswith(OWN) for key in read_tensors(path))
+        (load_own if own else load_imagenet)(network, path)
+    return f"{IMAGENET if start == IMAGENET else 'file'} {sha256(path)[:12]}"
 
 
 def freeze_statistics(network: nn.Module) -> None:
@@ -226,16 +256,13 @@ class _Named(nn.Module):
 
 
 def _small() -> nn.Module:
-    """Five halvings in 0.2 M parameters, for tests and laptops; the same alone as in a batch.
-
-    It normalises by group, not by batch, so that processes that share a batch agree with one.
-    """
+    """Five halvings in 0.2 M parameters, for tests and laptops."""
     layers: list[nn.Module] = []
     widths = (3, 16, 32, 64, 96, 128)
     for before, after in pairwise(widths):
         layers += [
             nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-            nn.GroupNorm(8, after),
+            nn.BatchNorm2d(after),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)

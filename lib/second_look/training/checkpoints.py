@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
     from second_look.training.loop import Task
 
 # Code whose meaning decides what comes out of a training.
-_DECIDING = ("models", "training", "sampler.py", "patches.py")
+_DECIDING = ("models", "training", "sampler.py", "squares.py", "patches.py", "pictures.py")
 
 
 def full_identity(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that decides what comes out of a training, as plain values."""
-    source = inspect.getsource(inspect.getmodule(type(task)) or type(task))
-    base = Path(__file__).parents[1]
-    files = [
-        path
-        for path in library_files([source])
-        if path.relative_to(base).parts[0] in _DECIDING and path.name != "__init__.py"
-    ]
-    code = content_hash(
-        [meaning(text).encode() for text in (source, *(p.read_text("utf-8") for p in files))]
-    )
+    code = code_digest(type(part) for part in task.parts())
     return {"task": task.name, **task.identity(), **settings, "code": code}
+
+
+def code_digest(kinds: Iterable[type]) -> str:
+    """Changes with the meaning of the code that classes are made of and reach, where it decides."""
+    files = {Path(inspect.getfile(kind)) for kind in kinds}
+    reached = library_files(path.read_text(encoding="utf-8") for path in sorted(files))
+    base = Path(__file__).parents[1]
+    deciding = {path for path in reached if path.relative_to(base).parts[0] in _DECIDING}
+    texts = [path.read_text(encoding="utf-8") for path in sorted(files | deciding)]
+    return content_hash([meaning(text).encode() for text in texts])
 
 
 def folder_name(name: str, identity: Mapping[str, Any]) -> str:

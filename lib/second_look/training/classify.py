@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +19,7 @@ from second_look.training.loop import LoopSettings, Task, Trained, train
 
 
 class BatchSource(Protocol):
-    """Pictures to learn from; batch number `step` is the same whenever it is asked for.
-
-    Attributes:
-        device: Where batches are made; the task sets it before the first one.
-    """
+    """Pictures to learn from; batch number `step` is the same whenever it is asked for."""
 
     def identity(self) -> Mapping[str, Any]:
         """Plain values that decide what the batches hold."""
@@ -106,9 +102,19 @@ class ClassifierTask(Task):
             **self._source.identity(),
         }
 
+    def parts(self) -> Sequence[object]:
+        """This task and its source."""
+        return (self, self._source)
+
     def setup(self, fabric: Fabric, folder: Path) -> None:
-        """Put the network on its device."""
+        """Put the network on its device.
+
+        Several GPUs share the statistics of batch normalisation, so that a batch is one batch
+        however it is shared out. Torch cannot do that on CPUs: there, freeze them.
+        """
         self._fabric = fabric
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
         self._wrapped, self._optimizer = fabric.setup(self.network, self.optimizers["adamw"])
 
     def step(self, number: int) -> Mapping[str, Tensor]:

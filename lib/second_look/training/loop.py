@@ -11,7 +11,7 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +93,10 @@ class Task(ABC):
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
         """Plain values that decide what comes out: architecture, classes, settings, data."""
+
+    def parts(self) -> Sequence[object]:
+        """Objects whose code decides what comes out: this task, and what it learns from."""
+        return (self,)
 
     @abstractmethod
     def setup(self, fabric: Fabric, folder: Path) -> None:

@@ -1,9 +1,8 @@
-"""What classifiers learn from: patches cut from mammograms, or mammograms as a whole."""
+"""What whole-image classifiers learn from: augmented mammograms of one size."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,81 +16,7 @@ from torch.nn import functional
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.pictures import Pictures
-from second_look.sampler import Augmentation, PatchSampler
-from second_look.source_code import content_hash
-from second_look.store import Prepared
-
-
-class PatchBatches:
-    """Augmented patches of labelled windows (see `training.classify.BatchSource`).
-
-    Args:
-        prepared: The images.
-        windows: Training windows with their labels, from patches.window_table.
-        size: Of a patch, px.
-        batch_size: Patches a batch, over all processes.
-        seed: Of the draws.
-        balance: "natural" or "balanced".
-        augmentation: How far patches are varied.
-        memory: Where images are kept, as in PatchSampler.
-    """
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        windows: pd.DataFrame,
-        *,
-        size: int,
-        batch_size: int,
-        seed: int,
-        balance: str = "balanced",
-        augmentation: Augmentation | None = None,
-        memory: str = "auto",
-    ) -> None:
-        self._prepared, self._windows, self._memory = prepared, windows, memory
-        self._augmentation = augmentation or Augmentation()
-        self.size, self.batch_size, self.seed, self.balance = size, batch_size, seed, balance
-        self._sampler: PatchSampler | None = None
-        self._ahead: _Ahead | None = None
-
-    def identity(self) -> Mapping[str, Any]:
-        """Windows, images, augmentation and draws."""
-        columns = ["image_id", "row", "col", "size", "label"]
-        return {
-            "patch_size": self.size,
-            "batch_size": self.batch_size,
-            "data_seed": self.seed,
-            "balance": self.balance,
-            "augmentation": asdict(self._augmentation),
-            "windows": digest(self._windows[columns]),
-            "images": digest(self._prepared.images[["image_id", "content_hash"]]),
-        }
-
-    def share(
-        self, step: int, rank: int, world: int, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._ahead is None:
-            self._sampler = PatchSampler(
-                self._prepared,
-                self._windows,
-                size=self.size,
-                batch_size=self.batch_size,
-                seed=self.seed,
-                balance=self.balance,
-                augmentation=self._augmentation,
-                device=device,
-                memory=self._memory,
-            )
-            self._ahead = _Ahead(self, rank, world, ahead=device.type != "cpu")
-        return self._ahead.get(step)
-
-    def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
-        """That part, made now."""
-        assert self._sampler is not None
-        first, last = part_of(self.batch_size, rank, world)
-        batch = self._sampler.make(self._sampler.draw(step).part(first, last))
-        return batch.pixels, batch.labels
+from second_look.training.sharing import Ahead, digest, part_of
 
 
 @dataclass(frozen=True)
@@ -142,7 +67,7 @@ class ImageBatches:
         self._labels = self._images["label"].map(LABELS.index).to_numpy(np.int64)
         self._augmentation = augmentation or ImageAugmentation()
         self.batch_size, self.seed, self.balance = batch_size, seed, balance
-        self._ahead: _Ahead | None = None
+        self._ahead: Ahead | None = None
         self._device = torch.device("cpu")
 
     def identity(self) -> Mapping[str, Any]:
@@ -163,7 +88,7 @@ class ImageBatches:
         """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
         if self._ahead is None:
             self._device = device
-            self._ahead = _Ahead(self, rank, world, ahead=device.type != "cpu")
+            self._ahead = Ahead(self, rank, world, ahead=device.type != "cpu")
         return self._ahead.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
@@ -183,46 +108,6 @@ class ImageBatches:
         present = np.unique(self._labels)
         classes = rng.choice(present, self.batch_size)
         return np.array([rng.choice(np.flatnonzero(self._labels == code)) for code in classes])
-
-
-class _Ahead:
-    """Makes the next batch in a thread while the device works on this one."""
-
-    def __init__(
-        self, batches: PatchBatches | ImageBatches, rank: int, world: int, *, ahead: bool
-    ) -> None:
-        self._batches, self._rank, self._world = batches, rank, world
-        self._pool = ThreadPoolExecutor(1) if ahead else None
-        self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
-
-    def get(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch number `step`; the one after it is begun."""
-        if self._pool is None:
-            return self._batches.make(step, self._rank, self._world)
-        waiting, self._next = self._next, None
-        batch = (
-            waiting[1].result()
-            if waiting and waiting[0] == step
-            else self._batches.make(step, self._rank, self._world)
-        )
-        following = self._pool.submit(self._batches.make, step + 1, self._rank, self._world)
-        self._next = (step + 1, following)
-        return batch
-
-
-def part_of(count: int, rank: int, world: int) -> tuple[int, int]:
-    """First and one past the last of `count` things that process `rank` of `world` takes.
-
-    Raises:
-        DataError: They cannot be shared out evenly, which would weigh them differently.
-    """
-    if count % world:
-        raise DataError(
-            f"a batch of {count} cannot be shared by {world} processes.",
-            remedy=f"Use a batch size that is a multiple of {world}.",
-        )
-    each = count // world
-    return rank * each, (rank + 1) * each
 
 
 def _draw_turns(
@@ -268,9 +153,3 @@ def vary(pixels: Tensor, turns: Mapping[str, npt.NDArray[np.float64]]) -> Tensor
     gain = torch.as_tensor(turns["gain"].astype(np.float32), device=pixels.device)
     mean = moved.mean(dim=(2, 3), keepdim=True)
     return torch.lerp(mean, moved, gain[:, None, None, None]).clamp_(0, 1)
-
-
-def digest(table: pd.DataFrame) -> str:
-    """Changes with the content of a table."""
-    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy()
-    return content_hash([hashes.tobytes()])[:16]

@@ -1,0 +1,351 @@
+"""ROC curves, the area below them, and operating points.
+
+A unit is called positive where its score reaches the threshold. An AUC is the chance that a
+positive unit has a higher score than a negative one, ties counted half. It is undefined where one
+of the two is missing or all scores are equal: it is NaN then, and `undefined_because` says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from second_look.errors import DataError
+from second_look.evaluation.intervals import (
+    Estimate,
+    Floats,
+    Patients,
+    Statistic,
+    bootstrap,
+    difference,
+    once,
+    ratio,
+    replicate,
+    undefined,
+)
+
+Bools = npt.NDArray[np.bool_]
+
+
+def undefined_because(scores: npt.ArrayLike, positive: npt.ArrayLike) -> str:
+    """Why scores have no ROC curve; "" where they have one.
+
+    Args:
+        scores: One a unit, shape (n,).
+        positive: Which units are positive, shape (n,).
+
+    Raises:
+        DataError: A score is not finite.
+    """
+    values, truth = checked(scores, positive)
+    if not truth.any():
+        return "no positive among them"
+    if truth.all():
+        return "no negative among them"
+    return "all scores are equal" if np.ptp(values) == 0 else ""
+
+
+def checked(scores: npt.ArrayLike, positive: npt.ArrayLike) -> tuple[Floats, Bools]:
+    """Scores and truth as arrays (n,).
+
+    Raises:
+        DataError: They differ in length, or a score is not finite; names the row.
+    """
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=bool)
+    if values.ndim != 1 or values.shape != truth.shape:
+        raise DataError(f"one score and one truth a unit. Got {values.shape} and {truth.shape}.")
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(f"scores must be finite. Got {values[bad]} in row {bad}.")
+    return values, truth
+
+
+def roc_curve(
+    scores: npt.ArrayLike, positive: npt.ArrayLike, weights: npt.ArrayLike = 1.0
+) -> pd.DataFrame:
+    """Every operating point that the scores allow, from "nothing is positive" to "all are".
+
+    Args:
+        scores: One a unit, shape (n,).
+        positive: Which units are positive, shape (n,).
+        weights: Of the units, shape (n,), or one for all.
+
+    Returns:
+        threshold (falling, first inf), sensitivity, specificity; both NaN where there is no
+        positive, or no negative unit.
+    """
+    values, truth = checked(scores, positive)
+    shares = np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape)
+    order = np.argsort(-values, kind="stable")
+    values, truth, shares = values[order], truth[order], shares[order]
+    last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)  # of each group of ties
+    caught = np.cumsum(shares * truth)[last]
+    alarms = np.cumsum(shares * ~truth)[last]
+    return pd.DataFrame(
+        {
+            "threshold": np.append(np.inf, values[last]),
+            "sensitivity": ratio(np.append(0.0, caught), caught[-1]),
+            "specificity": 1 - ratio(np.append(0.0, alarms), alarms[-1]),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """Scores made ready to be weighted anew in every draw: sorted once.
+
+    Attributes:
+        negatives: Patients of the negative units by rising score, int64 (negatives,).
+        positives: Patients of the positive units by rising score, int64 (positives,).
+        below, reached: For each positive unit, how many negative ones have lower scores, and how
+            many have scores that are not higher, int64 (positives,).
+        not_above: For each negative unit, how many positive ones have scores that are not
+            higher than its own, int64 (negatives,).
+    """
+
+    negatives: npt.NDArray[np.int64]
+    positives: npt.NDArray[np.int64]
+    below: npt.NDArray[np.int64]
+    reached: npt.NDArray[np.int64]
+    not_above: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, scores: Floats, positive: Bools, patients: Patients) -> _Sorted:
+        order = np.argsort(scores, kind="stable")
+        values, truth, codes = scores[order], positive[order], patients.codes[order]
+        low, high = values[~truth], values[truth]
+        return cls(
+            codes[~truth],
+            codes[truth],
+            np.searchsorted(low, high, side="left"),
+            np.searchsorted(low, high, side="right"),
+            np.searchsorted(high, low, side="right"),
+        )
+
+    def auc(self, count: Floats) -> float:
+        """The AUC with each patient counted that often, shape (patients,)."""
+        lower = np.append(0.0, np.cumsum(count[self.negatives]))
+        weights = count[self.positives]
+        pairs = weights.sum() * lower[-1]
+        won = weights @ (lower[self.below] + lower[self.reached]) / 2
+        return float(won / pairs) if pairs else float("nan")
+
+    def sensitivity(self, count: Floats, specificity: Floats) -> Floats:
+        """The largest sensitivities at no less than those specificities (k,); float64 (k,)."""
+        lower = np.cumsum(count[self.negatives])
+        caught = np.append(0.0, np.cumsum(count[self.positives]))
+        if not lower.size or not lower[-1] or not caught[-1]:
+            return np.full(specificity.shape, np.nan)
+        # Tolerance: a share such as 0.9 of 10 patients is no whole number in floating point.
+        last = np.searchsorted(lower, specificity * lower[-1] * (1 - 1e-12))
+        found = 1 - caught[self.not_above[last]] / caught[-1]
+        return np.where(specificity <= 0, 1.0, found)
+
+
+def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """Area below the ROC curve; NaN where `undefined_because` names a reason."""
+    if undefined_because(scores, positive):
+        return float("nan")
+    values, truth = checked(scores, positive)
+    everybody = Patients(np.arange(len(values)), len(values))
+    return float(once(auc_statistic(values, truth, everybody), everybody))
+
+
+def auc_statistic(scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients) -> Statistic:
+    """The AUC as a statistic for `intervals.bootstrap`; scores are sorted only once."""
+    ready = _Sorted.of(*checked(scores, positive), patients)
+
+    def statistic(counts: Floats) -> Floats:
+        return np.array([ready.auc(count) for count in counts])
+
+    return statistic
+
+
+def auc_estimate(
+    scores: npt.ArrayLike,
+    positive: npt.ArrayLike,
+    patients: Patients,
+    *,
+    seed: int,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Estimate:
+    """The AUC with its interval over patients; where it is undefined, NaN and the reason."""
+    why = undefined_because(scores, positive)
+    if why:
+        return undefined(why, patients)
+    statistics = {"auc": auc_statistic(scores, positive, patients)}
+    return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["auc"]
+
+
+def auc_difference(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    positive: npt.ArrayLike,
+    patients: Patients,
+    *,
+    seed: int,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Estimate:
+    """AUC of the first scores less that of the second, on the same units, paired over patients."""
+    why = undefined_because(first, positive) or undefined_because(second, positive)
+    if why:
+        return undefined(why, patients)
+    one, other = (auc_statistic(scores, positive, patients) for scores in (first, second))
+    statistics = {"difference": difference(one, other)}
+    return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["difference"]
+
+
+def macro_auc_estimate(
+    probabilities: npt.ArrayLike,
+    classes: npt.ArrayLike,
+    patients: Patients,
+    *,
+    seed: int,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Estimate:
+    """Mean AUC of each class against all others, over the classes that have one.
+
+    Args:
+        probabilities: Of the classes, shape (n, k).
+        classes: The true ones, 0 to k - 1, shape (n,).
+        patients: Of the n units.
+        seed: Of the draws.
+        draws: Bootstrap samples.
+        level: Coverage of the interval.
+
+    Returns:
+        The estimate, over the classes with positives, negatives and scores that differ.
+    """
+    scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
+    found = [
+        auc_statistic(scores[:, code], truth == code, patients)
+        for code in range(scores.shape[1])
+        if not undefined_because(scores[:, code], truth == code)
+    ]
+    if not found:
+        return undefined("no class has an AUC", patients)
+
+    def statistic(counts: Floats) -> Floats:
+        total: Floats = sum((one(counts) for one in found), np.zeros(len(counts)))
+        return total / len(found)
+
+    return bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
+
+
+def sensitivity_statistic(
+    scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients, *, specificity: float
+) -> Statistic:
+    """The largest sensitivity at no less than a specificity; the threshold moves with the draw."""
+    ready, at = _Sorted.of(*checked(scores, positive), patients), np.array([specificity])
+
+    def statistic(counts: Floats) -> Floats:
+        return np.array([ready.sensitivity(count, at)[0] for count in counts])
+
+    return statistic
+
+
+def specificity_statistic(
+    scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients, *, sensitivity: float
+) -> Statistic:
+    """The largest specificity at no less than a sensitivity; the threshold moves with the draw."""
+    values, truth = checked(scores, positive)
+    return sensitivity_statistic(-values, ~truth, patients, specificity=sensitivity)
+
+
+def threshold_at_sensitivity(
+    scores: npt.ArrayLike, positive: npt.ArrayLike, sensitivity: float
+) -> float:
+    """The highest threshold at which no less than that share of the positive units is caught.
+
+    Raises:
+        DataError: There is no positive unit.
+    """
+    return _threshold(scores, positive, "sensitivity", sensitivity)
+
+
+def threshold_at_specificity(
+    scores: npt.ArrayLike, positive: npt.ArrayLike, specificity: float
+) -> float:
+    """The lowest threshold at which no less than that share of the negative units is left alone.
+
+    Raises:
+        DataError: There is no negative unit.
+    """
+    return _threshold(scores, positive, "specificity", specificity)
+
+
+def _threshold(scores: npt.ArrayLike, positive: npt.ArrayLike, of: str, least: float) -> float:
+    curve = roc_curve(scores, positive)
+    if curve[of].isna().any():
+        kind = "positive" if of == "sensitivity" else "negative"
+        raise DataError(f"a threshold at {of} {least:g} needs {kind} units. Got none.")
+    enough = curve.loc[curve[of] >= least - 1e-12, "threshold"]
+    return float(enough.iloc[0] if of == "sensitivity" else enough.iloc[-1])
+
+
+def operating_point(
+    scores: npt.ArrayLike,
+    positive: npt.ArrayLike,
+    patients: Patients,
+    *,
+    threshold: float,
+    seed: int,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Sensitivity and specificity at a threshold that was chosen elsewhere, with intervals."""
+    values, truth = checked(scores, positive)
+    called = values >= threshold
+    caught, sick = patients.sums(called & truth), patients.sums(truth)
+    spared, well = patients.sums(~called & ~truth), patients.sums(~truth)
+    return bootstrap(
+        {
+            "sensitivity": lambda counts: ratio(counts @ caught, counts @ sick),
+            "specificity": lambda counts: ratio(counts @ spared, counts @ well),
+        },
+        patients,
+        seed=seed,
+        draws=draws,
+        level=level,
+    )
+
+
+def roc_band(
+    scores: npt.ArrayLike,
+    positive: npt.ArrayLike,
+    patients: Patients,
+    *,
+    seed: int,
+    draws: int = 500,
+    level: float = 0.95,
+    points: int = 41,
+) -> pd.DataFrame:
+    """Sensitivity at evenly spaced specificities with its interval over patients, point by point.
+
+    Returns:
+        specificity, sensitivity, low, high.
+    """
+    grid = np.linspace(0, 1, points)
+    ready = _Sorted.of(*checked(scores, positive), patients)
+
+    def statistic(counts: Floats) -> Floats:
+        return np.array([ready.sensitivity(count, grid) for count in counts])
+
+    drawn = replicate({"roc": statistic}, patients, seed=seed, draws=draws)["roc"]
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    value = once(statistic, patients)
+    return pd.DataFrame({"specificity": grid, "sensitivity": value, "low": low, "high": high})
+
+
+def predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
+    """Share of the units called positive that are, by Bayes' rule; NaN where none is called."""
+    right = sensitivity * prevalence
+    wrong = (1 - specificity) * (1 - prevalence)
+    return right / (right + wrong) if right + wrong > 0 else float("nan")

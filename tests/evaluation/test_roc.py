@@ -1,0 +1,221 @@
+"""ROC, AUC and operating points against scikit-learn and against counting pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from second_look.errors import DataError
+from second_look.evaluation import roc
+from second_look.evaluation.intervals import Patients, bootstrap
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_curve
+
+# Scores with many ties, each beside its truth.
+TIED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=60).filter(
+    lambda pairs: len({sick for _, sick in pairs}) == 2 and len({score for score, _ in pairs}) > 1
+)
+
+
+def units(seed=0, n=400, shift=1.0, digits=1):
+    """Scores with ties, truth, and the patient of each: three units a patient."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(n) < 0.3
+    scores = np.round(rng.normal(size=n) + shift * truth, digits)
+    return scores, truth, Patients.of(np.arange(n) // 3)
+
+
+@given(TIED)
+def test_auc_is_sklearns_and_the_share_of_pairs_won(pairs):
+    scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
+    ours = roc.auc(scores, truth)
+    gaps = scores[truth][:, None] - scores[~truth][None]
+    assert ours == pytest.approx(roc_auc_score(truth, scores))
+    assert ours == pytest.approx((gaps > 0).mean() + (gaps == 0).mean() / 2)
+
+
+@given(TIED)
+def test_curve_is_sklearns(pairs):
+    scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
+    ours = roc.roc_curve(scores, truth)
+    alarms, caught, thresholds = sklearn_curve(truth, scores, drop_intermediate=False)
+    np.testing.assert_allclose(ours["sensitivity"], caught)
+    np.testing.assert_allclose(1 - ours["specificity"], alarms, atol=1e-12)
+    np.testing.assert_allclose(ours["threshold"], thresholds)
+
+
+def test_a_weighted_curve_is_that_of_units_repeated_as_often():
+    scores, truth, _ = units(n=50)
+    weights = np.random.default_rng(1).integers(1, 4, 50)
+    weighted = roc.roc_curve(scores, truth, weights)
+    repeated = roc.roc_curve(np.repeat(scores, weights), np.repeat(truth, weights))
+    np.testing.assert_allclose(weighted, repeated)
+
+
+def test_every_draw_is_sklearns_auc_of_the_drawn_patients():
+    scores, truth, patients = units(n=90)
+    rng = np.random.default_rng(2)
+    counts = rng.multinomial(30, np.full(30, 1 / 30), size=20).astype(float)
+    ours = roc.auc_statistic(scores, truth, patients)(counts)
+    theirs = [roc_auc_score(truth, scores, sample_weight=count[patients.codes]) for count in counts]
+    np.testing.assert_allclose(ours, theirs)
+
+
+def test_auc_interval_covers_the_truth_where_patients_have_several_units():
+    """Units of a patient share a random effect; an interval over units would be too narrow."""
+    rng = np.random.default_rng(3)
+    effect, shift, hits, naive = 2.0, 1.8, 0, 0
+    true_auc = norm.cdf(shift / np.sqrt(2 * (1 + effect**2)))
+    for seed in range(120):
+        truth = np.repeat(np.arange(60) < 25, 4)
+        shared = np.repeat(rng.normal(size=60), 4) * effect
+        scores = rng.normal(size=240) + shared + shift * truth
+        by_patient = Patients.of(np.arange(240) // 4)
+        by_unit = Patients.of(np.arange(240))
+        for patients in (by_patient, by_unit):
+            found = roc.auc_estimate(scores, truth, patients, seed=seed, draws=200)
+            covered = found.low <= true_auc <= found.high
+            hits += covered and patients is by_patient
+            naive += covered and patients is by_unit
+    assert 0.87 <= hits / 120 <= 1.0
+    assert naive / 120 < 0.80
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "why"),
+    [
+        ([0.1, 0.2], [True, True], "no negative"),
+        ([0.1, 0.2], [False, False], "no positive"),
+        ([0.5, 0.5], [False, True], "equal"),
+    ],
+)
+def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, why):
+    found = roc.auc_estimate(scores, truth, Patients.of([0, 1]), seed=0)
+    assert np.isnan([found.value, found.low, found.high, roc.auc(scores, truth)]).all()
+    assert why in found.why
+    assert str(found) == f"undefined ({found.why})"
+    gap = roc.auc_difference([0.1, 0.2], scores, truth, Patients.of([0, 1]), seed=0)
+    assert why in gap.why
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "message"),
+    [([0.1, np.nan], [True, False], "row 1"), ([0.1], [True, False], "one score and one truth")],
+)
+def test_scores_that_cannot_be_ranked_are_refused(scores, truth, message):
+    with pytest.raises(DataError, match=message):
+        roc.auc(scores, truth)
+
+
+def test_macro_auc_is_sklearns_one_against_rest():
+    rng = np.random.default_rng(4)
+    classes = rng.integers(0, 4, 300)
+    raw = rng.random((300, 4)) + np.eye(4)[classes] * 0.5
+    probabilities = raw / raw.sum(axis=1, keepdims=True)
+    patients = Patients.of(np.arange(300) // 2)
+    ours = roc.macro_auc_estimate(probabilities, classes, patients, seed=0, draws=50)
+    assert ours.value == pytest.approx(
+        roc_auc_score(classes, probabilities, multi_class="ovr", average="macro")
+    )
+    assert ours.low < ours.value < ours.high
+
+
+def test_macro_auc_passes_over_a_class_that_nobody_has():
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
+    found = roc.macro_auc_estimate(
+        probabilities, [0, 1, 0], Patients.of([0, 1, 2]), seed=0, draws=9
+    )
+    assert found.value == 1.0
+    nothing = roc.macro_auc_estimate(probabilities, [0, 0, 0], Patients.of([0, 1, 2]), seed=0)
+    assert nothing.why == "no class has an AUC"
+
+
+@given(TIED, st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
+def test_sensitivity_at_specificity_is_the_best_of_the_curve(pairs, least):
+    scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
+    patients = Patients.of(np.arange(len(scores)))
+    curve = roc.roc_curve(scores, truth)
+    for kind, other, make in (
+        ("specificity", "sensitivity", roc.sensitivity_statistic),
+        ("sensitivity", "specificity", roc.specificity_statistic),
+    ):
+        best = curve.loc[curve[kind] >= least - 1e-12, other].max()
+        ours = make(scores, truth, patients, **{kind: least})(np.ones((1, len(scores))))
+        assert ours[0] == pytest.approx(best)
+
+
+def test_a_draw_moves_the_threshold():
+    scores, truth, patients = units(n=120)
+    count = np.random.default_rng(5).integers(0, 3, patients.count).astype(float)
+    repeats = count[patients.codes].astype(int)
+    curve = roc.roc_curve(np.repeat(scores, repeats), np.repeat(truth, repeats))
+    best = curve.loc[curve["specificity"] >= 0.8 - 1e-12, "sensitivity"].max()
+    ours = roc.sensitivity_statistic(scores, truth, patients, specificity=0.8)(count[None])
+    assert ours[0] == pytest.approx(best)
+    nobody = roc.sensitivity_statistic(scores, truth, patients, specificity=0.8)(0 * count[None])
+    assert np.isnan(nobody[0])
+
+
+def test_thresholds_and_the_point_where_they_lie():
+    scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    truth = [False, False, True, False, True, True]
+    patients = Patients.of(range(6))
+    assert roc.threshold_at_sensitivity(scores, truth, 1.0) == 0.3
+    assert roc.threshold_at_sensitivity(scores, truth, 0.6) == 0.5
+    assert roc.threshold_at_specificity(scores, truth, 1.0) == 0.5
+    assert roc.threshold_at_specificity(scores, truth, 0.6) == 0.3
+    point = roc.operating_point(scores, truth, patients, threshold=0.3, seed=0)
+    assert point["sensitivity"].value == 1.0
+    assert point["specificity"].value == pytest.approx(2 / 3)
+    assert 0 <= point["specificity"].low < point["specificity"].high <= 1
+
+
+@pytest.mark.parametrize(
+    ("find", "truth"),
+    [
+        (roc.threshold_at_sensitivity, [False, False]),
+        (roc.threshold_at_specificity, [True, True]),
+    ],
+)
+def test_a_threshold_without_units_of_that_kind_is_refused(find, truth):
+    with pytest.raises(DataError, match="Got none"):
+        find([0.1, 0.2], truth, 0.9)
+
+
+def test_the_band_holds_the_curve():
+    scores, truth, patients = units()
+    band = roc.roc_band(scores, truth, patients, seed=0, draws=100, points=11)
+    assert (band["low"] <= band["sensitivity"] + 1e-12).all()
+    assert (band["sensitivity"] <= band["high"] + 1e-12).all()
+    assert band["sensitivity"].iloc[[0, -1]].tolist()[0] == 1.0
+
+
+def test_predictive_value_is_bayes_rule():
+    assert roc.predictive_value(0.9, 0.9, 0.5) == pytest.approx(0.9)
+    assert roc.predictive_value(0.9, 0.9, 0.006) == pytest.approx(0.0054 / (0.0054 + 0.0994))
+    assert np.isnan(roc.predictive_value(0.0, 1.0, 0.5))
+
+
+def test_the_difference_of_paired_aucs_is_narrower_than_of_strangers():
+    scores, truth, patients = units(digits=6)
+    nearly = scores + np.random.default_rng(6).normal(size=len(scores)) * 0.1
+    gap = roc.auc_difference(scores, nearly, truth, patients, seed=0, draws=300)
+    one = roc.auc_estimate(scores, truth, patients, seed=0, draws=300)
+    assert gap.value == pytest.approx(roc_auc_score(truth, scores) - roc_auc_score(truth, nearly))
+    assert gap.high - gap.low < 0.3 * (one.high - one.low)
+    same = roc.auc_difference(scores, scores, truth, patients, seed=0, draws=20)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_draws_that_miss_a_class_leave_the_interval_undefined():
+    scores, truth = np.arange(6) / 6, np.arange(6) == 5
+    found = bootstrap(
+        {"auc": roc.auc_statistic(scores, truth, Patients.of(range(6)))},
+        Patients.of(range(6)),
+        seed=0,
+    )["auc"]
+    assert found.value == 1.0
+    assert np.isnan([found.low, found.high]).all()
+    assert "of the draws" in str(found)
