@@ -68,35 +68,33 @@ def test_real_patches_are_the_windows_class_by_class(prepared, windows) -> None:
 
 def test_an_epoch_is_every_patch_of_every_pool_once(prepared, windows) -> None:
     pools = [real(prepared, windows, 24), generated(12)]
-    batches = MixedBatches(pools, batch_size=6, seed=1, classes=CLASSES)
+    batches = MixedBatches(pools, batch_size=6, seed=1)
     assert batches.steps_an_epoch == 6
     seen = [batches.share(step, 0, 1, CPU) for step in range(6)]
     pixels, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    assert labels.bincount().tolist() == [18, 18]  # places among the classes, not among LABELS
+    assert labels.bincount().tolist() == [0, 18, 0, 18]
     alone = [pool.take(np.arange(pool.count), CPU)[0] for pool in pools]
     expected = torch.cat(alone).mean(dim=(1, 2, 3))
     # Mirrors leave the mean of a patch as it is.
     found = pixels.mean(dim=(1, 2, 3)).sort().values
     torch.testing.assert_close(found, expected.sort().values, atol=1e-4, rtol=1e-4)
-    again = MixedBatches(pools, batch_size=6, seed=1, classes=CLASSES).share(3, 0, 1, CPU)
+    again = MixedBatches(pools, batch_size=6, seed=1).share(3, 0, 1, CPU)
     assert torch.equal(again[0], seen[3][0])
     later = batches.share(6, 0, 1, CPU)
     assert not torch.allclose(later[0], seen[0][0])
 
 
 def test_patches_keep_their_labels_in_a_mixture(prepared, windows) -> None:
-    batches = MixedBatches(
-        [real(prepared, windows, 24), generated(0)], batch_size=24, seed=0, classes=CLASSES
-    )
+    batches = MixedBatches([real(prepared, windows, 24), generated(0)], batch_size=24, seed=0)
     pixels, labels = batches.share(0, 0, 1, CPU)
     means = pixels.mean(dim=(1, 2, 3))
     # The malignant half of the images is brighter.
-    assert means[labels == 1].min() > means[labels == 0].mean()
+    assert means[labels == MALIGNANT].min() > means[labels == BENIGN].mean()
 
 
 def test_mirrors_are_drawn_for_each_patch(prepared, windows) -> None:
     pool = real(prepared, windows, 64)
-    pixels, _ = MixedBatches([pool], batch_size=64, seed=0, classes=CLASSES).share(0, 0, 1, CPU)
+    pixels, _ = MixedBatches([pool], batch_size=64, seed=0).share(0, 0, 1, CPU)
     plain = pool.take(np.arange(64), CPU)[0]
     kinds = [plain, plain.flip(3), plain.flip(2), plain.flip(2, 3)]
     counts = [
@@ -107,9 +105,7 @@ def test_mirrors_are_drawn_for_each_patch(prepared, windows) -> None:
 
 
 def test_processes_share_a_batch(prepared, windows) -> None:
-    batches = MixedBatches(
-        [real(prepared, windows), generated()], batch_size=8, seed=1, classes=CLASSES
-    )
+    batches = MixedBatches([real(prepared, windows), generated()], batch_size=8, seed=1)
     whole = batches.share(2, 0, 1, CPU)
     halves = [batches.share(2, rank, 2, CPU) for rank in range(2)]
     for place in range(2):
@@ -129,4 +125,4 @@ def test_other_weights_are_another_training(prepared, windows) -> None:
 
 def test_fewer_patches_than_a_batch() -> None:
     with pytest.raises(DataError, match="4 patches are fewer than a batch of 8"):
-        MixedBatches([generated(4)], batch_size=8, seed=0, classes=CLASSES)
+        MixedBatches([generated(4)], batch_size=8, seed=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,9 @@ from second_look.models import dcgan, progressive
 from second_look.models.generator import PatchGenerator, Scaling
 from second_look.models.layer_table import layer_table, parameters
 from second_look.models.weights import load_weights
-from second_look.patches import LabelRule, window_table
+from second_look.sampler import cut
 from second_look.training.gan import (
-    DcganTraining,
     GanTraining,
-    ProgressiveTraining,
     TrainedGan,
     train_gan,
 )
@@ -77,20 +75,19 @@ def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFram
     for name, network, example in networks:
         table = layer_table(network, example, numbers)
         rest = parameters(network) - int(table["parameters"].sum())
-        last = {"layer": "of the smaller resolutions", "type": "Conv2D 1×1"}
-        last |= {"output_shape": "", "parameters": rest}
-        table = pd.concat([table, pd.DataFrame([last])], ignore_index=True)
+        last = pd.DataFrame(
+            [("of the smaller resolutions", "Conv2D 1×1", "", rest)], columns=list(table.columns)
+        )
+        table = pd.concat([table, last], ignore_index=True)
         table.insert(0, "network", name)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
-def training_windows(dataset: Dataset, *, size: int, stride: int) -> pd.DataFrame:
-    """The labelled windows of the training patients, by the project's one label rule."""
-    windows = window_table(
-        dataset.prepared, dataset.catalogue, size=size, stride=stride, rule=LabelRule()
-    )
-    return windows[windows["split"] == "train"].reset_index(drop=True)
+def training_windows(windows: pd.DataFrame) -> pd.DataFrame:
+    """The labelled windows of the training patients."""
+    chosen = (windows["split"] == "train") & (windows["excluded"] == "")
+    return windows[chosen].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -234,6 +231,67 @@ def samples_at(strips: pd.DataFrame, architecture: str, label: str, epoch: float
     return samples
 
 
+def real_examples(
+    dataset: Dataset, sets: PatchSets, *, size: int, count: int = 16
+) -> dict[str, FLOATS]:
+    """Label -> some of the real patches, (count, size, size)."""
+    return {
+        label: cut(dataset.prepared, windows.head(count), size=size)
+        for label, windows in sets.windows.items()
+    }
+
+
+def samples_of_figures(
+    strips: pd.DataFrame, early: int, late: int, growing: int
+) -> dict[str, tuple[dict[str, FLOATS], str]]:
+    """The samples of figures 2a and 2b, and of the growing generator, with captions.
+
+    Args:
+        strips: Of `strip_table`.
+        early: Epochs of figure 2a.
+        late: Epochs of figure 2b.
+        growing: Epochs of the growing generator.
+
+    Returns:
+        Name of the figure -> (label -> samples, caption).
+    """
+    wanted = (
+        ("2a", DCGAN, early, "Figure 2a: samples of the DCGAN"),
+        ("2b", DCGAN, late, "Figure 2b: samples of the DCGAN"),
+        ("progressive", PROGRESSIVE, growing, "Samples of the growing generator"),
+    )
+    found = {}
+    for name, architecture, epoch, caption in wanted:
+        own = strips[strips["architecture"] == architecture]
+        if not own.empty:
+            samples = {
+                str(label): samples_at(own, architecture, str(label), epoch)
+                for label in own["label"].unique()
+            }
+            text = f"{caption} after {_epochs(epoch)}, one panel a class, without stretching."
+            found[name] = (samples, text)
+    return found
+
+
+def film(
+    strips: pd.DataFrame, architecture: str, labels: Iterable[str], *, most: int = 6
+) -> dict[str, list[tuple[str, FLOATS]]]:
+    """The first sample of fixed noise at some times: label -> (name of the time, picture)."""
+    found = {}
+    for label in labels:
+        own = strips[(strips["architecture"] == architecture) & (strips["label"] == label)]
+        places = np.unique(np.linspace(0, len(own) - 1, most).round().astype(int))
+        found[label] = [
+            (_epochs(row.epoch), np.load(row.path)[0].astype(np.float32))
+            for row in own.iloc[places].itertuples()
+        ]
+    return found
+
+
+def _epochs(count: float) -> str:
+    return f"{count:,.0f} epoch{'' if round(count) == 1 else 's'}"
+
+
 def loss_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
     """The losses: architecture, label, step, epoch, name, value, seconds (of the training)."""
     parts = []
@@ -250,6 +308,11 @@ def loss_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
                 )
             )
     return pd.concat(parts, ignore_index=True)
+
+
+def weight_files(gans: Mapping[str, Mapping[str, TrainedGan]]) -> list[Path]:
+    """The files of weights of all generators."""
+    return [gan.record.weights for own in gans.values() for gan in own.values()]
 
 
 def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path) -> pd.DataFrame:
@@ -338,24 +401,3 @@ def recipes(names: Sequence[str], **given: GanTraining) -> dict[str, GanTraining
             f"expected generators among {tuple(given)}. Got {list(names)}.", "parameters"
         )
     return {name: given[name] for name in names}
-
-
-__all__ = [
-    "DCGAN",
-    "PROGRESSIVE",
-    "DcganTraining",
-    "PatchSets",
-    "ProgressiveTraining",
-    "Schedule",
-    "choose_patch_sets",
-    "generator_table",
-    "load_generators",
-    "loss_table",
-    "printed_layers",
-    "progressive_layers",
-    "recipes",
-    "samples_at",
-    "strip_table",
-    "train_gans",
-    "training_windows",
-]

@@ -41,6 +41,8 @@ MEASURES: Mapping[str, str] = {
     "copies": "share that lies nearer to a real patch than 99 % of real ones do",
 }
 _PAIRS = 200
+# Texture up to so many times its floor is taken for that of real patches.
+_REAL = 1.5
 _BATCH = 64
 
 
@@ -81,9 +83,7 @@ def real_halves(
             "Use more images or a smaller stride.",
         )
     order = np.random.default_rng(seed).permutation(patients)
-    sides = [
-        windows[windows["patient_id"].isin(group)] for group in np.array_split(order, 2)
-    ]
+    sides = [windows[windows["patient_id"].isin(group)] for group in np.array_split(order, 2)]
     each = min(count, *(len(side) for side in sides))
     chosen = [side.sample(n=each, random_state=seed) for side in sides]
     first, second = (cut(dataset.prepared, side, size=size) for side in chosen)
@@ -122,9 +122,7 @@ def measure(real: Halves, made: FLOATS, features: Features, *, seed: int) -> pd.
     for name, pictures in sides.items():
         own, own_spectrum = features(pictures), generative.radial_spectrum(pictures)
         distances = (
-            among
-            if name == "real"
-            else generative.nearest_real(pictures, everything)["distance"]
+            among if name == "real" else generative.nearest_real(pictures, everything)["distance"]
         )
         textures = generative.sliced_wasserstein(real.first, pictures, seed=seed)
         pairs = generative.diversity(pictures, pairs=_PAIRS, seed=seed)
@@ -229,14 +227,66 @@ def spectra(
     )
 
 
-def nearest_pairs(
-    dataset: Dataset, gan: TrainedGan, windows: pd.DataFrame, *, count: int, seed: int
-) -> tuple[FLOATS, FLOATS]:
-    """Some samples and the real patch nearest to each, (count, size, size) both."""
-    real = cut(dataset.prepared, windows, size=gan.generator.size)
-    made = sample_array(gan, count=count, seed=seed)
-    places = generative.nearest_real(made, real)["place"].to_numpy()
-    return made, real[places]
+def nearest_of_all(
+    dataset: Dataset,
+    gans: Mapping[str, Mapping[str, TrainedGan]],
+    windows: Mapping[str, pd.DataFrame],
+    *,
+    count: int,
+    seed: int,
+) -> dict[str, tuple[FLOATS, FLOATS]]:
+    """Some samples of every generator and the real patch nearest to each, (count, size, size)."""
+    pairs = {}
+    for architecture, own in gans.items():
+        for label, gan in own.items():
+            real = cut(dataset.prepared, windows[label], size=gan.generator.size)
+            made = sample_array(gan, count=count, seed=seed)
+            places = generative.nearest_real(made, real)["place"].to_numpy()
+            pairs[f"{architecture} {label}"] = (made, real[places])
+    return pairs
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is said of figure 2a or 2b.
+
+    Attributes:
+        value: Distance of texture over its floor, mean over the classes.
+        n: Classes.
+        how: How it was measured.
+        verdict: In words.
+    """
+
+    value: float
+    n: int
+    how: str
+    verdict: str
+
+
+def judge_figures(progress_table: pd.DataFrame, *, epochs: tuple[int, int]) -> dict[str, Judged]:
+    """Figures 2a and 2b in a number each; none where no DCGAN was trained.
+
+    Args:
+        progress_table: Of `progress`.
+        epochs: Of figures 2a and 2b.
+
+    Returns:
+        Claim -> what is said.
+    """
+    own = progress_table[progress_table["architecture"] == "dcgan"]
+    found = {}
+    for claim, epoch in zip(("fig-2a", "fig-2b"), epochs, strict=True):
+        values = []
+        for _, part in own.groupby("label"):
+            nearest = part.loc[(part["epoch"] - epoch).abs().idxmin()]
+            values.append(nearest["swd"] / nearest["floor"])
+        if values:
+            value = float(np.mean(values))
+            how = f"texture after {epoch:,} epochs: distance from real patches over its floor"
+            insufficient = "as the paper: insufficient" if value > _REAL else "differs: sufficient"
+            words = f"{insufficient}, texture {value:.1f} times as far as real patches are"
+            found[claim] = Judged(value, len(values), how, words)
+    return found
 
 
 def feature_space(
@@ -266,17 +316,18 @@ def feature_space(
         network = build_classifier(architecture, seed=seed)
         load_imagenet(network, weights)
         return lambda pictures: features_of(network.eval(), pictures, size=size)
-    labels = [str(name) for name in windows.loc[windows["excluded"] == "", "label"].unique()]
-    labels = sorted(labels)
+    labels = [
+        str(name) for name in sorted(windows.loc[windows["excluded"] == "", "label"].unique())
+    ]
     pool = RealPool(
         dataset.prepared, windows, labels, count=max(_BATCH, len(windows)), size=size, seed=seed
     )
-    network = build_classifier(architecture, seed=seed, classes=max(2, len(labels)), channels=1)
+    network = build_classifier(architecture, seed=seed, channels=1)
     task = ClassifierTask(
         "gan-features",
         network,
         f"random {seed}",
-        MixedBatches([pool], batch_size=_BATCH, seed=seed, classes=labels),
+        MixedBatches([pool], batch_size=_BATCH, seed=seed),
         ClassifierSettings(),
         steps,
     )

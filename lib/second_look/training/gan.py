@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,6 +106,10 @@ class GanTask(Task):
             "strip_seed": self._seed,
             **self.patches.identity(),
         }
+
+    def parts(self) -> Sequence[object]:
+        """This task, its networks, and what it learns from."""
+        return (self, *self.modules.values(), self.patches)
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put networks on their device, cut the patches, keep samples of the start.

@@ -22,8 +22,8 @@ from second_look.models.generator import PatchGenerator, Scaling, make_samples
 from second_look.sampler import PatchSampler
 from second_look.source_code import content_hash
 from second_look.store import Prepared
-from second_look.training.batches import digest, part_of
 from second_look.training.gan_patches import plain_draws
+from second_look.training.sharing import digest, part_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -173,16 +173,12 @@ class MixedBatches:
         pools: What to mix: their sizes are the proportions.
         batch_size: Patches a batch, over all processes; what is left of an epoch is dropped.
         seed: Of orders and mirrors.
-        classes: Labels that a network knows, in the order of its outputs; labels of the pools are
-            given as places in it.
 
     Raises:
         DataError: There are fewer patches than a batch has.
     """
 
-    def __init__(
-        self, pools: Sequence[Pool], *, batch_size: int, seed: int, classes: Sequence[str]
-    ) -> None:
+    def __init__(self, pools: Sequence[Pool], *, batch_size: int, seed: int) -> None:
         self._pools = [pool for pool in pools if pool.count]
         self.count = sum(pool.count for pool in self._pools)
         if self.count < batch_size:
@@ -190,10 +186,8 @@ class MixedBatches:
                 f"{self.count} patches are fewer than a batch of {batch_size}.",
                 remedy="Use a smaller batch, or more patches.",
             )
-        self.batch_size, self.seed, self._classes = batch_size, seed, list(classes)
+        self.batch_size, self.seed = batch_size, seed
         self._edges = np.cumsum([0, *(pool.count for pool in self._pools)])
-        places = [self._classes.index(label) if label in classes else -1 for label in LABELS]
-        self._places = torch.tensor(places)
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     @property
@@ -202,12 +196,11 @@ class MixedBatches:
         return self.count // self.batch_size
 
     def identity(self) -> Mapping[str, Any]:
-        """Pools, order, classes."""
+        """Pools and order."""
         return {
             "pools": [pool.identity() for pool in self._pools],
             "batch_size": self.batch_size,
             "data_seed": self.seed,
-            "labels": self._classes,
         }
 
     def share(
@@ -229,8 +222,7 @@ class MixedBatches:
         pixels = torch.cat([part[0] for part in parts])[back]
         labels = torch.cat([part[1] for part in parts])[back]
         mirrors = np.random.default_rng([self.seed, 1, step]).random((self.batch_size, 2)) < 0.5
-        mirrored = _mirrored(pixels, torch.from_numpy(mirrors[first:last]).to(device))
-        return mirrored, self._places.to(device)[labels]
+        return _mirrored(pixels, torch.from_numpy(mirrors[first:last]).to(device)), labels
 
     def _shuffled(self, epoch: int) -> IntArray:
         return np.random.default_rng([self.seed, 0, epoch]).permutation(self.count)

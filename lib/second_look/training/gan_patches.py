@@ -16,7 +16,7 @@ from second_look.errors import DataError
 from second_look.models.generator import Scaling
 from second_look.sampler import Draws, PatchSampler, cut
 from second_look.store import Prepared
-from second_look.training.batches import digest, part_of
+from second_look.training.sharing import digest, part_of
 
 # All classes together: a GAN that is not told what it makes.
 ANY_CLASS = "all"
