@@ -107,7 +107,7 @@ Markdown(study.savings(counts))
 shown = patches.window_table(
     data.prepared, data.catalogue, size=patch_size, stride=stride, rule=rule, size_mm=size_mm
 )
-run.parquet(shown, "predictions/windows.parquet")
+run.parquet(shown, study.WINDOWS)
 run.table(patches.class_balance(shown), "classes", f"Windows by class at stride {stride} px.")
 
 # %%

@@ -42,13 +42,8 @@ def original_view(dataset: Dataset, image_id: str, height: int) -> View:
     pixels = read_square(Path(image["path"]), int(image["rows"]), int(image["cols"]))
     factor = height / pixels.shape[0]
     width = max(1, round(pixels.shape[1] * factor))
-    transform = dataset.prepared.transform(image_id)
+    rows, cols = _prepared_places(dataset, image_id, (height, width), factor)
     regions = np.asarray(dataset.prepared.regions(image_id))
-    if transform.flipped:
-        regions = regions[:, ::-1]
-    # For each pixel of the view, the pixel of the prepared crop under its centre.
-    rows = ((np.arange(height) + 0.5) / factor - transform.row_offset) * transform.scale
-    cols = ((np.arange(width) + 0.5) / factor - transform.col_offset) * transform.scale
     inside = ((rows >= 0) & (rows < regions.shape[0]))[:, None] & (
         (cols >= 0) & (cols < regions.shape[1])
     )
@@ -64,6 +59,35 @@ def original_view(dataset: Dataset, image_id: str, height: int) -> View:
         pathologies(dataset, image_id),
         spacing / factor,
     )
+
+
+def heat_view(
+    dataset: Dataset, image_id: str, height: int, windows: pd.DataFrame, score: str
+) -> tuple[View, npt.NDArray[np.float32]]:
+    """The whole film, and a map of window scores over it in the same pixels.
+
+    Args:
+        dataset: The data set.
+        image_id: Which image.
+        height: Rows of the view.
+        windows: All windows of the image, from inference.windows.score_image.
+        score: The column to show; each score stands at the centre of its window, between them it
+            is interpolated.
+
+    Returns:
+        The view, and the scores float32 (rows, cols), NaN outside the breast.
+    """
+    view = original_view(dataset, image_id, height)
+    grid = windows.pivot_table(index="row", columns="col", values=score)
+    half = float(windows["size"].iloc[0]) / 2
+    factor = height / int(dataset.catalogue.images.set_index("image_id").loc[image_id, "rows"])
+    rows, cols = _prepared_places(dataset, image_id, view.picture.shape, factor)
+    down = np.clip(rows, grid.index[0] + half, grid.index[-1] + half)
+    along = np.clip(cols, grid.columns[0] + half, grid.columns[-1] + half)
+    lines = np.stack([np.interp(along, grid.columns + half, line) for line in grid.to_numpy()])
+    heat = np.stack([np.interp(down, grid.index + half, line) for line in lines.T], axis=1)
+    shown: npt.NDArray[np.float32] = np.where(view.regions > 0, heat, np.nan).astype(np.float32)
+    return view, shown
 
 
 def prepared_view(dataset: Dataset, image_id: str, height: int) -> View:
@@ -120,6 +144,17 @@ def choose_masks_to_look_at(dataset: Dataset, *, count: int, seed: int) -> pd.Da
     extremes = pd.concat([table.head(ends), table.tail(ends)])
     rest = table.drop(extremes.index).sample(n=count - len(extremes), random_state=seed)
     return pd.concat([extremes, rest]).sort_values("breast_share", ignore_index=True)
+
+
+def _prepared_places(
+    dataset: Dataset, image_id: str, shape: tuple[int, ...], factor: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rows and columns of the prepared image under the centres of a reduced film's pixels."""
+    transform = dataset.prepared.transform(image_id)
+    down, along = ((np.arange(length) + 0.5) / factor for length in shape)
+    rows = transform.to_prepared(np.column_stack([down, np.zeros_like(down)]))[:, 0]
+    cols = transform.to_prepared(np.column_stack([np.zeros_like(along), along]))[:, 1]
+    return rows, cols
 
 
 def _reduced(pixels: npt.NDArray[np.generic], height: int, width: int) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ paired over patients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,6 +121,18 @@ def difference(first: Statistic, second: Statistic) -> Statistic:
 
     def statistic(counts: Floats) -> Floats:
         return first(counts) - second(counts)
+
+    return statistic
+
+
+def average(statistics: Sequence[Statistic]) -> Statistic:
+    """Mean of several statistics of the same draws, such as those of a model's seeds."""
+
+    def statistic(counts: Floats) -> Floats:
+        if not statistics:
+            return np.full(len(counts), np.nan)
+        means: Floats = np.mean([one(counts) for one in statistics], axis=0)
+        return means
 
     return statistic
 

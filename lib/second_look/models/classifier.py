@@ -27,7 +27,6 @@ ARCHITECTURES = (
     "resnet50",
     "resnet101",
     "mobilenet_v2",
-    "efficientnet_b0",
     "convnext_tiny",
 )
 RANDOM, IMAGENET = "random", "imagenet"
@@ -41,7 +40,6 @@ _WEIGHTS: Mapping[str, Any] = {
     "resnet50": zoo.ResNet50_Weights.DEFAULT,
     "resnet101": zoo.ResNet101_Weights.DEFAULT,
     "mobilenet_v2": zoo.MobileNet_V2_Weights.DEFAULT,
-    "efficientnet_b0": zoo.EfficientNet_B0_Weights.DEFAULT,
     "convnext_tiny": zoo.ConvNeXt_Tiny_Weights.DEFAULT,
 }
 

@@ -12,13 +12,16 @@ import pandas as pd
 from PIL import Image
 
 from second_look.catalogue import LABELS
-from second_look.dataset import Dataset
+from second_look.dataset import LAB, Dataset
 from second_look.geometry import count_windows
+from second_look.outputs import Run
 from second_look.patches import LabelRule, window_table
 from second_look.sampler import PatchSampler
 
 # Flips and quarter turns: the augmentations that make new patches without resampling a pixel.
 EXACT_AUGMENTATIONS = 8
+# Where notebook 02 leaves the labelled windows for the notebooks that train on them.
+WINDOWS = "predictions/windows.parquet"
 
 
 def windows_at(
@@ -229,3 +232,28 @@ def findings(
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
     return "\n".join(lines)
+
+
+def open_windows(run: Run, dataset: Dataset, *, size: int) -> pd.DataFrame:
+    """The labelled windows that notebook 02 left in the run's outputs.
+
+    In the folder that notebooks opened by hand write to, they are made where notebook 02 has not
+    run, at its default label rule, so that any notebook just works.
+
+    Args:
+        run: Of the notebook that asks.
+        dataset: The data set.
+        size: Of a window, px, where they are made.
+
+    Raises:
+        OutputError: Notebook 02 has not run for this set.
+    """
+    if run.folder.name == LAB and not (run.folder / WINDOWS).is_file():
+        return window_table(
+            dataset.prepared,
+            dataset.catalogue,
+            size=size,
+            stride=max(1, size // 4),
+            rule=LabelRule(),
+        )
+    return run.read_parquet(WINDOWS)

@@ -6,19 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
 from second_look.dataset import Dataset
-from second_look.evaluation.roc import auc
+from second_look.evaluation.intervals import Estimate, Patients, average, bootstrap, undefined
+from second_look.evaluation.roc import auc, auc_statistic, undefined_because
 from second_look.inference.images import score_images
 from second_look.models.classifier import RANDOM, Classifier, build_classifier, load_start
-from second_look.pictures import Pictures
-from second_look.predictions import from_classes
+from second_look.outputs import Run
+from second_look.paper import NOT_REPRODUCED, REPRODUCED
+from second_look.pictures import Pictures, make_pictures
+from second_look.predictions import binary_scores, combine, from_classes, positive
 from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
 from second_look.training.image_batches import ImageBatches
 from second_look.training.loop import LoopSettings, Trained
 
+# Start: the weights of the patch model.
+PATCHES = "patches"
+# AUCs of the paper's refs 6 and 7.
+FIELD = (0.81, 0.87)
 # Columns of the catalogue that predictions of images keep.
 UNITS = ["dataset", "image_id", "patient_id", "split", "label", "laterality", "view", "density"]
 
@@ -73,8 +81,7 @@ def train_whole_image(
     pictures: Pictures,
     settings: WholeImageSettings,
     *,
-    name: str,
-    start: str,
+    start: tuple[str, str],
     seed: int,
     folder: Path,
     weights: Sequence[Path] = (),
@@ -85,15 +92,15 @@ def train_whole_image(
         data: With its splits.
         pictures: All of its images at one size.
         settings: How.
-        name: Of the model in tables and figures.
-        start: "random", "imagenet" or a file of weights, as `load_start` takes it.
+        start: Its name in tables and figures, and "random", "imagenet" or a file of weights, as
+            `load_start` takes it.
         seed: Of weights and batches.
         folder: Of all checkpoints.
         weights: Folders where ImageNet weights may lie.
     """
     images = data.catalogue.images
     network = build_classifier(settings.architecture, seed=seed, channels=settings.channels)
-    named = load_start(network, start, weights)
+    named = load_start(network, start[1], weights)
     batches = ImageBatches(
         pictures,
         images[images["split"] == "train"],
@@ -106,7 +113,7 @@ def train_whole_image(
         rate=settings.rate,
         label_smoothing=settings.label_smoothing,
         # Weights from elsewhere come with statistics that small batches only spoil.
-        frozen_statistics=start != RANDOM,
+        frozen_statistics=start[1] != RANDOM,
     )
     steps = epoch * settings.epochs
     checked = _Validation(pictures, images[images["split"] == "val"])
@@ -129,14 +136,107 @@ def train_whole_image(
         accelerator=settings.accelerator,
     )
     network, trained = train_classifier(task, loop, folder)
-    facts = {"architecture": settings.architecture, "start": start_name(start)}
+    facts = {"architecture": settings.architecture, "start": start[0]}
+    name = f"scheme B, {rows}×{cols}, start {start[0]}"
     predictions = predict(network, pictures, images, name=name, seed=seed, facts=facts)
     return WholeImageModel(name, network, trained, predictions)
 
 
+def train_all(
+    data: Dataset,
+    settings: WholeImageSettings,
+    *,
+    sizes: Sequence[Sequence[int]],
+    starts: Mapping[str, str],
+    seeds: Sequence[int],
+    folder: Path,
+    weights: Sequence[Path] = (),
+) -> list[WholeImageModel]:
+    """A model for every size, start and seed.
+
+    Args:
+        data: With its splits.
+        settings: How each is trained.
+        sizes: (rows, cols) of the pictures, px; (0, 0) keeps the images' own pixels.
+        starts: Name in tables → as `load_start` takes it.
+        seeds: Of weights and batches.
+        folder: Of the run: checkpoints and pictures go there.
+        weights: Folders where ImageNet weights may lie.
+    """
+    models = []
+    for rows, cols in sizes:
+        pictures = make_pictures(data.prepared, (rows, cols), folder / "dataset" / "pictures")
+        for start in starts.items():
+            for seed in seeds:
+                model = train_whole_image(
+                    data,
+                    pictures,
+                    settings,
+                    start=start,
+                    seed=seed,
+                    folder=folder / "checkpoints",
+                    weights=weights,
+                )
+                models.append(model)
+    return models
+
+
+def find_starts(starts: Sequence[str], patches: Path) -> dict[str, str]:
+    """Name in tables → what a model starts from; "patches" are the patch model's weights."""
+    return {start_name(start): str(patches) if start == PATCHES else start for start in starts}
+
+
 def start_name(start: str) -> str:
-    """A start as tables name it: random, imagenet, or the name of its file."""
-    return start if "/" not in start else Path(start).stem
+    """A start as tables name it: random, imagenet, patches, or the name of its file."""
+    return Path(start).stem if Path(start).suffix else start
+
+
+def together(models: Sequence[WholeImageModel]) -> pd.DataFrame:
+    """The predictions of all models."""
+    return pd.concat([model.predictions for model in models], ignore_index=True)
+
+
+def the_papers(models: Sequence[WholeImageModel]) -> str:
+    """Name of the model that is closest to the paper's: patch weights at the smallest size."""
+    own = [model.name for model in models if model.name.endswith(f"start {PATCHES}")]
+    return own[0] if own else models[0].name
+
+
+def report(run: Run, areas: pd.DataFrame, data: Dataset, model: str) -> None:
+    """Put the AUC by image of a model beside the paper's claim on scheme B."""
+    own = areas[(areas["model"] == model) & (areas["unit"] == "image")].iloc[0]
+    if np.isnan(own["value"]):
+        return
+    run.result(
+        "scheme-b", own["value"], low=own["low"], high=own["high"], n=int(own["n"]),
+        how=f"AUC, malignant or not, {model}, {data.name}, test patients",
+        figure="whole_image_auc", synthetic=data.synthetic,
+        verdict=None if data.synthetic else worse_than_the_field(own["low"], own["high"]),
+    )  # fmt: skip
+
+
+def findings(areas: pd.DataFrame) -> str:
+    """What was found on whole mammograms, as sentences made from the run's own numbers."""
+    lines = []
+    for unit, own in areas.groupby("unit", sort=False):
+        known = own.dropna(subset=["value"])
+        if known.empty:
+            lines.append(f"By {unit} there is no AUC: {own['why'].iloc[0]}.")
+            continue
+        best = known.loc[known["value"].idxmax()]
+        lines.append(
+            f"By {unit}, the highest AUC of {len(known)} models is {best['value']:.2f} "
+            f"[{best['low']:.2f}, {best['high']:.2f}] ({best['model']}, n = {best['n']:,}); as the "
+            "highest of several it flatters."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def worse_than_the_field(low: float, high: float) -> str:
+    """Verdict on "worse than 0.81 and 0.87", the AUCs of the paper's refs 6 and 7."""
+    if high < FIELD[0]:
+        return REPRODUCED
+    return NOT_REPRODUCED if low > FIELD[1] else "undecided: the interval reaches 0.81 to 0.87"
 
 
 def predict(
@@ -164,6 +264,54 @@ def predict(
         for averaged in (False, True)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.DataFrame:
+    """AUC on test patients, malignant or not, by image, breast and patient.
+
+    Args:
+        predictions: Of images, with column laterality.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+
+    Returns:
+        model, unit, value, low, high (means over the seeds of a model), seeds, n, patients, why
+        (the AUC is undefined, where it is).
+    """
+    test = predictions[predictions["split"] == "test"]
+    units = [test.assign(score=binary_scores(test, "malignant"))]
+    units += [combine(test, unit) for unit in ("breast", "patient")]
+    rows = []
+    for table in units:
+        for model, own in table.groupby("model", sort=False):
+            found = _auc_over_seeds(own, seed=seed, draws=draws)
+            rows.append(
+                {
+                    "model": model,
+                    "unit": own["unit"].iloc[0],
+                    "value": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "seeds": own["seed"].nunique(),
+                    "n": found.n,
+                    "patients": found.patients,
+                    "why": found.why,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _auc_over_seeds(predictions: pd.DataFrame, *, seed: int, draws: int) -> Estimate:
+    """Mean AUC of the seeds of a model, on the same units."""
+    order = ["image_id"]
+    by_seed = [own.sort_values(order) for _, own in predictions.groupby("seed")]
+    patients = Patients.of(by_seed[0]["dataset"] + "\n" + by_seed[0]["patient_id"])
+    truth = positive(by_seed[0]["label"], "malignant")
+    why = next(filter(None, (undefined_because(own["score"], truth) for own in by_seed)), "")
+    if why:
+        return undefined(why, patients)
+    each = [auc_statistic(own["score"], truth, patients) for own in by_seed]
+    return bootstrap({"auc": average(each)}, patients, seed=seed, draws=draws)["auc"]
 
 
 class _Validation:

@@ -114,7 +114,7 @@ class ClassifierTask(Task):
         """
         self._fabric = fabric
         if fabric.world_size > 1 and fabric.device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         self._wrapped, self._optimizer = fabric.setup(self.network, self.optimizers["adamw"])
 
     def step(self, number: int) -> Mapping[str, Tensor]:

@@ -1,0 +1,219 @@
+"""Figures of notebook 06: patch models, and what they say about whole mammograms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from second_look.figures.style import (
+    LABEL_COLOURS,
+    NEUTRAL,
+    PAPER_COLOUR,
+    SERIES,
+    grid,
+    label_name,
+    show_mammogram,
+)
+from second_look.views import View
+
+# The paper's accuracy against its number of patches.
+PAPER_POINTS = {200_000: 0.45, 400_000: 0.65}
+
+
+def learning_curve(
+    curve: pd.DataFrame, baselines: pd.DataFrame, names: Mapping[str, str]
+) -> Figure:
+    """Each measure against the number of patches, a line a start; the paper's points drawn in.
+
+    Args:
+        curve: From studies.patch_transfer.learning_curve.
+        baselines: From studies.patch_transfer.baselines.
+        names: Measure -> its name, in the order of the panels.
+    """
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.4), squeeze=False)
+    common = baselines.set_index("baseline").loc["always the commonest class"]
+    for axis, (measure, name) in zip(axes.flat, names.items(), strict=True):
+        own = curve[curve["measure"] == measure]
+        for colour, (start, line) in zip(SERIES, own.groupby("start", sort=False), strict=False):
+            _with_interval(axis, line.sort_values("patches"), colour, f"start {start}")
+        floor = 0.5 if measure == "macro_auc" else float(common[measure])
+        label = "chance" if measure == "macro_auc" else "always the commonest class"
+        axis.axhline(floor, color=NEUTRAL, linestyle=":", label=label)
+        if measure == "accuracy":
+            axis.plot(
+                list(PAPER_POINTS),
+                list(PAPER_POINTS.values()),
+                "x",
+                color=PAPER_COLOUR,
+                markersize=9,
+                markeredgewidth=2,
+                label="the paper",
+            )
+        axis.set(xscale="log", xlabel="patches seen in training (n)", ylabel=name, ylim=(0, 1.02))
+        axis.set_title(_sizes(own))
+        axis.legend(fontsize="small")
+    return figure
+
+
+def _sizes(own: pd.DataFrame) -> str:
+    if own.empty:
+        return ""
+    n, patients, seeds = (int(own[name].max()) for name in ("n", "patients", "seeds"))
+    return f"{n:,} test patches, {patients} patients, {seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def _with_interval(axis: Axes, line: pd.DataFrame, colour: str, label: str) -> None:
+    below, above = line["value"] - line["low"], line["high"] - line["value"]
+    axis.errorbar(
+        line["patches"],
+        line["value"],
+        yerr=np.clip(np.stack([below, above]), 0, None),
+        color=colour,
+        marker="o",
+        capsize=3,
+        label=label,
+    )
+
+
+def training_curves(history: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """Validated measures while the largest models learnt, a line a start and seed."""
+    shown = {key: name for key, name in names.items() if (history["measure"] == key).any()}
+    figure, axes = plt.subplots(1, max(1, len(shown)), figsize=(11, 3.8), squeeze=False)
+    for axis, (measure, name) in zip(axes.flat, shown.items(), strict=False):
+        own = history[history["measure"] == measure]
+        for colour, (start, lines) in zip(SERIES, own.groupby("start", sort=False), strict=False):
+            for place, (_, line) in enumerate(lines.groupby("seed")):
+                label = f"start {start}" if place == 0 else None
+                axis.plot(line["patches"], line["value"], "o-", color=colour, label=label)
+        axis.set(xlabel="patches seen so far (n)", ylabel=f"{name}, validation", ylim=(0, 1.02))
+        axis.legend(fontsize="small")
+    return figure
+
+
+def transfer(effect: pd.DataFrame, names: Mapping[str, str]) -> Figure:
+    """What each start gains over the random one, with intervals; right of the line it helps."""
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(4.6 * len(names), 1.6 + 0.5 * max(1, len(effect) / len(names))),
+        sharey=True, squeeze=False,
+    )  # fmt: skip
+    for axis, (measure, name) in zip(axes.flat, names.items(), strict=True):
+        own = effect[effect["measure"] == measure].reset_index(drop=True)
+        labels = [f"{row.start}, {row.patches:,} patches" for row in own.itertuples()]
+        ends = np.stack([own["value"] - own["low"], own["high"] - own["value"]])
+        places = np.arange(len(own))
+        axis.errorbar(own["value"], places, xerr=np.clip(ends, 0, None), fmt="o", capsize=3)
+        axis.axvline(0, color=NEUTRAL, linestyle=":")
+        axis.set_yticks(places, labels)
+        axis.set_ylim(len(own) - 0.5, -0.5)
+        axis.set_xlabel(f"gain in {name} over a random start")
+    if effect.empty:
+        axes.flat[0].set_title("only one start: nothing to compare")
+    return figure
+
+
+def confusion(table: pd.DataFrame) -> Figure:
+    """Confusion matrix: share of each true class, from studies.patch_transfer.confusion_of."""
+    figure, axis = plt.subplots(figsize=(6.4, 1.6 + 0.75 * len(table)))
+    labels = [
+        f"{label_name(row['class'])}\n(n = {row['windows']:,})" for _, row in table.iterrows()
+    ]
+    columns = [name for name in table.columns if name not in ("class", "windows")]
+    sns.heatmap(
+        table[columns].to_numpy(),
+        ax=axis,
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        annot=True,
+        fmt=".0%",
+        cbar=False,
+        xticklabels=[label_name(name).replace(" without", "\nwithout") for name in columns],
+        yticklabels=labels,
+    )
+    axis.set(xlabel="taken for", ylabel="true class")
+    axis.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def flagged(table: pd.DataFrame) -> Figure:
+    """How the share of flagged images grows with the number of windows that are looked at."""
+    figure, axis = plt.subplots(figsize=(7.5, 4.4))
+    for is_malignant, name in ((True, "malignant"), (False, "benign")):
+        own = table[table["malignant"] == is_malignant]
+        if own.empty:
+            continue
+        said = "malignant" if is_malignant else "without a malignancy"
+        colour = LABEL_COLOURS[name]
+        n = int(own["images"].iloc[0])
+        axis.plot(own["windows"], own["flagged"], "o-", color=colour, label=f"{said} (n = {n})")
+        axis.plot(
+            own["windows"],
+            own["independent"],
+            ":",
+            color=colour,
+            label=f"{said}, were windows independent",
+        )
+    axis.set(
+        xscale="log",
+        xlabel="windows of an image that are looked at (n)",
+        ylabel="share of test images flagged malignant",
+        ylim=(0, 1.02),
+    )
+    axis.legend(fontsize="small")
+    return figure
+
+
+def auc_forest(table: pd.DataFrame, field: Sequence[float] = (0.81, 0.87)) -> Figure:
+    """AUC of every model by image, breast and patient, beside the paper's refs 6 and 7.
+
+    Args:
+        table: From studies.whole_image.auc_table.
+        field: AUCs that the paper compares itself with.
+    """
+    units = list(dict.fromkeys(table["unit"]))
+    models = list(dict.fromkeys(table["model"]))
+    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.42 * len(models)))
+    for offset, (colour, unit) in enumerate(zip(SERIES, units, strict=False)):
+        own = table[table["unit"] == unit].set_index("model").reindex(models)
+        places = np.arange(len(models)) + (offset - (len(units) - 1) / 2) * 0.22
+        ends = np.stack([own["value"] - own["low"], own["high"] - own["value"]])
+        n = int(own["n"].max())
+        axis.errorbar(
+            own["value"], places, xerr=np.clip(np.nan_to_num(ends), 0, None), fmt="o",
+            color=colour, capsize=2, markersize=4, label=f"by {unit} (n = {n})",
+        )  # fmt: skip
+    for place, value in enumerate(field):
+        label = "the paper's refs 6 and 7" if place == 0 else None
+        axis.axvline(value, color=PAPER_COLOUR, linestyle="--", linewidth=1, label=label)
+    axis.axvline(0.5, color=NEUTRAL, linestyle=":", label="chance")
+    axis.set_yticks(np.arange(len(models)), models)
+    axis.set_ylim(len(models) - 0.4, -0.6)
+    axis.set_xlabel("AUC, malignant or not, test patients")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=3)
+    return figure
+
+
+def heat_maps(
+    views: Sequence[tuple[View, npt.NDArray[np.float32]]], titles: Sequence[str]
+) -> Figure:
+    """Mammograms with the true outlines, and below each the map of the patch model's scores."""
+    figure, axes = grid(2 * len(views), len(views), (2.6, 3.4))
+    top = max(float(np.nanmax(heat)) for _, heat in views)
+    for place, ((view, heat), title) in enumerate(zip(views, titles, strict=True)):
+        show_mammogram(axes[place], view)
+        axes[place].set_title(title, fontsize=8)
+        below = axes[len(views) + place]
+        show_mammogram(below, view, outlines=False, bar=False)
+        shown = below.imshow(
+            heat, cmap="inferno", vmin=0, vmax=top, alpha=np.where(np.isfinite(heat), 0.6, 0)
+        )
+        below.set_axis_off()
+    figure.colorbar(shown, ax=axes, shrink=0.5, label="probability of malignant")
+    return figure
