@@ -30,7 +30,7 @@
 outputs: str = "../outputs/lab"  # folder of the run, with what notebooks 01 and 02 left there
 patch_size: int = 256  # px, of the windows where notebook 02 has not made them [16, 1024]
 classes: list[str] = ["normal", "benign", "malignant"]  # a generator each; [all]: one for all
-patches: int = 64  # patches a class to learn from; the paper has 4000 [8, 1000000]
+patches: int = 32  # patches a class to learn from; the paper has 4000 [8, 1000000]
 generators: list[str] = ["dcgan", "progressive"]  # which ones learn {dcgan | progressive}
 dcgan_size: int = 256  # px, to which patches are brought for the DCGAN {16|32|64|128|256}
 latent: int = 100  # random numbers behind a sample of the DCGAN; the paper has 4000 [1, 100000]
@@ -50,13 +50,13 @@ progressive_base: int = 1024  # channels times width elsewhere; 8192 in the publ
 progressive_loss: str = "wgan-gp"  # {wgan-gp | nonsaturating}
 progressive_rate: float = 1e-3  # of Adam; 0.001 in the publication [1e-7, 1]
 progressive_batch: int = 16  # patches a batch [2, 4096]
-progressive_early: int = 5  # epochs between kept samples [1, 100000]
-progressive_epochs: int = 20  # in all, shared by the resolutions [1, 100000]
-measured: int = 60  # patches and samples of each kind to measure, at most [4, 100000]
+progressive_early: int = 10  # epochs between kept samples [1, 100000]
+progressive_epochs: int = 30  # in all, shared by the resolutions [1, 100000]
+measured: int = 24  # patches and samples of each kind to measure, at most [4, 100000]
 feature_architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|convnext_tiny}
 feature_weights: str = ""  # file of its ImageNet weights; empty: it learns the patches' classes
 feature_size: int = 64  # px, to which patches are brought for it [32, 1024]
-feature_steps: int = 60  # updates of its training [1, 1000000]
+feature_steps: int = 30  # updates of its training [1, 1000000]
 seed: int = 0  # of everything random [0, 1000000]
 
 # %%
@@ -72,7 +72,9 @@ from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
 from second_look.studies import dcgan as study
 from second_look.studies import gan_quality as quality
+from second_look.studies.patch_features import feature_space
 from second_look.studies.patching import open_windows
+from second_look.training.gan import DcganTraining, ProgressiveTraining
 
 style.use_style()
 run = open_run(outputs, notebook="03_dcgan")
@@ -82,9 +84,9 @@ run.uses(*data.files)
 # %% [markdown]
 # ## Are these the paper's networks?
 #
-# The tables are read off the networks that are trained below, one row a layer in the order in which
-# a picture runs through them, with Keras's names and its way of counting: BatchNorm has four
-# parameters a channel, two of which are running statistics. Each cell stands beside the printed one.
+# The tables are read off the networks, one row a layer in the order in which a picture runs through
+# them, with Keras's names and its way of counting: BatchNorm has four parameters a channel, two of
+# which are running statistics. Each cell stands beside the printed one.
 
 # %%
 layers = study.printed_layers()
@@ -99,15 +101,15 @@ Markdown(
 )
 
 # %% [markdown]
-# What the figures leave open is a parameter of this notebook, with the value of the DCGAN paper that
-# they cite as default: a slope of 0.2 below zero, tanh at the end (so that pictures lie between −1
-# and 1), Adam with a rate of 0.0002 and a momentum of 0.5, which that paper found to keep the training
+# What the figures leave open is a parameter of this notebook, with the value of the DCGAN paper
+# (ref 14) as default: a slope of 0.2 below zero, tanh at the end (so that pictures lie between −1 and
+# 1), Adam with a rate of 0.0002 and a momentum of 0.5, which that paper found to keep the training
 # stable. It has no dropout; the figure shows the layer without its rate, and 0.25 leaves most of the
 # signal.
 #
-# The second generator grows from few pixels to many, each resolution faded in over the one before it;
-# its critic sees how much the patches of a batch differ, and samples come from an average of its
-# weights over the training.
+# The second generator grows from few pixels to many, each resolution faded in over the one before
+# it; its critic sees how much the patches of a batch differ, and samples come from an average of
+# its weights over the training.
 
 # %%
 growing = ProgressiveSettings(
@@ -131,8 +133,7 @@ run.table(table, "patches", "Windows that there are and patches that the generat
 run.result(
     "gan-patches", int(table["patches"].max()), low=int(table["patches"].min()),
     high=int(table["patches"].max()), n=int(table["patches"].sum()), figure="patches",
-    how="patches a class: " + ", ".join(f"{row.label} {row.patches:,}" for row in table.itertuples()),
-    synthetic=data.synthetic,
+    how=f"patches a class, fewest to most; {len(table)} classes", synthetic=data.synthetic,
 )  # fmt: skip
 
 # %% [markdown]
@@ -142,12 +143,11 @@ run.result(
 # done is only loaded.
 
 # %%
+printed = DcganSettings(dcgan_size, latent, slope, dropout, last)
 how = study.recipes(
     generators,
-    dcgan=study.DcganTraining(
-        DcganSettings(dcgan_size, latent, slope, dropout, last), rate, momentum
-    ),
-    progressive=study.ProgressiveTraining(growing, progressive_loss, progressive_rate),
+    dcgan=DcganTraining(printed, rate, momentum),
+    progressive=ProgressiveTraining(growing, progressive_loss, progressive_rate),
 )
 schedules = {
     "dcgan": study.Schedule(epochs, min(early_epochs, epochs), batch_size),
@@ -175,28 +175,23 @@ run.made(*study.weight_files(gans))
 
 # %%
 white = sets.scaling.high
-for_eyes = study.real_examples(data, sets, size=max(recipe.network.size for recipe in how.values()))
-run.figure(
-    draw.panels(for_eyes, white), "real", "Real patches, drawn at random, one panel a class."
-)
 strips = study.strip_table(gans)
-figures = study.samples_of_figures(strips, early_epochs, epochs, progressive_epochs)
+real = study.real_examples(data, sets, size=dcgan_size)
+shown = study.samples_of_figures(
+    strips, real, early=early_epochs, late=epochs, growing=progressive_epochs
+)
+run.figure(
+    draw.panels(shown, white),
+    "samples",
+    "Figures 2a and 2b beside real patches and the growing generator, one panel a class.",
+)
 
 # %%
-[
-    run.figure(draw.panels(samples, white), f"fig_{name}", caption)
-    for name, (samples, caption) in figures.items()
-]
-
-# %%
-film = {name: study.film(strips, name, sets.windows) for name in gans}
-[
-    run.figure(
-        draw.film(strip, white), f"film_{name}",
-        f"{name}: what the same random numbers become while the generator learns.",
-    )
-    for name, strip in film.items()
-]  # fmt: skip
+run.figure(
+    draw.film(study.film(strips), white),
+    "film",
+    "What the same random numbers become while each generator learns.",
+)
 
 # %% [markdown]
 # ## How far are they from real patches?
@@ -207,7 +202,7 @@ film = {name: study.film(strips, name, sets.windows) for name in gans}
 # them compare sets of one size with each other, not with published ones.
 
 # %%
-features = quality.feature_space(
+features = feature_space(
     data, windows, architecture=feature_architecture, size=feature_size, steps=feature_steps,
     weights=Path(feature_weights) if feature_weights else None, folder=checkpoints, seed=seed,
 )  # fmt: skip
@@ -244,19 +239,14 @@ run.figure(
 # %% [markdown]
 # ## Figures 2a and 2b, in a number
 #
-# The paper judges by eye. Here: how many times as far the samples' texture lies from real patches as
-# that of real patches of other women does (sliced Wasserstein distance over its floor; 1 would be
-# real).
+# The paper judges by eye. Here: how many times as far the samples' texture lies from real patches
+# as that of real patches of other women does (sliced Wasserstein distance over its floor; 1 would
+# be real, and up to 1.5 is taken for it).
 
 # %%
-said = quality.judge_figures(progress, epochs=(early_epochs, epochs))
-[
-    run.result(
-        claim, said[claim].value, n=said[claim].n, how=said[claim].how, figure="progress",
-        verdict=None if data.synthetic else said[claim].verdict, synthetic=data.synthetic,
-    )
-    for claim in said
-]  # fmt: skip
+judged = quality.judge_figures(progress, epochs=(early_epochs, epochs))
+quality.record_figures(run, judged, synthetic=data.synthetic)
+Markdown("\n".join(f"- {claim}: {said.value:.1f}, {said.how}." for claim, said in judged.items()))
 
 # %% [markdown]
 # ## What was found, and what it does not mean
@@ -266,7 +256,7 @@ Markdown(quality.findings(measures, losses, synthetic=data.synthetic))
 
 # %% [markdown]
 # **Limits.** No measure here says that a radiologist would take a sample for a mammogram, and none
-# that it shows what its class should show: notebook 04 asks that. Distances grow with the number of
-# patches that are missing, so compare them with their floor only. The paper does not say whether its
-# 4000 patches are one class or all three, nor its batch size; how long a generator learnt here stands
-# in the parameters above.
+# that it shows what its class should show: notebook 04 asks that. Distances depend on how many
+# patches are compared, so compare them with their floor only. The paper does not say whether its
+# 4000 patches are one class or all three, nor its batch size; how long a generator learnt here
+# stands in the parameters above.

@@ -36,42 +36,46 @@ def losses(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def panels(
-    samples: Mapping[str, FLOATS], white: float, *, side: int = 4, title: str = ""
-) -> Figure:
-    """One panel a class with side × side pictures, at their own grey levels.
+def panels(rows: Mapping[str, Mapping[str, FLOATS]], white: float, *, side: int = 4) -> Figure:
+    """A row a source, a panel a class with side × side pictures, at their own grey levels.
 
     Args:
-        samples: Label -> pictures (n, rows, cols).
+        rows: What they are -> label -> pictures (n, rows, cols).
         white: Grey level shown as white; 0 is black.
         side: Pictures in a row of a panel.
-        title: Before the name of each class.
     """
-    figure, axes = grid(len(samples), len(samples), (3.6, 3.8))
-    for axis, (label, pictures) in zip(axes, samples.items(), strict=True):
-        count = max(1, min(side, int(np.sqrt(len(pictures)))))
-        rows = [
-            np.concatenate(list(pictures[k * count : (k + 1) * count]), 1) for k in range(count)
-        ]
-        axis.imshow(np.concatenate(rows), cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-        axis.set_title(f"{title}{label_name(label)}", fontsize=10)
+    columns = max(len(row) for row in rows.values())
+    figure, axes = grid(columns * len(rows), columns, (3.6, 3.8))
+    for place, (name, row) in enumerate(rows.items()):
+        for column, (label, pictures) in enumerate(row.items()):
+            axis = axes[place * columns + column]
+            axis.imshow(_mosaic(pictures, side), cmap="gray", vmin=0, vmax=white)
+            axis.set_title(f"{name}: {label_name(label)}", fontsize=9)
     return figure
 
 
+def _mosaic(pictures: FLOATS, side: int) -> FLOATS:
+    """Side × side of the pictures (n, rows, cols) as one, or as many as there are for a square."""
+    count = max(1, min(side, int(np.sqrt(len(pictures)))))
+    chosen = pictures[: count**2].reshape(count, count, *pictures.shape[1:])
+    mosaic: FLOATS = np.concatenate([np.concatenate(list(row), axis=1) for row in chosen])
+    return mosaic
+
+
 def film(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: float) -> Figure:
-    """A row a class, a column a time: what the same noise becomes while a generator learns.
+    """A row a generator, a column a time: what the same noise becomes while it learns.
 
     Args:
-        strips: Label -> (name of the time, picture).
+        strips: Name -> (time, picture).
         white: Grey level shown as white.
     """
     columns = max(len(strip) for strip in strips.values())
     figure, axes = grid(columns * len(strips), columns, (1.7, 1.85))
-    for row, (label, strip) in enumerate(strips.items()):
+    for row, (generator, strip) in enumerate(strips.items()):
         for column, (name, picture) in enumerate(strip):
             axis = axes[row * columns + column]
             axis.imshow(picture, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-            title = f"{label_name(label)}, {name}" if column == 0 else name
+            title = f"{generator}, {name}" if column == 0 else name
             axis.set_title(title, fontsize=8)
     return figure
 

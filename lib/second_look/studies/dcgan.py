@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +16,8 @@ from second_look import paper
 from second_look.dataset import Dataset
 from second_look.errors import DataError
 from second_look.models import dcgan, progressive
-from second_look.models.generator import PatchGenerator, Scaling
+from second_look.models.generator import Scaling
 from second_look.models.layer_table import layer_table, parameters
-from second_look.models.weights import load_weights
 from second_look.sampler import cut
 from second_look.training.gan import (
     GanTraining,
@@ -242,46 +239,41 @@ def real_examples(
 
 
 def samples_of_figures(
-    strips: pd.DataFrame, early: int, late: int, growing: int
-) -> dict[str, tuple[dict[str, FLOATS], str]]:
-    """The samples of figures 2a and 2b, and of the growing generator, with captions.
+    strips: pd.DataFrame, real: Mapping[str, FLOATS], *, early: int, late: int, growing: int
+) -> dict[str, Mapping[str, FLOATS]]:
+    """Real patches and the samples of figures 2a and 2b and of the growing generator.
 
     Args:
         strips: Of `strip_table`.
+        real: Label -> real patches.
         early: Epochs of figure 2a.
         late: Epochs of figure 2b.
         growing: Epochs of the growing generator.
 
     Returns:
-        Name of the figure -> (label -> samples, caption).
+        What they are -> label -> pictures (n, size, size).
     """
     wanted = (
-        ("2a", DCGAN, early, "Figure 2a: samples of the DCGAN"),
-        ("2b", DCGAN, late, "Figure 2b: samples of the DCGAN"),
-        ("progressive", PROGRESSIVE, growing, "Samples of the growing generator"),
+        (DCGAN, early, "figure 2a: DCGAN"),
+        (DCGAN, late, "figure 2b: DCGAN"),
+        (PROGRESSIVE, growing, "progressive growing"),
     )
-    found = {}
-    for name, architecture, epoch, caption in wanted:
+    found = {"real patches": real}
+    for architecture, epoch, name in wanted:
         own = strips[strips["architecture"] == architecture]
         if not own.empty:
-            samples = {
-                str(label): samples_at(own, architecture, str(label), epoch)
-                for label in own["label"].unique()
+            found[f"{name}, {_epochs(epoch)}"] = {
+                label: samples_at(own, architecture, label, epoch) for label in real
             }
-            text = f"{caption} after {_epochs(epoch)}, one panel a class, without stretching."
-            found[name] = (samples, text)
     return found
 
 
-def film(
-    strips: pd.DataFrame, architecture: str, labels: Iterable[str], *, most: int = 6
-) -> dict[str, list[tuple[str, FLOATS]]]:
-    """The first sample of fixed noise at some times: label -> (name of the time, picture)."""
+def film(strips: pd.DataFrame, *, most: int = 6) -> dict[str, list[tuple[str, FLOATS]]]:
+    """The first sample of fixed noise at up to `most` times: name -> (time, picture)."""
     found = {}
-    for label in labels:
-        own = strips[(strips["architecture"] == architecture) & (strips["label"] == label)]
+    for (architecture, label), own in strips.groupby(["architecture", "label"], sort=False):
         places = np.unique(np.linspace(0, len(own) - 1, most).round().astype(int))
-        found[label] = [
+        found[f"{architecture}, {label}"] = [
             (_epochs(row.epoch), np.load(row.path)[0].astype(np.float32))
             for row in own.iloc[places].itertuples()
         ]
@@ -308,81 +300,6 @@ def loss_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
                 )
             )
     return pd.concat(parts, ignore_index=True)
-
-
-def weight_files(gans: Mapping[str, Mapping[str, TrainedGan]]) -> list[Path]:
-    """The files of weights of all generators."""
-    return [gan.record.weights for own in gans.values() for gan in own.values()]
-
-
-def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path) -> pd.DataFrame:
-    """Where later notebooks find the generators, and what they need to build them.
-
-    Args:
-        gans: Architecture -> label -> generator.
-        outputs: Folder of the run; paths are relative to it.
-
-    Returns:
-        architecture, label, weights, network (its settings as JSON), low, high (of the scaling),
-        patches, steps.
-    """
-    outputs = outputs.resolve()
-    rows = [
-        {
-            "architecture": architecture,
-            "label": label,
-            "weights": gan.record.weights.resolve().relative_to(outputs).as_posix(),
-            "network": json.dumps(asdict(gan.generator.settings)),  # type: ignore[call-overload]
-            "low": gan.patches.scaling.low,
-            "high": gan.patches.scaling.high,
-            "patches": len(gan.patches),
-            "steps": gan.record.steps,
-        }
-        for architecture, own in gans.items()
-        for label, gan in own.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def load_generators(
-    table: pd.DataFrame, outputs: Path, architecture: str
-) -> dict[str, tuple[PatchGenerator, Scaling]]:
-    """The generators of one architecture that notebook 03 trained.
-
-    Args:
-        table: Of `generator_table`.
-        outputs: Folder of the run.
-        architecture: One of its architectures.
-
-    Returns:
-        Label -> generator in evaluation mode, and its scaling.
-
-    Raises:
-        DataError: Notebook 03 did not train it.
-        CheckpointError: Its weights are gone or of another architecture.
-    """
-    own = table[table["architecture"] == architecture]
-    if own.empty:
-        there = ", ".join(table["architecture"].unique())
-        raise DataError(
-            f"there is no generator {architecture!r}; there are: {there}.",
-            "table of generators",
-            "Choose one of these, or add it to `generators` of notebook 03.",
-        )
-    found = {}
-    for row in own.itertuples():
-        generator, name = _built(architecture, json.loads(row.network))
-        load_weights(generator, outputs / row.weights, name)
-        found[row.label] = (generator.eval(), Scaling(row.low, row.high))
-    return found
-
-
-def _built(architecture: str, settings: Mapping[str, Any]) -> tuple[PatchGenerator, str]:
-    """A generator, and its name in the file of weights."""
-    if architecture == DCGAN:
-        return dcgan.Generator(dcgan.DcganSettings(**settings)), "generator"
-    growing = progressive.Generator(progressive.ProgressiveSettings(**settings))
-    return growing, "average"
 
 
 def recipes(names: Sequence[str], **given: GanTraining) -> dict[str, GanTraining]:

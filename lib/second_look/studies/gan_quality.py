@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torch.nn import functional
 
 from second_look.dataset import Dataset
 from second_look.errors import DataError
 from second_look.evaluation import generative
-from second_look.models.classifier import Classifier, build_classifier, load_imagenet
 from second_look.models.generator import stream_samples
+from second_look.outputs import Run
 from second_look.sampler import cut
-from second_look.training.classify import (
-    ClassifierSettings,
-    ClassifierTask,
-    train_classifier,
-)
+from second_look.studies.patch_features import Features
 from second_look.training.gan import TrainedGan
-from second_look.training.gan_batches import MixedBatches, RealPool
-from second_look.training.loop import LoopSettings
 
 FLOATS = npt.NDArray[np.float32]
-Features = Callable[[FLOATS], npt.NDArray[np.floating]]
 # Measure -> what it says, and whether smaller is better (None: the nearer to real patches).
 MEASURES: Mapping[str, str] = {
     "frechet": "Fréchet distance of features (0: alike)",
@@ -43,7 +33,6 @@ MEASURES: Mapping[str, str] = {
 _PAIRS = 200
 # Texture up to so many times its floor is taken for that of real patches.
 _REAL = 1.5
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -289,66 +278,18 @@ def judge_figures(progress_table: pd.DataFrame, *, epochs: tuple[int, int]) -> d
     return found
 
 
-def feature_space(
-    dataset: Dataset,
-    windows: pd.DataFrame,
-    *,
-    architecture: str,
-    weights: Path | None,
-    size: int,
-    steps: int,
-    folder: Path,
-    seed: int,
-) -> Features:
-    """The features that distances are measured in: those of a patch classifier.
-
-    Args:
-        dataset: Of the windows.
-        windows: Of the training patients; the classifier learns to tell their classes apart.
-        architecture: Of models.classifier.ARCHITECTURES.
-        weights: ImageNet weights to use instead, as they are; None trains.
-        size: To which pictures are brought before, px.
-        steps: Updates of the training.
-        folder: Of the run's checkpoints.
-        seed: Of the training.
-    """
-    if weights is not None:
-        network = build_classifier(architecture, seed=seed)
-        load_imagenet(network, weights)
-        return lambda pictures: features_of(network.eval(), pictures, size=size)
-    labels = [
-        str(name) for name in sorted(windows.loc[windows["excluded"] == "", "label"].unique())
-    ]
-    pool = RealPool(
-        dataset.prepared, windows, labels, count=max(_BATCH, len(windows)), size=size, seed=seed
-    )
-    network = build_classifier(architecture, seed=seed, channels=1)
-    task = ClassifierTask(
-        "gan-features",
-        network,
-        f"random {seed}",
-        MixedBatches([pool], batch_size=_BATCH, seed=seed),
-        ClassifierSettings(),
-        steps,
-    )
-    trained, _ = train_classifier(task, LoopSettings(steps=steps, seed=seed), folder)
-    return lambda pictures: features_of(trained, pictures, size=size)
-
-
-@torch.no_grad()
-def features_of(network: Classifier, pictures: FLOATS, *, size: int) -> FLOATS:
-    """Mean features (n, d) of pictures (n, rows, cols), brought to `size` px."""
-    device = next(network.parameters()).device
-    parts = []
-    for first in range(0, len(pictures), _BATCH):
-        pixels = torch.from_numpy(pictures[first : first + _BATCH])[:, None].to(device)
-        if pixels.shape[-1] != size:
-            pixels = functional.interpolate(
-                pixels, (size, size), mode="bilinear", antialias=True, align_corners=False
-            )
-        parts.append(network.features(pixels).float().cpu().numpy())
-    features: FLOATS = np.concatenate(parts)
-    return features
+def record_figures(run: Run, judged: Mapping[str, Judged], *, synthetic: bool) -> None:
+    """Put what is said of figures 2a and 2b into the results."""
+    for claim, said in judged.items():
+        run.result(
+            claim,
+            said.value,
+            n=said.n,
+            how=said.how,
+            figure="progress",
+            verdict=None if synthetic else said.verdict,
+            synthetic=synthetic,
+        )
 
 
 def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) -> str:

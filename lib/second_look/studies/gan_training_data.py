@@ -95,6 +95,18 @@ def mixtures(patches: int, added: Sequence[float]) -> dict[str, tuple[int, int]]
     return sets
 
 
+def set_table(
+    sets: Mapping[str, tuple[int, int]], windows: pd.DataFrame, labels: Sequence[str]
+) -> pd.DataFrame:
+    """One row a training set: name, real and generated patches, windows behind the real ones."""
+    there = int(windows["label"].isin(labels).sum())
+    rows = [
+        {"name": name, "real": real, "windows": there if real else 0, "generated": generated}
+        for name, (real, generated) in sets.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def check_labels(generators: Mapping[str, object]) -> list[str]:
     """The classes that generators make, in the order of LABELS.
 

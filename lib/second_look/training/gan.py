@@ -25,7 +25,7 @@ from second_look.training.loop import LoopSettings, Task, Trained, seeded, train
 
 LOSSES = ("wgan-gp", "nonsaturating")
 # Samples of fixed noise that are kept on the way.
-STRIP = 64
+STRIP = 32
 _STRIPS = "samples"
 _BATCH = 16
 _Network = TypeVar("_Network", bound=nn.Module)
