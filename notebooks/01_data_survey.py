@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder for everything that this run leaves behind
 source: str = "phantom"  # where the mammograms come from {phantom | mias | cbis | ddsm | folder}
-also: list = []  # further sources, read beside the first as one data set, such as [mias]
+also: list[str] = []  # further sources, read beside the first {phantom|mias|cbis|ddsm|folder}
 data_root: str = ""  # folder of the data sets; empty: $SECOND_LOOK_DATA, then data/
 cbis_folder: str = ""  # source cbis: folder of its CSVs and DICOM files, relative to data_root
 ddsm_folder: str = ""  # source ddsm: folder of its volumes, relative to data_root
@@ -154,11 +154,12 @@ run.table(study.sizes(data), "sizes", "Size (px) and bit depth of the pictures."
 
 # %%
 images = data.catalogue.images
-run.result(
-    "size-range", int(images["rows"].max()), low=int(images["rows"].min()),
-    high=int(images["rows"].max()), n=len(images), how="height of the images, px: from, to",
-    synthetic=data.synthetic,
-)  # fmt: skip
+if "folder" not in (source, *also):  # such pictures may have been reduced
+    run.result(
+        "size-range", int(images["rows"].max()), low=int(images["rows"].min()),
+        high=int(images["rows"].max()), n=len(images), how="height of the images, px: from, to",
+        figure="film_sizes", synthetic=data.synthetic,
+    )  # fmt: skip
 run.figure(
     draw.film_sizes(images),
     "film_sizes",
@@ -179,12 +180,13 @@ run.table(estimates, "lesion_areas", "Mean lesion area in %, with 95 % intervals
 
 # %%
 paper_percent = {kind: claim(name).value for kind, name in study.AREA_CLAIMS.items()}
-run.figure(
-    draw.lesion_area_shares(areas, estimates, paper_percent),
-    "lesion_areas",
-    "Lesion areas: median, quartiles and 5th to 95th percentile; dots are means with 95 % "
-    "intervals over patients, dashed lines the paper's means.",
-)
+if len(areas):
+    run.figure(
+        draw.lesion_area_shares(areas, estimates, paper_percent),
+        "lesion_areas",
+        "Lesion areas: median, quartiles and 5th to 95th percentile; dots are means with 95 % "
+        "intervals over patients, dashed lines the paper's means.",
+    )
 
 # %%
 study.report_areas(run, estimates, data)
@@ -202,7 +204,8 @@ run.figure(
         ]
     ),
     "composition",
-    "Images by label against density and view, and lesions by kind against pathology.",
+    "Images by label against density and view, and lesions by kind against pathology. Density "
+    "as the source writes it: BI-RADS 1 to 4; mini-MIAS: F fatty, G fatty-glandular, D dense.",
 )
 
 # %%
@@ -245,7 +248,7 @@ run.table(study.quarantine_summary(data), "quarantine", "The quarantine by effec
 
 # %%
 sheet = views.choose_masks_to_look_at(data, count=sheet_images, seed=seed)
-pictures = [views.original_view(data, image_id, 128) for image_id in sheet["image_id"]]
+pictures = [views.original_view(data, image_id, 200) for image_id in sheet["image_id"]]
 run.figure(
     draw.mask_contact_sheet(pictures),
     "mask_contact_sheet",

@@ -28,11 +28,11 @@ outputs: str = "../outputs/lab"  # folder of the run, with the data set that not
 patch_size: int = 256  # px, of the prepared images [16, 4096]
 patch_size_mm: float = 0.0  # window size in mm, resampled to patch_size; 0: use pixels [0, 500]
 stride: int = 64  # px between neighbouring windows, for the patches shown [1, 4096]
-strides: list = [16, 32, 64, 128, 256]  # px, for the curves against stride
+strides: list[int] = [16, 32, 64, 128, 256]  # px, for the curves against stride [1, 4096]
 min_breast_share: float = 0.5  # of the window that must lie on the breast [0, 1]
 min_lesion_share: float = 0.5  # of the lesion in the window, for the window to count [0, 1]
 min_window_share: float = 0.5  # or: of the window covered by the lesion [0, 1]
-rule_shares: list = [0.1, 0.25, 0.5, 0.75, 1.0]  # lesion shares to compare as label rules
+rule_shares: list[float] = [0.1, 0.25, 0.5, 0.75, 1.0]  # lesion shares to compare [0, 1]
 batch_size: int = 64  # patches a batch, where the cost of making them is measured [1, 4096]
 batches: int = 8  # batches that are timed [1, 10000]
 seed: int = 0  # of examples, augmentation and intervals [0, 1000000]
@@ -66,7 +66,7 @@ run.uses(*data.files)
 rule = patches.LabelRule(min_breast_share, min_lesion_share, min_window_share)
 size_mm = patch_size_mm or None
 windows = study.windows_at(data, strides, size=patch_size, size_mm=size_mm, rule=rule)
-counts = study.counts_against_stride(data, windows, size=patch_size)
+counts = study.counts_against_stride(data, windows, size=patch_size, size_mm=size_mm)
 run.table(counts, "counts", "Windows on the film, on the crop, and on the breast.")
 
 # %%
@@ -173,23 +173,28 @@ turned = sampler.PatchSampler(
     data.prepared, shown, size=patch_size, batch_size=batch_size, seed=seed,
     balance="balanced", augmentation=sampler.Augmentation(),
 )  # fmt: skip
-one = chosen[chosen["label"] != "normal"].head(1)
+one = chosen.tail(1)  # of the most suspicious class
 variants = turned.variants(one.index[0], count=7, seed=seed)
 run.figure(
-    draw.augmented(sampler.cut(data.prepared, one, size=patch_size)[0], variants),
+    draw.augmented(pictures[-1], variants, mm_per_px[-1]),
     "augmented",
-    f"One patch ({one['label'].iloc[0]}) and seven augmented versions of it.",
+    f"One patch ({one['label'].iloc[0]}) and seven augmented versions of it: turned, mirrored, "
+    "scaled, with another contrast.",
 )
 
 # %%
 costs = study.cost(turned, data, batches=batches, patches=[40_000, 200_000, 400_000, 1_200_000])
-run.table(costs, "cost", "Time (this machine) and disk for patches cut when needed or written out.")
+run.table(
+    costs, "cost",
+    "Time (this machine), memory and disk for patches cut when needed, or written out once.",
+)  # fmt: skip
 
 # %%
 run.figure(
     draw.cost(costs),
     "cost",
-    "Disk for patches written as PNG files against the prepared images that they are cut from.",
+    "Disk and time: patches written out as PNG files once, against cutting them from the prepared "
+    "images whenever they are needed.",
 )
 
 # %% [markdown]

@@ -73,8 +73,6 @@ style.use_style()
 run = open_run(outputs, notebook="06_patch_transfer_learning")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
-checkpoints = run.folder / "checkpoints"
-weights = patch_models.weights_folders(data_root, weights_folder)
 
 # %% [markdown]
 # ## What is learnt from, and what is reached without looking?
@@ -86,6 +84,8 @@ weights = patch_models.weights_folders(data_root, weights_folder)
 # each class that is recognised, does not reward that.
 
 # %%
+checkpoints = run.folder / "checkpoints"
+weights = patch_models.weights_folders(data_root, weights_folder)
 windows = open_windows(run, data, size=patch_size)
 test = patch_models.sample_windows(windows, split="test", most=test_windows, seed=seed)
 validation = patch_models.sample_windows(windows, split="val", most=test_windows, seed=seed)

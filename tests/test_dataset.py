@@ -288,11 +288,32 @@ def costs_of(data, table):
     return patching_study.cost(sampler, data, batches=2, patches=[10, 1000])
 
 
+def test_windows_in_mm_are_counted_on_the_film_too(data):
+    size = {"size": 32, "size_mm": 51.2}
+    table = patching_study.windows_at(data, [16], rule=RULE, **size)
+    counts = patching_study.counts_against_stride(data, table, **size)
+    # 51.2 mm are 64 px of 0.8 mm, and the stride keeps its ratio to the size: 32 px.
+    in_px = patching_study.windows_at(data, [32], size=64, size_mm=None, rule=RULE)
+    expected = patching_study.counts_against_stride(data, in_px, size=64)
+    columns = ["film", "crop", "breast"]
+    assert counts[columns].to_numpy().tolist() == expected[columns].to_numpy().tolist()
+
+
+def test_a_window_larger_than_every_image_is_an_error_that_says_so(data):
+    with pytest.raises(DataError, match=r"none of 64 images holds a window of 512 px.*smaller"):
+        patching_study.windows_at(data, [64], size=512, size_mm=None, rule=RULE)
+
+
 def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
     costs = costs_of(data, windows[32])
     assert costs["gb_prepared"].nunique() == 1
-    ratio = costs.loc[1, ["minutes_to_cut", "gb_as_png"]] / costs.loc[0]
-    assert ratio[["minutes_to_cut", "gb_as_png"]].tolist() == pytest.approx([100, 100])
+    grow = ["minutes_to_cut", "minutes_to_write", "gb_as_png"]
+    assert (costs.loc[1, grow] / costs.loc[0, grow]).tolist() == pytest.approx([100, 100, 100])
+    assert (costs["minutes_to_write"] > costs["minutes_to_cut"]).all()
+    # The images of the windows are kept in memory, at two bytes a pixel.
+    kept = data.prepared.images.set_index("image_id").loc[windows[32]["image_id"].unique()]
+    expected = 2 * (kept["rows"] * kept["cols"]).sum() / 1e9
+    assert costs["gb_memory"].tolist() == pytest.approx([expected, expected])
 
 
 def test_a_stricter_rule_leaves_fewer_lesion_windows(data):
@@ -311,6 +332,31 @@ def test_chosen_patches_have_a_class_and_many_patients(windows):
     normal = chosen[chosen["label"] == "normal"]
     assert len(normal) == normal["patient_id"].nunique() == 3
     assert patching_study.choose_rule_example(windows[16]) in set(windows[16]["image_id"])
+
+
+def test_a_data_set_without_a_located_lesion_is_surveyed_and_patched_too(data, windows):
+    lesions = data.prepared.lesions.assign(code=0)
+    nowhere = replace(data, prepared=replace(data.prepared, lesions=lesions))
+    areas = data_survey.lesion_areas(nowhere)
+    estimates = data_survey.area_estimates(areas, seed=0)
+    assert len(areas) == len(estimates) == 0
+    assert "No lesion has a usable location" in data_survey.findings(
+        nowhere, estimates, {"mass": 1.2}
+    )
+    table = patching_study.windows_at(nowhere, [32], size=64, size_mm=None, rule=RULE)
+    assert set(table[32]["label"]) == {"normal", ""}
+    assert patching_study.choose_rule_example(table[32]) in set(data.prepared.images["image_id"])
+    shown = texts(
+        draw_patching.class_shares(patching_study.balance(table, "stride"), "stride", "x")
+    )
+    assert "no window of a lesion" in shown
+    normal = data.catalogue.images["label"] == "normal"
+    of_normal = data.catalogue.without_images(data.catalogue.images.loc[~normal, "image_id"])
+    kinds = data_survey.kinds_by_pathology(replace(data, catalogue=of_normal))
+    tables = [("lesions", kinds), ("view", data_survey.labels_by(data, "view"))]
+    shown = texts(draw_survey.composition(tables))
+    assert "view" in shown
+    assert "lesions" not in shown
 
 
 def texts(figure):
@@ -336,13 +382,17 @@ def test_figures_show_units_numbers_and_the_papers_values(data, windows):
     assert "50 mm" in texts(draw_survey.examples(pictures, columns=3))
     sheet = draw_survey.mask_contact_sheet(pictures, columns=4)
     assert len([axis for axis in sheet.axes if axis.images]) == 6
+    assert {"breast mask", "50 mm"} <= texts(sheet)
     counts = patching_study.counts_against_stride(data, windows, size=64)
     shown = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
     assert {"stride (px)", "patches (n)", "the paper's range"} <= shown
     balance = patching_study.balance(windows, "stride")
     shown = texts(draw_patching.class_shares(balance, "stride", "stride (px)"))
-    assert "share of labelled windows (%)" in shown
-    assert "disk (GB)" in texts(draw_patching.cost(costs_of(data, windows[32])))
+    assert {"share of labelled windows (%)", "stride (px); n: labelled windows"} <= shown
+    labelled = int((windows[16]["excluded"] == "").sum())
+    assert f"16\nn = {labelled:,}" in shown
+    shown = texts(draw_patching.cost(costs_of(data, windows[32])))
+    assert {"disk (GB)", "time on this machine (minutes)", "patches (thousands)"} <= shown
 
 
 def test_pictures_of_patches_carry_class_and_scale(data, windows):
@@ -359,7 +409,9 @@ def test_pictures_of_patches_carry_class_and_scale(data, windows):
     patches = sampler.variants(int(chosen.index[0]), count=len(chosen), seed=0)
     gallery = draw_patching.gallery(patches, list(chosen["label"]), [0.8] * len(chosen))
     assert {"normal", "malignant", "10 mm"} <= texts(gallery)
-    assert {"as cut", "augmented 2"} <= texts(draw_patching.augmented(patches[0], patches[1:3]))
+    assert {"as cut", "augmented 2"} <= texts(
+        draw_patching.augmented(patches[0], patches[1:3], 0.8)
+    )
 
 
 def test_an_unknown_pixel_size_is_said_instead_of_a_bar(data):

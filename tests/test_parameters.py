@@ -170,6 +170,7 @@ def test_yaml_is_read_as_people_mean_it(tmp_path: Path, cells: Cells) -> None:
         ("01_data_survey: {strides: 3}", "strides must be of type list[int]. Got 3."),
         ("01_data_survey: {strides: [a]}", "strides must be of type list[int]. Got ['a']."),
         ("01_data_survey: {strides: [64, 8]}", "strides must lie between 16 and 256. Got 8."),
+        ("01_data_survey: {strides: []}", "strides must hold at least one value. Got []."),
         ("01_data_survey: {free: [2020-01-01]}", "free must hold plain finite numbers and text"),
         (
             "common: {outputs: /tmp}",
@@ -210,6 +211,24 @@ def test_what_is_wrong_in_an_override_is_named(
     tmp_path: Path, cells: Cells, override: str, problem: str
 ) -> None:
     assert problem in refused(tmp_path, cells, "", override)
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("strides=[64, 0]", "strides must lie between 1 and 4096. Got 0."),
+        ("strides=[]", "strides must hold at least one value"),
+        ("rule_shares=[0.5, 2]", "rule_shares must lie between 0 and 1. Got 2."),
+        ("also=[mia]", "also must be one of phantom, mias, cbis"),
+    ],
+)
+def test_lists_of_the_real_notebooks_are_checked_before_they_run(
+    tmp_path: Path, override: str, problem: str
+) -> None:
+    real = {
+        path.stem: read_cell(path) for path in sorted((REPO / "notebooks").glob("0[12]_*.ipynb"))
+    }
+    assert problem in refused(tmp_path, real, "", override)
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path, cells: Cells) -> None:

@@ -123,6 +123,30 @@ def test_outlines_come_from_circles_masks_and_boxes(tmp_path):
     assert "in the air" in found.quarantine.loc[0, "reason"]
 
 
+def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
+    film(tmp_path / "a.png")
+    mask = np.zeros((200, 160), dtype=np.uint8)
+    mask[50:60, 20:30] = 255
+    write_png(tmp_path / "m.png", mask)
+    lesions = [
+        lesion("all", (48, 18, 62, 32), mask=tmp_path / "m.png"),
+        lesion("half", (48, 18, 55, 32), mask=tmp_path / "m.png"),
+        lesion("none", (90, 18, 99, 32), mask=tmp_path / "m.png"),
+    ]
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="benign")], lesions)
+    found = prepare(catalogue, tmp_path / "out", workers=0)
+    assert found.lesions.set_index("lesion_id")["code"].to_dict() == {
+        "all": 2,
+        "half": 3,
+        "none": 0,
+    }
+    assert found.lesions.set_index("lesion_id")["area_px"].tolist()[:2] == [100, 50]
+    assert found.quarantine[["lesion_id", "effect"]].to_numpy().tolist() == [
+        ["none", "location unknown"]
+    ]
+    assert "no pixel lies in the outline" in found.quarantine.loc[0, "reason"]
+
+
 def test_where_lesions_overlap_the_worse_one_is_on_the_map(tmp_path):
     film(tmp_path / "a.png")
     lesions = [
@@ -264,7 +288,8 @@ def test_a_running_scheduler_is_used_and_left_running(tmp_path):
         np.testing.assert_array_equal(elsewhere.pixels(name), here.pixels(name))
 
 
-def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path):
+def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "_SCHEDULER_S", 1)
     film(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
     with pytest.raises(OutputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):

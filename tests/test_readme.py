@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
@@ -93,6 +94,18 @@ def test_options_of_run_all_exist(name: str) -> None:
     there = set(re.findall(r"--[a-z][a-z-]*", shown))
     assert "--params" in there
     assert run_all_options(text_of(name)) <= there
+
+
+def test_numbers_of_the_phantoms_are_those_that_were_measured() -> None:
+    table = pd.read_csv(REPO / "benchmarks" / "results" / "phantom_difficulty.csv")
+    first = table[(table["contrast"] == 1) & (table["group"] == "all") & (table["seed"] == 1)]
+    rows = first.set_index("method")[["auc", "low", "high"]]
+    text = " ".join(text_of("README.md").split())
+    said = re.search(r"CNN reaches (.*?) at contrast 0", text)
+    assert said is not None
+    numbers = [float(number) for number in re.findall(r"\d\.\d\d", said[1])]
+    measured = rows.loc[["small CNN", "maximum", "mean"]].to_numpy().ravel()
+    assert numbers == pytest.approx(list(measured), abs=0.0051)
 
 
 # ------------------------------------------------------------------ the checks can fail

@@ -22,7 +22,7 @@ from second_look.catalogue import (
 )
 from second_look.duplicates import check_no_content_leak, find_duplicates
 from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
-from second_look.files import write_json
+from second_look.files import write_json, write_parquet
 from second_look.prepare import PrepareSettings, prepare
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
 from second_look.sources.ddsm import read_ddsm
@@ -307,7 +307,7 @@ def build_dataset(
     duplicates = find_duplicates(prepared)
     check_no_content_leak(duplicates, catalogue.images)
     catalogue.save(folder)
-    duplicates.to_parquet(folder / "duplicates.parquet", index=False)
+    write_parquet(folder / "duplicates.parquet", duplicates)
     write_json(folder / "settings.json", asdict(settings))
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 

@@ -16,17 +16,14 @@ from second_look.errors import OutputError
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the name `path` only when the block ends well.
+def clear_write_errors(path: Path) -> Iterator[None]:
+    """Say plainly, naming `path`, why the block cannot write there.
 
     Raises:
-        OutputError: The folder cannot be written or the disk is full; nothing is left behind.
+        OutputError: The folder cannot be written or the disk is full.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        draft.replace(path)
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutputError(
@@ -39,6 +36,21 @@ def written_whole(path: Path) -> Iterator[Path]:
                 "Choose another outputs folder, or change its rights."
             ) from error
         raise
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path to write to that takes the name `path` only when the block ends well.
+
+    Raises:
+        OutputError: The folder cannot be written or the disk is full; nothing is left behind.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with clear_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            draft.replace(path)
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

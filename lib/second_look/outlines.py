@@ -120,8 +120,7 @@ def _draw_from_mask(
             drawn[place] = replace(drawn[place], mask=mask)
         else:
             # Two boxes on one part: the lesion is what of it lies in its box.
-            inside = union & _inside(known[place], shape)
-            drawn[place] = replace(drawn[place], mask=inside if inside.any() else None)
+            drawn[place] = replace(drawn[place], mask=union & _inside(known[place], shape))
 
 
 def _owner(bbox: tuple[int, int, int, int], boxes: Mapping[int, Box]) -> int:

@@ -7,7 +7,7 @@ A notebook's `parameters` cell is the one definition, a line each:
 
 Type, default, help, and at the end of the help a range [a, b] or a choice {a | b | c}, which hold
 for every element of a list. Types are bool, int, float, str, list, dict and lists of one type such
-as list[int].
+as list[int]. A list may be empty only where its default is.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Parameter:
         elements = _LIST_OF.fullmatch(self.type)
         if not _fits(value, "list" if elements else self.type):
             return f"{self.name} must be of type {self.type}. Got {value!r}."
+        if isinstance(value, list) and not value and self.default:
+            return f"{self.name} must hold at least one value. Got []."
         if not _plain(value):
             return f"{self.name} must hold plain finite numbers and text only. Got {value!r}."
         for element in value if isinstance(value, list) else [value]:

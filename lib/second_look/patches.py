@@ -226,7 +226,7 @@ def window_table(
         COLUMNS and image_id, patient_id, split; an image smaller than a window gives none.
 
     Raises:
-        DataError: size_mm is given, and an image has no pixel size.
+        DataError: size_mm is given, and an image has no pixel size; or no image holds a window.
     """
     images = prepared.images.merge(
         catalogue.images[["image_id", "patient_id", "split"]], on="image_id", validate="1:1"
@@ -247,10 +247,7 @@ def window_table(
     for image in tqdm(images.itertuples(), total=len(images), desc=f"windows at stride {stride}"):
         lesions = lesions_of.get(image.image_id, none)
         codes = dict(zip(lesions["code"], lesions["pathology"], strict=True))
-        own_size, own_stride = size, stride
-        if size_mm is not None:
-            own_size = mm_to_px(size_mm, image.pixel_spacing_mm)
-            own_stride = max(1, round(stride * own_size / size))
+        own_size, own_stride = window_px(size, stride, size_mm, image.pixel_spacing_mm)
         windows = label_windows(
             prepared.regions(image.image_id),
             {int(code): str(name) for code, name in codes.items() if code > 0},
@@ -263,7 +260,27 @@ def window_table(
         windows.insert(1, "patient_id", image.patient_id)
         windows.insert(2, "split", image.split)
         parts.append(windows)
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    if table.empty:
+        wanted = f"{size_mm:g} mm" if size_mm is not None else f"{size} px"
+        raise DataError(
+            f"none of {len(images)} images holds a window of {wanted}; the largest has "
+            f"{images['rows'].max()} rows and {images['cols'].max()} columns.",
+            "prepared images",
+            "Use a smaller patch_size or patch_size_mm.",
+        )
+    return table
+
+
+def window_px(size: int, stride: int, size_mm: float | None, spacing_mm: float) -> tuple[int, int]:
+    """Size and stride of windows in an image's own pixels of `spacing_mm` mm.
+
+    Where the size is given in mm, the stride keeps its ratio to the size.
+    """
+    if size_mm is None:
+        return size, stride
+    own = mm_to_px(size_mm, spacing_mm)
+    return own, max(1, round(stride * own / size))
 
 
 def count_patches(sizes: npt.ArrayLike, *, size: int, stride: int, augmentations: int = 1) -> int:

@@ -160,6 +160,11 @@ class PatchSampler:
         """Where the images are: "resident" or "streamed"."""
         return self._sources.memory
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the images that are kept on the device; 0 where they are streamed."""
+        return sum(int(image.nbytes) for image in self._sources._kept.values())
+
     @cached_property
     def _by_label(self) -> list[IntArray]:
         """The usable windows of each label that has any."""

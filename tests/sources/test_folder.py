@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,7 @@ def test_a_lesion_with_a_useless_box_has_no_place(folder, box):
     [
         ("none.png,p,benign,,,,,", "not there"),
         ("t.csv,p,benign,,,,,", "expected PGM"),
+        ("a\0.png,p,benign,,,,,", "is no path"),
         ("../a.png,p,benign,,,,,", "leads out of the data folder"),
         ("/etc/passwd,p,benign,,,,,", "leads out of the data folder"),
         (",p,benign,,,,,", "the cell path is empty"),
@@ -152,8 +154,15 @@ def test_what_breaks_the_whole_table_is_an_error(folder):
         read(folder, "path,patient,label\na.png,p,normal\n", columns={"colour": "x"})
     with pytest.raises(DataError, match="not UTF-8"):
         read(folder, "path,patient,label\na.png,Müller,normal\n", "latin-1")
+    with pytest.raises(DataError, match="2 columns are called 'label'"):
+        read(folder, "path,patient,label,label\na.png,p,normal,benign\n")
+    long = "x" * csv.field_size_limit()
+    with pytest.raises(DataError, match=r"t\.csv line 3 or after: not valid CSV"):
+        read(folder, f'path,patient,label\na.png,p,normal\n"b.png,q,normal\n{long}\n')
     with pytest.raises(MissingDataError, match="not there"):
         read_folder(folder / "none.csv", folder, dataset="own")
+    with pytest.raises(MissingDataError, match="not a file, but a folder"):
+        read_folder(folder, folder, dataset="own")
     with pytest.raises(ValueError, match="box_format"):
         read(folder, "path,patient,label\n", box_format="corners")
 
@@ -166,6 +175,38 @@ def test_columns_are_mapped_and_a_written_table_is_read(folder):
     write_folder_csv(folder / "w.csv", rows)
     again = read_folder(folder / "w.csv", folder, dataset="own")
     assert again.lesions.loc[0, BOX].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("shape", "boxes", "effect", "kept"),
+    [
+        ((40, 40), "", None, True),
+        ((80, 80), "", "kept, mended", True),
+        ((40, 30), "", "location unknown", False),
+        ((12, 30), "1,2,8,9", "kept, mended", False),
+    ],
+)
+def test_a_mask_has_the_shape_of_its_picture(folder, shape, boxes, effect, kept):
+    mask = np.zeros(shape, dtype=np.uint8)
+    mask[5:10, 5:10] = 255
+    write_png(folder / "other.png", mask)
+    text = f'path,patient,label,mask,boxes\na.png,p,benign,other.png,"{boxes}"\n'
+    found = read(folder, text)
+    assert (found.lesions.loc[0, "mask_path"] != "") == kept
+    assert list(found.quarantine["effect"]) == ([effect] if effect else [])
+    if effect:
+        assert found.quarantine.loc[0, "row"] == "line 2"
+        size = f"{shape[0]} x {shape[1]} px, the picture 40 x 40"
+        assert size in found.quarantine.loc[0, "reason"]
+
+
+def test_a_mask_of_the_square_picture_fits_a_stretched_one(folder):
+    mask = np.zeros((40, 20), dtype=np.uint8)
+    mask[5:10, 5:10] = 255
+    write_png(folder / "square.png", mask)
+    found = read(folder, "path,patient,label,mask,aspect\na.png,p,benign,square.png,0.5\n")
+    assert found.quarantine.empty
+    assert found.lesions.loc[0, "mask_path"].endswith("square.png")
 
 
 @pytest.mark.real_data

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from second_look.errors import DataError, MissingDataError
+from second_look.errors import DataError, MissingDataError, OutputError
 from second_look.pixels import read_pixels, write_pgm
 from second_look.sources.mias import read_mias
 
@@ -116,6 +117,28 @@ def test_archives_are_unpacked_once(tmp_path, ending):
     assert marker.stat().st_mtime_ns == before
 
 
+def test_a_full_disk_while_unpacking_is_said_plainly_and_leaves_nothing(tmp_path, monkeypatch):
+    folder = write_set(tmp_path / "m", "mdb001 G NORM")
+    archive = tmp_path / "all-mias.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, arcname=".")
+
+    def full(*_args, **_more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile.TarFile, "extract", full)
+        with pytest.raises(OutputError, match="no space left on the disk"):
+            read_mias(archive, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        read_mias(archive, tmp_path / "file" / "cache")
+    monkeypatch.setattr("second_look.sources.mias.os.access", lambda *_: False)
+    with pytest.raises(DataError, match="archive may not be read"):
+        read_mias(archive, tmp_path / "cache")
+
+
 def member(name, **more):
     info = tarfile.TarInfo(name)
     for key, value in more.items():
@@ -173,7 +196,14 @@ def test_every_figure_of_the_real_archive(real):
     assert int((images["label"] == "normal").sum()) + len(lesions) == 330
     assert (images[["rows", "cols"]] == 1024).all(axis=None)
     assert set(images["bits"]) == {8}
-    assert (images["laterality"] == "R").sum() == 161
+    odd = images["image_id"].str[3:].astype(int) % 2 == 1
+    assert (images["laterality"] == odd.map({True: "R", False: "L"})).all()
+    assert odd.sum() == 161
+    assert set(images["pixel_spacing_mm"]) == {0.2}
+    # mdb005 F CIRC B 477 133 30: counted from the bottom left pixel, (477, 0) is in row 1023.
+    first = lesions[lesions["image_id"] == "mdb005"].iloc[0]
+    circle = first[["circle_row", "circle_col", "circle_radius"]]
+    assert circle.tolist() == [1023 - 133, 477, 30]
     nowhere = lesions.loc[lesions["circle_row"].isna(), "image_id"]
     assert sorted(nowhere) == ["mdb059", "mdb216", "mdb233", "mdb245"]
     assert sorted(real.quarantine["image_id"]) == ["mdb059", "mdb216", "mdb233", "mdb245"]

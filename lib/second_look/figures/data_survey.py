@@ -104,7 +104,11 @@ def lesion_area_shares(
 
 
 def composition(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """Counts of labels against other columns, one shaded table each: (name of column, table)."""
+    """Counts of labels against other columns, one shaded table each: (name of column, table).
+
+    A table without rows is not drawn.
+    """
+    tables = [(name, table) for name, table in tables if len(table)]
     widths = [max(2, table.shape[1]) for _, table in tables]
     figure, axes = plt.subplots(
         1,
@@ -115,7 +119,7 @@ def composition(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     )
     for axis, (name, table) in zip(axes.flat, tables, strict=True):
         values = table.to_numpy(dtype=float)
-        axis.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=1.4 * max(values.max(), 1))
+        axis.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=2 * max(values.max(), 1))
         for (row, col), value in np.ndenumerate(values):
             axis.text(col, row, f"{value:g}", ha="center", va="center")
         names = [label_name(str(name)).replace(" without ", "\nwithout ") for name in table.columns]
@@ -126,27 +130,36 @@ def composition(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     return figure
 
 
-def mask_contact_sheet(views: Sequence[View], columns: int = 12) -> Figure:
+def mask_contact_sheet(views: Sequence[View], columns: int = 8) -> Figure:
     """Small whole films with the outline of the breast mask, to be looked over by eye."""
-    ratio = max(view.picture.shape[0] / view.picture.shape[1] for view in views)
-    figure, axes = grid(len(views), columns, (1.05, 1.05 * min(ratio, 2.2) + 0.16))
+    figure, axes = grid(len(views), columns, (1.55, 1.55 * _height(views) + 0.2))
     for axis, view in zip(axes, views, strict=True):
-        show_mammogram(axis, view, bar=False)
-        axis.set_title(_short(view.image_id), fontsize=5, pad=1, loc="center")
+        show_mammogram(axis, view)
+        axis.set_title(_short(view.image_id, 20), fontsize=7, pad=2, loc="center")
+    label_legend(figure, _outlined(views), breast=True)
     return figure
 
 
 def examples(views: Sequence[View], columns: int) -> Figure:
     """Mammograms with outlined lesions, one label after the other."""
-    ratio = max(view.picture.shape[0] / view.picture.shape[1] for view in views)
-    figure, axes = grid(len(views), columns, (2.4, 2.4 * min(ratio, 2.0) + 0.35))
+    figure, axes = grid(len(views), columns, (2.4, 2.4 * _height(views) + 0.35))
     for axis, view in zip(axes, views, strict=True):
         show_mammogram(axis, view)
         title = f"{label_name(view.label)}\n{_short(view.image_id)}"
         axis.set_title(title, fontsize=8, loc="center")
-    present = [label for label in LABELS[1:] if any(v.label == label for v in views)]
-    label_legend(figure, present, breast=True)
+    label_legend(figure, _outlined(views), breast=True)
     return figure
+
+
+def _height(views: Sequence[View]) -> float:
+    """Height of a cell for a width of 1: of the middle one, so that few films leave a gap."""
+    return float(np.median([view.picture.shape[0] / view.picture.shape[1] for view in views]))
+
+
+def _outlined(views: Sequence[View]) -> list[str]:
+    """Labels of the lesions that are outlined, in their order."""
+    drawn = {name for view in views for name in view.pathologies.values()}
+    return [label for label in LABELS[1:] if label in drawn]
 
 
 def _short(image_id: str, most: int = 26) -> str:

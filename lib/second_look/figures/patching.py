@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from second_look.catalogue import LABELS
 from second_look.figures.style import (
@@ -26,9 +26,9 @@ from second_look.figures.style import (
 from second_look.views import View
 
 EXCLUDED_COLOURS = {
-    "off breast": "#444444",
+    "off breast": "#999999",
     "partial lesion": "#CC79A7",
-    "unlocated lesion": "#BBBBBB",
+    "unlocated lesion": "#F0E442",
 }
 
 
@@ -56,23 +56,29 @@ def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: fl
 
 def class_shares(balance: pd.DataFrame, name: str, xlabel: str) -> Figure:
     """Share of the lesion classes against a setting; the rest of the windows is normal."""
-    figure, axis = plt.subplots(figsize=(7, 3.8))
+    figure, axis = plt.subplots(figsize=(7, 4))
+    settings = sorted(balance[name].unique())
+    labelled = balance.groupby(name)["windows"].sum()
     for label in LABELS[1:]:
-        part = balance[balance["label"] == label]
+        part = balance[balance["label"] == label].set_index(name).reindex(settings)
         if part["windows"].sum() == 0:
             continue
         axis.plot(
-            part[name].astype(float),
+            range(len(settings)),
             100 * part["share"],
             marker="o",
             color=LABEL_COLOURS[label],
             label=label_name(label),
         )
-    axis.set_xticks(sorted(balance[name].astype(float).unique()))
-    axis.set_xlabel(xlabel)
+    ticks = [f"{setting:g}\nn = {labelled[setting]:,}" for setting in settings]
+    axis.set_xticks(range(len(settings)), ticks, fontsize=9)
+    axis.set_xlabel(f"{xlabel}; n: labelled windows")
     axis.set_ylabel("share of labelled windows (%)")
     axis.set_ylim(bottom=0)
-    axis.legend()
+    if axis.lines:
+        figure.legend(loc="outside upper center", ncols=3)
+    else:
+        axis.text(0.5, 0.5, "no window of a lesion", transform=axis.transAxes, ha="center")
     return figure
 
 
@@ -123,27 +129,40 @@ def gallery(
     return figure
 
 
-def augmented(patch: npt.NDArray[np.float32], variants: npt.NDArray[np.float32]) -> Figure:
-    """One patch (rows, cols) and what augmentation makes of it (n, rows, cols)."""
-    figure, axes = grid(1 + len(variants), 1 + len(variants), (1.6, 1.75))
+def augmented(
+    patch: npt.NDArray[np.float32], variants: npt.NDArray[np.float32], mm_per_px: float
+) -> Figure:
+    """One patch (rows, cols) and what augmentation makes of it (n, rows, cols).
+
+    The patch as it was cut carries a millimetre bar; augmentation scales the others.
+    """
+    figure, axes = grid(1 + len(variants), 4, (2, 2.2))
     for place, (axis, picture) in enumerate(zip(axes, [patch, *variants], strict=True)):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=float(patch.max()))
         axis.set_title("as cut" if place == 0 else f"augmented {place}", fontsize=9)
+    millimetre_bar(axes[0], patch.shape[1], patch.shape[0], mm_per_px)
     return figure
 
 
 def cost(table: pd.DataFrame) -> Figure:
-    """Disk against number of patches, written out or cut when needed."""
-    figure, axis = plt.subplots(figsize=(7, 3.8))
-    axis.plot(table["patches"], table["gb_as_png"], "o-", color=SERIES[1], label="written as PNG")
-    axis.plot(
-        table["patches"], table["gb_prepared"], "o-", color=SERIES[0], label="cut when needed"
+    """Disk and time against number of patches, written out or cut when needed."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    panels = (
+        ("disk (GB)", "gb_as_png", "gb_prepared"),
+        ("time on this machine (minutes)", "minutes_to_write", "minutes_to_cut"),
     )
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("patches (n)")
-    axis.set_ylabel("disk (GB)")
-    axis.legend()
+    for axis, (ylabel, written, cut) in zip(axes, panels, strict=True):
+        axis.plot(table["patches"], table[written], "o-", color=SERIES[1], label="written as PNG")
+        axis.plot(table["patches"], table[cut], "o--", color=SERIES[0], label="cut when needed")
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        ticks = [f"{number / 1000:,.10g}" for number in table["patches"]]
+        axis.set_xticks(table["patches"], ticks)
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_xlabel("patches (thousands)")
+        axis.set_ylabel(ylabel)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

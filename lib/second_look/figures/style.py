@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from second_look.catalogue import LABELS
 from second_look.views import View
@@ -62,6 +63,8 @@ def grid(count: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, l
     flat = list(axes.flat)
     for axis in flat:
         axis.set_axis_off()
+        # Pictures of different shapes hang from one line, below their titles.
+        axis.set_anchor("N")
     return figure, flat[:count]
 
 
@@ -81,24 +84,37 @@ def show_mammogram(axis: Axes, view: View, *, outlines: bool = True, bar: bool =
 
 
 def millimetre_bar(axis: Axes, cols: int, rows: int, mm_per_px: float) -> None:
-    """A scale bar at the bottom right; where the pixel size is unknown, it says so."""
+    """A scale bar at the bottom right; where the pixel size is unknown, it says so.
+
+    It is white on dark, so that it is seen on bright tissue too.
+    """
+    dark = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.0}
     if not np.isfinite(mm_per_px):
         axis.text(
-            cols * 0.98, rows * 0.98, "pixel size unknown", color="white", ha="right", fontsize=7
+            cols * 0.98,
+            rows * 0.98,
+            "pixel size unknown",
+            color="white",
+            ha="right",
+            fontsize=7,
+            bbox=dark,
         )
         return
     length_mm = _round_length(cols * mm_per_px / 3)
     length = length_mm / mm_per_px
     right, bottom = cols * 0.96, rows * 0.97
-    axis.plot([right - length, right], [bottom, bottom], color="white", linewidth=2)
+    outline = [withStroke(linewidth=4, foreground="black")]
+    bar = ([right - length, right], [bottom, bottom])
+    axis.plot(*bar, color="white", linewidth=2, path_effects=outline)
     axis.text(
         right - length / 2,
-        bottom - rows * 0.015,
+        bottom - rows * 0.02,
         f"{length_mm:g} mm",
         color="white",
         ha="center",
         va="bottom",
         fontsize=7,
+        bbox=dark,
     )
 
 

@@ -8,7 +8,6 @@ separator between (`benign|malignant`), boxes with a semicolon between.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, worst
-from second_look.errors import DataError, MissingDataError
+from second_look.errors import DataError
 from second_look.files import write_text
 from second_look.geometry import Box
 from second_look.pixels import Header, read_header
+from second_look.sources.csv_table import read_rows
 
 REQUIRED = ("path", "patient", "label")
 OPTIONAL = (
@@ -37,10 +37,11 @@ OPTIONAL = (
     "pixel_size_mm",
     "aspect",
 )
-_ALL = (*REQUIRED, *OPTIONAL)
 BOX_FORMATS = ("rowcol", "xywh")
 # Drawn boxes reach over the edge by a pixel now and then; such a box is cut, a worse one set aside.
 BOX_TOLERANCE_PX = 1.0
+# How far the sides of a mask and of its picture may differ in their ratio.
+MASK_TOLERANCE = 0.03
 _SIDES = {"": "", "l": "L", "left": "L", "r": "R", "right": "R"}
 _SPLITS = {"": "", "training": "train", "validation": "val"} | {name: name for name in SPLITS}
 
@@ -137,7 +138,7 @@ def read_folder(
         )
     form = FolderFormat(dataset, dict(columns or {}), box_format, separator, kind)
     table = _Table(csv_path, root.resolve(), form, strict)
-    for line, row in _rows(csv_path, form.columns):
+    for line, row in read_rows(csv_path, REQUIRED, OPTIONAL, form.columns):
         image_id = row["image_id"] or _id_of(row["path"])
         try:
             _add_row(table, line, image_id, row)
@@ -153,62 +154,6 @@ def write_folder_csv(csv_path: Path, rows: Iterable[Mapping[str, str]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(csv_path, stream.getvalue())
-
-
-def _rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int, dict[str, str]]]:
-    """(line number, standard column -> text) of each row."""
-    try:
-        text = csv_path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError(
-            "the table is not there.", csv_path, "Set data_root and table; see README.md."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 ({error.reason}).", csv_path, "Save it as UTF-8.") from None
-    first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = [str(name).strip() for name in reader.fieldnames or []]
-    reader.fieldnames = names
-    source = _match_columns(csv_path, names, columns)
-    count = 0
-    for row in reader:
-        count += 1
-        if None in row or None in row.values():
-            raise DataError(
-                f"expected {len(names)} values.",
-                f"{csv_path} line {reader.line_num}",
-                "Mend the row.",
-            )
-        yield (
-            reader.line_num,
-            {name: row[source[name]].strip() if name in source else "" for name in _ALL},
-        )
-    if not count:
-        raise DataError("the table has no rows.", csv_path, "Add one row an image.")
-
-
-def _match_columns(
-    csv_path: Path, names: Sequence[str], columns: Mapping[str, str]
-) -> dict[str, str]:
-    """Standard column -> the table's own name, for those that it has."""
-    unknown = set(columns) - set(_ALL)
-    if unknown:
-        raise DataError(
-            f"columns maps {sorted(unknown)}; the standard columns are {', '.join(_ALL)}.",
-            csv_path,
-        )
-    source = {name: columns.get(name, name) for name in _ALL}
-    for name, own in source.items():
-        if own not in names and (name in REQUIRED or name in columns):
-            near = difflib.get_close_matches(own, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise DataError(
-                f"no column {own!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
-                csv_path,
-                f"Add the column, or map it: columns: {{{name}: <its name>}}.",
-            )
-    return {name: own for name, own in source.items() if own in names}
 
 
 def _id_of(path: str) -> str:
@@ -245,6 +190,8 @@ def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) ->
     if image_id in table.images:
         _check_same_image(table.images[image_id], image)
         image["label"] = worst([str(table.images[image_id]["label"]), *labels])
+    if mask_path:
+        mask_path = _fitting_mask(table, Path(mask_path), line, image, header, row["boxes"])
     found = [label for label in labels if label != "normal"]
     lesions = _lesions(table, line, image_id, row, found, mask_path, header, cols)
     table.images[image_id] = image
@@ -310,7 +257,10 @@ def _lesions(
 
 def _inside(root: Path, text: str, what: str) -> Path:
     """The file that a path of the table names, which must lie below the root."""
-    path = (root / _required(text, what)).resolve()
+    try:
+        path = (root / _required(text, what)).resolve()
+    except (ValueError, OSError) as error:
+        raise _UnusableError(f"the {what} {text!r} is no path ({error})") from None
     if not path.is_relative_to(root):
         raise _UnusableError(f"the {what} {text!r} leads out of the data folder")
     return path
@@ -322,6 +272,37 @@ def _mask(table: _Table, text: str) -> str:
     path = _inside(table.root, text, "mask")
     if not path.is_file():
         raise _UnusableError(f"the mask {text!r} is not there")
+    return str(path)
+
+
+def _fitting_mask(
+    table: _Table,
+    path: Path,
+    line: int,
+    image: Mapping[str, Any],
+    header: Header,
+    boxes: str,
+) -> str:
+    """The mask's path, or "" where its shape shows that it belongs to another picture.
+
+    A mask must have the shape of the picture, as stored or with square pixels; one of another size
+    is resampled, and said so. What cannot be read is left to the preparation, which says why.
+    """
+    image_id, cols = str(image["image_id"]), int(image["cols"])
+    try:
+        mask = read_header(path)
+    except DataError:
+        return str(path)
+    shape = f"the mask has {mask.rows} x {mask.cols} px, the picture {header.rows} x {header.cols}"
+    ratios = [wide / header.rows * mask.rows / mask.cols for wide in (header.cols, cols)]
+    if all(abs(ratio - 1) > MASK_TOLERANCE for ratio in ratios):
+        use = ("; its boxes are used", "kept, mended") if boxes else ("", "location unknown")
+        reason = f"{shape}: it seems to belong to another picture{use[0]}"
+        table.set_aside(reason, effect=use[1], line=line, image_id=image_id)
+        return ""
+    if mask.rows != header.rows or mask.cols not in (header.cols, cols):
+        reason = f"{shape}: it is resampled"
+        table.set_aside(reason, effect="kept, mended", line=line, image_id=image_id)
     return str(path)
 
 

@@ -7,6 +7,7 @@ corner. Odd numbers are right breasts, even numbers left ones, and pairs belong 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import tarfile
@@ -18,6 +19,7 @@ from typing import Any
 
 from second_look.catalogue import Catalogue, worst
 from second_look.errors import DataError, MissingDataError
+from second_look.files import clear_write_errors
 from second_look.geometry import Box
 from second_look.pixels import read_header
 
@@ -145,13 +147,16 @@ def _unpack(archive: Path, cache: Path) -> Path:
     mark = hashlib.sha256(f"{archive.name}\0{state.st_size}\0{state.st_mtime_ns}".encode())
     target = cache / f"all-mias-{mark.hexdigest()[:12]}"
     if not target.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache))
-        try:
-            _extract_safely(archive, draft)
-            draft.rename(target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        if not os.access(archive, os.R_OK):
+            raise DataError("the archive may not be read.", archive, "Change its rights.")
+        with clear_write_errors(target):
+            cache.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache))
+            try:
+                _extract_safely(archive, draft)
+                draft.rename(target)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
     infos = sorted(target.rglob("Info.txt"))
     if not infos:
         raise DataError("the archive holds no Info.txt.", where=archive, remedy=f"Get {ADDRESS}")

@@ -112,7 +112,8 @@ def area_estimates(areas: pd.DataFrame, *, seed: int) -> pd.DataFrame:
                     "patients": mean.patients,
                 }
             )
-    return pd.DataFrame(rows)
+    columns = ["kind", "share_of", "mean", "low", "high", "median", "lesions", "patients"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def labels_by(dataset: Dataset, column: str) -> pd.DataFrame:
@@ -209,6 +210,8 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
             f"and {other['mean'].iloc[0]:.2f} % of the breast on average; the first {agrees} the "
             f"paper's {paper:g} %. Half of them cover less than {row.median:.2f} %."
         )
+    if estimates.empty:
+        lines.append("- No lesion has a usable location, so no area could be measured.")
     if dataset.synthetic:
         lines.append(
             "- **These images are phantoms.** Their areas were planted to resemble the paper's, so "

@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from second_look.catalogue import LABELS
-from second_look.dataset import Dataset, DataSettings, build_dataset
+from second_look.dataset import Dataset, DataSettings, build_dataset, find_data_root
 from second_look.errors import DataError, MissingDataError
 from second_look.evaluation.classification import balanced_accuracy_statistic
 from second_look.evaluation.intervals import Patients, once

@@ -15,7 +15,7 @@ from second_look.catalogue import LABELS
 from second_look.dataset import LAB, Dataset
 from second_look.geometry import count_windows
 from second_look.outputs import Run
-from second_look.patches import LabelRule, window_table
+from second_look.patches import LabelRule, window_px, window_table
 from second_look.sampler import PatchSampler
 
 # Flips and quarter turns: the augmentations that make new patches without resampling a pixel.
@@ -42,7 +42,11 @@ def windows_at(
 
 
 def counts_against_stride(
-    dataset: Dataset, windows: Mapping[int, pd.DataFrame], *, size: int
+    dataset: Dataset,
+    windows: Mapping[int, pd.DataFrame],
+    *,
+    size: int,
+    size_mm: float | None = None,
 ) -> pd.DataFrame:
     """Number of windows on the whole film, on the crop around the breast, and on the breast.
 
@@ -63,11 +67,16 @@ def counts_against_stride(
     rows = []
     for stride, table in windows.items():
         on_breast = int((table["excluded"] != "off breast").sum())
+        own = [window_px(size, stride, size_mm, mm) for mm in images["pixel_spacing_mm"]]
         rows.append(
             {
                 "stride": stride,
-                "film": sum(count_windows(r, c, size, stride) for r, c in film),
-                "crop": sum(count_windows(r, c, size, stride) for r, c in crop),
+                "film": sum(
+                    count_windows(r, c, *win) for (r, c), win in zip(film, own, strict=True)
+                ),
+                "crop": sum(
+                    count_windows(r, c, *win) for (r, c), win in zip(crop, own, strict=True)
+                ),
                 "breast": on_breast,
                 "breast_augmented": EXACT_AUGMENTATIONS * on_breast,
             }
@@ -154,9 +163,13 @@ def choose_patches(windows: pd.DataFrame, *, per_label: int, seed: int) -> pd.Da
 
 
 def choose_rule_example(windows: pd.DataFrame) -> str:
-    """The image with the most windows that hold part of a lesion: it shows the rule best."""
+    """The image with the most windows that hold part of a lesion: it shows the rule best.
+
+    Where no window holds any, the image with the most windows.
+    """
     partial = windows[(windows["excluded"] == "partial lesion") | (windows["lesion_code"] > 0)]
-    found: str = partial["image_id"].value_counts(sort=True).index[0]
+    shown = windows if partial.empty else partial
+    found: str = shown["image_id"].value_counts(sort=True).index[0]
     return found
 
 
@@ -165,11 +178,12 @@ def cost(
 ) -> pd.DataFrame:
     """What patches cost when they are cut as they are needed, against writing them out.
 
-    Time is measured on this machine over a few batches; disk for written patches is the mean size
-    of the same patches as PNG files, times their number.
+    Time is measured on this machine over a few batches; disk and time of written patches are those
+    of some of the same patches as PNG files, times their number.
 
     Returns:
-        One row a number of patches: patches, minutes_to_cut, gb_prepared (the prepared images),
+        One row a number of patches: patches, minutes_to_cut, minutes_to_write (cut and encoded,
+        once), gb_memory (images that the sampler keeps), gb_prepared (the prepared images),
         gb_as_png.
     """
     sampler.batch(0)
@@ -178,12 +192,16 @@ def cost(
     seconds_each = (time.perf_counter() - start) / sum(len(batch.labels) for batch in drawn)
     full = 255 if (dataset.prepared.images["bits"] <= 8).all() else 65535
     sample = (drawn[0].pixels[:32, 0].numpy() * full).round()
+    start = time.perf_counter()
     png_bytes = np.mean([_png_size(patch, full) for patch in sample])
+    seconds_png = (time.perf_counter() - start) / len(sample)
     stored = sum(path.stat().st_size for path in dataset.prepared.folder.glob("*.npy"))
     return pd.DataFrame(
         {
             "patches": list(patches),
             "minutes_to_cut": [count * seconds_each / 60 for count in patches],
+            "minutes_to_write": [count * (seconds_each + seconds_png) / 60 for count in patches],
+            "gb_memory": [sampler.memory_bytes / 1e9] * len(patches),
             "gb_prepared": [stored / 1e9] * len(patches),
             "gb_as_png": [count * png_bytes / 1e9 for count in patches],
         }
@@ -225,9 +243,10 @@ def findings(
     largest = costs.iloc[-1]
     lines.append(
         f"- {largest['patches']:,.0f} patches written out would take "
-        f"{largest['gb_as_png']:,.0f} GB; cut when needed they take the "
-        f"{largest['gb_prepared']:.2g} GB of the prepared images and "
-        f"{largest['minutes_to_cut']:,.0f} minutes of this machine."
+        f"{largest['gb_as_png']:,.0f} GB of disk and {largest['minutes_to_write']:,.0f} minutes of "
+        f"this machine; cut when needed they take the {largest['gb_prepared']:.2g} GB of the "
+        f"prepared images, {largest['gb_memory']:.2g} GB of memory and "
+        f"{largest['minutes_to_cut']:,.0f} minutes for each pass."
     )
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
