@@ -102,10 +102,10 @@ Markdown(
 
 # %% [markdown]
 # What the figures leave open is a parameter of this notebook, with the value of the DCGAN paper
-# (ref 14) as default: a slope of 0.2 below zero, tanh at the end (so that pictures lie between −1 and
-# 1), Adam with a rate of 0.0002 and a momentum of 0.5, which that paper found to keep the training
-# stable. It has no dropout; the figure shows the layer without its rate, and 0.25 leaves most of the
-# signal.
+# (ref 14) as default: a slope of 0.2 below zero, tanh at the end (so that pictures lie between −1
+# and 1), Adam with a rate of 0.0002 and a momentum of 0.5, which that paper found to keep the
+# training stable. It has no dropout; the figure shows the layer without its rate, and 0.25 leaves
+# most of the signal.
 #
 # The second generator grows from few pixels to many, each resolution faded in over the one before
 # it; its critic sees how much the patches of a batch differ, and samples come from an average of

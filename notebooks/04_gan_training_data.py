@@ -65,8 +65,8 @@ run.uses(*data.files)
 #
 # All classifiers are the same network with as many updates; only what they learn from differs.
 # Every class has as many patches as any other, also among the real ones: a class with fewer windows
-# shows them more often. Half of the patches are mirrored. Sample number k is made when it is needed,
-# from the seed and k, and never stored.
+# shows them more often. Half of the patches are mirrored. Sample number k is made when it is
+# needed, from the seed and k, and never stored.
 
 # %%
 generators = open_generators(run, generator)
