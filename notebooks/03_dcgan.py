@@ -32,7 +32,7 @@ patch_size: int = 256  # px, of the windows where notebook 02 has not made them 
 classes: list[str] = ["normal", "benign", "malignant"]  # a generator each; [all]: one for all
 patches: int = 32  # patches a class to learn from; the paper has 4000 [8, 1000000]
 generators: list[str] = ["dcgan", "progressive"]  # which ones learn {dcgan | progressive}
-dcgan_size: int = 256  # px, to which patches are brought for the DCGAN {16|32|64|128|256}
+dcgan_size: int = 128  # px, to which patches are brought for the DCGAN {16|32|64|128|256}
 latent: int = 100  # random numbers behind a sample of the DCGAN; the paper has 4000 [1, 100000]
 slope: float = 0.2  # of LeakyReLU; not in the paper, 0.2 in the DCGAN paper [0, 1]
 dropout: float = 0.25  # of the discriminator; not in the paper, none in the DCGAN paper [0, 0.9]
@@ -72,6 +72,7 @@ from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
 from second_look.studies import dcgan as study
 from second_look.studies import gan_quality as quality
+from second_look.studies import generators as files
 from second_look.studies.patch_features import feature_space
 from second_look.studies.patching import open_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
@@ -161,11 +162,9 @@ gans = {
 
 # %%
 losses = study.loss_table(gans)
-run.figure(
-    draw.losses(losses), "losses", "Losses of both networks; neither says how good samples are."
-)
-run.parquet(study.generator_table(gans, run.folder), "predictions/generators.parquet")
-run.made(*study.weight_files(gans))
+run.figure(draw.losses(losses), "losses", "Losses of both networks: no measure of the samples.")
+run.parquet(files.generator_table(gans, run.folder), files.GENERATORS)
+run.made(*files.weight_files(gans))
 
 # %% [markdown]
 # ## What do the samples look like?
@@ -207,9 +206,7 @@ features = feature_space(
     weights=Path(feature_weights) if feature_weights else None, folder=checkpoints, seed=seed,
 )  # fmt: skip
 measures = quality.measure_all(data, gans, sets.windows, features, count=measured, seed=seed)
-run.table(
-    measures, "quality", "Samples against real patches; real: the other half of the patients."
-)
+run.table(measures, "quality", "Samples, and real patches of other women in their place (real).")
 
 # %%
 progress = quality.progress(data, strips, sets.windows, seed=seed)
