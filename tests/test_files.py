@@ -6,7 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import resource
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from second_look.errors import OutputError
@@ -19,6 +22,8 @@ from second_look.files import (
     write_text,
     written_whole,
 )
+from second_look.pixels import write_pgm, write_png, write_tiff
+from second_look.store import save_array
 
 
 def break_off(path):
@@ -109,3 +114,53 @@ def test_digests_follow_the_content(tmp_path):
     assert folder_fingerprint(tmp_path) not in (one, two)
     (tmp_path / "b" / "c.txt").rename(tmp_path / "b" / "d.txt")
     assert folder_fingerprint(tmp_path) != two
+
+
+PIXELS = np.random.default_rng(0).integers(0, 65536, (200, 200), dtype=np.uint16)
+FRAME = pd.DataFrame({"a": np.random.default_rng(0).random(50_000)})
+
+
+WRITERS = {
+    "json": lambda path: write_json(path, list(range(50_000))),
+    "csv": lambda path: write_csv(path, FRAME),
+    "parquet": lambda path: write_parquet(path, FRAME),
+    "npy": lambda path: save_array(path, PIXELS),
+    "pgm": lambda path: write_pgm(path, PIXELS),
+    "png": lambda path: write_png(path, PIXELS),
+    "tiff": lambda path: write_tiff(path, PIXELS),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_every_writer_says_that_a_file_could_be_written_in_part_only(tmp_path, write):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match="File too large"):
+            write(tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_every_writer_says_that_the_disk_is_full(tmp_path, write):
+    path = tmp_path / "a"
+    # What is written to the draft goes to a device that is always full.
+    with written_whole(path) as draft:
+        name = draft.name
+        draft.write_text("the file before")
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="no space left on the disk"):
+        write(path)
+    assert path.read_text() == "the file before"
+    assert [found.name for found in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_array_is_saved_as_numpy_reads_it(tmp_path):
+    for array in (PIXELS, PIXELS[:, ::-1], np.zeros((3, 0), dtype=np.float32)):
+        save_array(tmp_path / "a.npy", array)
+        again = np.load(tmp_path / "a.npy", allow_pickle=False)
+        np.testing.assert_array_equal(again, array)
+        assert again.dtype == array.dtype

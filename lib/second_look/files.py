@@ -14,6 +14,8 @@ import pandas as pd
 
 from second_look.errors import OutputError
 
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
+
 
 @contextmanager
 def clear_write_errors(path: Path) -> Iterator[None]:
@@ -30,7 +32,7 @@ def clear_write_errors(path: Path) -> Iterator[None]:
                 f"{path}: no space left on the disk. Free some and run again; "
                 "what is done stays done."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in _REFUSED:
             raise OutputError(
                 f"{path}: cannot be written ({error.strerror}). "
                 "Choose another outputs folder, or change its rights."

@@ -31,11 +31,15 @@ from second_look.files import (
 )
 from second_look.paper import claim
 from second_look.paper import verdict as judge
+from second_look.source_code import content_hash
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDERS = ("figures", "tables", "predictions", "manifests")
+RESULTS = "results.json"
+# In a record, what follows names the notebook whose own rows of RESULTS do not count.
+OTHERS = "#without:"
 ROWS_SHOWN = 50
 PNG_DPI = 150
 _NAME = re.compile(r"[a-z0-9_]+")
@@ -175,6 +179,15 @@ class Run:
         self.uses(path)
         return pd.read_parquet(path)
 
+    def results_of_others(self) -> list[dict[str, Any]]:
+        """What the other notebooks put into results.json; when it changes, this one is out of date.
+
+        Its own rows do not count, so that it may write some of its own.
+        """
+        self._reads[f"{RESULTS}{OTHERS}{self.notebook}"] = _of_others(self.folder, self.notebook)
+        self._save_record()
+        return [row for row in load_results(self.folder) if row["notebook"] != self.notebook]
+
     def uses(self, *paths: str | Path | None) -> None:
         """Record files or folders that were read: when they change, the notebook is out of date.
 
@@ -208,7 +221,7 @@ class Run:
     def _save_results(self, own: list[dict[str, Any]]) -> None:
         others = [row for row in load_results(self.folder) if row["notebook"] != self.notebook]
         rows = sorted([*others, *own], key=lambda row: str(row["notebook"]))
-        write_json(self.folder / "results.json", rows)
+        write_json(self.folder / RESULTS, rows)
 
     def _save_record(self) -> None:
         record = {"reads": self._reads, "writes": self._writes}
@@ -217,7 +230,7 @@ class Run:
 
 def load_results(folder: Path) -> list[dict[str, Any]]:
     """The rows of results.json; none where no notebook wrote any."""
-    rows = load_json(folder / "results.json")
+    rows = load_json(folder / RESULTS)
     return rows if isinstance(rows, list) else []
 
 
@@ -234,11 +247,20 @@ def fingerprint(path: Path, outputs: Path) -> str:
 
     Data sets outside are too large to read for this: names, sizes and times must do.
     """
+    name, others, notebook = path.name.partition(OTHERS)
+    if others and name == RESULTS:
+        return _of_others(path.parent, notebook)
     if not path.exists():
         return "gone"
     if path.is_file() and path.is_relative_to(outputs):
         return sha256(path)
     return folder_fingerprint(path)
+
+
+def _of_others(folder: Path, notebook: str) -> str:
+    """Digest of the results of all notebooks but one."""
+    rows = [row for row in load_results(folder) if row["notebook"] != notebook]
+    return content_hash([json.dumps(rows, sort_keys=True).encode()])
 
 
 def table_html(table: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ the file: a guessed picture is worse than none.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from PIL import Image
 from skimage.transform import resize
 
 from second_look.errors import DataError
-from second_look.files import written_whole
+from second_look.files import write_bytes, written_whole
 from second_look.ljpeg import decode, is_lossless, read_frame
 
 T = TypeVar("T")
@@ -143,8 +144,9 @@ def write_png(path: Path, pixels: Pixels) -> None:
 
 def write_tiff(path: Path, pixels: Pixels) -> None:
     """Write an uncompressed grey TIFF of 8 or 16 bit."""
-    with written_whole(path) as draft, draft.open("wb") as stream:
-        tifffile.imwrite(stream, pixels, photometric="minisblack")
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, photometric="minisblack")
+    write_bytes(path, stream.getvalue())
 
 
 def _read_grey(path: Path) -> Pixels:

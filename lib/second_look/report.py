@@ -26,15 +26,14 @@ from second_look.errors import OutputError
 from second_look.files import write_text
 from second_look.outputs import load_json, load_results, shown
 from second_look.paper import (
-    CLAIMS,
     IN_PART,
     NOT_MEASURED,
     NOT_REPRODUCED,
     RELATED_WORK,
     REPRODUCED,
     SYNTHETIC,
-    Claim,
 )
+from second_look.studies import scorecard
 
 MOST_BYTES = 25_000_000
 # Widths (px) that pictures are reduced to, one after the other, where the page is too large.
@@ -56,6 +55,7 @@ _PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
 _HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.DOTALL)
 _NOTEBOOK_LINK = re.compile(r'href="(?:\./)?(\d\d_\w+)\.(?:ipynb|py)"')
+_FIGURE_LINK = re.compile(r'href="\.\./figures/(\w+)\.(?:png|svg)"')
 _TAG = re.compile(r"<[^>]+>")
 
 
@@ -171,50 +171,19 @@ def shrink_pictures(page: str, width: int) -> str:
 # ------------------------------------------------------------------ scorecard
 
 
-def _scorecard(results: Iterable[Mapping[str, Any]], places: set[str]) -> list[dict[str, str]]:
-    """One row a claim and measurement, in the paper's order."""
-    results = list(results)
-    rows = []
-    for stated in CLAIMS:
-        own = [result for result in results if result["claim"] == stated.id]
-        rows += [_score(stated, result, places) for result in own or [{}]]
-    return rows
-
-
-def _score(stated: Claim, result: Mapping[str, Any], places: set[str]) -> dict[str, str]:
-    judged = str(result.get("verdict", NOT_MEASURED))
-    notebook = str(result.get("notebook", stated.notebook))
-    figure = str(result.get("figure") or "")
-    n = result.get("n")
-    return {
-        "id": stated.id,
-        "where": stated.where,
-        "what": stated.what,
-        "paper": stated.shown,
-        "ours": _ours(stated, result) if result else "",
-        "n": "" if n is None else shown(n),
-        "how": str(result.get("how", "")),
-        "verdict": judged,
-        "kind": _CLASSES.get(judged, "other"),
-        "notebook": notebook.replace("_", " "),
-        "place": next((place for place in (figure, notebook) if place in places), ""),
-    }
-
-
-def _ours(stated: Claim, result: Mapping[str, Any]) -> str:
-    unit = f" {stated.unit}" if stated.unit else ""
-    value, low, high = (_three_digits(result[key]) for key in ("value", "low", "high"))
-    if result["low"] is None or result["high"] is None:
-        return f"{value}{unit}"
-    if stated.low is not None:
-        return f"{low} to {high}{unit}"
-    return f"{value} [{low}, {high}]{unit}"
-
-
-def _three_digits(value: float | None) -> str:
-    """As many digits as an estimate deserves; counts keep all of theirs."""
-    estimate = isinstance(value, float) and not value.is_integer() and abs(value) < 1000
-    return f"{value:.3g}" if estimate else shown(value)
+def _scorecard(results: Sequence[Mapping[str, Any]], places: set[str]) -> list[dict[str, str]]:
+    """The rows of the scorecard, each with its colour and its place on the page."""
+    return [
+        {
+            **row,
+            "kind": _CLASSES.get(row["verdict"], "other"),
+            "notebook": row["notebook"].replace("_", " "),
+            "place": next(
+                (place for place in (row["figure"], row["notebook"]) if place in places), ""
+            ),
+        }
+        for row in scorecard.rows(results)
+    ]
 
 
 def _counts(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str, int]]:
@@ -249,7 +218,7 @@ def markdown(text: str) -> str:
     """Markdown as HTML that names nothing outside the page."""
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
     rendered = str(MarkdownWithMath(renderer=renderer).render(text))
-    return _NOTEBOOK_LINK.sub(r'href="#\1"', contained(rendered))
+    return _FIGURE_LINK.sub(r'href="#\1"', _NOTEBOOK_LINK.sub(r'href="#\1"', contained(rendered)))
 
 
 def contained(markup: str) -> str:

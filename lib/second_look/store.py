@@ -95,8 +95,12 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an array as .npy, whole or not at all."""
 
     def save(draft: Path) -> None:
+        # np.save would hide from us that the disk is full: its error has no number.
+        whole = np.ascontiguousarray(array)
         with draft.open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
+            header = np.lib.format.header_data_from_array_1_0(whole)
+            np.lib.format.write_array_header_1_0(stream, header)
+            stream.write(whole.data)
 
     write_with(path, save)
 

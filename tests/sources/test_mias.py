@@ -96,6 +96,15 @@ def test_nothing_is_dropped_in_silence(tmp_path):
     assert list(found.images["image_id"]) == ["mdb001", "mdb004"]
 
 
+def test_an_image_with_an_unusable_row_has_no_label_to_trust(tmp_path):
+    rows = ("mdb001 G CIRC B 9 9 3", "mdb001 G SPIC X 20 10 5", "mdb002 G NORM")
+    folder = write_set(tmp_path / "m", *rows)
+    found = read_mias(folder, tmp_path)
+    assert list(found.images["image_id"]) == ["mdb002"]
+    assert list(found.quarantine["effect"]) == ["lesion left out", "image left out"]
+    assert "label is unknown" in found.quarantine.loc[1, "reason"]
+
+
 def test_without_data_the_error_says_how_to_get_it(tmp_path):
     with pytest.raises(MissingDataError, match=r"curl -L -o .*all-mias.tar.gz http"):
         read_mias(tmp_path, tmp_path)

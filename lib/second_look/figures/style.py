@@ -107,11 +107,11 @@ def millimetre_bar(axis: Axes, cols: int, rows: int, mm_per_px: float) -> None:
     bar = ([right - length, right], [bottom, bottom])
     axis.plot(*bar, color="white", linewidth=2, path_effects=outline)
     axis.text(
-        right - length / 2,
+        right,
         bottom - rows * 0.02,
         f"{length_mm:g} mm",
         color="white",
-        ha="center",
+        ha="right",
         va="bottom",
         fontsize=7,
         bbox=dark,

@@ -88,8 +88,34 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
     folder = place if place.is_dir() else _unpack(place, cache)
     info = folder / "Info.txt"
     found = _Findings(strict)
+    rows_of, doubtful = _rows_of_images(found, info)
+    for image_id, rows in sorted(rows_of.items()):
+        if image_id in doubtful:
+            found.set_aside(
+                "another row of this image cannot be used, so its label is unknown",
+                effect="image left out",
+                file=folder / f"{image_id}.pgm",
+                row=rows[0].line,
+                image_id=image_id,
+            )
+            continue
+        _add_image(found, folder, image_id, rows)
+    for path in sorted(folder.glob("mdb*.pgm")):
+        if path.stem not in rows_of:
+            found.set_aside(
+                "Info.txt has no usable row for this image",
+                effect="image left out",
+                file=path,
+                image_id=path.stem,
+            )
+    return Catalogue.from_rows(found.images, found.lesions, found.quarantine)
+
+
+def _rows_of_images(found: _Findings, info: Path) -> tuple[dict[str, list[_Row]], set[str]]:
+    """The usable rows of each image, and the images that have an unusable one."""
     rows_of: dict[str, list[_Row]] = {}
     seen: set[str] = set()
+    doubtful: set[str] = set()
     for number, text in _info_rows(info):
         line = f"line {number}"
         if text in seen:
@@ -105,19 +131,10 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
             row = _parse(text, line)
         except ValueError as error:
             found.set_aside(str(error), effect="lesion left out", file=info, row=line)
+            doubtful.add(text.split()[0])
             continue
         rows_of.setdefault(row.image_id, []).append(row)
-    for image_id, rows in sorted(rows_of.items()):
-        _add_image(found, folder, image_id, rows)
-    for path in sorted(folder.glob("mdb*.pgm")):
-        if path.stem not in rows_of:
-            found.set_aside(
-                "Info.txt has no usable row for this image",
-                effect="image left out",
-                file=path,
-                image_id=path.stem,
-            )
-    return Catalogue.from_rows(found.images, found.lesions, found.quarantine)
+    return rows_of, doubtful
 
 
 def find_mias(location: Path) -> Path:

@@ -1,0 +1,77 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 · Scorecard: what of the paper holds?
+#
+# Every number of the paper beside the one that this run measured, with its interval and a verdict;
+# the results of others that the paper cites, with ours among them; and its four conclusions, each
+# with what speaks for it and against it. "Not measured" says that no notebook of this run did.
+
+# %% tags=["parameters"]
+outputs: str = "../outputs/lab"  # folder of the run, with the results of the notebooks before
+
+# %%
+from pathlib import Path
+
+from IPython.display import Markdown
+
+from second_look.dataset import open_dataset
+from second_look.outputs import load_results, open_run
+from second_look.studies import scorecard as study
+
+run = open_run(outputs, notebook="08_scorecard")
+data = open_dataset(Path(outputs))
+run.uses(*data.files)
+results = run.results_of_others()
+
+# %% [markdown]
+# ## Claim by claim
+#
+# A claimed number is reproduced if it lies in our interval; a count must be equal; a range must be
+# covered. Numbers from synthetic images judge nothing.
+
+# %%
+study.report_related(run, results, synthetic=data.synthetic)
+card = load_results(run.folder)
+run.table(study.table(card), "card", "The paper's claims and this run's measurements.")
+
+# %%
+run.table(study.counts(card), "verdicts", "Rows by verdict.")
+
+# %%
+Markdown(study.links(card))
+
+# %% [markdown]
+# ## What others reached
+#
+# Data sets, splits and tasks differ from row to row, so no row is the measure of another.
+
+# %%
+run.table(study.related(card, data.name), "related", "The paper's related work, and this run.")
+
+# %% [markdown]
+# ## The paper's four conclusions
+
+# %%
+run.table(study.conclusions(card), "conclusions", "Evidence of this run for and against each.")
+
+# %% [markdown]
+# ## What was found, and what it does not mean
+
+# %%
+Markdown(study.findings(card))
+
+# %% [markdown]
+# **Limits.** A verdict compares numbers, not experiments: the paper gives no split, no intervals
+# and few settings. A claim that is not reproduced on one data set may hold on another.
