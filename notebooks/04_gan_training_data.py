@@ -26,7 +26,7 @@
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with what notebooks 01 to 03 left there
 patch_size: int = 256  # px, of the windows where notebook 02 has not made them [16, 1024]
-generator: str = "progressive"  # whose samples, of those that notebook 03 trained
+generator: str = "dcgan"  # whose samples, of those that notebook 03 trained
 patches: int = 192  # patches of a training set of one kind; the paper has 60,000 [8, 10000000]
 added: list[float] = [0.25, 0.5, 1.0]  # samples added to the real patches, shares of them [0, 10]
 architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|convnext_tiny}
