@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measures import headers, patches, preparing, stores, windows
+from measures import gan, headers, patches, preparing, stores, windows
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
@@ -21,6 +21,7 @@ SUBJECTS = {
     "stores": stores.measure,
     "preparing": preparing.measure,
     "headers": headers.measure,
+    "gan": gan.measure,
 }
 
 

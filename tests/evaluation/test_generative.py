@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 from second_look.evaluation import generative
@@ -134,20 +133,38 @@ def test_diversity_sees_a_collapse_and_one_scale_is_scikit_image_s() -> None:
         generative.diversity(two[:1], pairs=3, seed=0)
 
 
-def test_a_copy_is_found() -> None:
+def test_a_copy_is_told_from_a_blur() -> None:
     real = np.random.default_rng(0).random((20, 8, 8))
-    made = np.concatenate([real[[7]], real[[3]] + 0.5])
-    found = generative.nearest_real(made, real)
-    assert found["place"].tolist() == [7, 3]
-    np.testing.assert_allclose(found["distance"], [0, 0.5], atol=1e-6)
+    women = [f"p{k // 2}" for k in range(20)]
+    made = np.stack([real[7], real[3] + 0.02, real.mean(axis=0)])
+    found = generative.nearest_real(made, real, women)
+    assert found["place"].tolist()[:2] == [7, 3]
+    np.testing.assert_allclose(found["distance"][:2], [0, 0.02], atol=1e-6)
+    other = [k for k in range(20) if women[k] != women[3]]
+    second = min(np.sqrt(((made[1] - real[k]) ** 2).mean()) for k in other)
+    assert found["ratio"][1] == pytest.approx(0.02 / second)
+    # The mean lies nearer to all than they lie to each other, and is a copy of none.
+    among = generative.nearest_real(real, real, women, made_groups=women)
+    assert found["distance"][2] < among["distance"].min()
+    assert found["ratio"][2] > 0.9
 
 
 def test_patches_of_the_same_woman_are_passed_over() -> None:
-    real = np.arange(6.0)[:, None]
+    real = np.arange(6.0)[:, None, None]
     women = ["a", "a", "a", "b", "b", "c"]
-    found = generative.nearest_real(real, real, made_groups=women, real_groups=women)
+    found = generative.nearest_real(real, real, women, made_groups=women)
     assert found["place"].tolist() == [3, 3, 3, 2, 5, 4]
     assert found["distance"].tolist() == [3, 2, 1, 1, 1, 1]
-    alone = generative.nearest_real(real, real, made_groups=["x"] * 6, real_groups=["x"] * 6)
-    assert alone["distance"].isna().all()
-    assert isinstance(alone, pd.DataFrame)
+    np.testing.assert_allclose(found["ratio"], [3 / 5, 2 / 4, 1 / 3, 1 / 2, 1 / 2, 1 / 3])
+    alone = generative.nearest_real(real, real, ["x"] * 6, made_groups=["x"] * 6)
+    assert alone[["distance", "ratio"]].isna().all(axis=None)
+
+
+def test_large_patches_are_compared_reduced() -> None:
+    fine = np.random.default_rng(0).random((3, 130, 128))
+    found = generative.nearest_real(fine, fine, ["a", "b", "c"])
+    means = fine[:, :, :].reshape(3, 65, 2, 64, 2).mean(axis=(2, 4))
+    expected = np.sqrt(((means[0] - means[1:]) ** 2).mean(axis=(1, 2))).min()
+    assert found["place"].tolist() == [0, 1, 2]
+    away = generative.nearest_real(fine[:1], fine[1:], ["b", "c"])
+    assert away["distance"][0] == pytest.approx(expected)

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
 from scipy.stats import linregress
-from sklearn.neighbors import NearestNeighbors
+from sklearn.metrics.pairwise import euclidean_distances
 from torch import Tensor, nn
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -29,6 +29,8 @@ _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _KERNEL = 11
 # Of Karras et al. 2018: descriptors of 7×7 px, 128 a picture and scale, from 16 px on.
 _SIDE, _DESCRIPTORS, _SMALLEST = 7, 128, 16
+# Patches are looked for at this size, px.
+_COMPARED = 64
 
 
 class _Given(nn.Module):
@@ -211,35 +213,50 @@ def diversity(pictures: FloatArray, *, pairs: int, seed: int, white: float = 1.0
 def nearest_real(
     made: FloatArray,
     real: FloatArray,
+    real_groups: npt.ArrayLike,
     *,
     made_groups: npt.ArrayLike | None = None,
-    real_groups: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """The real patch that is nearest to each of some patches.
+    """The real patch that is nearest to each of some patches, and how much nearer than others.
+
+    A blurred patch lies near to many real ones, a copy near to one: its distance to that one is a
+    small share of its distance to the nearest patch of any other woman. Patches are compared at 64
+    px at most.
 
     Args:
-        made: Patches (n, rows, cols), or any other numbers (n, ...).
+        made: Patches (n, rows, cols).
         real: Patches (m, rows, cols).
-        made_groups: Patients of the first, (n,), where they are real ones too: a patch of the same
-            patient is passed over, which tells how near patches of two women come.
-        real_groups: Patients of the others, (m,).
+        real_groups: Patients of the real ones, (m,).
+        made_groups: Patients of the first, (n,), where they are real ones too: patches of the same
+            patient are passed over.
 
     Returns:
-        place (of the nearest in `real`), distance (root mean square of the differences).
+        place (of the nearest in `real`), distance (root mean square of the differences), ratio (to
+        the distance of the nearest patch of another patient than that one's); NaN where there is
+        none.
     """
-    flat = [np.asarray(side, dtype=np.float32).reshape(len(side), -1) for side in (made, real)]
-    wanted = 1
-    if made_groups is not None and real_groups is not None:
-        own, others = np.asarray(made_groups), np.asarray(real_groups)
-        wanted = min(len(real), 1 + int(pd.Series(others).value_counts().max()))
-    distances, places = NearestNeighbors(n_neighbors=wanted).fit(flat[1]).kneighbors(flat[0])
-    if wanted > 1:
-        allowed = others[places] != own[:, None]
-        first = allowed.argmax(axis=1)[:, None]
-        distances, places = (np.take_along_axis(each, first, 1) for each in (distances, places))
-        distances = np.where(allowed.any(axis=1)[:, None], distances, np.nan)
-    size = np.sqrt(flat[0].shape[1])
-    return pd.DataFrame({"place": places[:, 0], "distance": distances[:, 0] / size})
+    small, others = (_reduced(np.asarray(side)) for side in (made, real))
+    distances = euclidean_distances(small, others) / np.sqrt(small.shape[1])  # (n, m)
+    groups = np.asarray(real_groups)
+    if made_groups is not None:
+        distances[np.asarray(made_groups)[:, None] == groups] = np.inf
+    places = distances.argmin(axis=1)
+    nearest = distances.min(axis=1)
+    distances[groups[places][:, None] == groups] = np.inf
+    second = distances.min(axis=1)
+    there = np.where(np.isfinite(nearest), nearest, np.nan)
+    ratio = np.where(np.isfinite(second), there / np.maximum(second, 1e-12), np.nan)
+    return pd.DataFrame({"place": places, "distance": there, "ratio": ratio})
+
+
+def _reduced(pictures: FloatArray) -> npt.NDArray[np.float64]:
+    """Pictures (n, rows, cols) at 64 px at most, as rows of numbers, float64 (n, pixels)."""
+    step = max(1, pictures.shape[1] // _COMPARED)
+    rows, cols = (length // step * step for length in pictures.shape[1:])
+    blocks = pictures[:, :rows, :cols].reshape(
+        len(pictures), rows // step, step, cols // step, step
+    )
+    return blocks.mean(axis=(2, 4), dtype=np.float64).reshape(len(pictures), -1)
 
 
 def _pyramid(pictures: FloatArray) -> list[FloatArray]:

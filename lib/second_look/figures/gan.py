@@ -70,12 +70,12 @@ def film(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: float) -> Fi
         white: Grey level shown as white.
     """
     columns = max(len(strip) for strip in strips.values())
-    figure, axes = grid(columns * len(strips), columns, (1.7, 1.85))
+    figure, axes = grid(columns * len(strips), columns, (1.7, 2.05))
     for row, (generator, strip) in enumerate(strips.items()):
         for column, (name, picture) in enumerate(strip):
             axis = axes[row * columns + column]
             axis.imshow(picture, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-            title = f"{generator}, {name}" if column == 0 else name
+            title = f"{generator if column == 0 else ' '}\n{name}"
             axis.set_title(title, fontsize=8)
     return figure
 

@@ -28,11 +28,13 @@ MEASURES: Mapping[str, str] = {
     "missing": "share of fine detail missing (above 0.25 cycles a px)",
     "similarity": "MS-SSIM of pairs (1: all the same)",
     "nearest": "distance to the nearest real patch of another woman, median",
-    "copies": "share that lies nearer to a real patch than 99 % of real ones do",
+    "copies": "share less than half as far from one real patch as from those of other women",
 }
 _PAIRS = 200
 # Texture up to so many times its floor is taken for that of real patches.
 _REAL = 1.5
+# A patch is taken for a copy where its nearest one is so much nearer than any other woman's.
+_COPY = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,12 @@ def measure(real: Halves, made: FLOATS, features: Features, *, seed: int) -> pd.
     spectrum = generative.radial_spectrum(real.first)
     reference = features(real.first)
     everything = np.concatenate([real.first, real.second])
-    among = generative.nearest_real(
-        everything, everything, made_groups=real.patients, real_groups=real.patients
-    )["distance"]
-    near = among.quantile(0.01)
     columns: dict[str, dict[str, float]] = {}
     for name, pictures in sides.items():
         own, own_spectrum = features(pictures), generative.radial_spectrum(pictures)
-        distances = (
-            among if name == "real" else generative.nearest_real(pictures, everything)["distance"]
+        own_patients = real.patients[len(real.first) :] if name == "real" else None
+        near = generative.nearest_real(
+            pictures, everything, real.patients, made_groups=own_patients
         )
         textures = generative.sliced_wasserstein(real.first, pictures, seed=seed)
         pairs = generative.diversity(pictures, pairs=_PAIRS, seed=seed)
@@ -122,8 +121,8 @@ def measure(real: Halves, made: FLOATS, features: Features, *, seed: int) -> pd.
             "slope": generative.spectral_slope(own_spectrum),
             "missing": generative.missing_detail(spectrum, own_spectrum),
             "similarity": float(pairs.mean()),
-            "nearest": float(distances.median()),
-            "copies": float((distances < near).mean()),
+            "nearest": float(near["distance"].median()),
+            "copies": float((near["ratio"] < _COPY).mean()),
         }
     return pd.DataFrame(columns).rename_axis("measure").reset_index()
 
@@ -230,7 +229,8 @@ def nearest_of_all(
         for label, gan in own.items():
             real = cut(dataset.prepared, windows[label], size=gan.generator.size)
             made = sample_array(gan, count=count, seed=seed)
-            places = generative.nearest_real(made, real)["place"].to_numpy()
+            whose = windows[label]["patient_id"]
+            places = generative.nearest_real(made, real, whose)["place"].to_numpy()
             pairs[f"{architecture} {label}"] = (made, real[places])
     return pairs
 
@@ -311,12 +311,13 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
             detail = f"there is {1 - missing:,.1f} times the fine detail of real patches: grain"
         same, real = means.loc["similarity", ["samples", "real"]]
         copies, natural = means.loc["copies", ["samples", "real"]]
+        verdict = "some are copies" if copies > natural + 0.05 else "no sign of copies"
         lines.append(
             f"  The spectrum falls with β = {means.loc['slope', 'samples']:.2f} (real "
             f"{means.loc['slope', 'real']:.2f}), and {detail}. Pairs of samples are "
             f"{_likeness(same, real)} (MS-SSIM {same:.2f} against {real:.2f}). {copies:.0%} of the "
-            f"samples lie as near to a real patch as only {natural:.0%} of real ones do to another "
-            f"woman's: {'some may be copies' if copies > 0.1 else 'no sign of copies'}."
+            "samples lie less than half as far from one real patch as from those of other women "
+            f"({natural:.0%} of real ones do): {verdict}."
         )
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
