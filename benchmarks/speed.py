@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measures import evaluation, gpu, headers, patches, preparing, stores, windows
+from measures import evaluation, gan, gpu, headers, patches, preparing, stores, windows
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
@@ -23,6 +23,7 @@ SUBJECTS = {
     "preparing": preparing.measure,
     "headers": headers.measure,
     "evaluation": evaluation.measure,
+    "gan": gan.measure,
 }
 
 
