@@ -277,9 +277,9 @@ def test_groups_share_the_threshold_of_all_lesions(images, truths):
 def test_the_table_of_froc_has_every_model_rule_and_rate(images, truths):
     found = {"perfect": perfect(images, truths), "none": perfect(images, truths).iloc[:0]}
     table = froc_table(found, truths, images, seed=0, draws=20)
-    assert len(table) == 2 * 2 * 3 * 7
+    assert len(table) == 2 * 2 * 4 * 7
     own = table[(table["model"] == "perfect") & (table["target"] == "lesion")]
-    assert own["sensitivity"].tolist() == [1.0] * 21
+    assert own["sensitivity"].tolist() == [1.0] * 28
     assert table.loc[table["model"] == "none", "sensitivity"].max() == 0
 
 

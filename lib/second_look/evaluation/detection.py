@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pycocotools.cocoeval import COCOeval
 
 from second_look.catalogue import LABELS
 from second_look.evaluation.detection_tables import BOX, boxes, lesion_scores, unpack_mask
-from second_look.evaluation.froc import Marks, marks, pairs, sensitivities
+from second_look.evaluation.froc import RULES, Marks, marks, pairs, sensitivities
 from second_look.evaluation.intervals import (
     Estimate,
     Floats,
@@ -343,7 +344,7 @@ def froc_table(
     rows = []
     for model, found in detections.items():
         for target in targets:
-            for rule, by in (("centre", "lesion"), ("centre", "image"), ("iou", "lesion")):
+            for rule, by in product(RULES, ("lesion", "image")):
                 marked = marks(found, truths, images, target=target, rule=rule, by=by)
                 start = {"model": model, "target": target, "rule": rule, "by": by}
                 rows += _froc_rows(marked, start, seed, draws)

@@ -40,7 +40,7 @@ def training(models: Sequence[Model], losses: Sequence[str]) -> Figure:
         axis.set_title(model.name, fontsize=10)
         axis.set_xlabel("steps")
         axis.set_ylabel("loss")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=7, ncols=2, loc="upper right")
     for colour, model in zip(SERIES, models, strict=False):
         curve = model.trained.curve("val_froc")
         axes[-1].plot(curve["step"], curve["value"], "o-", color=colour, label=model.name)
@@ -75,7 +75,7 @@ def roc(
     Args:
         panels: Question -> model -> curve, of evaluation.roc.roc_band.
         aucs: Question -> model -> its AUC in words.
-        paper_auc: The paper's, drawn as text: the paper gives no curve that can be read off.
+        paper_auc: The paper's, in the legend.
     """
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.8 * len(panels), 4.8), squeeze=False, sharey=True
@@ -89,7 +89,7 @@ def roc(
             axis.plot(alarms, curve["sensitivity"], color=colour, label=text)
         handles, _ = axis.get_legend_handles_labels()
         handles.append(Line2D([], [], color=PAPER_COLOUR, linestyle="none", marker="*",
-                              label=f"paper: AUC {paper_auc:g} (no curve given)"))  # fmt: skip
+                              label=f"paper: AUC {paper_auc:g}"))  # fmt: skip
         handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5"))
         axis.legend(handles=handles, fontsize=7.5, loc="lower right")
         if not curves:

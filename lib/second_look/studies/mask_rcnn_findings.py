@@ -13,7 +13,7 @@ from second_look.evaluation.detection_tables import boxes
 from second_look.evaluation.froc import pairs
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.studies.mask_rcnn import Model
-from second_look.studies.mask_rcnn_results import Found, row
+from second_look.studies.mask_rcnn_results import Found, auc_in_words, row
 from second_look.views import View, original_view
 
 # Dhungel et al. 2014, ref. 11 of the paper.
@@ -54,22 +54,24 @@ def examples(
         most: Detections drawn on a picture, best first.
     """
     own = found.detections[model]
-    hits = pairs(own, found.truths, "centre")
-    scores = (1 - own["score_normal"]).to_numpy()
+    ids, scores = own["image_id"].to_numpy(), (1 - own["score_normal"]).to_numpy()
+    hit = np.isin(np.arange(len(own)), pairs(own, found.truths, "centre")["detection"])
     order = np.argsort(-scores, kind="stable")
-    hit = np.isin(np.arange(len(own)), hits["detection"])
-    ids = own["image_id"].to_numpy()
-    missed = set(found.truths["image_id"]) - set(ids[hit])
+    # Image -> its best detection of a kind, best image first.
+    shown: dict[str, dict[str, int]] = {"hit": {}, "false alarm": {}}
+    for place in order:
+        shown["hit" if hit[place] else "false alarm"].setdefault(ids[place], int(place))
+    missed = sorted(set(found.truths["image_id"]) - set(ids[hit]))
     top = pd.Series(scores).groupby(ids).max()
     chosen = {
-        "hit": list(dict.fromkeys(ids[place] for place in order if hit[place]))[:each],
+        "hit": list(shown["hit"])[:each],
         "miss": sorted(missed, key=lambda name: -float(top.get(name, 0)))[:each],
-        "false alarm": list(dict.fromkeys(ids[place] for place in order if not hit[place]))[:each],
+        "false alarm": list(shown["false alarm"])[:each],
     }
     return [
-        _example(dataset, found, own, kind, image_id, height, most)
+        _example(dataset, found, own, kind, name, shown.get(kind, {}).get(name), height, most)
         for kind, names in chosen.items()
-        for image_id in names
+        for name in names
     ]
 
 
@@ -79,13 +81,17 @@ def _example(
     own: pd.DataFrame,
     kind: str,
     image_id: str,
+    shown: int | None,
     height: int,
     most: int,
 ) -> Example:
     view = original_view(dataset, image_id, height)
     rows = dataset.catalogue.images.set_index("image_id").at[image_id, "rows"]
     factor = height / int(rows)
-    here = own[own["image_id"] == image_id].sort_values("score_normal").head(most)
+    here = own[own["image_id"] == image_id].sort_values("score_normal")
+    if shown is not None:  # the detection that the picture is about is among those drawn
+        here = pd.concat([own.loc[[shown]], here.drop(index=shown)])
+    here = here.head(most)
     there = found.truths[found.truths["image_id"] == image_id]
     return Example(
         f"{kind}: {image_id}",
@@ -138,10 +144,10 @@ def _auc_line(table: pd.DataFrame, model: str, target: str, unit: str, paper: fl
     ours, blob = row(table, model=model, target=target), row(table, model=BLOBS, target=target)
     if not np.isfinite(ours["auc"]):
         return f"- AUC per {unit} ({target}): none, because there is {ours['why']}."
+    asked = f"{ours['n']:,} {unit}s" if target != "a given type" else f"{ours['n']:,} questions"
     return (
-        f"- AUC per {unit} ({target}): **{ours['auc']:.3f}** [{ours['low']:.3f}, "
-        f"{ours['high']:.3f}] on {ours['n']:,} {unit}s' questions of {ours['patients']} patients; "
-        f"baseline {blob['auc']:.3f}; paper {paper:g}; chance 0.5."
+        f"- AUC per {unit} ({target}): **{auc_in_words(ours, 3)}**, {asked}, {ours['patients']} "
+        f"patients; baseline {auc_in_words(blob, 3)}; paper {paper:g}; chance 0.5."
     )
 
 
@@ -163,7 +169,7 @@ def normals_sentence(
         parts.append(
             f"{model.name}: median highest score of {len(normal)} normal images "
             f"{top.reindex(sorted(normal)).fillna(0).median():.2f}, AUC (any lesion, per image) "
-            f"{auc['auc']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}], sensitivity at one false "
-            f"positive {one['sensitivity']:.0%}"
+            f"{auc_in_words(auc, 2)}, sensitivity at one false positive an image "
+            f"{one['sensitivity']:.0%}"
         )
     return f"- Effect of normal images among the lessons. {'; '.join(parts)}."

@@ -185,11 +185,23 @@ def roc_panels(
     for target, question in asked.items():
         panels[question] = roc_curves(found, unit, target, seed=seed)
         own = table[table["target"] == target].set_index("model")
-        words[question] = {
-            str(name): f"{line['auc']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
-            for name, line in own.iterrows()
-        }
+        words[question] = {str(name): auc_in_words(line, 2) for name, line in own.iterrows()}
     return panels, words
+
+
+def auc_in_words(line: pd.Series, digits: int) -> str:
+    """An AUC with its interval, or what is known of it.
+
+    Args:
+        line: A row of `auc_table`.
+        digits: After the point.
+    """
+    if not np.isfinite(line["auc"]):
+        return f"none: {line['why']}"
+    value = f"{line['auc']:.{digits}f}"
+    if not np.isfinite(line["low"]):
+        return f"{value}, no interval"
+    return f"{value} [{line['low']:.{digits}f}, {line['high']:.{digits}f}]"
 
 
 def report_auc(

@@ -1,0 +1,162 @@
+"""What notebook 05 computes and says: schedules, examples, sentences, on tables of known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_detections import made_images, made_truths, perfect, random_detections
+from second_look.errors import MissingDataError, ParameterError
+from second_look.evaluation.detection import image_scores, patch_scores
+from second_look.evaluation.detection_tables import BOX
+from second_look.inference.blobs import NAME as BLOBS
+from second_look.models.mask_rcnn import CLASSES
+from second_look.patches import LabelRule
+from second_look.studies import mask_rcnn as study
+from second_look.studies import mask_rcnn_findings as last
+from second_look.studies import mask_rcnn_results as results
+from second_look.training.detect import DetectSettings, Stage
+from small_mammograms import small_mammograms
+
+
+@pytest.fixture(scope="module")
+def found():
+    """A perfect model, and a baseline that knows nothing."""
+    images = made_images(40)
+    truths = made_truths(images, seed=1)
+    detections = {"perfect": perfect(images, truths),
+                  BLOBS: random_detections(images, seed=2, each=5)}  # fmt: skip
+    windows = images.assign(**dict(zip(BOX, (0.0, 0.0, 1000.0, 1000.0), strict=True)))
+    windows = windows.drop(columns=["density", "unlocated"])
+    scores, patches, types = [], [], {}
+    for name, own in detections.items():
+        scores.append(image_scores(own, images, model=name, seed=0))
+        table, types[name] = patch_scores(own, windows, LabelRule(), model=name, seed=0)
+        patches.append(table)
+    return results.Found(images, truths, detections, pd.concat(scores), pd.concat(patches), types)
+
+
+# ------------------------------------------------------------------ the network and its settings
+
+
+def test_the_table_of_the_paper_s_network_costs_no_weights():
+    table = study.paper_parameters().set_index("module")
+    assert table.loc["all"].sum() == 63_744_170
+    assert CLASSES == 4
+
+
+def test_a_schedule_is_read_from_lists():
+    assert study.schedule([[100, 0.002, "heads"], [50, 2e-4]]) == (
+        Stage(100, 0.002, "heads"),
+        Stage(50, 2e-4, "all"),
+    )
+    for wrong in ([["many", 0.1]], [[5]], [], [[0, 0.1]]):
+        with pytest.raises(ParameterError, match="a s"):
+            study.schedule(wrong)
+
+
+def test_the_paper_s_schedule_is_recognised():
+    stages = (Stage(9, 0.002), Stage(9, 0.0002))
+    paper = DetectSettings(model="paper", stages=stages, weights="mask_rcnn_coco.h5")
+    assert study.schedule_verdict(paper) == "the same schedule"
+    assert study.schedule_verdict(DetectSettings()) == "another schedule: see how"
+    assert study.in_words(paper) == (
+        "paper: 2 images a step; learning rate 0.002, later 0.0002; 18 steps; mask_rcnn_coco.h5"
+    )
+
+
+def test_weights_are_named_from_the_data_root(tmp_path, monkeypatch):
+    dataset = small_mammograms(tmp_path, 8)
+    assert study.weights_file(dataset, "") == ""
+    monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path))
+    assert study.weights_file(dataset, "weights/a.h5") == str(tmp_path / "weights" / "a.h5")
+    monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path / "none"))
+    with pytest.raises(MissingDataError, match="there is no data folder"):
+        study.weights_file(dataset, "weights/a.h5")
+
+
+def test_training_compares_with_and_without_normals(tmp_path):
+    dataset = small_mammograms(tmp_path)
+    settings = study.settings(
+        dataset, weights="", frame=(96, 64), stages=[[1, 0.01]], rotation_deg=0, scale=1.0,
+        contrast=0.0, detections=5, normals=0.5,
+    )  # fmt: skip
+    loop = study.loop_settings(settings, validate_every=0, accelerator="cpu", precision="auto")
+    assert (loop.steps, loop.log_every) == (1, 1)
+    models = study.train_models(dataset, settings, loop, tmp_path / "c", compare_normals=True)
+    assert [model.name for model in models] == ["Mask R-CNN (small)", study.WITHOUT_NORMALS]
+    table = study.training_table(models)
+    assert table["normal images"].tolist() == [4, 0]
+    assert table["images with lesions"].tolist() == [4, 4]
+    own, pictures, regions = study.shown_targets(dataset, settings, count=2)
+    assert len(own) == len(regions) == 2
+    assert pictures.shape == (2, 96, 64)
+    assert all((marks == 2).any() for marks in regions)
+    seen = results.find(dataset, models, patch_size=32, stride=32, rule=LabelRule(), seed=0)
+    assert list(seen.detections) == [*(model.name for model in models), BLOBS]
+    assert set(seen.all_detections["model"]) == set(seen.detections)
+    assert set(seen.of("test").image_scores["split"]) == {"test"}
+    assert len(seen.of("val").images) + len(seen.of("test").images) == len(seen.images) == 8
+    pages = last.examples(dataset, seen, BLOBS, each=1, height=60)
+    assert [page.title.split(":")[0] for page in pages][:1] == ["hit"]
+
+
+# ------------------------------------------------------------------ what is measured and said
+
+
+def test_tables_have_every_model(found):
+    per_image = results.auc_table(found, "image", seed=0).set_index(["model", "target"])
+    assert per_image.loc[("perfect", "malignant"), "auc"] == 1
+    assert per_image.loc[(BLOBS, "lesion"), "auc"] < 0.8
+    per_patch = results.auc_table(found, "patch", seed=0)
+    assert set(per_patch["target"]) >= {"a given type", "type benign", "malignant", "lesion"}
+    assert results.row(per_patch, model="perfect", target="a given type")["n"] == 120
+    precision = results.precision_table(found).set_index(["model", "of"])
+    assert precision.loc[("perfect", "any lesion"), "mAP50"] == pytest.approx(1)
+    dice = results.dice_table(found, seed=0)
+    assert results.row(dice, model="perfect", measure="dice")["value"] == 1
+    with pytest.raises(KeyError, match="no row with"):
+        results.row(dice, model="none")
+
+
+def test_panels_hold_a_curve_and_words_for_every_model(found):
+    table = results.auc_table(found, "image", seed=0)
+    panels, words = results.roc_panels(found, table, "image", seed=0)
+    assert list(panels) == ["malignant?", "any lesion?"]
+    assert set(panels["any lesion?"]) == {"perfect", BLOBS}
+    assert words["any lesion?"]["perfect"] == "1.00 [1.00, 1.00]"
+    curves = results.froc_panels(found)
+    assert list(curves) == ["centre", "iou"]
+    assert curves["iou"]["perfect"]["sensitivity"].max() == 1
+
+
+def test_an_auc_without_interval_or_value_is_said():
+    line = {"auc": 0.75, "low": 0.5, "high": 1.0, "why": ""}
+    assert results.auc_in_words(pd.Series(line), 2) == "0.75 [0.50, 1.00]"
+    assert results.auc_in_words(pd.Series(line | {"low": np.nan}), 3) == "0.750, no interval"
+    none = line | {"auc": np.nan, "why": "no positive among them"}
+    assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
+
+
+def test_findings_are_sentences_from_the_tables(found):
+    tables = {
+        "image": results.auc_table(found, "image", seed=0),
+        "patch": results.auc_table(found, "patch", seed=0),
+        "froc": results.sensitivity_table(found, seed=0),
+        "precision": results.precision_table(found),
+        "dice": results.dice_table(found, seed=0),
+    }
+    paper = {"fig-3a": 0.93, "fig-3b": 0.73}
+    text = last.findings(tables, "perfect", paper=paper, synthetic=True)
+    assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text
+    assert "paper 0.93; chance 0.5" in text
+    assert "120 questions" in text
+    assert "perfect: **100%** [100%, 100%] of 20 lesions at one false positive an image" in text
+    assert "Masks of 20 hit lesions: Dice 1.00 [1.00, 1.00]; Dhungel et al. 0.88." in text
+    assert "These images are phantoms" in text
+    assert "phantoms" not in last.findings(tables, "perfect", paper=paper, synthetic=False)
+
+
+def test_without_a_second_training_the_effect_of_normals_is_said_to_be_unknown(found):
+    text = last.normals_sentence(found, pd.DataFrame(), pd.DataFrame(), [])
+    assert "not measured in this run" in text
