@@ -1,7 +1,8 @@
-"""The road from disk to batch, and what follows a prediction, side by side with peers.
+"""From disk to batch, training, inference and what follows, side by side with peers.
 
-pip install -e '.[bench]'       the peers; without them only ours is measured
-python benchmarks/speed.py      writes results/speed.csv
+pip install -e '.[bench]'                         the peers; without them only ours is measured
+python benchmarks/speed.py                        writes results/speed.csv
+python benchmarks/speed.py --only inference       measures these rows anew and leaves the others
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measures import evaluation, headers, patches, preparing, stores, windows
+from measures import (
+    evaluation,
+    headers,
+    inference,
+    patches,
+    preparing,
+    stores,
+    training,
+    windows,
+)
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
@@ -21,6 +31,8 @@ SUBJECTS = {
     "stores": stores.measure,
     "preparing": preparing.measure,
     "headers": headers.measure,
+    "training": training.measure,
+    "inference": inference.measure,
     "evaluation": evaluation.measure,
 }
 
@@ -34,13 +46,21 @@ def main() -> None:
     options = parser.parse_args()
     # One thread for everybody, so that the ratios hold on any number of cores.
     torch.set_num_threads(1)
-    rows = []
     for subject in options.only:
-        found = SUBJECTS[subject]()
-        print(pd.DataFrame(found).to_string(index=False), end="\n\n", flush=True)
-        rows += found
-    write_csv(options.out, pd.DataFrame(rows))
-    print(f"written: {options.out}")
+        found = pd.DataFrame(SUBJECTS[subject]())
+        print(found.to_string(index=False), end="\n\n", flush=True)
+        write_csv(options.out, _with(options.out, subject, found))
+        print(f"written: {options.out}")
+
+
+def _with(path: Path, subject: str, found: pd.DataFrame) -> pd.DataFrame:
+    """The table in `path` with the rows of a subject replaced, in the order of SUBJECTS."""
+    new = found.assign(subject=subject)[["subject", *found.columns]] if len(found) else None
+    old = pd.read_csv(path) if path.is_file() else None
+    others = None if old is None else old[old["subject"] != subject]
+    table = pd.concat([part for part in (others, new) if part is not None])
+    places = {name: place for place, name in enumerate(SUBJECTS)}
+    return table.sort_values("subject", key=lambda names: names.map(places), kind="stable")
 
 
 if __name__ == "__main__":

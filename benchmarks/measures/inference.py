@@ -1,0 +1,92 @@
+"""All 256 px windows of a mammogram through a ResNet-18: in one pass, or one by one.
+
+The same network and the same windows for all, in float32, channels last. MONAI's
+SlidingWindowInferer expects maps from a network, so that a window's logits stand for each of its
+cells of one stride. Ours in one pass grows with the area of the image; the others with the number of
+windows, which four times the area or a quarter of the stride multiply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from second_look.inference.windows import score_densely, score_windows
+from second_look.models.classifier import Classifier, build_classifier
+
+from measures.devices import BITS, compare, devices, draw_pictures
+from measures.timing import OURS, Row
+
+SIZE, BATCH = 256, 16
+# Rows, columns and stride, px, with the turns that are measured.
+CASES = ((1024, 768, 128, 5), (2048, 1536, 128, 2), (1024, 768, 32, 1))
+
+
+def measure() -> list[Row]:
+    """Images a second, one thread of a CPU, or a GPU."""
+    return [
+        found
+        for device in devices()
+        for rows, cols, stride, repeats in CASES
+        for found in measure_on(device, rows, cols, stride, repeats)
+    ]
+
+
+def measure_on(device: torch.device, rows: int, cols: int, stride: int, repeats: int) -> list[Row]:
+    """The rows of one device and one image."""
+    network = build_classifier("resnet18", seed=0).to(device, memory_format=torch.channels_last)
+    network.eval()
+    pictures = draw_pictures(1, rows, cols)
+    windows = _windows(rows, cols, stride)
+    levels = torch.from_numpy(pictures.pixels("i0").astype(np.float32) / (2**BITS - 1)).to(device)
+
+    def in_one_pass() -> int:
+        found = score_densely(network, levels, size=SIZE, stride=stride)
+        assert found.probabilities.shape[:2] == (found.tops.size, found.lefts.size)
+        assert found.tops.size * found.lefts.size == len(windows)
+        return 1
+
+    def cut_out() -> int:
+        score_windows(network, pictures, windows, size=SIZE, batch_size=BATCH)
+        return 1
+
+    works = {OURS: in_one_pass, f"{OURS} windows cut out": cut_out}
+    what = f"dense inference, {rows} x {cols} px, stride {stride}: {len(windows)} windows"
+    works |= _monai(network, levels, stride)
+    return compare(what, "images/s", works, device, repeats=repeats)
+
+
+def _windows(rows: int, cols: int, stride: int) -> pd.DataFrame:
+    tops, lefts = (np.arange(0, length - SIZE + 1, stride) for length in (rows, cols))
+    return pd.DataFrame(
+        {
+            "image_id": "i0",
+            "row": np.repeat(tops, lefts.size),
+            "col": np.tile(lefts, tops.size),
+            "size": SIZE,
+            "label": "normal",
+            "excluded": "",
+        }
+    )
+
+
+def _monai(network: Classifier, levels: torch.Tensor, stride: int) -> dict[str, Callable[[], int]]:
+    try:
+        from monai.inferers import SlidingWindowInferer
+    except ImportError:
+        return {}
+    inferer = SlidingWindowInferer((SIZE, SIZE), sw_batch_size=BATCH, overlap=1 - stride / SIZE)
+    cells = SIZE // stride
+
+    def per_cell(pixels: torch.Tensor) -> torch.Tensor:
+        logits = network(pixels.contiguous(memory_format=torch.channels_last))
+        return logits[:, :, None, None].repeat(1, 1, cells, cells)  # (n, classes, rows, cols)
+
+    def infer() -> int:
+        with torch.inference_mode():
+            inferer(levels[None, None], per_cell).cpu()
+        return 1
+
+    return {"monai SlidingWindowInferer": infer}
