@@ -32,7 +32,9 @@ SUBJECTS = {
     "preparing": preparing.measure,
     "headers": headers.measure,
     "training": training.measure,
+    "training_gpu": training.measure_gpu,
     "inference": inference.measure,
+    "inference_gpu": inference.measure_gpu,
     "evaluation": evaluation.measure,
 }
 
@@ -48,6 +50,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for subject in options.only:
         found = pd.DataFrame(SUBJECTS[subject]())
+        if found.empty:
+            continue
         print(found.to_string(index=False), end="\n\n", flush=True)
         write_csv(options.out, _with(options.out, subject, found))
         print(f"written: {options.out}")
@@ -55,10 +59,10 @@ def main() -> None:
 
 def _with(path: Path, subject: str, found: pd.DataFrame) -> pd.DataFrame:
     """The table in `path` with the rows of a subject replaced, in the order of SUBJECTS."""
-    new = found.assign(subject=subject)[["subject", *found.columns]] if len(found) else None
-    old = pd.read_csv(path) if path.is_file() else None
-    others = None if old is None else old[old["subject"] != subject]
-    table = pd.concat([part for part in (others, new) if part is not None])
+    table = found.assign(subject=subject)[["subject", *found.columns]]
+    if path.is_file():
+        before = pd.read_csv(path)
+        table = pd.concat([before[before["subject"] != subject], table])
     places = {name: place for place, name in enumerate(SUBJECTS)}
     return table.sort_values("subject", key=lambda names: names.map(places), kind="stable")
 

@@ -76,13 +76,12 @@ def compare(
     return [row(what, f"{who}, {name}", value, unit, ours / value) for who, value in rates.items()]
 
 
-def devices() -> list[torch.device]:
-    """The CPU, and the GPU where there is one."""
-    found = [torch.device("cpu")]
+def on_gpu(measure: Callable[[torch.device], list[Row]]) -> list[Row]:
+    """The rows that are measured on a GPU; none where there is none."""
     if torch.cuda.is_available():
-        return [*found, torch.device("cuda")]
-    print("no GPU here: its rows are left out.")
-    return found
+        return measure(torch.device("cuda"))
+    print("no GPU here: its rows are left as they are.")
+    return []
 
 
 def wait(device: torch.device) -> None:

@@ -1,9 +1,9 @@
 """All 256 px windows of a mammogram through a ResNet-18: in one pass, or one by one.
 
 The same network and the same windows for all, in float32, channels last. MONAI's
-SlidingWindowInferer expects maps from a network, so that a window's logits stand for each of its
-cells of one stride. Ours in one pass grows with the area of the image; the others with the number of
-windows, which four times the area or a quarter of the stride multiply.
+SlidingWindowInferer expects maps from a network: a window's logits stand for each of its cells of
+one stride. The time of one pass grows with the area of the image, that of the others with the
+number of windows, which four times the area or a quarter of the stride multiply.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from second_look.inference.windows import score_densely, score_windows
 from second_look.models.classifier import Classifier, build_classifier
 
-from measures.devices import BITS, compare, devices, draw_pictures
+from measures.devices import BITS, compare, draw_pictures, on_gpu
 from measures.timing import OURS, Row
 
 SIZE, BATCH = 256, 16
@@ -25,13 +25,17 @@ CASES = ((1024, 768, 128, 5), (2048, 1536, 128, 2), (1024, 768, 32, 1))
 
 
 def measure() -> list[Row]:
-    """Images a second, one thread of a CPU, or a GPU."""
-    return [
-        found
-        for device in devices()
-        for rows, cols, stride, repeats in CASES
-        for found in measure_on(device, rows, cols, stride, repeats)
-    ]
+    """Images a second, one thread of a CPU."""
+    return _all_cases(torch.device("cpu"))
+
+
+def measure_gpu() -> list[Row]:
+    """Images a second on a GPU."""
+    return on_gpu(_all_cases)
+
+
+def _all_cases(device: torch.device) -> list[Row]:
+    return [found for case in CASES for found in measure_on(device, *case)]
 
 
 def measure_on(device: torch.device, rows: int, cols: int, stride: int, repeats: int) -> list[Row]:

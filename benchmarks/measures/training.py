@@ -22,13 +22,13 @@ from lightning_fabric import Fabric
 from PIL import Image
 from second_look.models.classifier import build_classifier
 from second_look.sampler import cut
-from second_look.training.classify import BatchSource, ClassifierSettings, ClassifierTask
+from second_look.training.classify import ClassifierSettings, ClassifierTask
 from second_look.training.patch_batches import PatchBatches
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from measures.devices import Pictures, compare, devices, draw_pictures, wait
+from measures.devices import Pictures, compare, draw_pictures, on_gpu, wait
 from measures.timing import OURS, Row, row
 
 EPOCH = 1_200_000
@@ -52,11 +52,11 @@ ON_CPU = (
     Scale("small", 128, 32, 8, 2, 1024, 768),
     Scale("resnet18", 128, 16, 3, 2, 1024, 768),
 )
-ON_GPU = (Scale("resnet50", 256, 256, 40, 16, 4096, 3328),)
+ON_GPU = Scale("resnet50", 256, 256, 40, 16, 4096, 3328)
 
 
 class Ready:
-    """One batch, the same at every step (see `training.classify.BatchSource`)."""
+    """One batch on the device, the same at every step."""
 
     def __init__(self, source: PatchBatches, device: torch.device) -> None:
         self._batch = source.share(0, 0, 1, device)
@@ -69,13 +69,13 @@ class Ready:
 
 
 def measure() -> list[Row]:
-    """Patches a second, one thread of a CPU, or a GPU."""
-    return [
-        found
-        for device in devices()
-        for scale in (ON_CPU if device.type == "cpu" else ON_GPU)
-        for found in measure_on(device, scale)
-    ]
+    """Patches a second, one thread of a CPU."""
+    return [found for scale in ON_CPU for found in measure_on(torch.device("cpu"), scale)]
+
+
+def measure_gpu() -> list[Row]:
+    """Patches a second on a GPU."""
+    return on_gpu(lambda device: measure_on(device, ON_GPU))
 
 
 def measure_on(device: torch.device, scale: Scale) -> list[Row]:
@@ -121,7 +121,7 @@ def _epoch(ours: Row, device: torch.device) -> list[Row]:
     return [row(what, OURS, EPOCH / ours["value"] / 60, "min, reckoned up")]
 
 
-def _ours(source: BatchSource | Ready, scale: Scale, device: torch.device) -> Callable[[], int]:
+def _ours(source: PatchBatches | Ready, scale: Scale, device: torch.device) -> Callable[[], int]:
     """Updates as `training.loop` makes them."""
     network = build_classifier(scale.architecture, seed=0)
     task = ClassifierTask("bench", network, "random", source, ClassifierSettings(), STEPS_PLANNED)
@@ -170,7 +170,7 @@ def _loader(folder: Path, scale: Scale, device: torch.device) -> DataLoader:
             transforms.ConvertImageDtype(torch.float),
         ]
     )
-    on_gpu = device.type == "cuda"
+    with_gpu = device.type == "cuda"
     return DataLoader(
         datasets.ImageFolder(
             str(folder), varied, loader=lambda path: Image.open(path).convert("L")
@@ -178,9 +178,9 @@ def _loader(folder: Path, scale: Scale, device: torch.device) -> DataLoader:
         batch_size=scale.batch,
         shuffle=True,
         drop_last=True,
-        num_workers=(os.cpu_count() or 1) if on_gpu else 0,
-        pin_memory=on_gpu,
-        persistent_workers=on_gpu,
+        num_workers=(os.cpu_count() or 1) if with_gpu else 0,
+        pin_memory=with_gpu,
+        persistent_workers=with_gpu,
     )
 
 
