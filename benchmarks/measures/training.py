@@ -49,8 +49,8 @@ class Scale:
 
 
 ON_CPU = (
-    Scale("small", 128, 32, 8, 2, 1024, 768),
-    Scale("resnet18", 128, 16, 3, 2, 1024, 768),
+    Scale("small", 128, 16, 4, 2, 1024, 768),
+    Scale("resnet18", 128, 16, 2, 2, 1024, 768),
 )
 ON_GPU = Scale("resnet50", 256, 256, 40, 16, 4096, 3328)
 
