@@ -1,4 +1,4 @@
-"""The road from disk to batch, side by side with peers: one table, ratios in one run.
+"""The road from disk to batch, side by side with peers: one table, all of a subject in one run.
 
 pip install -e '.[bench]'       the peers; without them only ours is measured
 python benchmarks/speed.py      writes results/speed.csv
@@ -34,13 +34,19 @@ def main() -> None:
     options = parser.parse_args()
     # One thread for everybody, so that the ratios hold on any number of cores.
     torch.set_num_threads(1)
-    rows = []
     for subject in options.only:
-        found = SUBJECTS[subject]()
-        print(pd.DataFrame(found).to_string(index=False), end="\n\n", flush=True)
-        rows += found
-    write_csv(options.out, pd.DataFrame(rows))
+        found = pd.DataFrame(SUBJECTS[subject]())
+        print(found.to_string(index=False), end="\n\n", flush=True)
+        _put(options.out, subject, found)
     print(f"written: {options.out}")
+
+
+def _put(table: Path, subject: str, found: pd.DataFrame) -> None:
+    """Write the rows of a subject in place of its old ones; the other subjects stay."""
+    old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=["subject"])
+    parts = {name: old[old["subject"] == name] for name in SUBJECTS}
+    parts[subject] = found.assign(subject=subject)
+    write_csv(table, pd.concat([part for part in parts.values() if len(part)], ignore_index=True))
 
 
 if __name__ == "__main__":
