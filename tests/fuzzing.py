@@ -46,7 +46,7 @@ from second_look.sources.mias import read_mias
 from small_cbis import NAMES, Roi, write_set
 from small_dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, JPEG, RLE, file
 
-CPU_SECONDS = 10
+CPU_SECONDS, ALL_CPU_SECONDS = 10, 900
 _SETS = 0.12
 MORE_BYTES = 2_000_000_000
 GREY = np.add.outer(np.arange(40) * 90, np.arange(32) * 50).astype(np.uint16)
@@ -368,6 +368,8 @@ def main() -> None:
     options = parser.parse_args()
     used = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (used + MORE_BYTES, used + MORE_BYTES))
+    # The alarm below waits for a decoder to come back; this does not.
+    resource.setrlimit(resource.RLIMIT_CPU, (ALL_CPU_SECONDS, ALL_CPU_SECONDS))
     signal.signal(signal.SIGPROF, _stop)
     sys.stderr = io.StringIO()  # progress bars and decoders' remarks
     for number, form in enumerate(formats()):

@@ -29,7 +29,7 @@ from second_look.sources.phantom_cbis import write_cbis_layout
 
 from measures.timing import OURS, Row, row, side_by_side
 
-ROWS, COLS, PATIENTS = 4096, 3328, 8
+ROWS, COLS, PATIENTS = 4096, 3328, 4
 ALL_IMAGES, MEAN_PIXELS = 3103, 3107 * 5247
 
 
