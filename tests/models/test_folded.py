@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from second_look.models.classifier import build_classifier
-from second_look.models.folded import is_folded, restore_normalisation
+from second_look.models.classifier import ARCHITECTURES, build_classifier
+from second_look.models.folded import folded, is_folded, restore_normalisation
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -41,6 +42,17 @@ def test_the_function_stays_and_the_statistics_are_those_of_the_pictures() -> No
         normed = network.backbone[1](first)
         network.eval()
         assert torch.allclose(normed, network.backbone[1](first), atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_folding_keeps_the_function(architecture) -> None:
+    network = build_classifier(architecture, seed=0)
+    pixels = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.train()(pixels)  # statistics that are not those of the start
+        quick = folded(network)
+        assert torch.allclose(quick(pixels), network.eval()(pixels), atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
 
 
 def test_an_ordinary_network_is_not_folded() -> None:

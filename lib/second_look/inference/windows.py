@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from second_look.errors import DataError
 from second_look.models.classifier import Classifier
+from second_look.models.folded import folded
 from second_look.patches import window_sums
 from second_look.predictions import CLASS_SCORES
 from second_look.sampler import Draws, PatchSampler
@@ -184,7 +185,7 @@ def score_all(
 
     An image without any such window gives the one that holds most of the breast.
     """
-    parts = []
+    parts, network = [], folded(network)
     for image_id in tqdm(image_ids, desc=f"all windows at stride {stride}", leave=False):
         scale = scales[image_id] if scales else 1.0
         table = score_image(network, prepared, image_id, size=size, stride=stride, scale=scale)

@@ -11,6 +11,7 @@ import pandas as pd
 from second_look.dataset import Dataset
 from second_look.inference.windows import score_image, score_windows
 from second_look.models.classifier import Classifier
+from second_look.models.folded import folded
 from second_look.predictions import CLASS_SCORES
 
 
@@ -31,13 +32,13 @@ def against_cut(
         windows (compared), mean_difference and largest_difference of a probability, agreement
         (share of windows that get the same class), seconds_cut, seconds_dense, ratio.
     """
-    network.eval()
+    quick = folded(network)
     dense_seconds, cut_seconds = 0.0, 0.0
     apart, same = [], []
     for image_id in image_ids:
         begun = time.perf_counter()
         scale = scales[image_id]
-        dense = score_image(network, data.prepared, image_id, size=size, stride=stride, scale=scale)
+        dense = score_image(quick, data.prepared, image_id, size=size, stride=stride, scale=scale)
         dense_seconds += time.perf_counter() - begun
         rows, cols = data.prepared.pixels(image_id).shape
         inside = (dense["row"] + dense["size"] <= rows) & (dense["col"] + dense["size"] <= cols)
