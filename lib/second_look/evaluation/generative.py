@@ -256,7 +256,8 @@ def _reduced(pictures: FloatArray) -> npt.NDArray[np.float64]:
     blocks = pictures[:, :rows, :cols].reshape(
         len(pictures), rows // step, step, cols // step, step
     )
-    return blocks.mean(axis=(2, 4), dtype=np.float64).reshape(len(pictures), -1)
+    means: npt.NDArray[np.float64] = blocks.mean(axis=(2, 4), dtype=np.float64)
+    return means.reshape(len(pictures), -1)
 
 
 def _pyramid(pictures: FloatArray) -> list[FloatArray]:
