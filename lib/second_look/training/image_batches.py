@@ -130,8 +130,9 @@ def vary(pixels: Tensor, turns: Mapping[str, npt.NDArray[np.float64]]) -> Tensor
 
     Args:
         pixels: Grey levels 0 to 1, float32 (n, 1, rows, cols); outside of them is 0.
-        turns: For each picture: angle (radians), mirror (-1 top to bottom, else 1), scale, down
-            and right (in half pictures), gain.
+        turns: For each picture: angle (radians), mirror (-1 top to bottom, else 1), scale (above 1
+            more is seen), down and right (in half pictures) by which the frame moves over it, so
+            that what it shows moves up and left, gain.
 
     Returns:
         As `pixels`.
