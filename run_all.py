@@ -9,6 +9,7 @@ from pathlib import Path
 try:
     from second_look.errors import SecondLookError
     from second_look.pipeline import Choice, NotebookFailedError, find_notebooks, read_cells, run
+    from second_look.processes import train
 except ModuleNotFoundError as error:
     sys.exit(
         f"{error.name} is not installed for this Python. `make report` sets up .venv and runs "
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.list:
             _list()
+            return 0
+        if options.train:
+            train(options.params, options.train, NOTEBOOKS, options.outputs, overrides=options.set)
             return 0
         report = run(
             options.params, NOTEBOOKS, options.outputs, choice=choice, overrides=options.set
@@ -54,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", metavar="NOTEBOOK", help="just this one, such as 02")
     parser.add_argument(
         "--from", dest="start", default="", metavar="NOTEBOOK", help="this one and those after it"
+    )
+    parser.add_argument(
+        "--train",
+        default="",
+        metavar="NOTEBOOK",
+        help="only what this one trains, by all processes that torchrun or Slurm started; "
+        "afterwards run it as usual",
     )
     parser.add_argument("--force", action="store_true", help="run also what is up to date")
     parser.add_argument(

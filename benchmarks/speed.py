@@ -1,7 +1,8 @@
-"""The road from disk to batch, side by side with peers: one table, ratios in one run.
+"""From disk to batch, training, inference and metrics, side by side with peers: one table.
 
-pip install -e '.[bench]'       the peers; without them only ours is measured
-python benchmarks/speed.py      writes results/speed.csv
+pip install -e '.[bench]'                         the peers; without them only ours is measured
+python benchmarks/speed.py                        writes results/speed.csv
+python benchmarks/speed.py --only inference       measures these rows anew and leaves the others
 """
 
 from __future__ import annotations
@@ -11,17 +12,36 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from measures import detection, headers, patches, preparing, stores, windows
+from measures import (
+    detection,
+    evaluation,
+    gan,
+    gpu,
+    headers,
+    inference,
+    patches,
+    preparing,
+    stores,
+    training,
+    windows,
+)
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
 SUBJECTS = {
     "windows": windows.measure,
     "patches": patches.measure,
+    "gpu": gpu.measure,
     "stores": stores.measure,
     "preparing": preparing.measure,
     "headers": headers.measure,
+    "training": training.measure,
+    "training_gpu": training.measure_gpu,
+    "inference": inference.measure,
+    "inference_gpu": inference.measure_gpu,
     "detection": detection.measure,
+    "gan": gan.measure,
+    "evaluation": evaluation.measure,
 }
 
 
@@ -34,13 +54,21 @@ def main() -> None:
     options = parser.parse_args()
     # One thread for everybody, so that the ratios hold on any number of cores.
     torch.set_num_threads(1)
-    rows = []
     for subject in options.only:
-        found = SUBJECTS[subject]()
-        print(pd.DataFrame(found).to_string(index=False), end="\n\n", flush=True)
-        rows += found
-    write_csv(options.out, pd.DataFrame(rows))
-    print(f"written: {options.out}")
+        found = pd.DataFrame(SUBJECTS[subject]())
+        if found.empty:  # a subject for GPUs on a machine without one
+            continue
+        print(found.to_string(index=False), end="\n\n", flush=True)
+        _put(options.out, subject, found)
+        print(f"written: {options.out}")
+
+
+def _put(table: Path, subject: str, found: pd.DataFrame) -> None:
+    """Write the rows of a subject in place of its old ones; the other subjects stay."""
+    old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=["subject"])
+    parts = {name: old[old["subject"] == name] for name in SUBJECTS}
+    parts[subject] = found.assign(subject=subject)
+    write_csv(table, pd.concat([part for part in parts.values() if len(part)], ignore_index=True))
 
 
 if __name__ == "__main__":

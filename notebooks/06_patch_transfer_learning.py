@@ -44,7 +44,7 @@ validation_windows: int = 500  # most windows that a training is validated on [1
 test_windows: int = 2000  # most windows of each split that models are judged on [10, 1000000]
 pretraining_patients: int = 16  # phantoms for the start phantom, four images each [16, 10000]
 pretraining_patches: int = 2048  # patches of theirs that it learns from [1, 100000000]
-scheme_a_stride: int = 64  # px between the windows of scheme A [32, 1024]
+scheme_a_stride: int = 64  # px of a patch between the windows of scheme A [32, 1024]
 min_breast_share: float = 0.5  # of a window of scheme A that must lie on the breast [0, 1]
 image_sizes: list = [[256, 256]]  # rows and columns of whole images; [0, 0]: their own pixels
 image_starts: list[str] = ["random", "patches"]  # random, imagenet, patches, or files of weights
@@ -177,13 +177,16 @@ run.figure(
 # %%
 images = data.catalogue.images
 some = list(images.loc[images["split"] == "val", "image_id"].head(4))
-way = dense_windows.against_cut(main.network, data, some, size=patch_size, stride=scheme_a_stride)
+scales = patch_models.scales(windows, data, patch_size)
+way = dense_windows.against_cut(
+    main.network, data, some, size=patch_size, stride=scheme_a_stride, scales=scales
+)
 run.table(way, "dense", f"One pass over {len(some)} images against windows that are cut out.")
 
 # %%
 scored = score_all(
     main.network, data.prepared, list(images.loc[images["split"] != "train", "image_id"]),
-    size=patch_size, stride=scheme_a_stride, min_breast_share=min_breast_share,
+    size=patch_size, stride=scheme_a_stride, min_breast_share=min_breast_share, scales=scales,
 )  # fmt: skip
 found = scheme_a.image_scores(scored, scheme_a.usual_scores(scored, images))
 by_window = scheme_a.predictions(
@@ -246,7 +249,9 @@ whole_image.report(run, areas, data, whole_image.the_papers(whole))
 # %%
 chosen = scheme_a.choose_heat_maps(found, images, each=1)
 maps = [
-    score_image(main.network, data.prepared, image_id, size=patch_size, stride=32)
+    score_image(
+        main.network, data.prepared, image_id, size=patch_size, stride=32, scale=scales[image_id]
+    )
     for image_id, _ in chosen
 ]
 shown = [

@@ -1,4 +1,4 @@
-"""What several test modules share: real data, Chromium, limits on threads, hypothesis."""
+"""What several test modules share: phantoms, real data, Chromium, limits on threads, hypothesis."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it: one c
 
 import matplotlib as mpl
 from hypothesis import settings
+from second_look.dataset import Dataset, DataSettings, build_dataset
 
 mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 
@@ -53,6 +54,13 @@ def real_data(*names: str) -> Path:
 def repo() -> Path:
     """The root of the checkout."""
     return REPO
+
+
+@pytest.fixture(scope="session")
+def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """64 small phantoms of 16 patients, for every test that only reads them."""
+    small = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
+    return build_dataset(tmp_path_factory.mktemp("phantoms"), small, workers=0)
 
 
 @pytest.fixture(scope="session")

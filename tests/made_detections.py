@@ -58,7 +58,7 @@ def made_detections(
     """One detection for each image given (rows may repeat), with all its chance on one label."""
     table = images[["dataset", "image_id", "patient_id", "split"]].reset_index(drop=True)
     table = table.assign(model=model, seed=0, label=labels, score=scores)
-    chances = {name: 0.0 for name in CLASS_SCORES} | {"score_normal": 1 - scores}
+    chances = dict.fromkeys(CLASS_SCORES, 0.0) | {"score_normal": 1 - scores}
     table = table.assign(**chances)
     for label in LABELS[1:]:
         table[f"score_{label}"] = np.where(table["label"] == label, scores, 0.0)

@@ -41,8 +41,8 @@ RULE = LabelRule()
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return build_dataset(tmp_path_factory.mktemp("outputs"), SMALL, workers=0)
+def data(phantom_data):
+    return phantom_data
 
 
 @pytest.fixture(scope="module")

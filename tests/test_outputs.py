@@ -252,3 +252,32 @@ def test_no_space_left_leaves_the_earlier_file_whole(
         run.figure(line(), "labels", "a")
     assert (run.folder / "figures" / "01_labels.png").read_bytes() == before
     assert [path.name for path in run.folder.rglob("*.tmp")] == []
+
+
+# ------------------------------------------------------------------ results of other notebooks
+
+
+def of_two(folder: Path) -> tuple[Run, Run]:
+    survey, card = (open_run(folder, notebook=name) for name in (NAME, "08_scorecard"))
+    survey.result("data-mias", 322)
+    card.result("related", 0.8, verdict="none")
+    return survey, card
+
+
+def test_results_of_others_leave_out_its_own(tmp_path: Path) -> None:
+    survey, card = of_two(tmp_path)
+    assert [row["claim"] for row in card.results_of_others()] == ["data-mias"]
+    assert [row["claim"] for row in survey.results_of_others()] == ["related"]
+
+
+def test_a_notebook_is_out_of_date_when_results_of_others_change(tmp_path: Path) -> None:
+    survey, card = of_two(tmp_path)
+    card.results_of_others()
+    record = json.loads((tmp_path / "manifests" / "08_scorecard.json").read_text())
+    ((name, known),) = record["reads"].items()
+    path = tmp_path / name
+    assert module.fingerprint(path, tmp_path) == known
+    card.result("related", 0.9, verdict="none")
+    assert module.fingerprint(path, tmp_path) == known, "its own rows do not count"
+    survey.result("data-mias", 321)
+    assert module.fingerprint(path, tmp_path) != known

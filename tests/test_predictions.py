@@ -15,6 +15,9 @@ from second_look.predictions import (
     binary_scores,
     checked,
     classes,
+    combine,
+    from_classes,
+    from_scores,
     load_all,
     positive,
     probabilities,
@@ -125,3 +128,90 @@ def test_a_wrong_table_in_a_folder_is_named(binary, tmp_path):
 def test_no_folder_says_what_to_run(tmp_path):
     with pytest.raises(OutputError, match="run the notebooks that write predictions"):
         load_all(tmp_path / "predictions")
+
+
+# ------------------------------------------------------------------ made from models, combined
+
+
+def units(*rows):
+    columns = ["image_id", "patient_id", "laterality", "label"]
+    table = pd.DataFrame(rows, columns=columns, index=range(5, 5 + len(rows)))
+    return table.assign(dataset="d", split="test")
+
+
+VIEWS = units(
+    ("a", "p", "L", "normal"),
+    ("b", "p", "L", "benign"),
+    ("c", "p", "R", "malignant"),
+    ("d", "q", "L", "benign_without_callback"),
+)
+SCORES = [0.2, 0.6, 0.5, 0.9]
+
+
+def of_images(seed=1, model="m", **facts):
+    return from_scores(
+        VIEWS, SCORES, unit="image", target="malignant", model=model, seed=seed, **facts
+    )
+
+
+def test_probabilities_of_classes_become_a_table():
+    shares = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]])
+    table = from_classes(VIEWS[:2], shares, unit="image", model="m", seed=2, start="random")
+    np.testing.assert_array_equal(probabilities(table), shares)
+    assert table.index.tolist() == [0, 1]
+    assert table["score"].isna().all()
+    assert table["laterality"].tolist() == ["L", "L"]
+    facts = table[["unit", "target", "model", "seed", "start"]].drop_duplicates()
+    assert facts.to_numpy().tolist() == [["image", "label", "m", 2, "random"]]
+    with pytest.raises(DataError, match="do not sum to one in row 1"):
+        from_classes(VIEWS[:2], [[1, 0, 0, 0], [1, 1, 0, 0]], unit="image", model="m", seed=2)
+
+
+def test_one_score_a_unit_becomes_a_table():
+    table = of_images(architecture="small")
+    assert table["score"].tolist() == SCORES
+    assert np.isnan(probabilities(table)).all()
+    assert set(table["architecture"]) == {"small"}
+    with pytest.raises(DataError, match="there is no score in row 0"):
+        from_scores(VIEWS, [np.nan] * 4, unit="image", target="malignant", model="m", seed=1)
+
+
+def test_views_of_a_breast_are_averaged_and_the_worse_label_counts():
+    found = combine(of_images(), "breast").set_index(["patient_id", "laterality"])
+    assert found["score"].to_dict() == pytest.approx(
+        {("p", "L"): 0.4, ("p", "R"): 0.5, ("q", "L"): 0.9}
+    )
+    assert found["label"].tolist() == ["benign", "malignant", "benign_without_callback"]
+    assert set(found["unit"]) == {"breast"}
+    assert set(found["target"]) == {"malignant"}
+
+
+def test_a_patient_is_as_suspicious_as_her_more_suspicious_breast():
+    found = combine(of_images(architecture="small", start="x"), "patient").set_index("patient_id")
+    assert found["score"].to_dict() == pytest.approx({"p": 0.5, "q": 0.9})
+    assert found["label"].to_dict() == {"p": "malignant", "q": "benign_without_callback"}
+    assert set(found["architecture"] + found["start"]) == {"smallx"}
+
+
+def test_models_seeds_data_sets_and_splits_are_combined_apart():
+    tables = [
+        of_images(),
+        of_images(seed=2),
+        of_images(model="other"),
+        of_images().assign(dataset="e"),
+        of_images().assign(split="val"),
+    ]
+    found = combine(pd.concat(tables, ignore_index=True), "patient")
+    assert len(found) == 5 * 2
+    assert found.groupby("patient_id")["score"].nunique().tolist() == [1, 1]
+
+
+def test_the_order_of_the_rows_changes_nothing():
+    table = of_images()
+    for unit in ("breast", "patient"):
+        pd.testing.assert_frame_equal(combine(table[::-1], unit), combine(table, unit))
+
+
+def test_only_breasts_and_patients_are_made_of_images():
+    with pytest.raises(ValueError, match=r"unit must be one of .*'image'"):
+        combine(of_images(), "image")

@@ -145,7 +145,7 @@ def test_batches_depend_on_seed_and_step_only(prepared, windows):
 
 def test_memory_is_chosen_and_said(prepared, windows, monkeypatch):
     assert sampler(prepared, windows).memory == "resident"
-    monkeypatch.setattr("second_look.sampler._free_memory", lambda device: 1000)
+    monkeypatch.setattr("second_look.squares.free_memory", lambda device: 1000)
     assert sampler(prepared, windows).memory == "streamed"
 
 

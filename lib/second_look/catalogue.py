@@ -200,6 +200,14 @@ def merge(catalogues: Iterable[Catalogue]) -> Catalogue:
     ).checked()
 
 
+def whole_number(text: str, most: int) -> int | None:
+    """A whole number from 0 to `most` as people write it; None where the text is none."""
+    # Of very long numbers Python makes an error, of strange digits such as ² too.
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) + 3):
+        return None
+    return int(text) if int(text) <= most else None
+
+
 def worst(labels: Iterable[str]) -> str:
     """The most suspicious label; "normal" where there is none."""
     return max(labels, key=LABELS.index, default="normal")

@@ -1,9 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read within bounds."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from second_look.errors import OutputError
+from second_look.errors import DataError, MissingDataError, OutputError
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
 
@@ -56,6 +57,41 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that is never asked for more bytes than it has."""
+
+    def __init__(self, raw: io.FileIO, length: int) -> None:
+        super().__init__(raw)
+        self._length = length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._length - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+def open_bounded(path: Path) -> io.BufferedReader:
+    """Open a file for a decoder that makes room for whatever length a header claims."""
+    raw = io.FileIO(path)
+    return _Bounded(raw, os.fstat(raw.fileno()).st_size)
+
+
+def read_bytes(path: Path, remedy: str) -> bytes:
+    """The content of a file that the user gave.
+
+    Raises:
+        MissingDataError: It is not there.
+        DataError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingDataError("the file is not there.", path, remedy) from None
+    except PermissionError:
+        raise DataError("the file may not be read.", path, "Change its rights.") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}).", path, remedy) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -109,7 +145,10 @@ def folder_fingerprint(path: Path) -> str:
         entries = sorted(found for found in path.rglob("*") if found.is_file())
     digest = hashlib.sha256()
     for entry in entries:
-        state = entry.stat()
+        try:
+            state = entry.stat()
+        except FileNotFoundError:  # removed while we look: as if it had never been there
+            continue
         name = entry.relative_to(path).as_posix() if entry != path else entry.name
         digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -74,7 +74,7 @@ def read_frame(content: bytes) -> Frame:
     raise _broken("there is no frame header of a lossless JPEG")
 
 
-def decode(content: bytes, bits: int | None = None) -> Pixels:
+def decode(content: bytes, bits: int | None = None, *, either_order: bool = True) -> Pixels:
     """Decode a lossless JPEG.
 
     Values of 16 bits may stand in the file with their two bytes exchanged, as some encoders took
@@ -84,6 +84,7 @@ def decode(content: bytes, bits: int | None = None) -> Pixels:
     Args:
         content: The whole file.
         bits: Significant bits that no value may exceed; None: as many as the file says.
+        either_order: Find out the order of bytes; else they stand as the format wants them.
 
     Returns:
         (rows, cols), or (rows, cols, components) where there are several; uint8 up to a precision
@@ -103,7 +104,7 @@ def decode(content: bytes, bits: int | None = None) -> Pixels:
         raise _broken("the file is truncated or damaged: the data end before the picture does")
     limit = 1 << (frame.precision if bits is None else bits)
     candidates = [pixels] if pixels.dtype.itemsize == 1 else [pixels, pixels.byteswap()]
-    if frame.precision < 16:
+    if frame.precision < 16 or not either_order:
         candidates = candidates[:1]
     fitting = [candidate for candidate in candidates if int(candidate.max()) < limit]
     if not fitting:

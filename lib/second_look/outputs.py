@@ -13,6 +13,8 @@ import io
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,7 @@ OTHERS = "#without:"
 ROWS_SHOWN = 50
 PNG_DPI = 150
 _NAME = re.compile(r"[a-z0-9_]+")
+_silent = False
 
 
 def open_run(outputs: str | Path, *, notebook: str) -> Run:
@@ -55,7 +58,19 @@ def open_run(outputs: str | Path, *, notebook: str) -> Run:
     Raises:
         OutputError: The folder cannot be written.
     """
-    return Run(Path(outputs).resolve(), notebook)
+    kind = SilentRun if _silent else Run
+    return kind(Path(outputs).resolve(), notebook)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Within the block, runs leave nothing but what trainings write: no figure, table, record."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
 
 
 class Run:
@@ -226,6 +241,36 @@ class Run:
     def _save_record(self) -> None:
         record = {"reads": self._reads, "writes": self._writes}
         write_json(self.folder / "manifests" / f"{self.notebook}.json", record)
+
+
+class SilentRun(Run):
+    """A run that reads what is there and leaves no trace, for processes that only train."""
+
+    def __init__(self, folder: Path, notebook: str) -> None:
+        self.folder, self.notebook = folder, notebook
+        self._number = notebook.split("_", 1)[0]
+        self._reads, self._writes = {}, {}
+
+    def figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Close the figure."""
+        import matplotlib.pyplot as plt
+
+        plt.close(figure)
+
+    def table(self, table: pd.DataFrame, name: str, caption: str) -> None:
+        """Nothing."""
+
+    def parquet(self, table: pd.DataFrame, relative_path: str) -> None:
+        """Nothing."""
+
+    def made(self, *paths: Path) -> None:
+        """Nothing."""
+
+    def _save_results(self, own: list[dict[str, Any]]) -> None:
+        """Nothing."""
+
+    def _save_record(self) -> None:
+        """Nothing."""
 
 
 def load_results(folder: Path) -> list[dict[str, Any]]:

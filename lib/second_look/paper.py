@@ -200,6 +200,65 @@ RELATED_WORK = (
     RelatedResult(11, "Dhungel et al. 2014", "outlines of masses", "Dice index", 0.88),
 )
 
+
+@dataclass(frozen=True)
+class PrintedLayer:
+    """A row of figure 1a or 1b.
+
+    Attributes:
+        name: Of the layer, numbered through both figures.
+        kind: Its type.
+        shape: Of its output, without the batch: rows, cols, channels, or features.
+        parameters: As Keras counts them.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int = 0
+
+    @property
+    def shown(self) -> str:
+        """The output's shape as it is printed."""
+        return f"(None, {', '.join(str(size) for size in self.shape)})"
+
+
+FIG_1A = (
+    PrintedLayer("dense_1", "Dense", (8192,), 32_776_192),
+    PrintedLayer("leaky_re_lu_1", "LeakyReLU", (8192,)),
+    PrintedLayer("batch_normalization_1", "BatchNormalization", (8192,), 32_768),
+    PrintedLayer("reshape_1", "Reshape", (8, 8, 128)),
+    PrintedLayer("up_sampling2d_1", "UpSampling2D", (16, 16, 128)),
+    PrintedLayer("conv2d_1", "Conv2D", (16, 16, 64), 204_864),
+    PrintedLayer("leaky_re_lu_2", "LeakyReLU", (16, 16, 64)),
+    PrintedLayer("batch_normalization_2", "BatchNormalization", (16, 16, 64), 256),
+    PrintedLayer("up_sampling2d_2", "UpSampling2D", (32, 32, 64)),
+    PrintedLayer("conv2d_2", "Conv2D", (32, 32, 32), 51_232),
+    PrintedLayer("leaky_re_lu_3", "LeakyReLU", (32, 32, 32)),
+    PrintedLayer("batch_normalization_3", "BatchNormalization", (32, 32, 32), 128),
+    PrintedLayer("up_sampling2d_3", "UpSampling2D", (64, 64, 32)),
+    PrintedLayer("conv2d_3", "Conv2D", (64, 64, 16), 12_816),
+    PrintedLayer("leaky_re_lu_4", "LeakyReLU", (64, 64, 16)),
+    PrintedLayer("batch_normalization_4", "BatchNormalization", (64, 64, 16), 64),
+    PrintedLayer("up_sampling2d_4", "UpSampling2D", (128, 128, 16)),
+    PrintedLayer("conv2d_4", "Conv2D", (128, 128, 8), 3_208),
+    PrintedLayer("leaky_re_lu_5", "LeakyReLU", (128, 128, 8)),
+    PrintedLayer("batch_normalization_5", "BatchNormalization", (128, 128, 8), 32),
+    PrintedLayer("up_sampling2d_5", "UpSampling2D", (256, 256, 8)),
+    PrintedLayer("conv2d_5", "Conv2D", (256, 256, 1), 201),
+    PrintedLayer("activation_1", "Activation", (256, 256, 1)),
+)
+FIG_1B = (
+    PrintedLayer("conv2d_6", "Conv2D", (128, 128, 32), 832),
+    PrintedLayer("leaky_re_lu_6", "LeakyReLU", (128, 128, 32)),
+    PrintedLayer("dropout_1", "Dropout", (128, 128, 32)),
+    PrintedLayer("conv2d_7", "Conv2D", (64, 64, 64), 51_264),
+    PrintedLayer("leaky_re_lu_7", "LeakyReLU", (64, 64, 64)),
+    PrintedLayer("dropout_2", "Dropout", (64, 64, 64)),
+    PrintedLayer("flatten_1", "Flatten", (262_144,)),
+    PrintedLayer("dense_2", "Dense", (1,), 262_145),
+)
+
 SYNTHETIC = "no verdict: synthetic images"
 NOT_MEASURED = "not measured"
 REPRODUCED, IN_PART, NOT_REPRODUCED = "reproduced", "reproduced in part", "not reproduced"

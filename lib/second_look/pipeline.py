@@ -301,14 +301,18 @@ class RunLog:
 
 def _chosen(names: Sequence[str], choice: Choice) -> list[str]:
     if choice.only:
-        return [_named(choice.only, names)]
+        return [choose_notebook(choice.only, names)]
     if choice.start:
-        return list(names[names.index(_named(choice.start, names)) :])
+        return list(names[names.index(choose_notebook(choice.start, names)) :])
     return list(names)
 
 
-def _named(text: str, names: Sequence[str]) -> str:
-    """A notebook by its name or the beginning of it, such as 02."""
+def choose_notebook(text: str, names: Sequence[str]) -> str:
+    """A notebook by its name or the beginning of it, such as 02.
+
+    Raises:
+        ParameterError: There is no such notebook, or there are several.
+    """
     found = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
     if len(found) != 1:
         near = difflib.get_close_matches(text, names, n=1, cutoff=0)

@@ -7,51 +7,37 @@ the file: a guessed picture is worse than none.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 import tifffile
 from PIL import Image
 from skimage.transform import resize
 
+from second_look import dicom
+from second_look.dicom import MAX_PIXELS, Header
 from second_look.errors import DataError
-from second_look.files import write_bytes, written_whole
+from second_look.files import open_bounded, write_bytes, written_whole
 from second_look.ljpeg import decode, is_lossless, read_frame
 
 T = TypeVar("T")
 Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
 
-# Larger than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
-MAX_PIXELS = 200_000_000
 _PGM_HEADER = re.compile(
     rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
 )
 # Where the frame header of a lossless JPEG is looked for, bytes.
 _JPEG_START = 65536
+# A mask so many times as long as its image is that of another one, and slow to bring to its size.
+_MASK_RATIO = 16
 _MEND = "Get the file anew, or take it out of the data set."
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a file says about its picture without being decoded.
-
-    Attributes:
-        rows, cols: Size in px, as stored.
-        bits: Significant bits a pixel, 1 to 16.
-        pixel_spacing_mm: Size of a pixel, None where the file does not say.
-    """
-
-    rows: int
-    cols: int
-    bits: int
-    pixel_spacing_mm: float | None = None
 
 
 def read_header(path: Path) -> Header:
@@ -61,7 +47,7 @@ def read_header(path: Path) -> Header:
         DataError: The file is missing, of no known format, or broken.
     """
     header = _by_format(
-        path, _pgm_header, _dicom_header, _tiff_header, _lossless_header, _pillow_header
+        path, _pgm_header, dicom.read_header, _tiff_header, _lossless_header, _pillow_header
     )
     if not 0 < header.rows * header.cols <= MAX_PIXELS:
         raise DataError(
@@ -82,8 +68,9 @@ def read_pixels(path: Path) -> Pixels:
         DataError: Missing, truncated, longer than its header says, of no known format, in colour,
             not finite, negative, or the same value everywhere.
     """
-    pixels = _read_grey(path)
-    if pixels.min() == pixels.max():
+    pixels = _read_grey(path, shown=True)
+    # Most pictures show in a few of their pixels that they are one.
+    if all(part.min() == part.max() for part in (pixels[::64, ::64], pixels)):
         raise DataError(
             f"every pixel has the value {pixels.flat[0]}: there is no picture.",
             where=path,
@@ -118,7 +105,14 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
     Raises:
         DataError: The file cannot be read or holds no lesion pixel.
     """
-    inside = _read_grey(path) > 0
+    header = read_header(path)
+    if max(header.rows / rows, header.cols / cols) > _MASK_RATIO:
+        raise DataError(
+            f"the mask has {header.rows} x {header.cols} px, the image {rows} x {cols}.",
+            where=path,
+            remedy="Give the mask of this image.",
+        )
+    inside = _read_grey(path, shown=False) > 0
     if inside.shape != (rows, cols):
         inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
     if not inside.any():
@@ -149,20 +143,35 @@ def write_tiff(path: Path, pixels: Pixels) -> None:
     write_bytes(path, stream.getvalue())
 
 
-def _read_grey(path: Path) -> Pixels:
-    header = read_header(path)
+def _read_grey(path: Path, *, shown: bool) -> Pixels:
+    """The picture of a file; what a DICOM header says of its display counts where `shown`."""
     pixels = _by_format(
-        path, _pgm_pixels, _dicom_pixels, _tiff_pixels, _lossless_pixels, _pillow_pixels
+        path,
+        _of_stated_size(_pgm_pixels),
+        partial(dicom.read_grey, shown=shown),  # checks sizes itself, and reads its header once
+        _of_stated_size(_tiff_pixels),
+        _of_stated_size(_lossless_pixels),
+        _of_stated_size(_pillow_pixels),
     )
-    grey = _grey(np.asarray(pixels), path)
-    if grey.shape != (header.rows, header.cols):
-        raise DataError(
-            f"the header says {header.rows} x {header.cols} px, the picture has "
-            f"{grey.shape[0]} x {grey.shape[1]}.",
-            where=path,
-            remedy=_MEND,
-        )
-    return grey
+    return _grey(np.asarray(pixels), path)
+
+
+def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path], Pixels]:
+    """A reader that believes in a picture where it has the size that the header says."""
+
+    def read_checked(path: Path) -> Pixels:
+        header = read_header(path)
+        pixels = read(path)
+        if pixels.shape[:2] != (header.rows, header.cols):
+            raise DataError(
+                f"the header says {header.rows} x {header.cols} px, the picture has the shape "
+                f"{pixels.shape}.",
+                where=path,
+                remedy=_MEND,
+            )
+        return pixels
+
+    return read_checked
 
 
 def _by_format(
@@ -233,6 +242,8 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
             where=path,
             remedy="Save one frame to a file.",
         )
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
@@ -288,32 +299,47 @@ def _pgm_pixels(path: Path) -> Pixels:
     return pixels.astype(dtype.newbyteorder("="))
 
 
-def _dicom_header(path: Path) -> Header:
-    data = pydicom.dcmread(path, stop_before_pixels=True)
-    spacing = data.get("PixelSpacing") or data.get("ImagerPixelSpacing")
-    size = float(spacing[0]) if spacing else None
-    return Header(int(data.Rows), int(data.Columns), int(data.BitsStored), size)
-
-
-def _dicom_pixels(path: Path) -> npt.NDArray[np.generic]:
-    data = pydicom.dcmread(path)
-    pixels: npt.NDArray[np.generic] = data.pixel_array
-    if data.PhotometricInterpretation == "MONOCHROME1":
-        # Bright means dark here; every other part of the project expects bright tissue.
-        pixels = (2 ** int(data.BitsStored) - 1) - pixels.astype(np.int64)
-        return pixels.astype(np.uint16 if int(data.BitsStored) > 8 else np.uint8)
-    return pixels
-
-
 def _tiff_header(path: Path) -> Header:
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+    with _tiff_page(path) as page:
         return Header(page.imagelength, page.imagewidth, min(int(page.bitspersample), 16))
 
 
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
-    pixels: npt.NDArray[np.generic] = tifffile.imread(path)
-    return pixels
+    with _tiff_page(path) as page:
+        pixels: npt.NDArray[np.generic] = page.asarray()
+        return pixels
+
+
+@contextmanager
+def _tiff_page(path: Path) -> Iterator[Any]:
+    """The one page of a file, in a size that can be true."""
+    with open_bounded(path) as stream, tifffile.TiffFile(stream) as tiff:
+        page = tiff.pages.first
+        shape = (page.imagedepth, page.imagelength, page.imagewidth, page.samplesperpixel)
+        if len(tiff.pages) > 1 or page.imagedepth != 1 or page.samplesperpixel not in (1, 3, 4):
+            raise DataError(
+                f"expected one grey picture. Got {len(tiff.pages)} of shape {shape}.",
+                where=path,
+                remedy="Save one picture to a file.",
+            )
+        # Damaged tags are lists now and then: int() refuses them.
+        if not 0 < math.prod(map(int, shape)) <= MAX_PIXELS or int(page.bitspersample) > 64:
+            raise DataError(
+                f"expected a picture. Got {shape} of {page.bitspersample} bits.",
+                where=path,
+                remedy=_MEND,
+            )
+        # tifffile fills up with zeros what is not there.
+        stored = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        if len(stored) != math.prod(page.chunked) or any(
+            start + length > tiff.filehandle.size for start, length in stored
+        ):
+            raise DataError(
+                "the file is truncated or damaged: parts of the picture are not there.",
+                where=path,
+                remedy=_MEND,
+            )
+        yield page
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -331,13 +357,13 @@ def _lossless_pixels(path: Path) -> npt.NDArray[np.generic]:
 
 
 def _pillow_header(path: Path) -> Header:
-    with Image.open(path) as picture:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
         bits = 1 if picture.mode == "1" else 16 if picture.mode.startswith("I") else 8
         return Header(picture.height, picture.width, bits)
 
 
 def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:
-    with Image.open(path) as picture:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
         if picture.mode in ("P", "LA", "PA"):
             picture = picture.convert("RGB")
         return np.asarray(picture)

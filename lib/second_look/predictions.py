@@ -156,7 +156,7 @@ def combine(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:
     images["rank"] = classes(images)
     shared = ["dataset", "patient_id", "split", "model", "seed"]
     facts = [name for name in ("architecture", "start") if name in images]
-    ways = {"score": ("score", "mean"), "rank": ("rank", "max"), "image_id": ("image_id", "first")}
+    ways = {"score": ("score", "mean"), "rank": ("rank", "max"), "image_id": ("image_id", "min")}
     ways |= {name: (name, "first") for name in facts}
     breasts = images.groupby([*shared, "laterality"], as_index=False, sort=True).agg(**ways)
     units = breasts

@@ -23,6 +23,9 @@ from skimage.transform import resize
 from tqdm.auto import tqdm
 
 from second_look import breast as breast_module
+from second_look import dicom as dicom_module
+from second_look import greyscale as greyscale_module
+from second_look import ljpeg as ljpeg_module
 from second_look import outlines as outlines_module
 from second_look import pixels as pixels_module
 from second_look import store as store_module
@@ -36,6 +39,16 @@ from second_look.pixels import Pixels, read_square
 from second_look.store import Prepared, path_of, save_array
 
 THUMBNAIL = 32
+# What a prepared image depends on, besides this module.
+_MODULES = (
+    breast_module,
+    dicom_module,
+    greyscale_module,
+    ljpeg_module,
+    outlines_module,
+    pixels_module,
+    store_module,
+)
 # A scheduler that does not answer within this time is not there.
 _SCHEDULER_S = 10
 
@@ -110,7 +123,7 @@ def _jobs(catalogue: Catalogue, folder: Path, settings: PrepareSettings) -> Iter
             "Give pixel_size_mm, or leave spacing_mm at 0.",
         )
     code = hashlib.sha256()
-    for module in (pixels_module, breast_module, outlines_module, store_module):
+    for module in _MODULES:
         code.update(Path(str(module.__file__)).read_bytes())
     code.update(Path(__file__).read_bytes())
     # What a prepared image does not depend on must not make it out of date.
@@ -128,9 +141,12 @@ def _jobs(catalogue: Catalogue, folder: Path, settings: PrepareSettings) -> Iter
 def _states(files: list[str]) -> str:
     states = []
     for name in dict.fromkeys(filter(None, files)):
-        path = Path(name)
-        state = path.stat() if path.is_file() else None
-        states.append(f"{name} {state.st_size} {state.st_mtime_ns}" if state else f"{name} gone")
+        try:
+            state = Path(name).stat()
+        except OSError:
+            states.append(f"{name} gone")
+        else:
+            states.append(f"{name} {state.st_size} {state.st_mtime_ns}")
     return "\n".join(states)
 
 

@@ -12,26 +12,24 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import psutil
 import torch
 from torch.nn import functional
 
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
+from second_look.squares import MEMORIES, IntArray, Squares
 from second_look.store import Prepared
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 BALANCES = ("natural", "balanced")
-MEMORIES = ("auto", "resident", "streamed")
-# Patches that a CPU makes at once: with their sources and grids they stay in its cache, which is
-# faster by half than a batch of 64 at once (benchmarks/speed.py).
-_CACHED_PATCHES = 8
+# Patches made at once. On a CPU they stay in its cache with their sources and grids, which is
+# twice as fast as a batch of 64 at once (benchmarks/speed.py); a GPU wants work for all of it.
+_AT_ONCE = {"cpu": 2}
+_AT_ONCE_ELSEWHERE = 128
 
 
 @dataclass(frozen=True)
@@ -153,23 +151,26 @@ class PatchSampler:
         self._windows = windows.reset_index(drop=True)
         self._usable = np.flatnonzero((self._windows["excluded"] == "").to_numpy())
         self._labels = self._windows["label"].map(_LABEL_CODES).fillna(-1).to_numpy(np.int64)
-        self._sources = _Sources(prepared, self._windows["image_id"], self.device, memory)
+        self._lengths = self._windows["size"].to_numpy(np.float64)
+        self._corners = self._windows[["row", "col"]].to_numpy(np.float64)
+        self._squares = Squares(prepared, self._windows["image_id"], self.device, memory)
 
     @property
     def memory(self) -> str:
         """Where the images are: "resident" or "streamed"."""
-        return self._sources.memory
+        return self._squares.memory
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of the images that are kept on the device; 0 where they are streamed."""
-        return sum(int(image.nbytes) for image in self._sources._kept.values())
+        return self._squares.bytes_kept
 
     @cached_property
-    def _by_label(self) -> list[IntArray]:
-        """The usable windows of each label that has any."""
-        found = [self._usable[self._labels[self._usable] == code] for code in range(len(LABELS))]
-        return [rows for rows in found if rows.size]
+    def _by_label(self) -> tuple[IntArray, IntArray]:
+        """The usable windows in order of their labels, and how many each label has, if any."""
+        labels = self._labels[self._usable]
+        counts = np.bincount(labels, minlength=len(LABELS))
+        return self._usable[np.argsort(labels, kind="stable")], counts[counts > 0]
 
     def draw(self, step: int) -> Draws:
         """The random choices of batch number `step`."""
@@ -177,14 +178,10 @@ class PatchSampler:
         if self.balance == "natural":
             windows = rng.choice(self._usable, self.batch_size)
         else:
-            classes = rng.integers(len(self._by_label), size=self.batch_size)
-            within = rng.random(self.batch_size)
-            windows = np.array(
-                [
-                    self._by_label[c][int(share * self._by_label[c].size)]
-                    for c, share in zip(classes, within, strict=True)
-                ]
-            )
+            ordered, sizes = self._by_label
+            classes = rng.integers(sizes.size, size=self.batch_size)
+            within = rng.random(self.batch_size) * sizes[classes]
+            windows = ordered[(np.cumsum(sizes) - sizes)[classes] + within.astype(np.int64)]
         return self._vary(windows, rng)
 
     def batch(self, step: int) -> Batch:
@@ -211,43 +208,41 @@ class PatchSampler:
 
     def make(self, draws: Draws) -> Batch:
         """Apply the draws: no randomness is left."""
-        count = draws.windows.size
-        step = _CACHED_PATCHES if self.device.type == "cpu" else count
-        parts = [self._pixels(draws.part(first, first + step)) for first in range(0, count, step)]
-        labels = torch.as_tensor(self._labels[draws.windows], device=self.device)
-        return Batch(torch.cat(parts), labels, draws.windows)
-
-    def _pixels(self, draws: Draws) -> torch.Tensor:
-        """The patches of some draws, float32 (n, 1, size, size)."""
-        rows = self._windows.iloc[draws.windows]
-        lengths = rows["size"].to_numpy(np.float64)
-        centres = rows[["row", "col"]].to_numpy(np.float64) + lengths[:, None] / 2
+        lengths = self._lengths[draws.windows]
+        centres = self._corners[draws.windows] + lengths[:, None] / 2
         zooms = draws.scales * lengths / self.size
         # A turned patch reaches half its diagonal from its centre, bilinear taps one px further.
         turned = np.abs(np.cos(draws.angles)) + np.abs(np.sin(draws.angles))
         side = int(np.ceil((zooms * self.size * turned).max())) + 3
         corners = np.floor(centres - side / 2).astype(np.int64)
-        sources = self._sources.cut(rows["image_id"].to_numpy(dtype=object), corners, side)
-        pixels = resample(
-            sources,
+        numbers = self._squares.numbers[draws.windows]
+        by_row, by_col = _terms(
+            (side, side),
             centres=centres - corners,
             angles=draws.angles,
             flips=draws.flips,
             zooms=zooms,
             size=self.size,
+            device=self.device,
         )
-        return self._levels(pixels, rows["image_id"], draws.gains)
+        unit, gain = self._levels(numbers, draws.gains)
+        count, step = draws.windows.size, _AT_ONCE.get(self.device.type, _AT_ONCE_ELSEWHERE)
+        pixels = torch.empty((count, 1, self.size, self.size), device=self.device)
+        for part in (slice(first, first + step) for first in range(0, count, step)):
+            sources = self._squares.cut(numbers[part], corners[part], side)
+            found = _sample(sources, by_row[part], by_col[part])
+            mean = found.mean(dim=(2, 3), keepdim=True)
+            # unit * (mean + gain * (found - mean)), in one pass over the pixels.
+            rest = (unit[part] - gain[part]) * mean
+            torch.addcmul(rest, found, gain[part], out=pixels[part]).clamp_(0, 1)
+        labels = torch.as_tensor(self._labels[draws.windows], device=self.device)
+        return Batch(pixels, labels, draws.windows)
 
-    def _levels(
-        self, pixels: torch.Tensor, image_ids: pd.Series, gains: FloatArray
-    ) -> torch.Tensor:
-        """Stored grey levels (n, 1, size, size) to 0 to 1, spread around each patch's mean."""
-        white = self._sources.white[image_ids].to_numpy()
-        levels = torch.as_tensor(np.stack([1 / white, gains]), dtype=torch.float32)
-        unit, gain = levels.to(self.device)[:, :, None, None, None]
-        mean = pixels.mean(dim=(2, 3), keepdim=True)
-        # unit * (mean + gain * (pixels - mean)), in one pass over the pixels and in place.
-        return torch.addcmul(unit * (1 - gain) * mean, pixels, unit * gain).clamp_(0, 1)
+    def _levels(self, numbers: IntArray, gains: FloatArray) -> torch.Tensor:
+        """Factors from stored grey levels to 0 to 1, without and with the gain, (2, n, 1, 1, 1)."""
+        unit = 1 / self._squares.white[numbers]
+        levels = np.stack([unit, unit * gains]).astype(np.float32)
+        return torch.as_tensor(levels, device=self.device)[:, :, None, None, None]
 
     def _vary(self, windows: IntArray, rng: np.random.Generator) -> Draws:
         how, count = self.augmentation, windows.size
@@ -295,18 +290,51 @@ def resample(
         float32 (n, 1, size, size).
     """
     rows, cols = sources.shape[2:]
+    by_row, by_col = _terms(
+        (rows, cols),
+        centres=centres,
+        angles=angles,
+        flips=flips,
+        zooms=zooms,
+        size=size,
+        device=sources.device,
+    )
+    return _sample(sources, by_row, by_col)
+
+
+def _terms(
+    shape: tuple[int, int],
+    *,
+    centres: FloatArray,
+    angles: FloatArray,
+    flips: npt.NDArray[np.bool_],
+    zooms: FloatArray,
+    size: int,
+    device: torch.device,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the pixels of patches lie in their sources: a term for each row plus one for each col.
+
+    source = centre + turn @ (pixel - middle), in px from the first pixel's edge; here as
+    grid_sample wants it, from -1 to 1 over the edges of a source of this shape, and x + iy as one
+    complex number.
+
+    Returns:
+        Two of complex64 (n, size).
+    """
+    by_y, by_x = 2 / shape[0], 2 / shape[1]
     cos, sin = np.cos(angles) * zooms, np.sin(angles) * zooms
-    mirror = np.where(flips, -1.0, 1.0)
-    # Where a patch's pixel (row, col) lies in its source is a sum of two terms, one a row and one
-    # a column: source = centre + turn @ (pixel - middle), in px from the first pixel's edge.
-    middle = np.arange(size) + 0.5 - size / 2
-    along_col = np.stack([-mirror * sin, mirror * cos], axis=-1)[:, None] * middle[:, None]
-    along_row = np.stack([cos, sin], axis=-1)[:, None] * middle[:, None] + centres[:, None]
-    # grid_sample wants (x, y) from -1 to 1 over the edges of the source.
-    scale = 2 / np.array([rows, cols])
-    terms = np.stack([along_row * scale - 1, along_col * scale])[..., ::-1]
-    by_row, by_col = torch.as_tensor(terms.astype(np.float32), device=sources.device)
-    grid = by_row[:, :, None] + by_col[:, None]  # (n, rows, cols, 2)
+    down = by_x * sin + 1j * by_y * cos
+    across = np.where(flips, -1.0, 1.0) * (by_x * cos - 1j * by_y * sin)
+    start = by_x * centres[:, 1] - 1 + 1j * (by_y * centres[:, 0] - 1)
+    terms = np.stack([down, across, start]).astype(np.complex64)
+    step_down, step_across, first = torch.as_tensor(terms, device=device)[:, :, None]
+    middle = torch.arange(size, device=device) + (0.5 - size / 2)
+    return first + step_down * middle, step_across * middle
+
+
+def _sample(sources: torch.Tensor, by_row: torch.Tensor, by_col: torch.Tensor) -> torch.Tensor:
+    """Bilinear samples of sources (n, 1, rows, cols) where the terms say, (n, 1, size, size)."""
+    grid = torch.view_as_real(by_row[:, :, None] + by_col[:, None])  # (n, size, size, 2)
     return functional.grid_sample(
         sources, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
@@ -319,12 +347,11 @@ def cut(prepared: Prepared, windows: pd.DataFrame, *, size: int) -> npt.NDArray[
     """
     sampler = PatchSampler(prepared, windows, size=size, batch_size=1, seed=0, memory="streamed")
     pixels = np.empty((len(windows), size, size), dtype=np.float32)
-    sources = sampler._sources
+    squares = sampler._squares
     for place, row in enumerate(windows.itertuples()):
         if row.size == size:
-            corner = np.array([[row.row, row.col]], dtype=np.int64)
-            square = sources.cut(np.array([row.image_id], dtype=object), corner, size)[0, 0]
-            pixels[place] = square / sources.white[row.image_id]
+            number, corner = squares.numbers[[place]], np.array([[row.row, row.col]], np.int64)
+            pixels[place] = squares.cut(number, corner, size)[0, 0] / squares.white[number[0]]
         else:
             plain = Draws(np.array([place]), np.zeros(1), np.zeros(1, bool), np.ones(1), np.ones(1))
             pixels[place] = sampler.make(plain).pixels[0, 0]
@@ -332,65 +359,3 @@ def cut(prepared: Prepared, windows: pd.DataFrame, *, size: int) -> npt.NDArray[
 
 
 _LABEL_CODES = {label: code for code, label in enumerate(LABELS)}
-
-
-class _Sources:
-    """Squares of prepared images as float tensors, from memory or from disk."""
-
-    def __init__(
-        self, prepared: Prepared, image_ids: pd.Series, device: torch.device, memory: str
-    ) -> None:
-        self._prepared, self._device = prepared, device
-        used = prepared.images[prepared.images["image_id"].isin(set(image_ids))]
-        # The brightest grey level that an image's depth can hold.
-        self.white = 2.0 ** used.set_index("image_id")["bits"] - 1
-        wide = np.where(used["bits"] > 8, 2, 1)
-        total = int((used["rows"] * used["cols"] * wide).sum())
-        if memory == "auto":
-            memory = "resident" if total <= _free_memory(device) / 2 else "streamed"
-        self.memory = memory
-        self._kept: dict[str, Any] = {}
-        if memory == "resident":
-            self._kept = {image_id: self._load(image_id) for image_id in used["image_id"]}
-
-    def cut(self, image_ids: npt.NDArray[Any], corners: IntArray, side: int) -> torch.Tensor:
-        """Squares with these top left corners (n, 2), as stored, 0 outside.
-
-        Returns:
-            float32 (n, 1, side, side).
-        """
-        squares = torch.zeros((len(image_ids), 1, side, side), device=self._device)
-        # numpy converts integers on the way into the square, without a copy in between.
-        on_cpu = self._device.type == "cpu"
-        targets = squares[:, 0].numpy() if on_cpu else squares[:, 0]
-        for target, image_id, (row, col) in zip(targets, image_ids, corners.tolist(), strict=True):
-            image = self._kept[image_id] if self._kept else self._prepared.pixels(image_id)
-            top, left = max(row, 0), max(col, 0)
-            bottom, right = min(row + side, image.shape[0]), min(col + side, image.shape[1])
-            if top < bottom and left < right:
-                part = image[top:bottom, left:right]
-                target[top - row : bottom - row, left - col : right - col] = (
-                    part if on_cpu else self._tensor(part)
-                )
-        return squares
-
-    def _load(self, image_id: str) -> Any:  # noqa: ANN401
-        """A whole image: on the CPU as the array that it is, else as a tensor of its own depth."""
-        pixels = np.array(self._prepared.pixels(image_id))
-        if self._device.type == "cpu":
-            return pixels
-        return torch.as_tensor(pixels.view(np.int16 if pixels.itemsize == 2 else np.uint8)).to(
-            self._device
-        )
-
-    def _tensor(self, part: Any) -> torch.Tensor:  # noqa: ANN401
-        if isinstance(part, torch.Tensor):
-            # 16-bit images lie on the device as int16, the type that every kernel knows.
-            return part.to(torch.int32) & 0xFFFF if part.dtype == torch.int16 else part
-        return torch.from_numpy(np.array(part, dtype=np.float32)).to(self._device)
-
-
-def _free_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)

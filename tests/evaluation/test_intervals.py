@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from scipy.stats import bootstrap as scipy_bootstrap
 from second_look.errors import DataError
 from second_look.evaluation import intervals
@@ -14,6 +15,7 @@ from second_look.evaluation.intervals import (
     bootstrap_mean,
     difference,
     mean,
+    of_share,
     once,
     undefined,
 )
@@ -126,6 +128,20 @@ def test_what_has_no_value_says_so():
 def test_an_estimate_of_a_function_keeps_its_ends():
     root = Estimate(4.0, 1.0, 9.0, 10, 5).mapped(np.sqrt)
     assert (root.value, root.low, root.high, root.n) == (2.0, 1.0, 3.0, 10)
+
+
+@pytest.mark.parametrize(("patients", "right"), [(1, 1), (12, 12), (30, 0)])
+def test_a_share_on_which_all_agree_has_the_exact_interval(patients, right):
+    hits = np.arange(patients) < right
+    whose = Patients.of(range(patients))
+    found = bootstrap({"share": mean(hits, whose)}, whose, seed=0)["share"]
+    assert found.low == found.high  # a bootstrap claims certainty
+    exact = binomtest(right, patients).proportion_ci(0.95, method="exact")
+    ours = of_share(found, patients)
+    assert (ours.low, ours.high) == pytest.approx((exact.low, exact.high))
+    some = Estimate(0.5, 0.4, 0.6, 10, 10)
+    assert of_share(some, 10) is some
+    assert whose.having(hits) == right
 
 
 def test_sums_over_patients():

@@ -54,13 +54,19 @@ def test_a_weighted_curve_is_that_of_units_repeated_as_often():
     np.testing.assert_allclose(weighted, repeated)
 
 
-def test_every_draw_is_sklearns_auc_of_the_drawn_patients():
-    scores, truth, patients = units(n=90)
+@pytest.mark.parametrize("digits", [1, 9])  # with and without ties
+@pytest.mark.parametrize("each", [3, 6])  # units a patient: counted by unit, and by patient
+def test_every_draw_is_sklearns_auc_of_the_drawn_patients(digits, each):
+    scores, truth, _ = units(n=180, digits=digits)
+    patients = Patients.of(np.arange(180) // each)
     rng = np.random.default_rng(2)
-    counts = rng.multinomial(30, np.full(30, 1 / 30), size=20).astype(float)
+    chances = np.full(patients.count, 1 / patients.count)
+    counts = rng.multinomial(patients.count, chances, size=20).astype(float)
     ours = roc.auc_statistic(scores, truth, patients)(counts)
     theirs = [roc_auc_score(truth, scores, sample_weight=count[patients.codes]) for count in counts]
     np.testing.assert_allclose(ours, theirs)
+    nobody = np.zeros((1, patients.count))
+    assert np.isnan(roc.auc_statistic(scores, truth, patients)(nobody)).all()
 
 
 def test_auc_interval_covers_the_truth_where_patients_have_several_units():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from second_look.dataset import DataSettings, build_dataset
 from second_look.errors import DataError
 from second_look.inference import windows as inference
 from second_look.inference.windows import score_all, score_densely, score_image, score_windows
@@ -19,9 +18,8 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    settings = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
-    return build_dataset(tmp_path_factory.mktemp("outputs"), settings, workers=0)
+def data(phantom_data):
+    return phantom_data
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_the_leak_of_the_merged_split_is_closed_by_cleaning(read):
         "P_3_LEFT_CC": "test",
     }
     assert (found.lesions["image_id"] == "P_1_LEFT_CC").sum() == 2
-    row = found.quarantine[found.quarantine["reason"].str.contains("official test set too")]
+    row = found.quarantine[found.quarantine["reason"].str.contains("CSV of the test set")]
     assert row[["image_id", "row"]].to_numpy().tolist() == [["P_1_LEFT_CC", "row 2"]]
     assert row["file"].item().endswith(NAMES["mass", "train"])
     with pytest.raises(LeakageError, match="P_1"):

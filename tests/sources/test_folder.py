@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from ruamel.yaml import YAML
 from second_look.catalogue import check_no_patient_leak
 from second_look.errors import DataError, MissingDataError
 from second_look.pixels import write_png
 from second_look.sources.folder import read_folder, write_folder_csv
+from small_dicom import file
 
 PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
 BOX = ["row_min", "col_min", "row_max", "col_max"]
@@ -207,6 +209,39 @@ def test_a_mask_of_the_square_picture_fits_a_stretched_one(folder):
     found = read(folder, "path,patient,label,mask,aspect\na.png,p,benign,square.png,0.5\n")
     assert found.quarantine.empty
     assert found.lesions.loc[0, "mask_path"].endswith("square.png")
+
+
+def test_what_the_table_leaves_open_is_taken_from_the_header(folder):
+    pixels = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+    thin = Dataset()
+    thin.CodeValue = "129717001"
+    context = Dataset()
+    context.ConceptCodeSequence = [thin]
+    tags = {"ImageLaterality": "R", "ViewPosition": "MLO", "PixelSpacing": [0.07, 0.07]}
+    tags["AcquisitionContextSequence"] = [context]
+    file(folder / "c.dcm", pixels, **tags)
+    text = "path,patient,label,side,view,density,pixel_size_mm\n"
+    columns = ["laterality", "view", "density", "pixel_spacing_mm"]
+    found = read(folder, text + "c.dcm,p,benign,,,,\n")
+    assert found.images.loc[0, columns].tolist() == ["R", "MLO", "2", 0.07]
+    found = read(folder, text + "c.dcm,p,benign,left,cc,4,0.1\n")
+    assert found.images.loc[0, columns].tolist() == ["L", "CC", "4", 0.1]
+
+
+def test_of_several_frames_one_is_used_and_this_is_said(folder):
+    pixels = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+    file(folder / "c.dcm", np.stack([pixels] * 3))
+    found = read(folder, "path,patient,label\nc.dcm,p,benign\nc.dcm,p,benign\n")
+    assert (len(found.images), len(found.lesions), len(found.quarantine)) == (1, 2, 1)
+    row = found.quarantine.iloc[0]
+    assert (row["effect"], row["image_id"]) == ("kept, mended", "c")
+    assert "of the 3 pictures in the file the middle one is used, number 2" in row["reason"]
+
+
+def test_an_aspect_that_makes_a_picture_of_gigabytes_is_refused(folder):
+    found = read(folder, "path,patient,label,aspect\na.png,p,benign,1e9\nb.png,p,normal,2\n")
+    assert list(found.images["cols"]) == [80]
+    assert "the aspect 1e+09 makes 40 x 40000000000 px" in found.quarantine.loc[0, "reason"]
 
 
 @pytest.mark.real_data

@@ -58,6 +58,8 @@ def test_rows_become_images_and_lesions(tmp_path):
         ("mdb001 G CIRC X 20 10 5", "severity B or M", "lesion left out"),
         ("mdb001 G CIRC B 20 10", "x, y and radius", "lesion left out"),
         ("mdb001 Q CIRC B 20 10 5", "tissue F, G or D", "lesion left out"),
+        ("mdb001\x13 G NORM", "expected a name such as mdb005. Got 'mdb001", "lesion left out"),
+        ("mdb001 G CIRC B 20 10 \u00b2", "x, y and radius", "lesion left out"),
         ("mdb001 G NORM 4", "no further values", "lesion left out"),
     ],
 )

@@ -29,9 +29,9 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     mean,
+    of_share,
     once,
     ratio,
-    replicate,
 )
 from second_look.predictions import SUM_TOLERANCE
 
@@ -289,30 +289,34 @@ def reliability(
     edges = bin_edges(said, kind, bins)
     binned = Binned.of(said, true, patients, edges)
 
-    def frequency(counts: Floats) -> Floats:
-        return ratio(counts @ binned.true, counts @ binned.size)
-
-    drawn = replicate({"frequency": frequency}, patients, seed=seed, draws=draws)["frequency"]
-    units = binned.size.sum(axis=0)
-    there = units > 0
-    low, high = np.full((2, len(units)), np.nan)
-    often = there & (np.isfinite(drawn).mean(axis=0) >= 0.95)
-    if often.any():
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        low[often], high[often] = np.nanquantile(drawn[:, often], ends, axis=0)
+    statistics = {
+        str(place): _column(binned.true, binned.size, place) for place in range(len(edges) - 1)
+    }
+    found = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
+    units, whose = binned.size.sum(axis=0), (binned.size > 0).sum(axis=0)
+    shares = [of_share(found[name], whose[place], level) for place, name in enumerate(statistics)]
     table = pd.DataFrame(
         {
             "low_edge": edges[:-1],
             "high_edge": edges[1:],
             "units": units.astype(int),
-            "patients": (binned.size > 0).sum(axis=0),
+            "patients": whose,
             "probability": ratio(binned.probability.sum(axis=0), units),
-            "frequency": ratio(binned.true.sum(axis=0), units),
-            "low": low,
-            "high": high,
+            "frequency": [share.value for share in shares],
+            "low": [share.low for share in shares],
+            "high": [share.high for share in shares],
         }
     )
-    return table[there].reset_index(drop=True)
+    return table[units > 0].reset_index(drop=True)
+
+
+def _column(above: Floats, below: Floats, place: int) -> Statistic:
+    """The ratio of one column of sums by patient, as a statistic."""
+
+    def statistic(counts: Floats) -> Floats:
+        return ratio(counts @ above[:, place], counts @ below[:, place])
+
+    return statistic
 
 
 def decomposition(table: pd.DataFrame) -> dict[str, float]:
@@ -371,7 +375,8 @@ def bands(
     )
     rows = []
     for place, here in enumerate(inside):
-        error, end = found[str(place)], starts[place + 1] if place + 1 < len(starts) else 1.0
+        error = of_share(found[str(place)], patients.having(here), level)
+        end = starts[place + 1] if place + 1 < len(starts) else 1.0
         confidence = float(sure[here].mean()) if here.any() else float("nan")
         ends = (starts[place], end, int(here.sum()), confidence, 1 - confidence)
         rows.append((*ends, error.value, error.low, error.high))

@@ -16,6 +16,7 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     mean,
+    of_share,
     ratio,
 )
 from second_look.evaluation.roc import auc
@@ -134,8 +135,9 @@ def by_class(
     found = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
     rows = []
     for code, name in enumerate(names):
-        own, recall = truth == code, found[name]
-        whose = len(np.unique(patients.codes[own]))
+        own = truth == code
+        whose = patients.having(own)
+        recall = of_share(found[name], whose, level)
         area = auc(scores[:, code], own)
         rows.append((name, int(own.sum()), whose, recall.value, recall.low, recall.high, area))
     columns = ["label", "units", "patients", "recall", "low", "high", "auc"]

@@ -77,11 +77,33 @@ class Patients:
         codes, names = pd.factorize(np.asarray(ids), sort=True)
         return cls(codes.astype(np.int64), len(names))
 
+    def having(self, units: npt.NDArray[np.bool_]) -> int:
+        """How many patients have one of these units, bool (n,)."""
+        return len(np.unique(self.codes[units]))
+
     def sums(self, values: npt.ArrayLike) -> Floats:
         """Sum of a quantity (n,) over each patient's observations, float64 (patients,)."""
-        numbers = np.asarray(values, dtype=np.float64)
+        numbers = np.broadcast_to(np.asarray(values, dtype=np.float64), self.codes.shape)
         sums = np.bincount(self.codes, weights=numbers, minlength=self.count)
         return sums.astype(np.float64)  # without any observation, bincount counts in integers
+
+
+def of_share(found: Estimate, patients: int, level: float = 0.95) -> Estimate:
+    """An estimate of a share, with the exact interval where all units agree.
+
+    There no draw differs from another, and a bootstrap would claim certainty: the interval is that
+    of as many independent patients of whom all agree (Clopper & Pearson 1934).
+
+    Args:
+        found: A share, 0 to 1.
+        patients: Whose units it is a share of.
+        level: Coverage of the interval.
+    """
+    if found.value not in (0.0, 1.0) or not patients:
+        return found
+    far = ((1 - level) / 2) ** (1 / patients)
+    ends = (0.0, 1 - far) if found.value == 0.0 else (far, 1.0)
+    return replace(found, low=ends[0], high=ends[1], why="")
 
 
 def undefined(why: str, patients: Patients) -> Estimate:

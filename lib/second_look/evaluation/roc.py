@@ -21,6 +21,7 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     difference,
+    of_share,
     once,
     ratio,
     replicate,
@@ -28,6 +29,8 @@ from second_look.evaluation.intervals import (
 )
 
 Bools = npt.NDArray[np.bool_]
+# Up to so many patients, pairs of patients are counted once instead of units in every draw.
+MOST_PAIRED = 2000
 
 
 def undefined_because(scores: npt.ArrayLike, positive: npt.ArrayLike) -> str:
@@ -133,6 +136,22 @@ class _Sorted:
         won = weights @ (lower[self.below] + lower[self.reached]) / 2
         return float(won / pairs) if pairs else float("nan")
 
+    def pairs(self, patients: int) -> Floats:
+        """Pairs that each patient's positive units win of each one's negative ones, ties half.
+
+        Float64 (patients, patients). Counted so, the pairs won in a draw are a product of this
+        with the counts from both sides.
+        """
+        won = np.zeros((patients, patients))
+        tied = not np.array_equal(self.below, self.reached)
+        for ends in (self.below, self.reached) if tied else (self.below,):
+            lower, done = np.zeros(patients), 0
+            for patient, end in zip(self.positives.tolist(), ends.tolist(), strict=True):
+                np.add.at(lower, self.negatives[done:end], 1.0)
+                won[patient] += lower
+                done = end
+        return won / 2 if tied else won
+
     def sensitivity(self, count: Floats, specificity: Floats) -> Floats:
         """The largest sensitivities at no less than those specificities (k,); float64 (k,)."""
         lower = np.cumsum(count[self.negatives])
@@ -156,10 +175,15 @@ def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
 
 def auc_statistic(scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients) -> Statistic:
     """The AUC as a statistic for `intervals.bootstrap`; scores are sorted only once."""
-    ready = _Sorted.of(*checked(scores, positive), patients)
+    values, truth = checked(scores, positive)
+    ready = _Sorted.of(values, truth, patients)
+    if patients.count > MOST_PAIRED or len(values) < 4 * patients.count:
+        return lambda counts: np.array([ready.auc(count) for count in counts])
+    won, sick, well = ready.pairs(patients.count), patients.sums(truth), patients.sums(~truth)
 
     def statistic(counts: Floats) -> Floats:
-        return np.array([ready.auc(count) for count in counts])
+        all_pairs = (counts @ sick) * (counts @ well)
+        return ratio(((counts @ won) * counts).sum(axis=1), all_pairs)
 
     return statistic
 
@@ -304,7 +328,7 @@ def operating_point(
     called = values >= threshold
     caught, sick = patients.sums(called & truth), patients.sums(truth)
     spared, well = patients.sums(~called & ~truth), patients.sums(~truth)
-    return bootstrap(
+    found = bootstrap(
         {
             "sensitivity": lambda counts: ratio(counts @ caught, counts @ sick),
             "specificity": lambda counts: ratio(counts @ spared, counts @ well),
@@ -314,6 +338,10 @@ def operating_point(
         draws=draws,
         level=level,
     )
+    return {
+        "sensitivity": of_share(found["sensitivity"], patients.having(truth), level),
+        "specificity": of_share(found["specificity"], patients.having(~truth), level),
+    }
 
 
 def roc_band(

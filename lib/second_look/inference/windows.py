@@ -9,7 +9,7 @@ the network sees the tissue beyond, instead of zeros.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from second_look.errors import DataError
 from second_look.models.classifier import Classifier
+from second_look.models.folded import folded
 from second_look.patches import window_sums
 from second_look.predictions import CLASS_SCORES
 from second_look.sampler import Draws, PatchSampler
@@ -128,27 +129,45 @@ def check_dense(network: Classifier, size: int, stride: int) -> None:
 
 
 def score_image(
-    network: Classifier, prepared: Prepared, image_id: str, *, size: int, stride: int
+    network: Classifier,
+    prepared: Prepared,
+    image_id: str,
+    *,
+    size: int,
+    stride: int,
+    scale: float = 1.0,
 ) -> pd.DataFrame:
     """All windows of a prepared image in one pass, as a table.
 
+    Args:
+        network: In evaluation mode, on its device.
+        prepared: The images.
+        image_id: Which of them.
+        size: Of a patch, px as the network sees them.
+        stride: Between patches, px as the network sees them.
+        scale: Such px for one px of the prepared image: below 1 where windows were resampled to
+            smaller patches in training.
+
     Returns:
-        image_id; row, col, size (px); breast_share of the window; one column a class score.
+        image_id; row, col, size (px of the prepared image); breast_share of the window; one column
+        a class score.
     """
     bits = int(prepared.images.set_index("image_id").loc[image_id, "bits"])
     levels = np.asarray(prepared.pixels(image_id), dtype=np.float32) / np.float32(2**bits - 1)
-    device = network.head.weight.device
-    found = score_densely(network, torch.from_numpy(levels).to(device), size=size, stride=stride)
-    on_breast = window_sums(
-        np.asarray(prepared.regions(image_id)) > 0, found.tops, found.lefts, size
+    seen = _scaled(torch.from_numpy(levels).to(network.head.weight.device), scale)
+    found = score_densely(network, seen, size=size, stride=stride)
+    tops, lefts = (
+        np.round(starts / scale).astype(np.int64) for starts in (found.tops, found.lefts)
     )
+    length = round(size / scale)
+    on_breast = window_sums(np.asarray(prepared.regions(image_id)) > 0, tops, lefts, length)
     flat = found.probabilities.reshape(-1, found.probabilities.shape[-1]).astype(np.float64)
     table = pd.DataFrame(flat, columns=list(CLASS_SCORES))
     table.insert(0, "image_id", image_id)
-    table.insert(1, "row", np.repeat(found.tops, found.lefts.size))
-    table.insert(2, "col", np.tile(found.lefts, found.tops.size))
-    table.insert(3, "size", size)
-    table.insert(4, "breast_share", on_breast.ravel() / size**2)
+    table.insert(1, "row", np.repeat(tops, lefts.size))
+    table.insert(2, "col", np.tile(lefts, tops.size))
+    table.insert(3, "size", length)
+    table.insert(4, "breast_share", on_breast.ravel() / length**2)
     return table
 
 
@@ -160,17 +179,30 @@ def score_all(
     size: int,
     stride: int,
     min_breast_share: float,
+    scales: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """The windows on the breast of many images, as `score_image` gives them.
 
     An image without any such window gives the one that holds most of the breast.
     """
-    parts = []
+    parts, network = [], folded(network)
     for image_id in tqdm(image_ids, desc=f"all windows at stride {stride}", leave=False):
-        table = score_image(network, prepared, image_id, size=size, stride=stride)
+        scale = scales[image_id] if scales else 1.0
+        table = score_image(network, prepared, image_id, size=size, stride=stride, scale=scale)
         least = min(min_breast_share, table["breast_share"].max())
         parts.append(table[table["breast_share"] >= least])
     return pd.concat(parts, ignore_index=True)
+
+
+def _scaled(levels: Tensor, scale: float) -> Tensor:
+    """A picture (rows, cols) enlarged or, averaged, reduced."""
+    if scale == 1:
+        return levels
+    shape = [max(1, round(length * scale)) for length in levels.shape]
+    scaled = functional.interpolate(
+        levels[None, None], size=shape, mode="bilinear", antialias=True, align_corners=False
+    )
+    return scaled[0, 0]
 
 
 def _band(

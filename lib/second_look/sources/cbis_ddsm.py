@@ -18,6 +18,7 @@ import pandas as pd
 
 from second_look.catalogue import Catalogue, worst
 from second_look.errors import DataError, MissingDataError
+from second_look.files import read_bytes
 from second_look.sources.cbis_descriptions import (
     ADDRESS,
     DENSITIES,
@@ -134,7 +135,7 @@ def find_csvs(root: Path, kinds: Sequence[str] = ("mass", "calcification")) -> d
     found: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         first = found.setdefault(path.name, path)
-        if path.read_bytes() != first.read_bytes():
+        if read_bytes(path, _DOWNLOAD) != read_bytes(first, _DOWNLOAD):
             raise DataError(f"differs from {first}.", path, "Keep the right one only.")
     if not found:
         raise MissingDataError(
@@ -248,7 +249,7 @@ def _report_oddities(found: _Findings, rois: list[Any]) -> None:
         if roi.mended:
             found.set_row_aside(f"{roi.mended}: taken as unknown", roi, effect="kept, mended")
         if roi.split != rois[0].split:
-            reason = "the image stands in the official test set too: this lesion is a test one"
+            reason = "a CSV of the test set shows the image too: this lesion is a test one"
             found.set_row_aside(reason, roi, effect="kept, mended")
     known = dict.fromkeys(roi.density for roi in rois if roi.density in DENSITIES)
     if len(known) > 1:

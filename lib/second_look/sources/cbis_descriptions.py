@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from second_look.catalogue import worst
-from second_look.errors import DataError, MissingDataError
+from second_look.catalogue import whole_number, worst
+from second_look.errors import DataError
+from second_look.files import read_bytes
 
 ADDRESS = "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
 # Kind of lesion -> how its CSVs call it.
@@ -180,9 +181,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise DataError(f"expected one of the names {', '.join(known)}.", path, "Rename the file.")
     kind, split = known[path.name]
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise MissingDataError("the table is not there.", path, f"Get it at {ADDRESS}") from None
+        text = read_bytes(path, f"Get it at {ADDRESS}").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 ({error.reason}).", path, f"Get it anew: {ADDRESS}") from None
     first, *lines = _lines(text, path) or [[]]
@@ -224,9 +223,9 @@ def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:
         parsed[f"{name}_series"] = _series(row[column])
     mended = []
     for name, largest in _LARGEST.items():
-        known = row[name].isdecimal() and int(row[name]) <= largest
-        parsed[name] = int(row[name]) if known else np.nan
-        if not known:
+        number = whole_number(row[name], largest)
+        parsed[name] = np.nan if number is None else number
+        if number is None:
             mended.append(f"{name} {row[name]!r} is no whole number from 0 to {largest}")
     if row["density"] not in DENSITIES:
         mended.append(f"density {row['density']!r} is none of {', '.join(DENSITIES)}")

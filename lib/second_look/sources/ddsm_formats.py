@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from second_look.catalogue import whole_number
 from second_look.errors import DataError, MissingDataError
+from second_look.files import read_bytes
 from second_look.ljpeg import decode
 from second_look.sources.chain_code import Chain
 
@@ -175,12 +177,7 @@ def _view(text: str, number: int, known: list[str]) -> View:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("ascii", errors="replace")
-    except FileNotFoundError:
-        raise MissingDataError("the file is not there.", path, _MEND) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror}).", path, _MEND) from None
+    return read_bytes(path, _MEND).decode("ascii", errors="replace")
 
 
 def read_overlay(path: Path) -> list[Abnormality]:
@@ -257,8 +254,9 @@ def _abnormality(block: list[tuple[str, list[str]]]) -> Abnormality:
 
 def _grade(word: str, values: list[str], most: int, problems: list[str]) -> int | None:
     text = " ".join(values)
-    if text.isdigit() and int(text) <= most:
-        return int(text)
+    number = whole_number(text, most)
+    if number is not None:
+        return number
     problems.append(f"expected {word} from 0 to {most}. Got {text or 'nothing'}")
     return None
 
@@ -272,10 +270,13 @@ def _chain(words: list[str]) -> Chain:
     *numbers, _ = words
     if len(numbers) < 5 or not all(number.isdigit() for number in numbers):
         raise ValueError("the outline is no x, y and at least three steps")
-    col, row, *steps = (int(number) for number in numbers)
-    if max(steps) > 7 or max(row, col) > 65535:
+    col, row = (whole_number(number, 65535) for number in numbers[:2])
+    steps = [step for number in numbers[2:] if (step := whole_number(number, 7)) is not None]
+    if col is None or row is None or len(steps) < len(numbers) - 2:
+        longest = max(numbers[2:], key=lambda number: (len(number), number))
         raise ValueError(
-            f"expected steps from 0 to 7 from a pixel. Got {max(steps)} at {col} {row}"
+            f"expected steps from 0 to 7 from a pixel. Got {longest:.9} at "
+            f"{numbers[0]:.9} {numbers[1]:.9}"
         )
     return Chain(row, col, tuple(steps))
 
@@ -298,9 +299,9 @@ def read_ljpeg(path: Path, rows: int, cols: int, bits: int) -> npt.NDArray[np.ui
             need more bits.
     """
     try:
-        pixels = decode(path.read_bytes(), bits)
-    except FileNotFoundError:
-        raise MissingDataError("the film is not there.", path, _MEND) from None
+        pixels = decode(read_bytes(path, _MEND), bits)
+    except MissingDataError:
+        raise
     except DataError as error:
         raise DataError(error.problem, path, error.remedy) from None
     if pixels.size != rows * cols:

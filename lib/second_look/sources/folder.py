@@ -7,36 +7,21 @@ separator between (`benign|malignant`), boxes with a semicolon between.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, worst
+from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, whole_number, worst
+from second_look.dicom import MAX_PIXELS, Header
 from second_look.errors import DataError
-from second_look.files import write_text
 from second_look.geometry import Box
-from second_look.pixels import Header, read_header
-from second_look.sources.csv_table import read_rows
+from second_look.pixels import read_header
+from second_look.sources.folder_table import read_rows, write_folder_csv
 
-REQUIRED = ("path", "patient", "label")
-OPTIONAL = (
-    "image_id",
-    "side",
-    "view",
-    "split",
-    "density",
-    "kind",
-    "assessment",
-    "subtlety",
-    "mask",
-    "boxes",
-    "pixel_size_mm",
-    "aspect",
-)
+__all__ = ["BOX_FORMATS", "FolderFormat", "read_folder", "write_folder_csv"]
+
 BOX_FORMATS = ("rowcol", "xywh")
 # Drawn boxes reach over the edge by a pixel now and then; such a box is cut, a worse one set aside.
 BOX_TOLERANCE_PX = 1.0
@@ -138,22 +123,13 @@ def read_folder(
         )
     form = FolderFormat(dataset, dict(columns or {}), box_format, separator, kind)
     table = _Table(csv_path, root.resolve(), form, strict)
-    for line, row in read_rows(csv_path, REQUIRED, OPTIONAL, form.columns):
+    for line, row in read_rows(csv_path, form.columns):
         image_id = row["image_id"] or _id_of(row["path"])
         try:
             _add_row(table, line, image_id, row)
         except _UnusableError as problem:
             table.set_aside(str(problem), effect="image left out", line=line, image_id=image_id)
     return Catalogue.from_rows(table.images.values(), table.lesions, table.quarantine)
-
-
-def write_folder_csv(csv_path: Path, rows: Iterable[Mapping[str, str]]) -> None:
-    """Write a table that `read_folder` reads without any mapping; boxes in rowcol format."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, [*REQUIRED, *OPTIONAL], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(csv_path, stream.getvalue())
 
 
 def _id_of(path: str) -> str:
@@ -169,19 +145,21 @@ def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) ->
         raise _UnusableError(error.problem) from None
     aspect = _number(row["aspect"], "aspect") or header.cols / header.rows
     cols = max(1, round(header.rows * aspect))
+    if header.rows * cols > MAX_PIXELS:
+        raise _UnusableError(f"the aspect {aspect:g} makes {header.rows} x {cols} px of it")
     labels = [_label(text) for text in row["label"].split(table.form.separator)]
     image = {
         "image_id": image_id,
         "dataset": table.form.dataset,
         "patient_id": _required(row["patient"], "patient"),
-        "laterality": _one_of(row["side"], _SIDES, "side"),
-        "view": row["view"].upper(),
+        "laterality": _one_of(row["side"], _SIDES, "side") or header.side,
+        "view": row["view"].upper() or header.view,
         "rows": header.rows,
         "cols": cols,
         "bits": header.bits,
         "pixel_spacing_mm": _number(row["pixel_size_mm"], "pixel_size_mm")
         or header.pixel_spacing_mm,
-        "density": row["density"],
+        "density": row["density"] or header.density,
         "label": worst(labels),
         "split": _one_of(row["split"], _SPLITS, "split"),
         "path": str(path),
@@ -194,6 +172,14 @@ def _add_row(table: _Table, line: int, image_id: str, row: Mapping[str, str]) ->
         mask_path = _fitting_mask(table, Path(mask_path), line, image, header, row["boxes"])
     found = [label for label in labels if label != "normal"]
     lesions = _lesions(table, line, image_id, row, found, mask_path, header, cols)
+    if header.frames > 1 and image_id not in table.images:
+        table.set_aside(
+            f"of the {header.frames} pictures in the file the middle one is used, number "
+            f"{header.frame + 1}",
+            effect="kept, mended",
+            line=line,
+            image_id=image_id,
+        )
     table.images[image_id] = image
     table.lesions += lesions
 
@@ -266,11 +252,19 @@ def _inside(root: Path, text: str, what: str) -> Path:
     return path
 
 
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; one in a folder that may not be entered, or of no name, is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _mask(table: _Table, text: str) -> str:
     if not text:
         return ""
     path = _inside(table.root, text, "mask")
-    if not path.is_file():
+    if not _is_file(path):
         raise _UnusableError(f"the mask {text!r} is not there")
     return str(path)
 
@@ -389,6 +383,7 @@ def _number(text: str, what: str) -> float | None:
 def _whole(text: str, what: str, most: int) -> int | None:
     if not text:
         return None
-    if not text.isdigit() or int(text) > most:
+    number = whole_number(text, most)
+    if number is None:
         raise _UnusableError(f"expected a whole number from 0 to {most} as {what}. Got {text!r}")
-    return int(text)
+    return number

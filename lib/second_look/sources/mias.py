@@ -6,6 +6,7 @@ corner. Odd numbers are right breasts, even numbers left ones, and pairs belong 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from second_look.catalogue import Catalogue, worst
+from second_look.catalogue import Catalogue, whole_number, worst
 from second_look.errors import DataError, MissingDataError
-from second_look.files import clear_write_errors
+from second_look.files import clear_write_errors, read_bytes
 from second_look.geometry import Box
 from second_look.pixels import read_header
 
@@ -37,6 +38,10 @@ KIND_OF_CLASS = {
 }
 PATHOLOGY_OF_SEVERITY = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"mdb\d+\b")
+_NAME = re.compile(r"mdb[0-9]{1,9}")
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+# No coordinate is larger.
+_MOST_PX = 65535
 # The archive unpacks to 338 MB; far more than that is not mini-MIAS.
 _MAX_UNPACKED_BYTES = 4_000_000_000
 
@@ -134,6 +139,8 @@ def _rows_of_images(found: _Findings, info: Path) -> tuple[dict[str, list[_Row]]
             doubtful.add(text.split()[0])
             continue
         rows_of.setdefault(row.image_id, []).append(row)
+    if not rows_of and not found.quarantine:
+        raise DataError("no row describes an image.", where=info, remedy=f"Get {ADDRESS}")
     return rows_of, doubtful
 
 
@@ -160,7 +167,12 @@ def find_mias(location: Path) -> Path:
 
 def _unpack(archive: Path, cache: Path) -> Path:
     """Unpack an archive into the cache, whole or not at all; done once for each archive."""
-    state = archive.stat()
+    try:
+        with archive.open("rb"):
+            state = archive.stat()
+    except OSError as error:
+        remedy = f"Change its rights, or get it anew: {ADDRESS}"
+        raise DataError(f"cannot be read ({error.strerror}).", archive, remedy) from None
     mark = hashlib.sha256(f"{archive.name}\0{state.st_size}\0{state.st_mtime_ns}".encode())
     target = cache / f"all-mias-{mark.hexdigest()[:12]}"
     if not target.is_dir():
@@ -202,9 +214,12 @@ def _extract_safely(archive: Path, target: Path) -> None:
                         remedy=f"Do not trust this archive; get {ADDRESS}",
                     )
                 tar.extract(member, target, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+    except DataError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise
+        # tarfile and its decompressors meet broken archives with every exception there is.
         raise DataError(
             f"the archive is broken ({error}).", where=archive, remedy=f"Get it anew: {ADDRESS}"
         ) from error
@@ -212,7 +227,7 @@ def _extract_safely(archive: Path, target: Path) -> None:
 
 def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
     """(line number, text) of each row that describes an image."""
-    text = info.read_bytes().decode("utf-8-sig", errors="replace")
+    text = read_bytes(info, f"Get {ADDRESS}").decode("utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):
         if _ROW.match(line):
             yield number, " ".join(line.split())
@@ -221,6 +236,8 @@ def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
 def _parse(text: str, line: str) -> _Row:
     """A row such as `mdb005 F CIRC B 477 133 30`; ValueError says what is wrong with it."""
     image_id, *tokens = text.split()
+    if not _NAME.fullmatch(image_id):
+        raise ValueError(f"expected a name such as mdb005. Got {image_id!r}")
     if len(tokens) < 2 or tokens[0] not in "FGD":
         raise ValueError(f"expected tissue F, G or D and a class. Got {text!r}")
     density, name, *rest = tokens
@@ -235,10 +252,11 @@ def _parse(text: str, line: str) -> _Row:
     pathology, numbers = PATHOLOGY_OF_SEVERITY[rest[0]], rest[1:]
     circle = None
     if numbers and not numbers[0].startswith("*"):
-        if len(numbers) != 3 or not all(number.isdigit() for number in numbers):
+        whole = [whole_number(number, _MOST_PX) for number in numbers]
+        x, y, radius = whole if len(whole) == 3 else (None, None, None)
+        if x is None or y is None or radius is None:
             raise ValueError(f"expected x, y and radius. Got {text!r}")
-        x, y, radius = (float(number) for number in numbers)
-        circle = (x, y, radius)
+        circle = (float(x), float(y), float(radius))
     return _Row(line, image_id, density, KIND_OF_CLASS[name], pathology, circle)
 
 

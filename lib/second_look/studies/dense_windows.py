@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,18 @@ import pandas as pd
 from second_look.dataset import Dataset
 from second_look.inference.windows import score_image, score_windows
 from second_look.models.classifier import Classifier
+from second_look.models.folded import folded
 from second_look.predictions import CLASS_SCORES
 
 
 def against_cut(
-    network: Classifier, data: Dataset, image_ids: Sequence[str], *, size: int, stride: int
+    network: Classifier,
+    data: Dataset,
+    image_ids: Sequence[str],
+    *,
+    size: int,
+    stride: int,
+    scales: Mapping[str, float],
 ) -> pd.DataFrame:
     """How far both ways differ, and how long they take, on some images.
 
@@ -25,15 +32,16 @@ def against_cut(
         windows (compared), mean_difference and largest_difference of a probability, agreement
         (share of windows that get the same class), seconds_cut, seconds_dense, ratio.
     """
-    network.eval()
+    quick = folded(network)
     dense_seconds, cut_seconds = 0.0, 0.0
     apart, same = [], []
     for image_id in image_ids:
         begun = time.perf_counter()
-        dense = score_image(network, data.prepared, image_id, size=size, stride=stride)
+        scale = scales[image_id]
+        dense = score_image(quick, data.prepared, image_id, size=size, stride=stride, scale=scale)
         dense_seconds += time.perf_counter() - begun
         rows, cols = data.prepared.pixels(image_id).shape
-        inside = (dense["row"] + size <= rows) & (dense["col"] + size <= cols)
+        inside = (dense["row"] + dense["size"] <= rows) & (dense["col"] + dense["size"] <= cols)
         windows = dense[inside].assign(label="normal", excluded="")
         begun = time.perf_counter()
         scores = score_windows(network, data.prepared, windows, size=size)

@@ -22,7 +22,12 @@ from second_look.patches import LabelRule, window_table
 from second_look.predictions import from_classes
 from second_look.store import Prepared
 from second_look.studies.whole_image import start_name
-from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
+from second_look.training.classify import (
+    ClassifierSettings,
+    ClassifierTask,
+    keeps_statistics,
+    train_classifier,
+)
 from second_look.training.loop import LoopSettings, Trained
 from second_look.training.patch_batches import PatchBatches
 
@@ -146,7 +151,7 @@ def train_patch_model(
     how = ClassifierSettings(
         rate=settings.rate,
         label_smoothing=settings.label_smoothing,
-        frozen_statistics=start != RANDOM,
+        frozen_statistics=keeps_statistics(network, start, batches),
     )
     steps = max(1, round(patches / settings.batch_size))
     sample = sample_windows(windows, split="val", most=validation, seed=0)
@@ -340,6 +345,19 @@ def predict_patches(
         for model in models
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:
+    """Image -> px of a patch for one px of the image, as its windows were resampled.
+
+    An image without windows is taken to be like the others.
+    """
+    own = windows.groupby("image_id")["size"].first()
+    usual = float(own.median())
+    return {
+        image_id: size / float(own.get(image_id, usual))
+        for image_id in data.prepared.images["image_id"]
+    }
 
 
 class PatchValidation:

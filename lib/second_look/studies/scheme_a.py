@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from second_look.dataset import Dataset
-from second_look.evaluation.intervals import Patients, bootstrap, mean
+from second_look.evaluation.intervals import Patients, bootstrap, mean, of_share
 from second_look.evaluation.roc import auc_estimate
 from second_look.outputs import Run
 from second_look.predictions import CLASS_SCORES, from_scores, positive
@@ -115,14 +115,12 @@ def at_the_papers_rule(
         "sensitivity": mean(flagged.astype(float), patients, malignant.astype(float)),
         "specificity": mean((~flagged).astype(float), patients, (~malignant).astype(float)),
     }
-    rows = [
-        {"measure": name, "value": e.value, "low": e.low, "high": e.high, "n": int(n)}
-        for (name, e), n in zip(
-            bootstrap(statistics, patients, seed=seed, draws=draws).items(),
-            (malignant.sum(), (~malignant).sum()),
-            strict=True,
-        )
-    ]
+    rows = []
+    found = bootstrap(statistics, patients, seed=seed, draws=draws)
+    for (name, share), units in zip(found.items(), (malignant, ~malignant), strict=True):
+        e = of_share(share, patients.having(units))
+        row = {"measure": name, "value": e.value, "low": e.low, "high": e.high}
+        rows.append({**row, "n": int(units.sum())})
     return pd.DataFrame(rows)
 
 

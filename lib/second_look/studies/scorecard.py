@@ -131,9 +131,7 @@ def _by_verdict(result: Mapping[str, Any]) -> str:
 
 def _whole_image_above_chance(result: Mapping[str, Any]) -> str:
     """A model of whole images that beats chance shows that patches are not indispensable."""
-    if result["low"] is None:
-        return OPEN
-    return AGAINST if result["low"] > 0.5 else FOR
+    return {FOR: AGAINST, AGAINST: FOR}.get(_above_chance(result), OPEN)
 
 
 def _above_chance(result: Mapping[str, Any]) -> str:

@@ -14,12 +14,17 @@ from second_look.dataset import Dataset
 from second_look.evaluation.intervals import Estimate, Patients, average, bootstrap, undefined
 from second_look.evaluation.roc import auc, auc_statistic, undefined_because
 from second_look.inference.images import score_images
-from second_look.models.classifier import RANDOM, Classifier, build_classifier, load_start
+from second_look.models.classifier import Classifier, build_classifier, load_start
 from second_look.outputs import Run
 from second_look.paper import NOT_REPRODUCED, REPRODUCED
 from second_look.pictures import Pictures, make_pictures
 from second_look.predictions import binary_scores, combine, from_classes, positive
-from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
+from second_look.training.classify import (
+    ClassifierSettings,
+    ClassifierTask,
+    keeps_statistics,
+    train_classifier,
+)
 from second_look.training.image_batches import ImageBatches
 from second_look.training.loop import LoopSettings, Trained
 
@@ -112,8 +117,7 @@ def train_whole_image(
     how = ClassifierSettings(
         rate=settings.rate,
         label_smoothing=settings.label_smoothing,
-        # Weights from elsewhere come with statistics that small batches only spoil.
-        frozen_statistics=start[1] != RANDOM,
+        frozen_statistics=keeps_statistics(network, start[1], batches),
     )
     steps = epoch * settings.epochs
     checked = _Validation(pictures, images[images["split"] == "val"])

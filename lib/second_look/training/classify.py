@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW
 
-from second_look.models.classifier import Classifier, freeze_statistics
+from second_look.models.classifier import RANDOM, Classifier, freeze_statistics
+from second_look.models.folded import is_folded, restore_normalisation
 from second_look.training.loop import LoopSettings, Task, Trained, train
 
 
@@ -165,6 +166,27 @@ def train_classifier(
     """
     done = train(task, settings, folder)
     return task.network.eval(), done
+
+
+def keeps_statistics(network: Classifier, start: str, source: BatchSource) -> bool:
+    """Make a network ready to learn; whether its batch normalisation should keep its statistics.
+
+    Weights from elsewhere come with statistics that small batches only spoil, so they are kept.
+    Where the normalisation was folded away, it is put back with the statistics of the first batch,
+    and has to learn like that of a network with random weights.
+
+    Args:
+        network: With the weights that it starts from.
+        start: What these are: "random", or anything else.
+        source: That it will learn from.
+    """
+    if start == RANDOM:
+        return False
+    if is_folded(network):
+        pixels, _ = source.share(0, 0, 1, network.head.weight.device)
+        restore_normalisation(network, pixels)
+        return False
+    return True
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

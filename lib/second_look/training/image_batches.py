@@ -86,9 +86,9 @@ class ImageBatches:
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._ahead is None:
+        if self._ahead is None or self._ahead.place != (rank, world, device):
             self._device = device
-            self._ahead = Ahead(self, rank, world, ahead=device.type != "cpu")
+            self._ahead = Ahead(self, rank, world, device)
         return self._ahead.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
@@ -130,8 +130,9 @@ def vary(pixels: Tensor, turns: Mapping[str, npt.NDArray[np.float64]]) -> Tensor
 
     Args:
         pixels: Grey levels 0 to 1, float32 (n, 1, rows, cols); outside of them is 0.
-        turns: For each picture: angle (radians), mirror (-1 top to bottom, else 1), scale, down
-            and right (in half pictures), gain.
+        turns: For each picture: angle (radians), mirror (-1 top to bottom, else 1), scale (above 1
+            more is seen), down and right (in half pictures) by which the frame moves over it, so
+            that what it shows moves up and left, gain.
 
     Returns:
         As `pixels`.

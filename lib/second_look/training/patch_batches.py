@@ -64,7 +64,7 @@ class PatchBatches:
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._ahead is None:
+        if self._ahead is None or self._ahead.place != (rank, world, device):
             self._sampler = PatchSampler(
                 self._prepared,
                 self._windows,
@@ -76,7 +76,7 @@ class PatchBatches:
                 device=device,
                 memory=self._memory,
             )
-            self._ahead = Ahead(self, rank, world, ahead=device.type != "cpu")
+            self._ahead = Ahead(self, rank, world, device)
         return self._ahead.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from second_look.errors import DataError
@@ -20,11 +21,16 @@ class Makes(Protocol):
 
 
 class Ahead:
-    """Makes the next batch in a thread while the device works on this one."""
+    """Makes the next batch in a thread while a GPU works on this one; on a CPU, when asked.
 
-    def __init__(self, batches: Makes, rank: int, world: int, *, ahead: bool) -> None:
+    Attributes:
+        place: Rank, number of processes and device that it works for.
+    """
+
+    def __init__(self, batches: Makes, rank: int, world: int, device: torch.device) -> None:
+        self.place = (rank, world, device)
         self._batches, self._rank, self._world = batches, rank, world
-        self._pool = ThreadPoolExecutor(1) if ahead else None
+        self._pool = ThreadPoolExecutor(1) if device.type != "cpu" else None
         self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
 
     def get(self, step: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,297 @@
+"""How good generated patches are: arrays in, numbers out.
+
+No one number tells. Distances between sets of features say whether the patches look alike on the
+whole, the sliced Wasserstein distance whether their texture does at each scale, the spectrum
+whether fine detail is there, similarity between pairs whether they vary, and the nearest real patch
+whether they are copies. Each means something only beside its floor: the same measure between two
+halves of the real patches.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.stats import linregress
+from sklearn.metrics.pairwise import euclidean_distances
+from torch import Tensor, nn
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+FloatArray = npt.NDArray[np.floating]
+# Weights of the scales of MS-SSIM (Wang, Simoncelli, Bovik 2003), finest first.
+_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_KERNEL = 11
+# Of Karras et al. 2018: descriptors of 7×7 px, 128 a picture and scale, from 16 px on.
+_SIDE, _DESCRIPTORS, _SMALLEST = 7, 128, 16
+# Patches are looked for at this size, px.
+_COMPARED = 64
+
+
+class _Given(nn.Module):
+    """Lets torchmetrics work on features that are there already."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.num_features = features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def frechet_distance(real: FloatArray, made: FloatArray) -> float:
+    """Fréchet distance of two sets of features (Heusel et al. 2017), by torchmetrics.
+
+    Args:
+        real: Features (n, d), two rows at least.
+        made: Features (m, d).
+    """
+    _check_pair(real, made, 2)
+    metric = FrechetInceptionDistance(feature=_Given(real.shape[1])).set_dtype(torch.float64)
+    metric.update(_tensor(real), real=True)
+    metric.update(_tensor(made), real=False)
+    return float(metric.compute())
+
+
+def kernel_distance(
+    real: FloatArray, made: FloatArray, *, seed: int, subsets: int = 50, size: int = 100
+) -> tuple[float, float]:
+    """Kernel distance with a cubic kernel (Bińkowski et al. 2018), by torchmetrics.
+
+    Args:
+        real: Features (n, d), three rows at least.
+        made: Features (m, d), three rows at least.
+        seed: Of the subsets.
+        subsets: How many random subsets.
+        size: Rows of a subset, never more than there are.
+
+    Returns:
+        Mean and standard deviation over the subsets; the mean is unbiased, so it may be negative.
+    """
+    _check_pair(real, made, 3)
+    size = min(size, len(real) - 1, len(made) - 1)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features in memory
+        torch.manual_seed(seed)
+        metric = KernelInceptionDistance(
+            feature=_Given(real.shape[1]), subsets=subsets, subset_size=size
+        )
+        metric.update(_tensor(real), real=True)
+        metric.update(_tensor(made), real=False)
+        mean, spread = metric.compute()
+    return float(mean), float(spread)
+
+
+def wasserstein_of_sets(
+    first: FloatArray, second: FloatArray, *, seed: int, projections: int = 128
+) -> float:
+    """Sliced Wasserstein distance of two sets of points (n, d) of one size (Rabin et al. 2011).
+
+    The mean, over random directions, of the mean distance of the sorted projections.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"sets of one shape are needed. Got {first.shape}, {second.shape}.")
+    directions = np.random.default_rng(seed).normal(size=(first.shape[1], projections))
+    directions /= np.linalg.norm(directions, axis=0)
+    sides = [np.sort(side @ directions, axis=0) for side in (first, second)]
+    return float(np.abs(sides[0] - sides[1]).mean())
+
+
+def sliced_wasserstein(
+    real: FloatArray, made: FloatArray, *, seed: int, projections: int = 128
+) -> dict[int, float]:
+    """Sliced Wasserstein distance of texture at each scale (Karras et al. 2018, section 5).
+
+    Each picture gives 128 squares of 7×7 px from every level of its Laplacian pyramid. Both sets
+    are normalised by the mean and spread of the real squares, so that a wrong contrast counts.
+
+    Args:
+        real: Pictures (n, rows, cols); the larger set is cut to the smaller one.
+        made: Pictures of the same size.
+        seed: Of squares and directions.
+        projections: Directions.
+
+    Returns:
+        Width of the level, px -> distance times 1000.
+    """
+    count = min(len(real), len(made))
+    pyramids = [_pyramid(np.asarray(each[:count], dtype=np.float32)) for each in (real, made)]
+    distances = {}
+    for ours, theirs in zip(*pyramids, strict=True):
+        rng = np.random.default_rng([seed, ours.shape[2]])
+        squares = [_squares(level, rng) for level in (ours, theirs)]
+        mean, spread = squares[0].mean(), max(float(squares[0].std()), 1e-8)
+        sides = [(side - mean) / spread for side in squares]
+        distance = wasserstein_of_sets(*sides, seed=seed, projections=projections)
+        distances[ours.shape[2]] = 1000 * distance
+    return distances
+
+
+def radial_spectrum(pictures: FloatArray) -> pd.DataFrame:
+    """Mean power spectrum against frequency, averaged over directions.
+
+    Each picture loses its mean and fades out at its edges (a Hann window), so that these make no
+    power of their own.
+
+    Args:
+        pictures: (n, size, size), 8 px at least.
+
+    Returns:
+        frequency (cycles a px, up to 0.5), power.
+    """
+    size = pictures.shape[-1]
+    if pictures.ndim != 3 or pictures.shape[1] != size or size < 8:
+        raise ValueError(f"square pictures of 8 px at least are needed. Got {pictures.shape}.")
+    fade = np.outer(np.hanning(size), np.hanning(size))
+    total = np.zeros((size, size // 2 + 1))
+    for picture in pictures:
+        centred = np.asarray(picture, dtype=np.float64)
+        total += np.abs(np.fft.rfft2((centred - centred.mean()) * fade)) ** 2
+    across = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    ring = np.round(across * size).astype(int)
+    rings = np.arange(1, size // 2 + 1)
+    sums = np.bincount(ring.ravel(), total.ravel(), minlength=size)[rings]
+    counts = np.bincount(ring.ravel(), minlength=size)[rings]
+    return pd.DataFrame({"frequency": rings / size, "power": sums / counts / len(pictures)})
+
+
+def spectral_slope(spectrum: pd.DataFrame, *, low: float = 0.02, high: float = 0.25) -> float:
+    """β of a power law, power ∝ 1 / frequency^β, fitted between two frequencies on log scales.
+
+    Mammograms have a β near 3 (Burgess 1999). Below `low` the window shapes the spectrum.
+    """
+    used = spectrum[spectrum["frequency"].between(low, high) & (spectrum["power"] > 0)]
+    if len(used) < 2:
+        return float("nan")
+    return -float(linregress(np.log(used["frequency"]), np.log(used["power"])).slope)
+
+
+def missing_detail(real: pd.DataFrame, made: pd.DataFrame, *, above: float = 0.25) -> float:
+    """Share of the real patches' power above a frequency that made ones lack.
+
+    0: as much; 1: none; negative: more than the real ones have, such as noise.
+    """
+    fine = [float(each.loc[each["frequency"] > above, "power"].sum()) for each in (real, made)]
+    return 1 - fine[1] / fine[0] if fine[0] > 0 else float("nan")
+
+
+def diversity(pictures: FloatArray, *, pairs: int, seed: int, white: float = 1.0) -> FloatArray:
+    """Structural similarity (MS-SSIM, by torchmetrics) of random pairs, (pairs,).
+
+    Near 1: all alike, the generator has collapsed; it means something beside the same number for
+    real patches (Odena et al. 2017).
+
+    Args:
+        pictures: (n, rows, cols), two at least.
+        pairs: Drawn; of two different pictures each.
+        seed: Of the pairs.
+        white: Largest grey level.
+    """
+    count, side = len(pictures), min(pictures.shape[1:])
+    if count < 2 or side < _KERNEL:
+        raise ValueError(f"two pictures of {_KERNEL} px at least are needed. Got {pictures.shape}.")
+    rng = np.random.default_rng(seed)
+    first = rng.integers(count, size=pairs)
+    second = (first + rng.integers(1, count, size=pairs)) % count
+    # As many scales as the kernel fits in.
+    scales = [w for place, w in enumerate(_SCALES) if (side >> place) >= _KERNEL]
+    result: FloatArray = multiscale_structural_similarity_index_measure(
+        _tensor(pictures[first])[:, None],
+        _tensor(pictures[second])[:, None],
+        data_range=white,
+        betas=tuple(weight / sum(scales) for weight in scales),
+        reduction="none",
+    ).numpy()
+    return result
+
+
+def nearest_real(
+    made: FloatArray,
+    real: FloatArray,
+    real_groups: npt.ArrayLike,
+    *,
+    made_groups: npt.ArrayLike | None = None,
+) -> pd.DataFrame:
+    """The real patch that is nearest to each of some patches, and how much nearer than others.
+
+    A blurred patch lies near to many real ones, a copy near to one: its distance to that one is a
+    small share of its distance to the nearest patch of any other woman. Patches are compared at 64
+    px at most.
+
+    Args:
+        made: Patches (n, rows, cols).
+        real: Patches (m, rows, cols).
+        real_groups: Patients of the real ones, (m,).
+        made_groups: Patients of the first, (n,), where they are real ones too: patches of the same
+            patient are passed over.
+
+    Returns:
+        place (of the nearest in `real`), distance (root mean square of the differences), ratio (to
+        the distance of the nearest patch of another patient than that one's); NaN where there is
+        none.
+    """
+    small, others = (_reduced(np.asarray(side)) for side in (made, real))
+    distances = euclidean_distances(small, others) / np.sqrt(small.shape[1])  # (n, m)
+    groups = np.asarray(real_groups)
+    if made_groups is not None:
+        distances[np.asarray(made_groups)[:, None] == groups] = np.inf
+    places = distances.argmin(axis=1)
+    nearest = distances.min(axis=1)
+    distances[groups[places][:, None] == groups] = np.inf
+    second = distances.min(axis=1)
+    there = np.where(np.isfinite(nearest), nearest, np.nan)
+    ratio = np.where(np.isfinite(second), there / np.maximum(second, 1e-12), np.nan)
+    return pd.DataFrame({"place": places, "distance": there, "ratio": ratio})
+
+
+def _reduced(pictures: FloatArray) -> npt.NDArray[np.float64]:
+    """Pictures (n, rows, cols) at 64 px at most, as rows of numbers, float64 (n, pixels)."""
+    step = max(1, pictures.shape[1] // _COMPARED)
+    rows, cols = (length // step * step for length in pictures.shape[1:])
+    blocks = pictures[:, :rows, :cols].reshape(
+        len(pictures), rows // step, step, cols // step, step
+    )
+    reduced: npt.NDArray[np.float64] = blocks.mean(axis=(2, 4), dtype=np.float64)
+    return reduced.reshape(len(pictures), -1)
+
+
+def _pyramid(pictures: FloatArray) -> list[FloatArray]:
+    """Laplacian pyramid of pictures (n, rows, cols), finest level first."""
+    levels, current = [], pictures
+    while current.shape[2] >= 2 * _SMALLEST and current.shape[1] >= 2 * _SMALLEST:
+        rows, cols = current.shape[1] // 2 * 2, current.shape[2] // 2 * 2
+        current = current[:, :rows, :cols]
+        smooth = gaussian_filter(current, (0, 1, 1))
+        small = smooth[:, ::2, ::2]
+        back = gaussian_filter(small.repeat(2, axis=1).repeat(2, axis=2), (0, 1, 1))
+        levels.append(current - back)
+        current = small
+    return [*levels, current]
+
+
+def _squares(level: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Squares of a level (n, rows, cols), float (n · 128, 49)."""
+    count, rows, cols = level.shape
+    side = min(_SIDE, rows, cols)
+    tops = rng.integers(0, rows - side + 1, (count, _DESCRIPTORS, 1, 1))
+    lefts = rng.integers(0, cols - side + 1, (count, _DESCRIPTORS, 1, 1))
+    down, across = np.mgrid[:side, :side]
+    which = np.arange(count)[:, None, None, None]
+    squares: FloatArray = level[which, tops + down, lefts + across]  # (n, 128, side, side)
+    return squares.reshape(count * _DESCRIPTORS, side * side)
+
+
+def _check_pair(real: FloatArray, made: FloatArray, rows: int) -> None:
+    if real.ndim != 2 or made.ndim != 2 or real.shape[1] != made.shape[1]:
+        raise ValueError(f"features (n, d) of one d are needed. Got {real.shape}, {made.shape}.")
+    if min(len(real), len(made)) < rows:
+        raise ValueError(f"{rows} rows at least are needed. Got {len(real)}, {len(made)}.")
+
+
+def _tensor(values: FloatArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -1,0 +1,227 @@
+"""Figures of notebook 07, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from second_look.figures.style import NEUTRAL, SERIES
+
+METHOD_COLOURS = dict(
+    zip(("as it is", "temperature", "vector scaling", "Platt", "isotonic"), SERIES, strict=False)
+)
+
+
+def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> Figure:
+    """Reliability diagrams, a model a column, a method a row, each above the counts of its bins.
+
+    Args:
+        table: One kind of bins of studies.calibration.reliability.
+        errors: (title, method) -> what is written above the diagram, such as its ECE.
+    """
+    titles = list(dict.fromkeys(table["title"]))
+    methods = list(dict.fromkeys(table["method"]))
+    figure = plt.figure(figsize=(0.6 + 3.0 * len(titles), 3.9 * len(methods)))
+    rows = 2 * len(methods)
+    axes = figure.subplots(
+        rows, len(titles), sharex=True, squeeze=False, height_ratios=[3.2, 1] * len(methods)
+    )
+    for col, title in enumerate(titles):
+        for place, method in enumerate(methods):
+            part = table[(table["title"] == title) & (table["method"] == method)]
+            above, below = axes[2 * place, col], axes[2 * place + 1, col]
+            _diagram(above, part, METHOD_COLOURS[method])
+            heading = f"{method}: {errors[title, method]}" if (title, method) in errors else method
+            above.set_title(f"{_broken(title)}\n{heading}" if place == 0 else heading, fontsize=9)
+            _counts(below, part, METHOD_COLOURS[method])
+            if col == 0:
+                above.set_ylabel("how often it is true")
+                below.set_ylabel("units")
+        axes[-1, col].set_xlabel("stated probability")
+    return figure
+
+
+def _broken(title: str) -> str:
+    """A title on two lines: the model, then what it is asked."""
+    model, _, question = title.rpartition(", ")
+    return f"{model}\n{question}"
+
+
+def _diagram(axis: Axes, part: pd.DataFrame, colour: str) -> None:
+    axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL)
+    # The gap of each bin: what the calibration errors are made of.
+    axis.vlines(part["probability"], part["probability"], part["frequency"], color=colour,
+                linewidth=3, alpha=0.3)  # fmt: skip
+    ends = [part["frequency"] - part["low"], part["high"] - part["frequency"]]
+    axis.errorbar(
+        part["probability"],
+        part["frequency"],
+        yerr=np.maximum(0, np.nan_to_num(np.array(ends))),
+        fmt="o",
+        markersize=4,
+        linewidth=1,
+        capsize=2,
+        color=colour,
+    )
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_ylim(-0.02, 1.02)
+
+
+def _counts(axis: Axes, part: pd.DataFrame, colour: str) -> None:
+    widths = part["high_edge"] - part["low_edge"]
+    axis.bar(part["low_edge"], part["units"], widths, align="edge", color=colour, alpha=0.6,
+             edgecolor="white", linewidth=0.5)  # fmt: skip
+    axis.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.grid(visible=False, axis="x")
+
+
+def errors_by_method(measured: pd.DataFrame, titles: Mapping[int, str], name: str) -> Figure:
+    """A measure after every method, with intervals, a model a row.
+
+    Args:
+        measured: Rows of one measure: group (a key of `titles`), method, value, low, high.
+        titles: Group -> how it is called, in the order of the rows.
+        name: Of the measure, with its unit.
+    """
+    methods = [method for method in METHOD_COLOURS if method in set(measured["method"])]
+    figure, axis = plt.subplots(figsize=(8, 1.3 + 0.75 * len(titles)))
+    for place, group in enumerate(titles):
+        for step, method in enumerate(methods):
+            here = (measured["group"] == group) & (measured["method"] == method)
+            for row in measured[here].itertuples():
+                y = place + (step - (len(methods) - 1) / 2) * 0.14
+                axis.plot([row.low, row.high], [y, y], color=METHOD_COLOURS[method], linewidth=1.5)
+                axis.plot(row.value, y, "o", color=METHOD_COLOURS[method], markersize=5)
+    for method in methods:
+        axis.plot([], [], "o-", color=METHOD_COLOURS[method], label=method)
+    axis.set_yticks(range(len(titles)), [_broken(title) for title in titles.values()], fontsize=9)
+    axis.set_ylim(len(titles) - 0.5, -0.5)
+    axis.set_xlim(left=0)
+    axis.set_xlabel(name)
+    figure.legend(loc="outside upper center", ncols=len(methods), fontsize=9)
+    return figure
+
+
+def error_against_depth(depths: pd.DataFrame) -> Figure:
+    """ECE of ResNets against their depth: each seed with its interval, and after temperature."""
+    families = list(depths.groupby(["family", "unit", "target"], sort=False))
+    figure, axis = plt.subplots(figsize=(7.5, 4.4))
+    for number, ((name, unit, target), part) in enumerate(families):
+        colour = SERIES[number % len(SERIES)]
+        label = f"{name}, {unit}, {target}"
+        for shift, (_, one) in enumerate(part.groupby("seed")):
+            x = one["depth"] * (1 + 0.02 * (number + shift))
+            ends = [one["ece"] - one["low"], one["high"] - one["ece"]]
+            axis.errorbar(x, one["ece"], yerr=np.maximum(0, np.array(ends)), fmt="o", markersize=5,
+                          capsize=3, color=colour, label=label if shift == 0 else None)  # fmt: skip
+            axis.plot(x, one["after"], "o", markersize=5, color=colour, fillstyle="none")
+        axis.plot(part.groupby("depth")["ece"].mean(), color=colour, linewidth=1)
+    axis.plot([], [], "o", color=NEUTRAL, fillstyle="none", label="after temperature")
+    axis.set_xscale("log")
+    ticks = sorted(depths["depth"].unique())
+    axis.set_xticks(ticks, [f"{tick}" for tick in ticks])
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("layers of the ResNet")
+    axis.set_ylabel("ECE")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def confidence_bands(table: pd.DataFrame) -> Figure:
+    """Error promised and found by band of confidence; a model a panel, before and after."""
+    titles = list(dict.fromkeys(table["title"]))
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(0.6 + 3.1 * len(titles), 3.8), sharey=True, squeeze=False
+    )
+    for axis, title in zip(axes.flat, titles, strict=True):
+        own = table[table["title"] == title]
+        starts = sorted(own["from"].unique())
+        ends_of = own.set_index("from")["to"].to_dict()
+        methods = list(dict.fromkeys(own["method"]))
+        for step, method in enumerate(methods):
+            part = own[own["method"] == method]
+            x = [starts.index(start) + (step - 0.5) * 0.3 for start in part["from"]]
+            ends = [part["observed"] - part["low"], part["high"] - part["observed"]]
+            axis.errorbar(x, 100 * part["observed"], yerr=100 * np.nan_to_num(np.array(ends)),
+                          fmt="o", markersize=5, capsize=3, color=METHOD_COLOURS[method],
+                          label=f"found, {method}")  # fmt: skip
+            axis.plot(x, 100 * part["promised"], "_", markersize=14, markeredgewidth=2,
+                      color=METHOD_COLOURS[method], label=f"promised, {method}")  # fmt: skip
+        names = [f"{start:g}\nto {ends_of[start]:g}" for start in starts]
+        axis.set_xticks(range(len(starts)), names, fontsize=9)
+        axis.set_title(_broken(title), fontsize=9)
+        axis.set_xlabel("confidence")
+    axes[0, 0].set_ylim(bottom=0)
+    axes[0, 0].set_ylabel("wrong (%)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
+                  fontsize=9)  # fmt: skip
+    return figure
+
+
+def prevalence(table: pd.DataFrame) -> Figure:
+    """Calibration where fewer are ill: what is said against what is, and the ECE."""
+    titles = list(dict.fromkeys(table["title"]))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4 + 0.25 * len(titles)))
+    for number, title in enumerate(titles):
+        colour = SERIES[number % len(SERIES)]
+        for corrected, line in (("no", "-"), ("yes", "--")):
+            here = (table["title"] == title) & (table["corrected"] == corrected)
+            part = table[here].sort_values("prevalence")
+            how = "corrected" if corrected == "yes" else "as calibrated"
+            x, label = 100 * part["prevalence"], f"{title}: {how}"
+            left.plot(x, 100 * part["said"], line, marker="o", color=colour, label=label)
+            right.plot(x, part["ece"], line, marker="o", color=colour)
+            right.fill_between(x, part["low"], part["high"], color=colour, alpha=0.1, linewidth=0)
+    ends = 100 * np.array([table["prevalence"].min(), table["prevalence"].max()])
+    left.plot(ends, ends, ":", color=NEUTRAL, label="what is true")
+    left.set_yscale("log")
+    left.set_ylabel("mean probability stated (%)")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter(NullFormatter())
+    right.set_ylabel("ECE, bins of equal mass")
+    right.set_ylim(bottom=0)
+    for axis in (left, right):
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_xlabel("units that are positive (%)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2,
+                  fontsize=9)  # fmt: skip
+    return figure
+
+
+def thresholds(points: pd.DataFrame) -> Figure:
+    """The probability at which a threshold lies, and how often units next to it are positive."""
+    titles: Sequence[str] = list(dict.fromkeys(points["title"]))
+    methods = [method for method in METHOD_COLOURS if method in set(points["method"])]
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(0.8 + 3.2 * len(titles), 4.2), squeeze=False, sharey=True
+    )
+    for axis, title in zip(axes.flat, titles, strict=True):
+        axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL)
+        for method in methods:
+            part = points[(points["title"] == title) & (points["method"] == method)]
+            ends = [part["observed"] - part["observed_low"],
+                    part["observed_high"] - part["observed"]]  # fmt: skip
+            axis.errorbar(part["threshold"], part["observed"],
+                          yerr=np.nan_to_num(np.array(ends, dtype=float)), fmt="o", capsize=3,
+                          color=METHOD_COLOURS[method], label=method)  # fmt: skip
+        axis.set_title(_broken(title), fontsize=9)
+        axis.set_xlabel("probability at the threshold")
+        axis.set_xlim(-0.02, 1.02)
+        axis.set_ylim(-0.02, 1.02)
+        axis.set_aspect("equal")
+    axes[0, 0].set_ylabel("positive among the units next to it")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5,
+                  fontsize=9)  # fmt: skip
+    return figure

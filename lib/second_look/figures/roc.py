@@ -1,0 +1,54 @@
+"""ROC curves, whatever they are of."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from second_look.figures.style import NEUTRAL, SERIES
+
+
+def roc_curves(curves: pd.DataFrame, points: pd.DataFrame | None = None) -> Figure:
+    """Sensitivity against the share of false alarms, with bands, beside the line of chance.
+
+    Args:
+        curves: name (of the legend), title (of the curve), specificity, sensitivity, low, high.
+        points: Operating points: title of their curve, sensitivity, specificity, both with _low
+            and _high.
+    """
+    titles = list(dict.fromkeys(curves["title"]))
+    height = 5.4 + 0.28 * len(titles)
+    figure, axis = plt.subplots(figsize=(6.2, height))
+    axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL, label="chance: AUC 0.5")
+    for number, title in enumerate(titles):
+        colour, part = SERIES[number % len(SERIES)], curves[curves["title"] == title]
+        alarms = 1 - part["specificity"]
+        axis.fill_between(alarms, part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
+        axis.plot(alarms, part["sensitivity"], color=colour, label=part["name"].iloc[0])
+        own = points[points["title"] == title] if points is not None else curves.iloc[:0]
+        for point in own.itertuples():
+            axis.errorbar(
+                1 - point.specificity,
+                point.sensitivity,
+                xerr=[
+                    [point.specificity_high - point.specificity],
+                    [point.specificity - point.specificity_low],
+                ],
+                yerr=[
+                    [point.sensitivity - point.sensitivity_low],
+                    [point.sensitivity_high - point.sensitivity],
+                ],
+                fmt="o",
+                color=colour,
+                markeredgecolor="white",
+                capsize=3,
+                zorder=3,
+            )
+    axis.set_xlim(-0.01, 1.01)
+    axis.set_ylim(-0.01, 1.01)
+    axis.set_aspect("equal")
+    axis.set_xlabel("false alarms: 1 - specificity")
+    axis.set_ylabel("sensitivity")
+    figure.legend(loc="outside lower center", fontsize=9)
+    return figure

@@ -1,0 +1,135 @@
+"""The paper's DCGAN (figures 1a and 1b), to the parameter.
+
+What the figures leave open is a setting, and its default is the value of the DCGAN paper (Radford,
+Metz, Chintala 2016, the paper's ref 14), the "standard GAN baseline" that the paper names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from second_look.models.generator import PatchGenerator
+
+# Channels after the first layer and after each doubling, from 8×8; the last one is the picture.
+_CHANNELS = (128, 64, 32, 16, 8)
+_START = 8
+SIZES = tuple(_START * 2**doublings for doublings in range(1, len(_CHANNELS) + 1))
+ACTIVATIONS = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
+_SPREAD = 0.02
+
+
+@dataclass(frozen=True)
+class DcganSettings:
+    """Both networks; the defaults are the paper's, 256×256 px from 4000 random numbers.
+
+    Attributes:
+        size: Of a picture, px, one of SIZES; smaller ones have fewer doublings.
+        latent: Random numbers behind a picture; the paper has 4000, which its first layer's
+            parameters show (32,776,192 = 8192 · 4001), and the DCGAN paper 100.
+        slope: Of LeakyReLU below zero. Not in the paper; 0.2 in the DCGAN paper.
+        dropout: Share of channels' values that the discriminator drops. The paper shows the layers
+            and not the rate, the DCGAN paper has none of them; 0.25 leaves most of the signal.
+        last: Activation behind the last layer. Not in the paper; "tanh" in the DCGAN paper, so
+            that pictures lie between -1 and 1.
+    """
+
+    size: int = 256
+    latent: int = 4000
+    slope: float = 0.2
+    dropout: float = 0.25
+    last: str = "tanh"
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ValueError(f"a DCGAN makes patches of {SIZES} px. Got {self.size}.")
+        if self.last not in ACTIVATIONS:
+            raise ValueError(f"last must be one of {tuple(ACTIVATIONS)}. Got {self.last!r}.")
+        if self.latent < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                "latent must be positive, dropout from 0 to below 1. "
+                f"Got {self.latent}, {self.dropout}."
+            )
+
+    @property
+    def doublings(self) -> int:
+        """How often 8×8 is doubled."""
+        return SIZES.index(self.size) + 1
+
+
+class Generator(PatchGenerator):
+    """Random numbers to pictures: dense, then upsampling and 5×5 convolutions.
+
+    The order is convolution → LeakyReLU → BatchNorm, as figure 1a has it. Noise is uniform, as in
+    the DCGAN paper.
+    """
+
+    uniform = True
+
+    def __init__(self, settings: DcganSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.size, self.latent = settings.size, settings.latent
+        first = _CHANNELS[0] * _START**2
+        layers: list[nn.Module] = [
+            nn.Linear(settings.latent, first),
+            nn.LeakyReLU(settings.slope),
+            nn.BatchNorm1d(first),
+            nn.Unflatten(1, (_CHANNELS[0], _START, _START)),  # (n, 128, 8, 8)
+        ]
+        for before, after in pairwise(_CHANNELS[: settings.doublings]):
+            layers += [
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(before, after, 5, padding=2),
+                nn.LeakyReLU(settings.slope),
+                nn.BatchNorm2d(after),
+            ]
+        layers += [
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(_CHANNELS[settings.doublings - 1], 1, 5, padding=2),
+            ACTIVATIONS[settings.last](),
+        ]
+        self.layers = nn.Sequential(*layers)
+        self.apply(_start)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Pictures (n, 1, size, size) from noise (n, latent)."""
+        pictures: Tensor = self.layers(noise)
+        return pictures
+
+
+class Discriminator(nn.Module):
+    """Pictures to one logit each: positive for real ones."""
+
+    def __init__(self, settings: DcganSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        flat = 64 * (settings.size // 4) ** 2
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 32, 5, stride=2, padding=2),
+            nn.LeakyReLU(settings.slope),
+            nn.Dropout(settings.dropout),
+            nn.Conv2d(32, 64, 5, stride=2, padding=2),
+            nn.LeakyReLU(settings.slope),
+            nn.Dropout(settings.dropout),
+            nn.Flatten(),
+            nn.Linear(flat, 1),
+        )
+        self.apply(_start)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits (n,) of pictures (n, 1, size, size)."""
+        logits: Tensor = self.layers(pictures)[:, 0]
+        return logits
+
+
+def _start(module: nn.Module) -> None:
+    """Starting weights of the DCGAN paper: normal, spread 0.02; BatchNorm's scale around 1."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.normal_(module.weight, 0, _SPREAD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1, _SPREAD)

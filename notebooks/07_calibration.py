@@ -1,0 +1,236 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 07 · Calibration: does 80 % confident mean 20 % wrong?
+#
+# The paper discusses calibration after Guo et al. (2017): modern networks are too sure of
+# themselves, the more so the deeper they are, and dividing their logits by one number, the
+# **temperature**, mends it. It measures none of this: its claim is “discussed, not measured”. No
+# figure on a public mammography split was found elsewhere either. This notebook asks:
+#
+# 1. How far are stated probabilities from what comes true, for patches, images and patients?
+# 2. What do temperature scaling and its rivals mend, fitted on validation patients only?
+# 3. Are deeper networks worse calibrated?
+# 4. When a model says 80 %, how often is it wrong?
+# 5. What does a threshold stand for, and what becomes of it in screening, where few are ill?
+#
+# It trains nothing and looks at no picture: it reads every table of predictions that the other
+# notebooks of this run left behind. This is research software, not a medical device.
+
+# %% tags=["parameters"]
+outputs: str = "../outputs/lab"  # folder of the run, with the predictions of earlier notebooks
+bins: int = 15  # of the calibration errors, as Guo et al. take them [2, 1000]
+confidence_bands: list[float] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9]  # where bands begin [0, 1]
+sensitivity: float = 0.9  # that a threshold is fitted for, on validation patients [0.01, 1]
+screening: float = 0.006  # share of positives in screening: about 6 in 1000 women [0.0001, 0.5]
+prevalences: list[float] = [0.006, 0.02, 0.05, 0.1, 0.2]  # of the weighted test set [0.0001, 0.5]
+models_shown: int = 4  # questions drawn in figures; tables hold all models [1, 12]
+draws: int = 1000  # bootstrap draws of patients for each interval [20, 100000]
+seed: int = 0  # of the bootstrap [0, 1000000]
+
+# %%
+from IPython.display import Markdown
+
+from second_look.figures import calibration as draw
+from second_look.figures import style
+from second_look.figures.roc import roc_curves
+from second_look.outputs import open_run
+from second_look.studies import calibration as study
+from second_look.studies import calibration_findings as found
+from second_look.studies import decisions, network_depth
+
+style.use_style()
+run = open_run(outputs, notebook="07_calibration")
+groups, synthetic = study.load_groups(run)
+
+# %% [markdown]
+# ## Which predictions are there?
+#
+# A row is a model and a question: which of the classes is it, or malignant or not. Everything that
+# is fitted below is fitted to validation patients, everything that is reported was measured on test
+# patients. All intervals are 95 % intervals over patients, by bootstrap.
+
+# %%
+run.table(study.overview(groups), "predictions", "Models, questions, and how many units there are.")
+
+# %%
+calibrated = study.calibrate(groups)
+run.table(study.notes(calibrated), "notes", "What could not be done, or only in part, and why.")
+
+# %% [markdown]
+# ## How far is what they say from what comes true?
+#
+# For a question with two answers, the probability of “positive” is compared with how often it is
+# true; for several classes, the probability of the likeliest with how often it is right.
+# **ECE** is the mean gap over bins of equal width, or of equal mass; **MCE** the largest gap. Both
+# are above 0 even for a perfect model, as every finite sample shows gaps by chance; **debiased** is
+# the root mean square gap with that part taken off (Kumar et al. 2019), the variance of chance
+# being taken over patients. **NLL** and **Brier** also reward telling the classes apart.
+
+# %%
+measured = study.measure(calibrated, bins=bins, seed=seed, draws=draws)
+run.parquet(measured, "tables/07_measures.parquet")
+run.table(
+    study.readable(measured), "measures",
+    "Every model on test patients as it is, and after each method fitted on validation patients. "
+    "The change of ECE is paired over patients.",
+)  # fmt: skip
+
+# %%
+chosen = study.choose(calibrated, most=models_shown)
+run.figure(
+    draw.errors_by_method(*found.one_measure(measured, chosen, "ece"), "ECE"),
+    "ece_by_method",
+    "ECE on test patients before and after recalibration, with 95 % intervals over patients. For "
+    "each unit and question the model with the smallest NLL on validation patients.",
+)
+
+# %%
+diagrams = study.reliability(chosen, bins=bins, seed=seed, draws=draws)
+run.figure(
+    draw.reliability(
+        diagrams[diagrams["kind"] == "width"], found.written_errors(measured, chosen, "ece")
+    ),
+    "reliability_width",
+    f"Reliability on test patients in {bins} bins of equal width, as it is and after temperature: "
+    "dots on the dotted line mean what they say, bars are 95 % intervals over patients; below, "
+    "the units in each bin.",
+)
+
+# %%
+run.figure(
+    draw.reliability(
+        diagrams[diagrams["kind"] == "mass"], found.written_errors(measured, chosen, "ece_mass")
+    ),
+    "reliability_mass",
+    f"The same in {bins} bins of equal mass, which are narrow where most predictions lie.",
+)
+
+# %%
+found.report(run, chosen, measured, synthetic=synthetic)
+
+# %% [markdown]
+# ## Are deeper networks worse calibrated?
+#
+# Guo et al. found so on CIFAR-100. Here over the ResNets that an earlier notebook trained, all else
+# alike; of several seeds each is shown.
+
+# %%
+depths = network_depth.depths(calibrated, measured)
+effect = network_depth.depth_effect(calibrated, bins=bins, seed=seed, draws=draws)
+run.table(depths, "depths", "ECE of ResNets by depth, before and after temperature.")
+
+# %%
+run.table(effect, "depth_effect", "ECE of the deepest less that of the shallowest, paired.")
+if len(effect):
+    run.figure(
+        draw.error_against_depth(depths[depths["family"].isin(effect["family"])]),
+        "ece_by_depth",
+        "ECE on test patients against depth, with 95 % intervals over patients; open: after "
+        "temperature. Lines join the means of the seeds.",
+    )
+
+# %% [markdown]
+# ## When a model says 80 %, how often is it wrong?
+#
+# The paper's example: a calibrated model that is 80 % confident is wrong in 20 % of the cases.
+
+# %%
+bands = decisions.bands(chosen, edges=confidence_bands, seed=seed, draws=draws)
+run.table(bands, "bands", "Error promised and observed by how sure the model is of its answer.")
+
+# %%
+run.figure(
+    draw.confidence_bands(bands),
+    "confidence_bands",
+    "Wrong answers by band of confidence: dots with 95 % intervals over patients are what was "
+    "found, dashes what the confidence promises.",
+)
+
+# %% [markdown]
+# ## What does a threshold stand for?
+#
+# A threshold that reaches the wanted sensitivity on validation patients is taken over to the test
+# patients. Temperature moves the threshold and leaves the decisions as they are: what changes is
+# whether its number can be read as a probability. Units next to the threshold tell: among the
+# fifth of the test units that rank nearest to it, how many are positive?
+
+# %%
+usable = decisions.usable(chosen)
+points = decisions.operating_points(
+    usable, sensitivity=sensitivity, prevalence=screening, seed=seed, draws=draws
+)
+run.table(
+    points, "operating_points",
+    f"Thresholds for a sensitivity of {sensitivity:g} on validation patients, and what they do on "
+    f"test patients; screening: {screening:.2%} positive.",
+)  # fmt: skip
+
+# %%
+if usable:
+    run.figure(
+        roc_curves(
+            decisions.roc_curves(usable, seed=seed, draws=draws),
+            points[points["method"] == study.AS_IT_IS],
+        ),
+        "roc",
+        "ROC curves on test patients with 95 % intervals; dots: the thresholds from validation "
+        "patients.",
+    )
+
+# %%
+if usable:
+    run.figure(
+        draw.thresholds(points),
+        "thresholds",
+        "The probability at the threshold against how often the units next to it are positive; on "
+        "the dotted line it means what it says.",
+    )
+
+# %% [markdown]
+# ## What happens where few are ill?
+#
+# Data sets for training hold a third or more malignant images, screening about six women in a
+# thousand. The test units are weighted to lower prevalences; a model that was calibrated on the
+# data set then says far too much. Bayes' rule corrects it, if the new prevalence is known and the
+# pictures of each class stay the same (Saerens et al. 2002).
+
+# %%
+shifted = decisions.prevalence_shift(
+    usable, prevalences=[*prevalences, screening], seed=seed, draws=draws
+)
+run.table(shifted, "prevalence", "Calibration by prevalence, without and with the correction.")
+
+# %%
+if usable:
+    run.figure(
+        draw.prevalence(shifted),
+        "prevalence",
+        "Left: mean probability stated against the share that is positive. Right: ECE, with 95 % "
+        "intervals over patients. After temperature, without and with correction.",
+    )
+
+# %% [markdown]
+# ## What was found, and what it does not mean
+
+# %%
+tables = {"bands": bands, "depth": effect, "points": points, "prevalence": shifted}
+Markdown(found.findings(chosen, measured, tables, synthetic=synthetic))
+
+# %% [markdown]
+# **Limits.** A calibration error depends on its bins; where intervals of two models overlap, no
+# order of them is shown. Bins stay where they are in every bootstrap draw, and what was fitted to
+# validation patients is taken as given, so the intervals do not hold the luck of that fit. A
+# recalibrated model is calibrated for patients like those it was fitted to, filmed as they were:
+# the weighted test set stands for another prevalence, not for another clinic.

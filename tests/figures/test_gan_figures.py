@@ -1,0 +1,99 @@
+"""The figures of notebooks 03 and 04 draw what they are given."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from second_look.figures import gan as draw
+
+PICTURES = np.linspace(0, 1, 17 * 8 * 8, dtype=np.float32).reshape(17, 8, 8)
+CLASSES = ["benign", "malignant"]
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def shown(figure):
+    return [axis for axis in figure.axes if axis.images]
+
+
+def test_panels_show_pictures_at_their_own_grey_levels() -> None:
+    rows = {"real patches": dict.fromkeys(CLASSES, PICTURES), "samples": {"benign": PICTURES[:5]}}
+    axes = shown(draw.panels(rows, 0.8))
+    assert [axis.get_title() for axis in axes] == [
+        "real patches: benign",
+        "real patches: malignant",
+        "samples: benign",
+    ]
+    assert axes[0].images[0].get_array().shape == (32, 32)
+    assert axes[2].images[0].get_array().shape == (16, 16)  # 2×2 of the five
+    np.testing.assert_array_equal(axes[0].images[0].get_array()[:8, 8:16], PICTURES[1])
+    assert axes[0].images[0].get_clim() == (0, 0.8)
+
+
+def test_film_and_neighbours_have_a_picture_each() -> None:
+    strip = [("0 epochs", PICTURES[0]), ("5 epochs", PICTURES[1])]
+    assert len(shown(draw.film({"dcgan, benign": strip, "dcgan, normal": strip[:1]}, 1.0))) == 3
+    pairs = {"dcgan benign": (PICTURES[:3], PICTURES[3:6])}
+    axes = shown(draw.neighbours(pairs, 1.0))
+    assert len(axes) == 6
+    np.testing.assert_array_equal(axes[4].images[0].get_array(), PICTURES[4])
+
+
+def test_curves_have_a_line_a_set() -> None:
+    kinds = [(kind, label) for kind in ("dcgan", "progressive") for label in CLASSES]
+    losses = pd.DataFrame(
+        [(*kind, name, epoch, 1.0) for kind in kinds for name in ("discriminator", "generator")
+         for epoch in (1, 2)],
+        columns=["architecture", "label", "name", "epoch", "value"],
+    )  # fmt: skip
+    figure = draw.losses(losses)
+    assert [len(axis.lines) for axis in figure.axes] == [2] * 4
+    progress = pd.DataFrame(
+        [(*kind, epoch, 9.0 - epoch, 2.0) for kind in kinds for epoch in (0, 1)],
+        columns=["architecture", "label", "epoch", "swd", "floor"],
+    )
+    figure = draw.progress(progress)
+    assert [len(axis.lines) for axis in figure.axes] == [4, 4]  # curve and floor
+    spectra = pd.DataFrame(
+        [(name, label, 32, f, 1 / f) for name in ("dcgan", "real") for label in CLASSES
+         for f in (0.1, 0.2)],
+        columns=["architecture", "label", "size", "frequency", "power"],
+    )  # fmt: skip
+    (axis,) = draw.spectra(spectra).axes
+    assert len(axis.lines) == 5
+
+
+def test_accuracy_stands_beside_baselines_and_the_paper() -> None:
+    curve = pd.DataFrame(
+        [(name, epoch, 0.5, 0.4, 0.6) for name in ("a", "b", "c") for epoch in (1, 2)],
+        columns=["name", "epoch", "accuracy", "low", "high"],
+    )
+    baselines = pd.DataFrame({"baseline": ["guess", "always normal"], "accuracy": [0.33, 0.8]})
+    (axis,) = draw.accuracy_by_epoch(curve, baselines, 0.05, ["a", "b"]).axes
+    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert labels == ["a", "b", "guess", "always normal", "the paper's 5%"]
+    assert axis.lines[-1].get_ydata()[0] == 5
+
+
+def test_confusion_shows_shares_and_counts() -> None:
+    matrix = pd.DataFrame([[3, 1], [0, 0]], index=CLASSES, columns=CLASSES)
+    (axis,) = draw.confusion({"samples only": matrix}).axes
+    assert axis.texts[0].get_text() == "75%\n3"
+    assert axis.texts[3].get_text() == "0%\n0"
+
+
+def test_added_samples_are_a_share_of_the_real_ones() -> None:
+    rows = [(name, real, made, measure, 0.5, 0.4, 0.6)
+            for name, real, made in (("alone", 0, 8), ("real", 8, 0), ("half", 8, 4))
+            for measure in ("accuracy", "balanced_accuracy")]  # fmt: skip
+    columns = ["name", "real", "generated", "measure", "value", "low", "high"]
+    figure = draw.augmentation(pd.DataFrame(rows, columns=columns), 1 / 3)
+    mixed = figure.axes[0].containers[0].lines[0]
+    assert mixed.get_xdata().tolist() == [0, 50]
+    assert mixed.get_ydata().tolist() == [50, 50]
