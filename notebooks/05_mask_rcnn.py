@@ -55,7 +55,6 @@ from pathlib import Path
 from IPython.display import Markdown
 
 from second_look.dataset import open_dataset
-from second_look.evaluation.detection import by_group
 from second_look.figures import detection as draw
 from second_look.figures import style
 from second_look.outputs import open_run
@@ -214,7 +213,7 @@ run.table(dice, "dice", "Masks of hit lesions (IoU of boxes ≥ 0.5); Dhungel et
 # ## Which lesions does it find?
 
 # %%
-groups = by_group(test.detections[main], test.truths, test.images, seed=seed)
+groups = results.group_table(test, main, seed=seed)
 run.table(groups, "groups", "Sensitivity at one false positive an image, by group of lesions.")
 run.figure(draw.groups(groups), "groups", f"{main}: which lesions are found, test patients.")
 

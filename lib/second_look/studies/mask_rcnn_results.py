@@ -11,6 +11,7 @@ import pandas as pd
 from second_look.dataset import Dataset
 from second_look.evaluation.detection import (
     average_precision,
+    by_group,
     froc_table,
     image_scores,
     mask_agreement,
@@ -251,6 +252,11 @@ def precision_table(found: Found) -> pd.DataFrame:
         for by_class in (False, True)
     ]
     return pd.DataFrame(rows)
+
+
+def group_table(found: Found, model: str, *, seed: int) -> pd.DataFrame:
+    """Sensitivity of a model at one false positive an image, by group of lesions."""
+    return by_group(found.detections[model], found.truths, found.images, seed=seed)
 
 
 def dice_table(found: Found, *, seed: int) -> pd.DataFrame:
