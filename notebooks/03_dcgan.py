@@ -77,6 +77,7 @@ from second_look.studies.patch_features import feature_space
 from second_look.studies.patching import open_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
 
+# %%
 style.use_style()
 run = open_run(outputs, notebook="03_dcgan")
 data = open_dataset(Path(outputs))

@@ -55,6 +55,7 @@ from second_look.studies.dcgan import training_windows
 from second_look.studies.generators import open_generators
 from second_look.studies.patching import open_windows
 
+# %%
 style.use_style()
 run = open_run(outputs, notebook="04_gan_training_data")
 data = open_dataset(Path(outputs))

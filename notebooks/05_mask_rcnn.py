@@ -64,6 +64,7 @@ from second_look.studies import mask_rcnn as study
 from second_look.studies import mask_rcnn_findings as last
 from second_look.studies import mask_rcnn_results as results
 
+# %%
 style.use_style()
 run = open_run(outputs, notebook="05_mask_rcnn")
 data = open_dataset(Path(outputs))

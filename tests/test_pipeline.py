@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from second_look import pipeline, provenance
+from second_look import pipeline, source_code
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import load_results
 from second_look.parameters import load_params
@@ -220,7 +220,7 @@ def test_library_code_counts_where_it_can_be_reached(
 ) -> None:
     copy = tmp_path / "second_look"
     shutil.copytree(LIBRARY, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "_LIBRARY", copy)
+    monkeypatch.setattr(source_code, "_LIBRARY", copy)
     assert states(project) == [UP_TO_DATE, UP_TO_DATE]
     with (copy / changed).open("a") as stream:
         stream.write("# changed\n")

@@ -21,7 +21,7 @@ NAMED_PATH = re.compile(
 MADE_BY_A_RUN = (
     "outputs/", ".venv/", "figures/", "tables/", "predictions/", "checkpoints/"
 )  # fmt: skip
-DATA_OF_A_USER = ("data/", "cbis-ddsm")
+DATA_OF_A_USER = ("data/", "cbis-ddsm", "weights/")
 
 
 def text_of(name: str) -> str:
@@ -52,7 +52,9 @@ def make_targets(text: str) -> set[str]:
 
 
 def run_all_options(text: str) -> set[str]:
-    lines = [line for line in re.split(r"\n|`", text) if "run_all.py" in line]
+    # What stands before it are options of torchrun.
+    parts = (line.partition("run_all.py") for line in re.split(r"\n|`", text))
+    lines = [after for _, found, after in parts if found]
     return {option for line in lines for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", line)}
 
 

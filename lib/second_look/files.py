@@ -88,6 +88,8 @@ def read_bytes(path: Path, remedy: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingDataError("the file is not there.", path, remedy) from None
+    except IsADirectoryError:
+        raise MissingDataError("this is not a file, but a folder.", path, remedy) from None
     except PermissionError:
         raise DataError("the file may not be read.", path, "Change its rights.") from None
     except OSError as error:

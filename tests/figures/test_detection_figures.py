@@ -50,7 +50,8 @@ def test_a_froc_has_a_panel_a_rule_with_the_usual_rates(tables):
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == [
         "0.1", "0.3", "0.5", "1", "2", "4",
     ]  # fmt: skip
-    assert "IoU" in figure.axes[1].get_title()
+    axis = figure.axes[1]
+    assert "IoU" in axis.get_title(loc="left") + axis.get_title()
 
 
 def test_groups_are_named_with_their_size(tables):

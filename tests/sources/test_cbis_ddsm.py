@@ -207,7 +207,9 @@ def test_without_csvs_or_images_the_error_says_how_to_get_them(read, root):
     for folder in root.iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
-    with pytest.raises(MissingDataError, match=r"not one of the 2 images.*idc download cbis_ddsm"):
+    with pytest.raises(
+        MissingDataError, match=r"not one of the 2 images.*second_look download cbis"
+    ):
         read()
     with pytest.raises(ValueError, match=r"kinds must be some of .'mass', 'calcification'"):
         read(kinds=["masses"])

@@ -37,7 +37,7 @@ def test_a_batch_that_cannot_be_shared_evenly_says_what_to_do():
 
 def test_the_next_batch_is_made_in_a_thread_and_used_once():
     batches = Numbers()
-    ahead = Ahead(batches, 1, 2, ahead=True)
+    ahead = Ahead(batches, 1, 2, torch.device("meta"))
     values = [float(ahead.get(step)[0]) for step in (0, 1, 2, 7, 8)]
     assert values == pytest.approx([0.1, 1.1, 2.1, 7.1, 8.1])
     asked = dict(batches.made)
@@ -55,7 +55,7 @@ def test_the_next_batch_is_made_in_a_thread_and_used_once():
 
 def test_nothing_is_made_ahead_where_it_would_only_take_turns():
     batches = Numbers()
-    ahead = Ahead(batches, 0, 1, ahead=False)
+    ahead = Ahead(batches, 0, 1, torch.device("cpu"))
     assert [float(ahead.get(step)[0]) for step in (3, 0)] == [3, 0]
     assert batches.made == [(3, True), (0, True)]
 
