@@ -120,7 +120,7 @@ def test_training_moves_samples_towards_the_patches(how, patches, tmp_path):
     def far(samples):
         return abs(samples.mean() - real.mean()) + abs(samples.std() - real.std())
 
-    assert far(end) < 0.6 * far(start)
+    assert far(end) < 0.8 * far(start)
 
 
 def test_the_fixed_noise_is_that_of_the_first_samples(patches, tmp_path):
