@@ -129,7 +129,7 @@ def _calibrated(group: Group) -> Calibrated:
             failed[method] = "there are no predictions of validation patients"
             continue
         try:
-            fitted[method] = rec.fit(method, val.probabilities, val.classes)
+            fitted[method] = rec.fit(method, val.probabilities, val.classes, names=group.names)
         except DataError as error:
             failed[method] = error.problem
     return Calibrated(group, fitted, failed)

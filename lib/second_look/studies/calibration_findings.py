@@ -57,6 +57,13 @@ def one_measure(
     return pd.concat(parts, ignore_index=True), titles
 
 
+def _ends(low: float, high: float, digits: int = 0) -> str:
+    """An interval of shares in percent, or that there is none."""
+    if np.isnan(low) or np.isnan(high):
+        return "[too few patients for an interval]"
+    return f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+
+
 def direction(temperature: float) -> str:
     """What a temperature says of a model."""
     if np.isnan(temperature):
@@ -126,7 +133,7 @@ def _mended(one: Calibrated, measured: pd.DataFrame) -> str:
     after = cell(measured, one.group, TEMPERATURE, "ece")
     change = cell(measured, one.group, TEMPERATURE, "ece_change")
     if after is None or change is None:
-        return f"{text}; no temperature: {one.failed[TEMPERATURE]}."
+        return f"{text}; no temperature: {one.failed[TEMPERATURE].rstrip('.')}."
     if change["high"] < 0:
         effect = "temperature lowers it"
     elif change["low"] > 0:
@@ -163,8 +170,8 @@ def _bands(table: pd.DataFrame) -> list[str]:
     return [
         f"Where **{row.title}** ({row.method}) was {100 * row.confidence:.0f} % sure, in the band "
         f"from {100 * PAPER_BAND:g} %, {100 * row.observed:.1f} % "
-        f"[{100 * row.low:.1f}, {100 * row.high:.1f}] were wrong; {100 * row.promised:.1f} % were "
-        f"promised ({row.units:,} units)."
+        f"{_ends(row.low, row.high, 1)} were wrong; {100 * row.promised:.1f} % were promised "
+        f"({row.units:,} units)."
         for row in table[here].itertuples()
     ]
 
@@ -193,11 +200,11 @@ def _points(table: pd.DataFrame) -> list[str]:
         text = f"**{title}**: the threshold lies at {raw['threshold']:.2f} as it is"
         if TEMPERATURE in by_method.index:
             text += f" and at {by_method.loc[TEMPERATURE, 'threshold']:.2f} after temperature"
+        near = _ends(raw["observed_low"], raw["observed_high"])
+        caught = _ends(raw["sensitivity_low"], raw["sensitivity_high"])
         lines.append(
-            f"{text}; {100 * raw['observed']:.0f} % [{100 * raw['observed_low']:.0f}, "
-            f"{100 * raw['observed_high']:.0f}] of the test units next to it are positive. It "
-            f"catches {100 * raw['sensitivity']:.0f} % [{100 * raw['sensitivity_low']:.0f}, "
-            f"{100 * raw['sensitivity_high']:.0f}] at a specificity of "
+            f"{text}; {100 * raw['observed']:.0f} % {near} of the test units next to it are "
+            f"positive. It catches {100 * raw['sensitivity']:.0f} % {caught} at a specificity of "
             f"{100 * raw['specificity']:.0f} %. Of those called positive {100 * raw['ppv']:.0f} % "
             f"are, in screening {100 * raw['ppv_screening']:.1f} %."
         )
