@@ -98,6 +98,20 @@ def test_validation_chooses_what_the_figures_show():
     assert len(study.choose(all_of_them, most=1)) == 1
 
 
+def test_skill_is_the_share_of_uncertainty_that_is_taken():
+    table = binary_predictions(temperature=1.0, patients=1000)
+    base = (table["label"] == "malignant").mean()
+    rare = table[(table["label"] != "malignant") | (table.index % 20 == 0)]
+    skills = [
+        study.skill(groups({"a": rows})[0])
+        for rows in (table, table.assign(score=base), rare.assign(score=0.03))
+    ]
+    assert skills[0] > 0.2
+    # Whoever knows no more than how many there are has none, however few there are.
+    np.testing.assert_allclose(skills[1:], 0, atol=0.03)
+    assert study.skill(groups({"a": table[table["split"] == "test"]})[0]) == -np.inf
+
+
 # ------------------------------------------------------------------ what cannot be done
 
 

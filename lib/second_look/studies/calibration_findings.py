@@ -13,6 +13,8 @@ from second_look.studies.calibration import AS_IT_IS, TEMPERATURE, Calibrated
 
 # The band of confidence that the paper speaks of.
 PAPER_BAND = 0.8
+# Changes of an ECE that nobody would notice, however certain they are.
+SMALL_CHANGE = 0.001
 
 
 def of_group(measured: pd.DataFrame, group: Group) -> pd.DataFrame:
@@ -134,7 +136,9 @@ def _mended(one: Calibrated, measured: pd.DataFrame) -> str:
     change = cell(measured, one.group, TEMPERATURE, "ece_change")
     if after is None or change is None:
         return f"{text}; no temperature: {one.failed[TEMPERATURE].rstrip('.')}."
-    if change["high"] < 0:
+    if abs(change["value"]) < SMALL_CHANGE:
+        effect = "temperature changes nothing"
+    elif change["high"] < 0:
         effect = "temperature lowers it"
     elif change["low"] > 0:
         effect = "temperature raises it"
