@@ -93,7 +93,7 @@ run.figure(
     draw.errors_by_method(*found.one_measure(measured, chosen, "ece"), "ECE"),
     "ece_by_method",
     "ECE on test patients before and after recalibration, with 95 % intervals over patients. For "
-    "each unit and question the model with the smallest NLL on validation patients.",
+    "each unit and question the model that tells most on validation patients (NLL over entropy).",
 )
 
 # %%

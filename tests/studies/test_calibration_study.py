@@ -98,6 +98,20 @@ def test_validation_chooses_what_the_figures_show():
     assert len(study.choose(all_of_them, most=1)) == 1
 
 
+def test_skill_is_the_share_of_uncertainty_that_is_taken():
+    table = binary_predictions(temperature=1.0, patients=1000)
+    base = (table["label"] == "malignant").mean()
+    rare = table[(table["label"] != "malignant") | (table.index % 20 == 0)]
+    skills = [
+        study.skill(groups({"a": rows})[0])
+        for rows in (table, table.assign(score=base), rare.assign(score=0.03))
+    ]
+    assert skills[0] > 0.2
+    # Whoever knows no more than how many there are has none, however few there are.
+    np.testing.assert_allclose(skills[1:], 0, atol=0.03)
+    assert study.skill(groups({"a": table[table["split"] == "test"]})[0]) == -np.inf
+
+
 # ------------------------------------------------------------------ what cannot be done
 
 
@@ -135,7 +149,7 @@ def test_faults_of_the_data_are_notes_and_no_errors():
     said = (notes["model"] + ": " + notes["what"] + ": " + notes["why"]).tolist()
     assert any("classes without units got" in line for line in said)
     assert any("all benign: AUC: undefined: all test units are not mal" in line for line in said)
-    assert any("all benign: Platt: class 1 has no example" in line for line in said)
+    assert any("all benign: Platt: class malignant has no example" in line for line in said)
     assert any("constant: AUC: undefined: all scores are equal" in line for line in said)
     measured = study.measure(calibrated, bins=15, seed=0, draws=5)
     areas = measured[measured["measure"] == "auc"].groupby("model")["value"].max()
@@ -178,6 +192,13 @@ def test_the_claim_gets_a_verdict_in_words_but_none_from_phantoms(
 )
 def test_a_temperature_says_something_of_a_model(temperature, says):
     assert says in found.direction(temperature)
+
+
+def test_a_band_of_few_patients_is_said_to_have_no_interval():
+    row = {"title": "m", "method": AS_IT_IS, "from": 0.8, "to": 0.9, "units": 2, "confidence": 0.81,
+           "promised": 0.19, "observed": 0.5, "low": np.nan, "high": np.nan}  # fmt: skip
+    (line,) = found._bands(pd.DataFrame([row]))
+    assert "50.0 % [too few patients for an interval] were wrong; 19.0 % were promised" in line
 
 
 # ------------------------------------------------------------------ depth

@@ -18,7 +18,7 @@ rule (Saerens et al. 2002; Elkan 2001).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -219,6 +219,7 @@ def fit(
     probabilities: npt.ArrayLike,
     classes: npt.ArrayLike,
     where: object = "validation units",
+    names: Sequence[str] = (),
 ) -> Recalibration:
     """Fit one of METHODS.
 
@@ -227,6 +228,7 @@ def fit(
         probabilities: Of the classes, shape (n, k), of validation units only.
         classes: The true ones, shape (n,).
         where: Names the units in errors.
+        names: Of the k classes, for errors.
 
     Raises:
         DataError: There are too few units to fit anything, a class has no example, or the
@@ -245,8 +247,9 @@ def fit(
     # One temperature can do without a class, as long as there are two to tell apart.
     missing = np.flatnonzero(per_class == 0)
     if len(missing) and (method != "temperature" or np.count_nonzero(per_class) < 2):
+        name = names[missing[0]] if names else missing[0]
         raise DataError(
-            f"class {missing[0]} has no example, and {method} needs one.",
+            f"class {name} has no example, and {method} needs one.",
             where,
             "Validate on more patients (val_share), or draw the split with another seed.",
         )

@@ -129,7 +129,7 @@ def _calibrated(group: Group) -> Calibrated:
             failed[method] = "there are no predictions of validation patients"
             continue
         try:
-            fitted[method] = rec.fit(method, val.probabilities, val.classes)
+            fitted[method] = rec.fit(method, val.probabilities, val.classes, names=group.names)
         except DataError as error:
             failed[method] = error.problem
     return Calibrated(group, fitted, failed)
@@ -221,24 +221,31 @@ def readable(measured: pd.DataFrame) -> pd.DataFrame:
 def choose(calibrated: Sequence[Calibrated], *, most: int) -> list[Calibrated]:
     """For the figures: for each unit and question the model that validation patients favour.
 
-    That is the one with the smallest negative log-likelihood as it is; where a group has no
-    validation units, the first one. Patches come first.
+    That is the one that, as it is, takes most from the uncertainty of the question (see
+    `skill`); where no group has validation units, the first one. Patches come first.
     """
     best: dict[tuple[str, str], Calibrated] = {}
     for one in calibrated:
         place = (one.group.unit, one.group.target)
-        if place not in best or _validation_nll(one.group) < _validation_nll(best[place].group):
+        if place not in best or skill(one.group) > skill(best[place].group):
             best[place] = one
     units, targets = ("patch", "image", "breast", "patient"), ("label", "malignant", "lesion")
     order = sorted(best, key=lambda place: (targets.index(place[1]), units.index(place[0])))
     return [best[place] for place in order][:most]
 
 
-def _validation_nll(group: Group) -> float:
+def skill(group: Group) -> float:
+    """1 less NLL over entropy of the classes, on validation units; 0 says no more than how many.
+
+    A likelihood alone would favour units of which nearly all are of one class. -inf where there
+    are no validation units, or all are of one class.
+    """
     val = group.parts.get("val")
-    if val is None:
-        return float("inf")
-    return float(cal.nll(val.probabilities, val.classes).mean())
+    if val is None or len(np.unique(val.classes)) < 2:
+        return float("-inf")
+    shares = np.bincount(val.classes) / len(val.classes)
+    entropy = -float(np.log(shares[val.classes]).mean())
+    return 1 - float(cal.nll(val.probabilities, val.classes).mean()) / entropy
 
 
 def reliability(

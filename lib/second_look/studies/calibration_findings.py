@@ -13,6 +13,8 @@ from second_look.studies.calibration import AS_IT_IS, TEMPERATURE, Calibrated
 
 # The band of confidence that the paper speaks of.
 PAPER_BAND = 0.8
+# Changes of an ECE that nobody would notice, however certain they are.
+SMALL_CHANGE = 0.001
 
 
 def of_group(measured: pd.DataFrame, group: Group) -> pd.DataFrame:
@@ -55,6 +57,13 @@ def one_measure(
     parts = [of_group(rows, one.group).assign(group=place) for place, one in enumerate(chosen)]
     titles = {place: one.group.title for place, one in enumerate(chosen)}
     return pd.concat(parts, ignore_index=True), titles
+
+
+def _ends(low: float, high: float, digits: int = 0) -> str:
+    """An interval of shares in percent, or that there is none."""
+    if np.isnan(low) or np.isnan(high):
+        return "[too few patients for an interval]"
+    return f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
 def direction(temperature: float) -> str:
@@ -126,8 +135,10 @@ def _mended(one: Calibrated, measured: pd.DataFrame) -> str:
     after = cell(measured, one.group, TEMPERATURE, "ece")
     change = cell(measured, one.group, TEMPERATURE, "ece_change")
     if after is None or change is None:
-        return f"{text}; no temperature: {one.failed[TEMPERATURE]}."
-    if change["high"] < 0:
+        return f"{text}; no temperature: {one.failed[TEMPERATURE].rstrip('.')}."
+    if abs(change["value"]) < SMALL_CHANGE:
+        effect = "temperature changes nothing"
+    elif change["high"] < 0:
         effect = "temperature lowers it"
     elif change["low"] > 0:
         effect = "temperature raises it"
@@ -163,8 +174,8 @@ def _bands(table: pd.DataFrame) -> list[str]:
     return [
         f"Where **{row.title}** ({row.method}) was {100 * row.confidence:.0f} % sure, in the band "
         f"from {100 * PAPER_BAND:g} %, {100 * row.observed:.1f} % "
-        f"[{100 * row.low:.1f}, {100 * row.high:.1f}] were wrong; {100 * row.promised:.1f} % were "
-        f"promised ({row.units:,} units)."
+        f"{_ends(row.low, row.high, 1)} were wrong; {100 * row.promised:.1f} % were promised "
+        f"({row.units:,} units)."
         for row in table[here].itertuples()
     ]
 
@@ -193,11 +204,11 @@ def _points(table: pd.DataFrame) -> list[str]:
         text = f"**{title}**: the threshold lies at {raw['threshold']:.2f} as it is"
         if TEMPERATURE in by_method.index:
             text += f" and at {by_method.loc[TEMPERATURE, 'threshold']:.2f} after temperature"
+        near = _ends(raw["observed_low"], raw["observed_high"])
+        caught = _ends(raw["sensitivity_low"], raw["sensitivity_high"])
         lines.append(
-            f"{text}; {100 * raw['observed']:.0f} % [{100 * raw['observed_low']:.0f}, "
-            f"{100 * raw['observed_high']:.0f}] of the test units next to it are positive. It "
-            f"catches {100 * raw['sensitivity']:.0f} % [{100 * raw['sensitivity_low']:.0f}, "
-            f"{100 * raw['sensitivity_high']:.0f}] at a specificity of "
+            f"{text}; {100 * raw['observed']:.0f} % {near} of the test units next to it are "
+            f"positive. It catches {100 * raw['sensitivity']:.0f} % {caught} at a specificity of "
             f"{100 * raw['specificity']:.0f} %. Of those called positive {100 * raw['ppv']:.0f} % "
             f"are, in screening {100 * raw['ppv_screening']:.1f} %."
         )

@@ -153,7 +153,8 @@ def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd
         patients = one.test.patients
         table = roc_band(scores, truth, patients, seed=seed, draws=min(draws, 500))
         area = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
-        shown = f"AUC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
+        ends = f" [{area.low:.3f}, {area.high:.3f}]" if np.isfinite(area.low) else ""
+        shown = f"AUC {area.value:.3f}{ends}"
         table.insert(0, "name", f"{one.group.title}: {shown}")
         table.insert(0, "title", one.group.title)
         tables.append(table)
