@@ -138,9 +138,8 @@ def error_against_depth(depths: pd.DataFrame) -> Figure:
 def confidence_bands(table: pd.DataFrame) -> Figure:
     """Error promised and found by band of confidence; a model a panel, before and after."""
     titles = list(dict.fromkeys(table["title"]))
-    figure, axes = plt.subplots(
-        1, len(titles), figsize=(0.6 + 3.1 * len(titles), 3.8), sharey=True, squeeze=False
-    )
+    width = max(5.2, 0.6 + 3.1 * len(titles))
+    figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.8), sharey=True, squeeze=False)
     for axis, title in zip(axes.flat, titles, strict=True):
         own = table[table["title"] == title]
         starts = sorted(own["from"].unique())
@@ -161,8 +160,8 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("confidence")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("wrong (%)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                  fontsize=9)  # fmt: skip
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=4 if len(titles) > 1 else 2, fontsize=9)  # fmt: skip
     return figure
 
 
@@ -204,9 +203,8 @@ def thresholds(points: pd.DataFrame) -> Figure:
     """The probability at which a threshold lies, and how often units next to it are positive."""
     titles: Sequence[str] = list(dict.fromkeys(points["title"]))
     methods = [method for method in METHOD_COLOURS if method in set(points["method"])]
-    figure, axes = plt.subplots(
-        1, len(titles), figsize=(0.8 + 3.2 * len(titles), 4.2), squeeze=False, sharey=True
-    )
+    width = max(5.2, 0.8 + 3.2 * len(titles))
+    figure, axes = plt.subplots(1, len(titles), figsize=(width, 4.8), squeeze=False, sharey=True)
     for axis, title in zip(axes.flat, titles, strict=True):
         axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL)
         for method in methods:
@@ -222,6 +220,6 @@ def thresholds(points: pd.DataFrame) -> Figure:
         axis.set_ylim(-0.02, 1.02)
         axis.set_aspect("equal")
     axes[0, 0].set_ylabel("positive among the units next to it")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5,
-                  fontsize=9)  # fmt: skip
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=5 if len(titles) > 1 else 3, fontsize=9)  # fmt: skip
     return figure
