@@ -41,7 +41,7 @@ class TestFormats:
         with pytest.raises(MissingDataError, match="not there"):
             read_overlay(tmp_path / "none.OVERLAY")
         (tmp_path / "A-0001-1.ics").mkdir()
-        with pytest.raises(DataError, match="cannot be read"):
+        with pytest.raises(DataError, match="not a file, but a folder"):
             read_case(tmp_path / "A-0001-1.ics")
 
     def test_a_film_takes_its_size_from_the_ics(self, tmp_path):
