@@ -17,7 +17,7 @@ PHANTOMS = DataSettings(
     test_share=0.35, seed=0,
 )  # fmt: skip
 LEARNING = DetectSettings(
-    model="small", frame=Frame(256, 192), stages=(Stage(520, 5e-4), Stage(120, 5e-5)),
+    model="small", frame=Frame(256, 192), stages=(Stage(400, 5e-4), Stage(100, 5e-5)),
     optimizer="adamw", warmup=50, normals=0.3, detections=20,
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ def sensitivity(detections, truths, images):
 def test_lesions_of_held_out_phantoms_are_found_and_the_baseline_is_beaten(tmp_path):
     dataset = build_dataset(tmp_path, PHANTOMS, workers=0)
     task = DetectionTask(dataset, LEARNING)
-    train(task, LoopSettings(steps=LEARNING.steps, accelerator="cpu", validate_every=320), tmp_path)
+    train(task, LoopSettings(steps=LEARNING.steps, accelerator="cpu", validate_every=250), tmp_path)
     images, truths = image_table(dataset, splits=("test",)), truth_table(dataset, splits=("test",))
     learnt = image_table(dataset, splits=("train",))
     assert not set(images["patient_id"]) & set(learnt["patient_id"])
