@@ -67,7 +67,7 @@ def test_a_split_without_a_labelled_window_says_what_to_do(windows):
 
 def test_predictions_are_the_networks_for_these_windows(phantom_data, judged, network):
     models = [
-        study.PatchModel(network, SimpleNamespace(), start, 512, seed)
+        study.PatchModel(network, SimpleNamespace(), start, 512, seed, 32)
         for start, seed in (("random", 0), ("file", 3))
     ]
     found = checked(study.predict_patches(models, phantom_data, judged, size=SIZE))

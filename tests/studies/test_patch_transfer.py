@@ -192,7 +192,7 @@ def test_baselines_learn_from_labelled_training_windows():
 def trained(tmp_path, start="random", patches=512, seed=0, history=()):
     table = pd.DataFrame(history, columns=["step", "name", "value"])
     done = Trained(tmp_path, tmp_path / "weights.safetensors", table, 16, 16, 1.0)
-    return SimpleNamespace(start=start, patches=patches, seed=seed, trained=done)
+    return SimpleNamespace(start=start, patches=patches, seed=seed, batch_size=32, trained=done)
 
 
 def test_the_best_model_has_most_patches_and_the_first_seed(tmp_path):
@@ -202,6 +202,23 @@ def test_the_best_model_has_most_patches_and_the_first_seed(tmp_path):
     ]
     assert study.best_model(models) is models[3]
     assert study.best_model(models, "random") is models[0]
+
+
+def test_of_models_with_as_many_patches_validation_patients_choose(tmp_path):
+    def validated(start, patches, seed, value):
+        # After the kept step, 16, nothing counts.
+        history = [(8, "macro_auc", 0.5), (16, "macro_auc", value), (24, "macro_auc", 0.99)]
+        return trained(tmp_path, start, patches, seed, history)
+
+    models = [
+        validated("imagenet", 512, 0, 0.9),
+        validated("random", 2048, 0, 0.55),
+        validated("imagenet", 2048, 1, 0.7),
+        validated("imagenet", 2048, 0, 0.65),
+        validated("file", 2048, 0, np.nan),
+    ]
+    assert study.best_model(models) is models[2]
+    assert study.best_model(models, "random") is models[1]
 
 
 def test_curves_of_training_are_those_of_the_largest_models(tmp_path):

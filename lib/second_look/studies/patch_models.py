@@ -73,8 +73,9 @@ class PatchModel:
         network: With the weights that it ended with, or the best on validation patients.
         trained: Record of the training.
         start: What it started from, as tables name it.
-        patches: Different augmented patches that it saw, each once.
+        patches: Different augmented patches that it may see, each once; early stopping sees fewer.
         seed: Of its weights and batches.
+        batch_size: Patches a step.
     """
 
     network: Classifier
@@ -82,6 +83,7 @@ class PatchModel:
     start: str
     patches: int
     seed: int
+    batch_size: int
 
     @property
     def name(self) -> str:
@@ -167,7 +169,7 @@ def train_patch_model(
         accelerator=settings.accelerator,
     )
     network, trained = train_classifier(task, loop, folder)
-    return PatchModel(network, trained, start_name(start), patches, seed)
+    return PatchModel(network, trained, start_name(start), patches, seed, settings.batch_size)
 
 
 def train_grid(

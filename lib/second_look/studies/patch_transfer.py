@@ -105,9 +105,25 @@ def answer(gain: Estimate) -> str:
 
 
 def best_model(models: Sequence[PatchModel], start: str = "") -> PatchModel:
-    """The model with the most patches, of a start if one is named; of several seeds, the first."""
+    """Of the models with the most patches, the best on validation patients.
+
+    Args:
+        models: Trained ones.
+        start: Only those that started from it; "" takes all.
+
+    Returns:
+        The one with the highest macro AUC of its kept weights; of equals, or where validation
+        patients leave it undefined, the first seed of the first start.
+    """
     own = [model for model in models if not start or model.start == start]
-    return max(own, key=lambda model: (model.patches, -model.seed))
+    return max(own, key=lambda model: (model.patches, _validated(model), -model.seed))
+
+
+def _validated(model: PatchModel) -> float:
+    """Macro AUC of the kept weights on validation patients; -inf where there is none."""
+    curve = model.trained.curve("macro_auc")
+    kept = curve[curve["step"] <= model.trained.best_step]["value"].dropna()
+    return float(kept.iloc[-1]) if len(kept) else -np.inf
 
 
 def confusion_of(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +170,7 @@ def curves_of_training(models: Sequence[PatchModel]) -> pd.DataFrame:
         # The loop's own accuracy is that of training batches.
         own = history[history["name"].isin(set(MEASURES) - {"accuracy"})]
         if model.patches == most and len(own):
-            seen = own["step"] * model.patches / max(1, own["step"].max())
+            seen = own["step"] * model.batch_size
             facts = {"start": model.start, "seed": model.seed, "patches": seen}
             parts.append(own.rename(columns={"name": "measure"}).assign(**facts))
     columns = ["start", "seed", "patches", "measure", "value"]
