@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 import torch
 from second_look.catalogue import LABELS
+from second_look.dataset import DataSettings, build_dataset
 from second_look.errors import DataError
 from second_look.models.classifier import build_classifier
 from second_look.patches import LabelRule, window_table
 from second_look.predictions import CLASS_SCORES, checked
 from second_look.sampler import cut
 from second_look.studies import patch_models as study
-from sklearn.metrics import roc_auc_score
+from second_look.studies import patch_transfer
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 SIZE = 64
 
@@ -152,3 +154,25 @@ def test_every_start_size_and_seed_is_a_model_and_shuffled_labels_another(
     )
     assert "shuffled" in blind.trained.folder.name
     assert not torch.equal(blind.network.head.weight, models[2].network.head.weight)
+
+
+@pytest.mark.slow
+def test_a_patch_model_of_phantoms_beats_what_is_reached_without_looking(tmp_path):
+    made = DataSettings(patients=16, image_rows=256, image_cols=208, lesion_contrast=4, seed=2)
+    data = build_dataset(tmp_path, made, workers=0)
+    table = window_table(data.prepared, data.catalogue, size=32, stride=8, rule=LabelRule())
+    settings = study.PatchSettings(size=32, batch_size=64, rate=3e-3, accelerator="cpu")
+    model = study.train_patch_model(
+        data, table, settings, patches=64 * 120, start="random", seed=0, folder=tmp_path,
+        validation=200,
+    )  # fmt: skip
+    judged = study.sample_windows(table, split="test", most=1500, seed=0)
+    found = study.predict_patches([model], data, judged, size=32)
+    curve = patch_transfer.learning_curve(found, seed=0, draws=500).set_index("measure")
+    said = np.array(LABELS)[found[list(CLASS_SCORES)].to_numpy().argmax(axis=1)]
+    balanced = curve.loc["balanced_accuracy"]
+    assert balanced["value"] == pytest.approx(balanced_accuracy_score(found["label"], said))
+    trivial = patch_transfer.baselines(table, judged)["balanced_accuracy"].max()
+    assert trivial == pytest.approx(1 / judged["label"].nunique())
+    assert balanced["low"] > trivial
+    assert curve.loc["macro_auc", "value"] > 0.7
