@@ -106,7 +106,7 @@ def test_a_finished_training_is_only_loaded(how, patches, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     "how",
     [
-        replace(small_gan.TINY_DCGAN, rate=3e-3),
+        replace(small_gan.TINY_DCGAN, rate=5e-4),
         replace(small_gan.TINY_PROGRESSIVE, rate=3e-3, loss="nonsaturating"),
     ],
 )
@@ -120,7 +120,7 @@ def test_training_moves_samples_towards_the_patches(how, patches, tmp_path):
     def far(samples):
         return abs(samples.mean() - real.mean()) + abs(samples.std() - real.std())
 
-    assert far(end) < 0.8 * far(start)
+    assert far(end) < 0.6 * far(start)
 
 
 def test_the_fixed_noise_is_that_of_the_first_samples(patches, tmp_path):
