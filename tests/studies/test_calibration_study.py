@@ -98,6 +98,22 @@ def test_validation_chooses_what_the_figures_show():
     assert len(study.choose(all_of_them, most=1)) == 1
 
 
+def test_ranking_comes_before_likelihood():
+    right = binary_predictions(temperature=1.0, patients=400, model="ranks")
+    odds = right["score"] / (1 - right["score"]) * 30  # the same ranking, with many false alarms
+    shifted = right.assign(score=odds / (1 + odds))
+    base = (right["label"] == "malignant").mean()
+    constant = right.assign(score=base, model="constant")
+    found = groups({"a": pd.concat([constant, shifted])})
+    by_model = {group.model: group for group in found}
+    assert study.skill(by_model["constant"]) > study.skill(by_model["ranks"])
+    val = right[right["split"] == "val"]
+    expected = roc_auc_score(val["label"] == "malignant", val["score"])
+    assert study.separation(by_model["ranks"]) == pytest.approx(expected)
+    assert study.separation(by_model["constant"]) == pytest.approx(0.5)
+    assert study.choose(study.calibrate(found), most=1)[0].group.model == "ranks"
+
+
 def test_skill_is_the_share_of_uncertainty_that_is_taken():
     table = binary_predictions(temperature=1.0, patients=1000)
     base = (table["label"] == "malignant").mean()

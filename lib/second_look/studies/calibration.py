@@ -221,17 +221,37 @@ def readable(measured: pd.DataFrame) -> pd.DataFrame:
 def choose(calibrated: Sequence[Calibrated], *, most: int) -> list[Calibrated]:
     """For the figures: for each unit and question the model that validation patients favour.
 
-    That is the one that, as it is, takes most from the uncertainty of the question (see
-    `skill`); where no group has validation units, the first one. Patches come first.
+    That is the one that ranks them best (`separation`), of equals the one with more `skill`; where
+    no group has validation units, the first one. Likelihood alone would not do: a model that learnt
+    from balanced classes states too many rare ones, and one that knows nothing can then look
+    better. Patches come first.
     """
     best: dict[tuple[str, str], Calibrated] = {}
     for one in calibrated:
         place = (one.group.unit, one.group.target)
-        if place not in best or skill(one.group) > skill(best[place].group):
+        if place not in best or _worth(one.group) > _worth(best[place].group):
             best[place] = one
     units, targets = ("patch", "image", "breast", "patient"), ("label", "malignant", "lesion")
     order = sorted(best, key=lambda place: (targets.index(place[1]), units.index(place[0])))
     return [best[place] for place in order][:most]
+
+
+def _worth(group: Group) -> tuple[float, float]:
+    # Rounded: the same ranking may differ in its last digits.
+    return round(separation(group), 9), skill(group)
+
+
+def separation(group: Group) -> float:
+    """Mean AUC of each class against the others, on validation units.
+
+    A score that is the same for all tells nobody apart: 0.5. -inf where there are no validation
+    units, or all are of one class.
+    """
+    val = group.parts.get("val")
+    if val is None or len(np.unique(val.classes)) < 2:
+        return float("-inf")
+    areas = [auc(val.probabilities[:, k], val.classes == k) for k in np.unique(val.classes)]
+    return float(np.mean(np.nan_to_num(areas, nan=0.5)))
 
 
 def skill(group: Group) -> float:
