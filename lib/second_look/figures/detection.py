@@ -178,7 +178,7 @@ def groups(table: pd.DataFrame) -> Figure:
     axis.set_yticks(down, names, fontsize=9)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
-    axis.set_xlabel("sensitivity at one false positive an image (95 % interval over patients)")
+    axis.set_xlabel("sensitivity at one false positive an image\n(95 % interval over patients)")
     return figure
 
 
