@@ -50,7 +50,7 @@ def _networks() -> list[Row]:
     where = torch.cuda.get_device_name() if cuda else "CPU, one thread"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        dataset = build_dataset(folder, DataSettings(patients=12), workers=0)
+        dataset = build_dataset(folder, DataSettings(patients=24, test_share=0.34), workers=0)
         settings = DetectSettings(
             model=model, frame=FRAME, stages=(Stage(1000, 1e-4),), batch_size=BATCH, normals=0.5,
             augmentation=NO_AUGMENTATION,
