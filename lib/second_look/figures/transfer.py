@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from second_look.figures.style import (
     LABEL_COLOURS,
@@ -93,7 +94,11 @@ def training_curves(history: pd.DataFrame, names: Mapping[str, str]) -> Figure:
                 label = f"start {start}" if place == 0 else None
                 axis.plot(line["patches"], line["value"], "o-", color=colour, label=label)
         axis.set(xlabel="patches seen so far (n)", ylabel=f"{name}, validation", ylim=(0, 1.02))
+        axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.legend(fontsize="small")
+    if not shown:
+        axes.flat[0].set_title("nothing was validated")
     return figure
 
 
@@ -111,8 +116,8 @@ def transfer(effect: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         axis.errorbar(own["value"], places, xerr=np.clip(ends, 0, None), fmt="o", capsize=3)
         axis.axvline(0, color=NEUTRAL, linestyle=":")
         axis.set_yticks(places, labels)
-        axis.set_ylim(len(own) - 0.5, -0.5)
-        axis.set_xlabel(f"gain in {name} over a random start")
+        axis.set_ylim(max(1, len(own)) - 0.5, -0.5)
+        axis.set_xlabel(f"gain in {name}\nover a random start")
     if effect.empty:
         axes.flat[0].set_title("only one start: nothing to compare")
     return figure
@@ -166,6 +171,8 @@ def flagged(table: pd.DataFrame) -> Figure:
         ylabel="share of test images flagged malignant",
         ylim=(0, 1.02),
     )
+    axis.set_xticks(looked := sorted(table["windows"].unique()), [f"{k:,}" for k in looked])
+    axis.minorticks_off()
     axis.legend(fontsize="small")
     return figure
 
@@ -205,15 +212,19 @@ def heat_maps(
 ) -> Figure:
     """Mammograms with the true outlines, and below each the map of the patch model's scores."""
     figure, axes = grid(2 * len(views), len(views), (2.6, 3.4))
-    top = max(float(np.nanmax(heat)) for _, heat in views)
+    top = max(float(heat[np.isfinite(heat)].max(initial=0)) for _, heat in views)
     for place, ((view, heat), title) in enumerate(zip(views, titles, strict=True)):
         show_mammogram(axes[place], view)
-        axes[place].set_title(title, fontsize=8)
+        axes[place].set_title(title, fontsize=8, loc="center")
         below = axes[len(views) + place]
         show_mammogram(below, view, outlines=False, bar=False)
         shown = below.imshow(
             heat, cmap="inferno", vmin=0, vmax=top, alpha=np.where(np.isfinite(heat), 0.6, 0)
         )
         below.set_axis_off()
-    figure.colorbar(shown, ax=axes, shrink=0.5, label="probability of malignant")
+    # Without panchor, the bar would move the pictures off the line that they hang from.
+    figure.colorbar(
+        shown, ax=axes, location="bottom", panchor=False, shrink=0.9, aspect=30,
+        label="probability of malignant",
+    )  # fmt: skip
     return figure
