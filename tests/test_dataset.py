@@ -57,7 +57,8 @@ def windows(data):
 
 @pytest.fixture(autouse=True)
 def close_figures():
-    yield
+    with plt.rc_context():  # the look of notebooks is not left to the tests that follow
+        yield
     plt.close("all")
 
 

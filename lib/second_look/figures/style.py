@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import offset_copy
 
 from second_look.catalogue import LABELS
 from second_look.views import View
@@ -98,7 +98,7 @@ def millimetre_bar(axis: Axes, cols: int, mm_per_px: float) -> None:
     length_mm = _round_length(cols * mm_per_px / 3)
     left = right - length_mm / mm_per_px
     across = axis.get_xaxis_transform()  # px along the picture, its lower edge is 0
-    below = across + ScaledTranslation(0, -6 / 72, axis.get_figure(root=True).dpi_scale_trans)
+    below = offset_copy(across, axis.get_figure(root=True), y=-6, units="points")
     look: dict[str, Any] = {"color": "black", "linewidth": 2, "solid_capstyle": "butt"}
     axis.add_artist(Line2D([left, right], [0, 0], transform=below, clip_on=False, **look))
     axis.annotate(f"{length_mm:g} mm", (left, 0), (-3, -6), xycoords=across, **words)
