@@ -27,6 +27,7 @@ from second_look.outputs import load_results, open_run
 from second_look.parameters import read_cell
 from second_look.patches import LabelRule, window_table
 from second_look.sampler import Augmentation, PatchSampler
+from second_look.sources.cbis_descriptions import survey_descriptions
 from second_look.sources.phantom import PhantomSettings
 from second_look.sources.phantom_cbis import write_cbis_layout
 from second_look.sources.phantom_ddsm import write_ddsm_layout
@@ -37,6 +38,10 @@ from second_look.studies import patching as patching_study
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALL = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
+FAULTY = DataSettings(
+    phantom_form="cbis_nbia", phantom_faults=True, patients=48, image_rows=256, image_cols=208,
+    seed=1,
+)  # fmt: skip
 RULE = LabelRule()
 
 
@@ -52,7 +57,8 @@ def windows(data):
 
 @pytest.fixture(autouse=True)
 def close_figures():
-    yield
+    with plt.rc_context():  # the look of notebooks is not left to the tests that follow
+        yield
     plt.close("all")
 
 
@@ -125,6 +131,44 @@ def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
         assert described["image_key"].nunique() == len(found.images)
     else:
         assert described is None
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("cbis_")])
+def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, tmp_path):
+    settings = replace(FAULTY, phantom_form=form)
+    found = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    described = ds.case_descriptions(settings, tmp_path)
+    usable = described[described["problem"] == ""]
+    # Two rows without a file, and two files that are cut off.
+    assert len(found.images) == usable["image_key"].nunique() - 2 - 2
+    for effect, words in (
+        ("image left out", ("no row", "series of 2 images are not among", "UNPROVEN", "truncated")),
+        ("kept, mended", ("are copies", "have several files", "density '0'", "is resampled")),
+        ("location unknown", ("as small as a crop", "series of 2 masks are not among")),
+    ):
+        reasons = " ".join(found.quarantine.loc[found.quarantine["effect"] == effect, "reason"])
+        assert [word for word in words if word not in reasons] == []
+
+
+def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_path):
+    data = build_dataset(tmp_path, FAULTY, workers=0)
+    described = survey_descriptions(ds.case_descriptions(FAULTY, tmp_path))
+    true = dict(described.itertuples(index=False))
+    assert (true["patients in train and test"], true["images in train and test"]) == (2, 2)
+    leaks = dict(data_survey.leak_checks(data).itertuples(index=False))
+    left = "training images left out: patient of the official test set"
+    assert (leaks[left], leaks["patients in more than one split"]) == (2, 0)
+    counted = data_survey.counts(data).set_index("what")["count"]
+    # Two rows without a file, two files that are cut off and the two images that leak.
+    assert counted["images"] == true["all: images"] - 2 - 2 - 2
+    # Two masks are missing, two no larger than a crop, two lie in the air.
+    assert counted["lesions without a location"] == 6
+    summary = data_survey.quarantine_summary(data)
+    assert summary["reason"].str.contains("official test set").sum() == 1
+    assert summary["reason"].str.contains("in the air").sum() == 1
+    found = data_survey.findings(data, data_survey.area_estimates(
+        data_survey.lesion_areas(data), seed=0), {})  # fmt: skip
+    assert "2 images of 1 patient were left out of training" in found
 
 
 def test_several_sources_are_one_data_set(tmp_path):
@@ -414,11 +458,24 @@ def test_pictures_of_patches_carry_class_and_scale(data, windows):
     )
 
 
-def test_an_unknown_pixel_size_is_said_instead_of_a_bar(data):
+@pytest.mark.parametrize(("size", "words"), [(0.8, "20 mm"), (float("nan"), "pixel size unknown")])
+def test_the_scale_stands_below_the_picture_and_covers_nothing_of_it(data, size, words):
     view = views.original_view(data, data.catalogue.images["image_id"].iloc[0], 96)
     figure, axes = style.grid(1, 1, (2, 2))
-    style.show_mammogram(axes[0], replace(view, mm_per_px=float("nan")))
-    assert "pixel size unknown" in texts(figure)
+    style.show_mammogram(axes[0], replace(view, mm_per_px=size))
+    assert words in texts(figure)
+    figure.draw_without_rendering()
+    shown = axes[0].images[0].get_window_extent()
+    (text,) = [text for text in axes[0].texts if text.get_text() == words]
+    bars = [line for line in axes[0].lines if len(line.get_xdata()) == 2]
+    assert len(bars) == int(words == "20 mm")
+    for artist in (text, *bars):
+        place = artist.get_window_extent()
+        assert figure.bbox.y0 < place.y0 <= place.y1 < shown.y0
+        assert shown.x0 <= place.x0 < place.x1 <= shown.x1 + 1
+    if bars:
+        pixel = shown.width / view.picture.shape[1]
+        assert bars[0].get_window_extent().width == pytest.approx(20 / size * pixel, abs=2.5)
 
 
 def test_pixel_size_of_the_parameter_fills_gaps_only():

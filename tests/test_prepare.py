@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,26 @@ def test_a_worker_killed_in_the_middle_loses_no_image(phantoms, prepared, tmp_pa
     assert killed
     same(found, prepared)
     same(Prepared.load(out), prepared)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    pixels = film(tmp_path / "small.png").repeat(4, axis=0).repeat(4, axis=1)
+    write_png(tmp_path / "a.png", pixels)
+
+    def most_bytes(count):
+        shape = {"rows": pixels.shape[0], "cols": pixels.shape[1]}
+        rows = [row(tmp_path / "a.png", f"i{number}", **shape) for number in range(count)]
+        tracemalloc.start()
+        try:
+            prepare(Catalogue.from_rows(rows), tmp_path / f"{count}", workers=0)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_bytes(1)  # what is imported when it is first needed
+    few, many = most_bytes(2), most_bytes(8)
+    assert few > 2 * pixels.nbytes
+    assert many - few < pixels.nbytes
 
 
 def test_missing_parts_are_named(prepared, tmp_path):

@@ -6,12 +6,13 @@ keeps a cache of its own, it stays warm.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,31 +22,30 @@ from second_look.store import save_array
 from measures.timing import OURS, Row, rate, row
 
 ROWS, COLS, SIZE, CHUNK = 4096, 3328, 256, 256
+WINDOWS = 300
+PLAIN, BLOSC2, ZARR = f"{OURS} plain array", "blosc2 chunks of 256 px", "zarr chunks of 256 px"
 Grey = npt.NDArray[np.uint16]
 Read = Callable[[int, int], Grey]
 
 
 def measure() -> list[Row]:
-    """Bytes on disk, write speed and random windows a second of each candidate."""
+    """Bytes on disk, write speed, windows a second and memory of each candidate."""
     settings = PhantomSettings(patients=1, rows=ROWS, cols=COLS, bits=16)
     grey = draw_image(settings, plan_patient(settings, 0)[0], "MLO").pixels
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        candidates = {f"{OURS} plain array": _plain} | _peers()
-        for who, make in candidates.items():
-            rows += _measure_one(who, make, grey, Path(name) / who.replace(" ", "_"))
+        for who in _readers():
+            rows += _measure_one(who, grey, Path(name) / who.replace(" ", "_"))
     return rows
 
 
-def _measure_one(who: str, make: Callable[[Path, Grey], Read], grey: Grey, path: Path) -> list[Row]:
+def _measure_one(who: str, grey: Grey, path: Path) -> list[Row]:
     start = time.perf_counter()
-    read = make(path, grey)
+    WRITERS[who](path, grey)
+    read = _readers()[who](path)
     written = grey.nbytes / 1e6 / (time.perf_counter() - start)
     size = sum(file.stat().st_size for file in _files(path))
-    rng = np.random.default_rng(0)
-    corners = list(
-        zip(rng.integers(0, ROWS - SIZE, 300), rng.integers(0, COLS - SIZE, 300), strict=True)
-    )
+    corners = _corners()
     first = corners[0]
     if not np.array_equal(read(*first), grey[first[0] :, first[1] :][:SIZE, :SIZE]):
         raise RuntimeError(f"{who} gives back another picture.")
@@ -68,7 +68,37 @@ def _measure_one(who: str, make: Callable[[Path, Grey], Read], grey: Grey, path:
         row("store: writing", who, written, "MB/s"),
         row("store: random windows, warm", who, in_memory, "windows/s of CPU"),
         row("store: random windows, cold", who, rate(cold, repeats=1), "windows/s"),
+        _memory(who, path),
     ]
+
+
+def _memory(who: str, path: Path) -> Row:
+    """What reading windows adds to the memory of a process of its own, at its most."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        added = pool.apply(_added_memory, (who, path))
+    return row("store: memory", who, added / 1e6, "MB")
+
+
+def _added_memory(who: str, path: Path) -> int:
+    read, corners = _readers()[who](path), _corners()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _peak_bytes()
+    for top, left in corners:
+        np.ascontiguousarray(read(top, left))
+    return _peak_bytes() - before
+
+
+def _peak_bytes() -> int:
+    """The most memory of this process that was resident, as Linux counts it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def _corners() -> list[tuple[int, int]]:
+    """Where the windows are."""
+    rng = np.random.default_rng(0)
+    rows, cols = rng.integers(0, ROWS - SIZE, WINDOWS), rng.integers(0, COLS - SIZE, WINDOWS)
+    return list(zip(rows.tolist(), cols.tolist(), strict=True))
 
 
 def _files(path: Path) -> list[Path]:
@@ -85,37 +115,47 @@ def _forget(path: Path) -> None:
             os.close(handle)
 
 
-def _plain(path: Path, grey: Grey) -> Read:
-    save_array(path, grey)
+def _write_blosc2(path: Path, grey: Grey) -> None:
+    import blosc2
 
-    def read(top: int, left: int) -> Grey:
-        # Mapped anew for each window, as the store does.
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        return np.array(mapped[top : top + SIZE, left : left + SIZE])
-
-    return read
+    blosc2.asarray(grey, urlpath=str(path), mode="w", chunks=(CHUNK, CHUNK))
 
 
-def _peers() -> dict[str, Any]:
-    try:
+def _write_zarr(path: Path, grey: Grey) -> None:
+    import zarr
+
+    array = zarr.create_array(str(path), shape=grey.shape, dtype=grey.dtype, chunks=(CHUNK, CHUNK))
+    array[:] = grey
+
+
+WRITERS: dict[str, Callable[[Path, Grey], object]] = {
+    PLAIN: save_array,
+    BLOSC2: _write_blosc2,
+    ZARR: _write_zarr,
+}
+
+
+def _readers() -> dict[str, Callable[[Path], Read]]:
+    """Name -> opens an image; each window opens it anew, as the store does."""
+
+    def plain(path: Path) -> Read:
+        def read(top: int, left: int) -> Grey:
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            return np.array(mapped[top : top + SIZE, left : left + SIZE])
+
+        return read
+
+    found = {PLAIN: plain}
+    with suppress(ImportError):
         import blosc2
         import zarr
-    except ImportError:
-        return {}
 
-    def with_blosc2(path: Path, grey: Grey) -> Read:
-        blosc2.asarray(grey, urlpath=str(path), mode="w", chunks=(CHUNK, CHUNK))
-        return lambda top, left: blosc2.open(str(path), mode="r")[
-            top : top + SIZE, left : left + SIZE
-        ]
-
-    def with_zarr(path: Path, grey: Grey) -> Read:
-        array = zarr.create_array(
-            str(path), shape=grey.shape, dtype=grey.dtype, chunks=(CHUNK, CHUNK)
+        found[BLOSC2] = lambda path: (
+            lambda top, left: blosc2.open(str(path), mode="r")[top : top + SIZE, left : left + SIZE]
         )
-        array[:] = grey
-        return lambda top, left: zarr.open_array(str(path), mode="r")[
-            top : top + SIZE, left : left + SIZE
-        ]
-
-    return {"blosc2 chunks of 256 px": with_blosc2, "zarr chunks of 256 px": with_zarr}
+        found[ZARR] = lambda path: (
+            lambda top, left: zarr.open_array(str(path), mode="r")[
+                top : top + SIZE, left : left + SIZE
+            ]
+        )
+    return found

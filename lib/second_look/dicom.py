@@ -249,8 +249,8 @@ def _stored(data: FileDataset, header: Header) -> Values:
     elif syntax in _DECODERS:
         values = _decoded(data, header, samples, syntax)
     elif syntax == _RLE:
-        with _quiet():
-            values = pixel_array(data, index=header.frame)
+        with _quiet():  # by pydicom itself, whatever else is installed
+            values = pixel_array(data, index=header.frame, decoding_plugin="pydicom")
     else:
         raise DataError(
             f"its transfer syntax {syntax.name} ({syntax}) cannot be decoded.",

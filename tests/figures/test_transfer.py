@@ -102,7 +102,8 @@ def test_learning_curves_stand_at_their_values_beside_floor_and_paper():
         assert len(axis.containers) == 2
         for s, line in enumerate(axis.containers):
             low = 0.3 + 0.1 * s + 0.001 * m
-            assert points(line).tolist() == pytest.approx(np.array([[512, low], [2048, low + 0.01]]))
+            given = np.array([[512, low], [2048, low + 0.01]])
+            assert points(line).tolist() == pytest.approx(given)
             bars = ends(line)[..., 1] - points(line)[:, 1:]
             assert bars == pytest.approx(np.array([[-0.05, 0.1]] * 2))
             assert line.lines[0].get_color() == SERIES[s]

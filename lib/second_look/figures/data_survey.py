@@ -132,7 +132,7 @@ def composition(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 def mask_contact_sheet(views: Sequence[View], columns: int = 8) -> Figure:
     """Small whole films with the outline of the breast mask, to be looked over by eye."""
-    figure, axes = grid(len(views), columns, (1.55, 1.55 * _height(views) + 0.2))
+    figure, axes = grid(len(views), columns, (1.55, 1.55 * _height(views) + 0.35))
     for axis, view in zip(axes, views, strict=True):
         show_mammogram(axis, view)
         axis.set_title(_short(view.image_id, 20), fontsize=7, pad=2, loc="center")
@@ -142,7 +142,7 @@ def mask_contact_sheet(views: Sequence[View], columns: int = 8) -> Figure:
 
 def examples(views: Sequence[View], columns: int) -> Figure:
     """Mammograms with outlined lesions, one label after the other."""
-    figure, axes = grid(len(views), columns, (2.4, 2.4 * _height(views) + 0.35))
+    figure, axes = grid(len(views), columns, (2.4, 2.4 * _height(views) + 0.5))
     for axis, view in zip(axes, views, strict=True):
         show_mammogram(axis, view)
         title = f"{label_name(view.label)}\n{_short(view.image_id)}"

@@ -193,7 +193,7 @@ def page(examples: Sequence[Example], columns: int) -> Figure:
         for box, score in zip(example.found_boxes, example.scores, strict=True):
             _box(axis, box, FOUND_COLOUR, 0.9)
             axis.text(box[1], box[0] - 2, f"{score:.2f}", color=FOUND_COLOUR, fontsize=6)
-        millimetre_bar(axis, view.picture.shape[1], view.picture.shape[0], view.mm_per_px)
+        millimetre_bar(axis, view.picture.shape[1], view.mm_per_px)
         axis.set_title(example.title, fontsize=7)
     handles = [
         Line2D([], [], color=TRUE_COLOUR, label="lesion"),

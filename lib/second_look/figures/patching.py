@@ -116,14 +116,13 @@ def gallery(
     """Patches (n, rows, cols) one class a row, at the grey levels of their own mammogram."""
     columns = max(pd.Series(labels).value_counts())
     present = [label for label in LABELS if label in set(labels)]
-    figure, axes = grid(columns * len(present), columns, (1.6, 1.75))
+    figure, axes = grid(columns * len(present), columns, (1.6, 1.9))
     for row, label in enumerate(present):
         members = [index for index, name in enumerate(labels) if name == label]
         for col, index in enumerate(members):
             axis = axes[row * columns + col]
             axis.imshow(patches[index], cmap="gray", vmin=0, vmax=float(patches.max()))
-            size = patches.shape[1]
-            millimetre_bar(axis, size, size, mm_per_px[index])
+            millimetre_bar(axis, patches.shape[2], mm_per_px[index])
             if col == 0:
                 axis.set_title(label_name(label), fontsize=10, color=PAPER_COLOUR)
     return figure
@@ -140,7 +139,7 @@ def augmented(
     for place, (axis, picture) in enumerate(zip(axes, [patch, *variants], strict=True)):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=float(patch.max()))
         axis.set_title("as cut" if place == 0 else f"augmented {place}", fontsize=9)
-    millimetre_bar(axes[0], patch.shape[1], patch.shape[0], mm_per_px)
+    millimetre_bar(axes[0], patch.shape[1], mm_per_px)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.transforms import offset_copy
 
 from second_look.catalogue import LABELS
 from second_look.views import View
@@ -69,7 +70,7 @@ def grid(count: int, columns: int, cell: tuple[float, float]) -> tuple[Figure, l
 
 
 def show_mammogram(axis: Axes, view: View, *, outlines: bool = True, bar: bool = True) -> None:
-    """Draw a mammogram with the outlines of breast and lesions and a millimetre bar."""
+    """Draw a mammogram with the outlines of breast and lesions, a millimetre bar below it."""
     axis.imshow(view.picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     if outlines:
         axis.contour(view.regions > 0, levels=[0.5], colors=[BREAST_COLOUR], linewidths=0.8)
@@ -79,43 +80,28 @@ def show_mammogram(axis: Axes, view: View, *, outlines: bool = True, bar: bool =
                 colour = LABEL_COLOURS[pathology]
                 axis.contour(inside, levels=[0.5], colors=[colour], linewidths=1.3)
     if bar:
-        millimetre_bar(axis, view.picture.shape[1], view.picture.shape[0], view.mm_per_px)
+        millimetre_bar(axis, view.picture.shape[1], view.mm_per_px)
     axis.set_axis_off()
 
 
-def millimetre_bar(axis: Axes, cols: int, rows: int, mm_per_px: float) -> None:
-    """A scale bar at the bottom right; where the pixel size is unknown, it says so.
+def millimetre_bar(axis: Axes, cols: int, mm_per_px: float) -> None:
+    """A scale bar below a picture `cols` wide; where the pixel size is unknown, it says so.
 
-    It is white on dark, so that it is seen on bright tissue too.
+    Films have tissue or labels in every corner: below the picture it covers none of them.
     """
-    dark = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.0}
+    words: dict[str, Any] = {"textcoords": "offset points", "va": "center", "ha": "right"}
+    words |= {"fontsize": 7, "annotation_clip": False}
+    right = cols - 0.5
     if not np.isfinite(mm_per_px):
-        axis.text(
-            cols * 0.98,
-            rows * 0.98,
-            "pixel size unknown",
-            color="white",
-            ha="right",
-            fontsize=7,
-            bbox=dark,
-        )
+        axis.annotate("pixel size unknown", (1, 0), (0, -6), xycoords="axes fraction", **words)
         return
     length_mm = _round_length(cols * mm_per_px / 3)
-    length = length_mm / mm_per_px
-    right, bottom = cols * 0.96, rows * 0.97
-    outline = [withStroke(linewidth=4, foreground="black")]
-    bar = ([right - length, right], [bottom, bottom])
-    axis.plot(*bar, color="white", linewidth=2, path_effects=outline)
-    axis.text(
-        right,
-        bottom - rows * 0.02,
-        f"{length_mm:g} mm",
-        color="white",
-        ha="right",
-        va="bottom",
-        fontsize=7,
-        bbox=dark,
-    )
+    left = right - length_mm / mm_per_px
+    across = axis.get_xaxis_transform()  # px along the picture, its lower edge is 0
+    below = offset_copy(across, axis.get_figure(root=True), y=-6, units="points")
+    look: dict[str, Any] = {"color": "black", "linewidth": 2, "solid_capstyle": "butt"}
+    axis.add_artist(Line2D([left, right], [0, 0], transform=below, clip_on=False, **look))
+    axis.annotate(f"{length_mm:g} mm", (left, 0), (-3, -6), xycoords=across, **words)
 
 
 def label_legend(figure: Figure, labels: Sequence[str], *, breast: bool = False) -> None:

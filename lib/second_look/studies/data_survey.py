@@ -140,17 +140,22 @@ def leak_checks(dataset: Dataset) -> pd.DataFrame:
     across = split_of.reindex(duplicates["image_a"]).to_numpy() != (
         split_of.reindex(duplicates["image_b"]).to_numpy()
     )
-    official = quarantine["reason"].str.contains("official test set")
+    official = _left_out_for_the_test(quarantine)
     return pd.DataFrame(
         [
             ("patients in more than one split", int((splits > 1).sum())),
-            ("training images left out: patient of the official test set", int(official.sum())),
+            ("training images left out: patient of the official test set", len(official)),
             ("pairs of identical pictures", int((duplicates["how"] == "identical").sum())),
             ("pairs of nearly identical pictures", int((duplicates["how"] == "near").sum())),
             ("of these pairs, across splits", int(np.count_nonzero(across))),
         ],
         columns=["check", "found"],
     )
+
+
+def _left_out_for_the_test(quarantine: pd.DataFrame) -> pd.DataFrame:
+    """The training images that left because their patient is in the official test set."""
+    return quarantine[quarantine["reason"].str.contains("official test set", regex=False)]
 
 
 def split_table(dataset: Dataset) -> pd.DataFrame:
@@ -199,6 +204,14 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
         f"- {len(images):,} images of {images['patient_id'].nunique():,} patients could be used; "
         f"{len(quarantine):,} items stand in the quarantine."
     ]
+    leaking = _left_out_for_the_test(quarantine)
+    if len(leaking):
+        patients = leaking["reason"].nunique()  # it names the patient
+        lines.append(
+            f"- The official split leaks: {len(leaking):,} images of {patients:,} "
+            f"patient{'s' if patients > 1 else ''} were left out of training, since the test set "
+            "has films of them too."
+        )
     for row in estimates[estimates["share_of"] == "image"].itertuples():
         if row.kind not in paper_percent:
             continue
