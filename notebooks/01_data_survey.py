@@ -33,6 +33,7 @@ also: list[str] = []  # further sources, read beside the first {phantom|mias|cbi
 data_root: str = ""  # folder of the data sets; empty: $SECOND_LOOK_DATA, then data/
 cbis_folder: str = ""  # source cbis: folder of its CSVs and DICOM files, relative to data_root
 ddsm_folder: str = ""  # source ddsm: folder of its volumes, relative to data_root
+optical_density: bool = False  # source ddsm: grey levels that films of all scanners have in common
 table: str = ""  # source folder: its CSV, relative to data_root
 columns: dict = {}  # source folder: standard column -> name of the column in the CSV
 box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh}
@@ -102,11 +103,11 @@ Markdown(
 # %%
 settings = DataSettings(
     source=source, also=also, data_root=data_root, cbis_folder=cbis_folder,
-    ddsm_folder=ddsm_folder, table=table, columns=columns, box_format=box_format,
-    dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients, image_rows=image_rows,
-    image_cols=image_cols, lesion_contrast=lesion_contrast, phantom_form=phantom_form,
-    phantom_faults=phantom_faults, spacing_mm=spacing_mm, val_share=val_share,
-    test_share=test_share, seed=seed, strict=strict,
+    ddsm_folder=ddsm_folder, optical_density=optical_density, table=table, columns=columns,
+    box_format=box_format, dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients,
+    image_rows=image_rows, image_cols=image_cols, lesion_contrast=lesion_contrast,
+    phantom_form=phantom_form, phantom_faults=phantom_faults, spacing_mm=spacing_mm,
+    val_share=val_share, test_share=test_share, seed=seed, strict=strict,
 )  # fmt: skip
 data = build_dataset(Path(outputs), settings, workers=workers, scheduler=scheduler)
 run.uses(*data_locations(settings))

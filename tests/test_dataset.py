@@ -193,6 +193,12 @@ def test_several_sources_are_one_data_set(tmp_path):
         ds.read_source(replace(settings, ddsm_folder="none"), tmp_path / "cache")
 
 
+def test_faults_are_those_of_one_form(tmp_path):
+    settings = DataSettings(patients=16, phantom_form="mias", phantom_faults=True)
+    with pytest.raises(ParameterError, match=r"needs a phantom_form that begins with 'cbis_'"):
+        build_dataset(tmp_path, settings, workers=0)
+
+
 def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
     with pytest.raises(ParameterError, match="phantom_form must be one of"):
         ds.read_source(DataSettings(phantom_form="paper"), tmp_path)

@@ -48,6 +48,7 @@ class DataSettings:
         also: More of them, read beside it as one data set.
         data_root: Folder of the data sets; empty: $SECOND_LOOK_DATA, then ./data.
         cbis_folder, ddsm_folder: Of these data sets, relative to data_root.
+        optical_density: For source ddsm: grey levels linear in optical density.
         table: For source folder: the CSV, relative to data_root.
         columns: For source folder: standard column name -> name in that CSV.
         box_format: For source folder: rowcol or xywh.
@@ -67,6 +68,7 @@ class DataSettings:
     data_root: str = ""
     cbis_folder: str = ""
     ddsm_folder: str = ""
+    optical_density: bool = False
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     box_format: str = "rowcol"
@@ -185,6 +187,11 @@ def _read_one(settings: DataSettings, source: str, cache: Path) -> Catalogue:
 def _read_phantom(settings: DataSettings, cache: Path) -> Catalogue:
     if settings.phantom_form not in FORMS:
         raise ParameterError(f"phantom_form must be one of {FORMS}. Got {settings.phantom_form!r}.")
+    if settings.phantom_faults and not settings.phantom_form.startswith(CBIS):
+        raise ParameterError(
+            f"phantom_faults needs a phantom_form that begins with {CBIS!r}: the faults are those "
+            f"of CBIS-DDSM's files. Got {settings.phantom_form!r}."
+        )
     return read_phantom(
         cache, _phantom(settings), settings.phantom_form, faults=settings.phantom_faults
     )
@@ -209,7 +216,12 @@ def _read_cbis(settings: DataSettings, cache: Path) -> Catalogue:
 
 
 def _read_ddsm(settings: DataSettings, cache: Path) -> Catalogue:
-    return read_ddsm(_folder_of(settings, "ddsm"), cache / "ddsm", strict=settings.strict)
+    return read_ddsm(
+        _folder_of(settings, "ddsm"),
+        cache / "ddsm",
+        strict=settings.strict,
+        optical_density=settings.optical_density,
+    )
 
 
 def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:

@@ -29,7 +29,9 @@ from second_look.sources.ddsm_formats import (
     Case,
     View,
     case_name,
+    density_levels,
     read_case,
+    read_ljpeg,
     read_overlay,
 )
 
@@ -48,6 +50,7 @@ class _Findings:
 
     cache: Path
     strict: bool
+    optical_density: bool
     images: list[dict[str, Any]] = field(default_factory=list)
     lesions: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
@@ -95,19 +98,24 @@ class _Folder:
         return view.overlay or self.file(view.name, "OVERLAY").is_file()
 
 
-def read_ddsm(root: Path, cache: Path, *, strict: bool = False) -> Catalogue:
+def read_ddsm(
+    root: Path, cache: Path, *, strict: bool = False, optical_density: bool = False
+) -> Catalogue:
     """Read the cases of DDSM below a folder.
 
     A film is as suspicious as its worst lesion. Left out, since nobody can tell its label, is a
     film whose outlines are missing, damaged or of an unproven lesion; one without outlines beside
     another view of that breast that has some; and one of a case without any outlines outside of
-    the volumes of normal cases. So is a film whose size is not what the .ics says: its rows and
-    columns stand wrong in the file, and only `read_ljpeg` can read it.
+    the volumes of normal cases. A film whose own rows and columns are not those of the .ics, as
+    some are, is put in order and kept in the cache.
 
     Args:
         root: Folder with the volumes, or one of them; cases are found at any depth.
-        cache: Where the masks of the lesions are drawn, once.
+        cache: Where the masks of the lesions are drawn, once, and films that their own file does
+            not give as they are wanted.
         strict: Raise at the first thing that would go to the quarantine.
+        optical_density: Give grey levels that are linear in optical density, so that films of
+            different scanners compare; each is decoded and written once, some 12 MB.
 
     Raises:
         MissingDataError: There is no .ics file; the remedy says where DDSM is.
@@ -120,7 +128,7 @@ def read_ddsm(root: Path, cache: Path, *, strict: bool = False) -> Catalogue:
             where=root,
             remedy=f"Get the volumes, such as cases/normals/normal_01, from {ADDRESS}",
         )
-    found = _Findings(cache, strict)
+    found = _Findings(cache, strict, optical_density)
     seen: dict[str, Path] = {}
     for path in tqdm(paths, desc="reading DDSM", unit="case"):
         try:
@@ -150,32 +158,57 @@ def _add_case(found: _Findings, folder: _Folder) -> None:
         image_id = folder.image_id(view.name)
         found.used.update(folder.file(view.name, ending) for ending in ("LJPEG", "OVERLAY"))
         try:
-            _check_film(folder, view)
+            film, bits = _film(found, folder, view)
             lesions = _abnormalities(found, folder, view)
         except _UnusableError as problem:
             found.set_aside(
                 str(problem), effect="image left out", file=problem.file, image_id=image_id
             )
             continue
-        found.images.append(_image(folder, view, lesions))
+        found.images.append(_image(folder, view, lesions, film, bits))
         for number, lesion in enumerate(lesions, start=1):
             found.lesions.append(_lesion(found, folder, view, number, lesion))
 
 
-def _check_film(folder: _Folder, view: View) -> None:
-    """The film is there and is what the .ics says."""
+def _film(found: _Findings, folder: _Folder, view: View) -> tuple[Path, int]:
+    """The film as it is wanted, and its bits; written anew where its own file will not do."""
     path = folder.file(view.name, "LJPEG")
     try:
         header = read_header(path)
     except DataError as error:
         raise _UnusableError(error.problem, path) from None
-    if (header.rows, header.cols) != (view.rows, view.cols):
-        raise _UnusableError(
-            f"the .ics says {view.rows} x {view.cols} px, the film {header.rows} x {header.cols}",
-            path,
-        )
+    sizes = f"the .ics says {view.rows} x {view.cols} px, the film {header.rows} x {header.cols}"
+    if header.rows * header.cols != view.rows * view.cols:
+        raise _UnusableError(sizes, path)
     if header.bits < view.bits:
         raise _UnusableError(f"the .ics says {view.bits} bits, the film {header.bits}", path)
+    in_order = (header.rows, header.cols) == (view.rows, view.cols)
+    if in_order and not found.optical_density:
+        return path, view.bits
+    try:
+        written = _written(found, folder, view)
+    except DataError as error:
+        raise _UnusableError(error.problem, path) from None
+    if not in_order:
+        reason = f"{sizes}; the .ics counts"
+        image_id = folder.image_id(view.name)
+        found.set_aside(reason, effect="kept, mended", file=path, image_id=image_id)
+    return written, 16 if found.optical_density else view.bits
+
+
+def _written(found: _Findings, folder: _Folder, view: View) -> Path:
+    """A film in the rows of its .ics, as optical density where this is asked for, as PNG."""
+    path, case = folder.file(view.name, "LJPEG"), folder.case
+    state = path.stat()
+    facts = (state.st_size, state.st_mtime_ns, view, case.digitizer, found.optical_density)
+    mark = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+    target = found.cache / "ddsm-films" / f"{folder.image_id(view.name)}-{mark}.png"
+    if not target.is_file():
+        pixels = read_ljpeg(path, view.rows, view.cols, view.bits)
+        if found.optical_density:
+            pixels = density_levels(pixels, case.digitizer, case.site)
+        write_png(target, pixels)
+    return target
 
 
 def _abnormalities(found: _Findings, folder: _Folder, view: View) -> list[Abnormality]:
@@ -215,7 +248,9 @@ def _check_normal(folder: _Folder, view: View) -> None:
         )
 
 
-def _image(folder: _Folder, view: View, lesions: list[Abnormality]) -> dict[str, Any]:
+def _image(
+    folder: _Folder, view: View, lesions: list[Abnormality], film: Path, bits: int
+) -> dict[str, Any]:
     side, _, projection = view.name.partition("_")
     return {
         "image_id": folder.image_id(view.name),
@@ -225,11 +260,11 @@ def _image(folder: _Folder, view: View, lesions: list[Abnormality]) -> dict[str,
         "view": projection,
         "rows": view.rows,
         "cols": view.cols,
-        "bits": view.bits,
+        "bits": bits,
         "pixel_spacing_mm": view.resolution_um / 1000,
         "density": folder.case.density,
         "label": worst(PATHOLOGIES[lesion.pathology] for lesion in lesions),
-        "path": str(folder.file(view.name, "LJPEG")),
+        "path": str(film),
     }
 
 

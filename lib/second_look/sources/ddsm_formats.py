@@ -87,6 +87,11 @@ class Case:
     problems: tuple[tuple[int, str], ...] = ()
 
     @property
+    def site(self) -> str:
+        """Where it was digitised, one of the values of SITES."""
+        return SITES[self.name[0]]
+
+    @property
     def patient(self) -> str:
         """Letter and number, such as A_0002: numbers alone repeat across the volumes."""
         return self.name.rpartition("_")[0]
@@ -346,3 +351,26 @@ def optical_density(grey: npt.ArrayLike, digitizer: str, site: str) -> npt.NDArr
         )
     clipped: npt.NDArray[np.float64] = np.maximum(density, 0)
     return clipped
+
+
+# The darkest that any of the scanners can tell is 4.47, the DBA's level 1.
+DARKEST = 4.5
+
+
+def density_levels(grey: npt.ArrayLike, digitizer: str, site: str) -> npt.NDArray[np.uint16]:
+    """Grey levels of 16 bit that are linear in optical density, the same for every scanner.
+
+    Args:
+        grey: Grey levels as stored, of any shape.
+        digitizer: As in the .ics.
+        site: One of the values of SITES.
+
+    Returns:
+        Of the same shape: 65535 where the film is clear, 0 at the density DARKEST.
+
+    Raises:
+        DataError: That site had no such scanner.
+    """
+    share = 1 - optical_density(grey, digitizer, site) / DARKEST
+    levels: npt.NDArray[np.uint16] = np.rint(65535 * share.clip(0, 1)).astype(np.uint16)
+    return levels
