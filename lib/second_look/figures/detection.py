@@ -79,7 +79,7 @@ def roc(
         paper_auc: The paper's, in the legend.
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.8 * len(panels), 4.8), squeeze=False, sharey=True
+        1, len(panels), figsize=(4.8 * len(panels), 5.3), squeeze=False, sharey=True
     )
     for axis, (question, curves) in zip(axes[0], panels.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)
