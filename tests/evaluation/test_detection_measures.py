@@ -17,6 +17,7 @@ from made_detections import (
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.evaluation.detection import (
+    SIZES,
     average_precision,
     by_group,
     froc_table,
@@ -272,6 +273,8 @@ def test_groups_share_the_threshold_of_all_lesions(images, truths):
     assert set(table["group"]) == {"kind", "pathology", "size", "density"}
     sizes = table[table["group"] == "size"].set_index("value")["lesions"]
     assert sizes["below 10 mm"] == (truths["size_mm"] < 10).sum()
+    assert list(sizes.index) == [name for name in SIZES if name in sizes.index]  # small ones first
+    assert len(sizes) > 1
 
 
 def test_the_table_of_froc_has_every_model_rule_and_rate(images, truths):

@@ -386,10 +386,11 @@ def by_group(
     size = pd.Series("unknown", index=there.index)
     for name, (low, high) in SIZES.items():
         size[(there["size_mm"] >= low) & (there["size_mm"] < high)] = name
+    size = size.astype(pd.CategoricalDtype([*SIZES, "unknown"], ordered=True))
     there = there.assign(size=size, density=there["density"].replace("", "unknown"))
     rows = []
     for group in ("kind", "pathology", "size", "density"):
-        for value, own in there.groupby(group, sort=True):
+        for value, own in there.groupby(group, sort=True, observed=True):
             whose = own["dataset"] + "\n" + own["patient_id"]
             found: Estimate = bootstrap_mean(own["found"].astype(float), whose, seed=seed)
             rows.append({"group": group, "value": value, "lesions": len(own),

@@ -196,6 +196,10 @@ def confusion(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+# Where samples without real patches stand on an axis of shares, %.
+_ALONE = -15.0
+
+
 def augmentation(table: pd.DataFrame, chance: float) -> Figure:
     """Measures on real patches against the share of samples added to the real ones.
 
@@ -210,7 +214,11 @@ def augmentation(table: pd.DataFrame, chance: float) -> Figure:
         mixed, alone = own[own["real"] > 0], own[own["real"] == 0]
         added = 100 * mixed["generated"] / mixed["real"]
         _bars(axis, added, mixed, SERIES[0], "real + samples")
-        _bars(axis, pd.Series(-15.0, alone.index), alone, SERIES[1], "samples only")
+        _bars(axis, pd.Series(_ALONE, alone.index), alone, SERIES[1], "samples only")
+        shares = sorted(set(added))
+        alone_too = [_ALONE] if len(alone) else []
+        names = [*("only" for _ in alone_too), *(f"{share:g}" for share in shares)]
+        axis.set_xticks([*alone_too, *shares], names)
         axis.set_xlabel("samples added to the real patches (%)")
         axis.set_title(measure.replace("_", " "), fontsize=10)
     axes[0].axhline(100 * chance, color=NEUTRAL, linestyle="--", label="without looking")
