@@ -75,10 +75,8 @@ def test_without_options_it_makes_the_smoke_report(finished: Project) -> None:
     assert (finished.outputs / "smoke" / "report.html").stat().st_size > 10_000
 
 
-def test_a_second_run_is_quick_and_says_what_was_up_to_date(finished: Project) -> None:
-    start = time.monotonic()
+def test_a_second_run_says_what_was_up_to_date(finished: Project) -> None:
     done = run_all(finished)
-    assert time.monotonic() - start < 15
     assert done.returncode == 0
     assert done.stderr == ""
     report = finished.outputs / "smoke" / "report.html"
