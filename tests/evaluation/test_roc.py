@@ -126,6 +126,15 @@ def test_macro_auc_is_sklearns_one_against_rest():
         roc_auc_score(classes, probabilities, multi_class="ovr", average="macro")
     )
     assert ours.low < ours.value < ours.high
+    assert roc.macro_auc(probabilities, classes) == pytest.approx(ours.value)
+
+
+def test_macro_auc_of_two_classes_is_the_auc():
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 2, 50)
+    second = rng.random(50).round(1)
+    both = np.stack([1 - second, second], axis=1)
+    assert roc.macro_auc(both, truth) == roc.auc(second, truth == 1)
 
 
 def test_macro_auc_passes_over_a_class_that_nobody_has():
@@ -136,6 +145,7 @@ def test_macro_auc_passes_over_a_class_that_nobody_has():
     assert found.value == 1.0
     nothing = roc.macro_auc_estimate(probabilities, [0, 0, 0], Patients.of([0, 1, 2]), seed=0)
     assert nothing.why == "no class has an AUC"
+    assert np.isnan(roc.macro_auc(probabilities, [0, 0, 0]))
 
 
 @given(TIED, st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))

@@ -17,7 +17,7 @@ from second_look.studies import calibration as study
 from second_look.studies import calibration_findings as found
 from second_look.studies import decisions, network_depth
 from second_look.studies.calibration import AS_IT_IS, TEMPERATURE
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 DRAWS = 60
 
@@ -87,8 +87,9 @@ def test_the_overview_counts_units_and_patients(calibrated):
 
 
 def test_validation_chooses_what_the_figures_show():
-    good = binary_predictions(temperature=1.0, model="good")
-    bad = binary_predictions(temperature=4.0, model="bad")
+    good = binary_predictions(model="good")
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, len(good))
+    bad = good.assign(model="bad", score=(good["score"] + noise).clip(0, 1))
     patches = class_predictions(patients=40, each=4)
     all_of_them = study.calibrate(groups({"b": pd.concat([bad, good]), "a": patches}))
     chosen = study.choose(all_of_them, most=9)
@@ -106,26 +107,18 @@ def test_ranking_comes_before_likelihood():
     constant = right.assign(score=base, model="constant")
     found = groups({"a": pd.concat([constant, shifted])})
     by_model = {group.model: group for group in found}
-    assert study.skill(by_model["constant"]) > study.skill(by_model["ranks"])
     val = right[right["split"] == "val"]
-    expected = roc_auc_score(val["label"] == "malignant", val["score"])
+    sick = val["label"] == "malignant"
+    likelihoods = [
+        log_loss(sick, rows["score"]) for rows in (val.assign(score=base), shifted.loc[val.index])
+    ]
+    assert likelihoods[0] < likelihoods[1]
+    expected = roc_auc_score(sick, val["score"])
     assert study.separation(by_model["ranks"]) == pytest.approx(expected)
     assert study.separation(by_model["constant"]) == pytest.approx(0.5)
     assert study.choose(study.calibrate(found), most=1)[0].group.model == "ranks"
-
-
-def test_skill_is_the_share_of_uncertainty_that_is_taken():
-    table = binary_predictions(temperature=1.0, patients=1000)
-    base = (table["label"] == "malignant").mean()
-    rare = table[(table["label"] != "malignant") | (table.index % 20 == 0)]
-    skills = [
-        study.skill(groups({"a": rows})[0])
-        for rows in (table, table.assign(score=base), rare.assign(score=0.03))
-    ]
-    assert skills[0] > 0.2
-    # Whoever knows no more than how many there are has none, however few there are.
-    np.testing.assert_allclose(skills[1:], 0, atol=0.03)
-    assert study.skill(groups({"a": table[table["split"] == "test"]})[0]) == -np.inf
+    unseen = groups({"a": right[right["split"] == "test"]})[0]
+    assert study.separation(unseen) == -np.inf
 
 
 # ------------------------------------------------------------------ what cannot be done

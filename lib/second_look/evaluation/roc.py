@@ -19,6 +19,7 @@ from second_look.evaluation.intervals import (
     Floats,
     Patients,
     Statistic,
+    average,
     bootstrap,
     difference,
     of_share,
@@ -224,6 +225,36 @@ def auc_difference(
     return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["difference"]
 
 
+def macro_auc_statistic(
+    probabilities: npt.ArrayLike, classes: npt.ArrayLike, patients: Patients
+) -> Statistic:
+    """Mean AUC of each class against all others, as a statistic for `intervals.bootstrap`.
+
+    Of two classes it is the AUC of the second.
+
+    Args:
+        probabilities: Of the classes, shape (n, k).
+        classes: The true ones, 0 to k - 1, shape (n,).
+        patients: Of the n units.
+
+    Returns:
+        Over the classes with positives, negatives and scores that differ; NaN where none has.
+    """
+    scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
+    found = [
+        auc_statistic(scores[:, code], truth == code, patients)
+        for code in ([1] if scores.shape[1] == 2 else range(scores.shape[1]))
+        if not undefined_because(scores[:, code], truth == code)
+    ]
+    return average(found)
+
+
+def macro_auc(probabilities: npt.ArrayLike, classes: npt.ArrayLike) -> float:
+    """Mean AUC of each class against all others; NaN where no class has one."""
+    everybody = Patients(np.arange(len(np.asarray(classes))), len(np.asarray(classes)))
+    return float(once(macro_auc_statistic(probabilities, classes, everybody), everybody))
+
+
 def macro_auc_estimate(
     probabilities: npt.ArrayLike,
     classes: npt.ArrayLike,
@@ -233,32 +264,10 @@ def macro_auc_estimate(
     draws: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
-    """Mean AUC of each class against all others, over the classes that have one.
-
-    Args:
-        probabilities: Of the classes, shape (n, k).
-        classes: The true ones, 0 to k - 1, shape (n,).
-        patients: Of the n units.
-        seed: Of the draws.
-        draws: Bootstrap samples.
-        level: Coverage of the interval.
-
-    Returns:
-        The estimate, over the classes with positives, negatives and scores that differ.
-    """
-    scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
-    found = [
-        auc_statistic(scores[:, code], truth == code, patients)
-        for code in range(scores.shape[1])
-        if not undefined_because(scores[:, code], truth == code)
-    ]
-    if not found:
+    """The macro AUC with its interval over patients; where no class has an AUC, NaN and why."""
+    statistic = macro_auc_statistic(probabilities, classes, patients)
+    if np.isnan(once(statistic, patients)):
         return undefined("no class has an AUC", patients)
-
-    def statistic(counts: Floats) -> Floats:
-        total: Floats = sum((one(counts) for one in found), np.zeros(len(counts)))
-        return total / len(found)
-
     return bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
 
 

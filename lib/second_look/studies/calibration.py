@@ -25,7 +25,7 @@ from second_look.evaluation.intervals import (
     bootstrap,
     difference,
 )
-from second_look.evaluation.roc import auc
+from second_look.evaluation.roc import macro_auc
 from second_look.outputs import Run
 from second_look.predictions import load_all
 from second_look.sources.phantom_forms import DATASET as PHANTOM
@@ -184,7 +184,7 @@ def _measures(one: Calibrated, bins: int, seed: int, draws: int) -> dict[str, di
         hit = {"accuracy": accuracy_statistic(shares.argmax(axis=1) == truth, patients)}
         found[method] |= bootstrap(hit, patients, seed=seed, draws=draws)
         nan = float("nan")
-        area = Estimate(mean_auc(shares, truth), nan, nan, len(truth), patients.count)
+        area = Estimate(macro_auc(shares, truth), nan, nan, len(truth), patients.count)
         found[method]["auc"] = area
         if before is None:
             before = statistics["ece"]
@@ -192,14 +192,6 @@ def _measures(one: Calibrated, bins: int, seed: int, draws: int) -> dict[str, di
             change = {"ece_change": difference(statistics["ece"], before)}
             found[method] |= bootstrap(change, patients, seed=seed, draws=draws, recentred=True)
     return found
-
-
-def mean_auc(probabilities: Floats, classes: np.ndarray) -> float:
-    """AUC of two classes, or mean AUC of each against the rest; NaN where it is undefined."""
-    codes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    areas = [auc(probabilities[:, code], classes == code) for code in codes]
-    defined = [area for area in areas if np.isfinite(area)]
-    return float(np.mean(defined)) if defined else float("nan")
 
 
 def readable(measured: pd.DataFrame) -> pd.DataFrame:
@@ -221,51 +213,29 @@ def readable(measured: pd.DataFrame) -> pd.DataFrame:
 def choose(calibrated: Sequence[Calibrated], *, most: int) -> list[Calibrated]:
     """For the figures: for each unit and question the model that validation patients favour.
 
-    That is the one that ranks them best (`separation`), of equals the one with more `skill`; where
-    no group has validation units, the first one. Likelihood alone would not do: a model that learnt
-    from balanced classes states too many rare ones, and one that knows nothing can then look
-    better. Patches come first.
+    That is the one that ranks them best (`separation`), of equals the first. Likelihood would not
+    do: a model that learnt from balanced classes states too many rare ones, and one that knows
+    nothing can then look better. Patches come first.
     """
     best: dict[tuple[str, str], Calibrated] = {}
     for one in calibrated:
         place = (one.group.unit, one.group.target)
-        if place not in best or _worth(one.group) > _worth(best[place].group):
+        if place not in best or separation(one.group) > separation(best[place].group):
             best[place] = one
     units, targets = ("patch", "image", "breast", "patient"), ("label", "malignant", "lesion")
     order = sorted(best, key=lambda place: (targets.index(place[1]), units.index(place[0])))
     return [best[place] for place in order][:most]
 
 
-def _worth(group: Group) -> tuple[float, float]:
-    # Rounded: the same ranking may differ in its last digits.
-    return round(separation(group), 9), skill(group)
-
-
 def separation(group: Group) -> float:
-    """Mean AUC of each class against the others, on validation units.
+    """Macro AUC on validation units; where no class has one nobody is told apart: 0.5.
 
-    A score that is the same for all tells nobody apart: 0.5. -inf where there are no validation
-    units, or all are of one class.
+    -inf where there are no validation units.
     """
     val = group.parts.get("val")
-    if val is None or len(np.unique(val.classes)) < 2:
+    if val is None:
         return float("-inf")
-    areas = [auc(val.probabilities[:, k], val.classes == k) for k in np.unique(val.classes)]
-    return float(np.mean(np.nan_to_num(areas, nan=0.5)))
-
-
-def skill(group: Group) -> float:
-    """1 less NLL over entropy of the classes, on validation units; 0 says no more than how many.
-
-    A likelihood alone would favour units of which nearly all are of one class. -inf where there
-    are no validation units, or all are of one class.
-    """
-    val = group.parts.get("val")
-    if val is None or len(np.unique(val.classes)) < 2:
-        return float("-inf")
-    shares = np.bincount(val.classes) / len(val.classes)
-    entropy = -float(np.log(shares[val.classes]).mean())
-    return 1 - float(cal.nll(val.probabilities, val.classes).mean()) / entropy
+    return float(np.nan_to_num(macro_auc(val.probabilities, val.classes), nan=0.5))
 
 
 def reliability(

@@ -15,7 +15,7 @@ from second_look.dataset import Dataset, DataSettings, build_dataset, find_data_
 from second_look.errors import DataError, MissingDataError
 from second_look.evaluation.classification import balanced_accuracy_statistic
 from second_look.evaluation.intervals import Patients, once
-from second_look.evaluation.roc import auc, undefined_because
+from second_look.evaluation.roc import macro_auc
 from second_look.inference.windows import score_windows
 from second_look.models.classifier import RANDOM, Classifier, build_classifier, load_start
 from second_look.patches import LabelRule, window_table
@@ -380,14 +380,8 @@ class PatchValidation:
         """Both numbers; the macro AUC is 0.5 where no class has one."""
         assert isinstance(network, Classifier)
         scores = score_windows(network, self._prepared, self._windows, size=self._size)
-        said = scores.argmax(axis=1)
-        balanced = balanced_accuracy_statistic(self._classes, said, self._patients)
-        areas = [
-            auc(scores[:, code], self._classes == code)
-            for code in range(len(LABELS))
-            if not undefined_because(scores[:, code], self._classes == code)
-        ]
+        balanced = balanced_accuracy_statistic(self._classes, scores.argmax(axis=1), self._patients)
         return {
-            "macro_auc": float(np.mean(areas)) if areas else 0.5,
+            "macro_auc": float(np.nan_to_num(macro_auc(scores, self._classes), nan=0.5)),
             "balanced_accuracy": float(once(balanced, self._patients)),
         }

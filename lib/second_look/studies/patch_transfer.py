@@ -18,7 +18,7 @@ from second_look.evaluation.intervals import (
     bootstrap,
     difference,
 )
-from second_look.evaluation.roc import auc_statistic, undefined_because
+from second_look.evaluation.roc import macro_auc_statistic
 from second_look.models.classifier import RANDOM
 from second_look.outputs import Run
 from second_look.predictions import CLASS_SCORES, classes, probabilities
@@ -272,13 +272,5 @@ def _statistics(predictions: pd.DataFrame) -> tuple[Patients, dict[str, Statisti
         found["balanced_accuracy"].append(
             classification.balanced_accuracy_statistic(truth, said, patients)
         )
-        found["macro_auc"].append(
-            average(
-                [
-                    auc_statistic(scores[:, code], truth == code, patients)
-                    for code in range(len(LABELS))
-                    if not undefined_because(scores[:, code], truth == code)
-                ]
-            )
-        )
+        found["macro_auc"].append(macro_auc_statistic(scores, truth, patients))
     return patients, {name: average(each) for name, each in found.items()}
