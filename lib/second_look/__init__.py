@@ -5,7 +5,7 @@ Research software, not a medical device. ARCHITECTURE.md draws the layers of thi
 
 import os
 
-# Before torch is imported: threads that wait for work sleep. By default they spin, which on a busy
-# machine makes training of small networks five times slower (48 s against 242 s seen for notebook
-# 04's smoke run on two cores, one of them busy), and costs nothing on an idle one.
+# Before torch is imported: threads that wait for work sleep. By default they spin, which on two
+# cores, one of them busy, made training of small networks more than five times slower (notebook
+# 04's smoke run: 48 s instead of 242 s for its first half).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

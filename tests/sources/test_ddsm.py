@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from second_look.errors import DataError, MissingDataError
 from second_look.ljpeg import encode
-from second_look.pixels import read_mask, read_pixels
+from second_look.pixels import read_header, read_mask, read_pixels
 from second_look.sources.ddsm import read_ddsm
 from second_look.sources.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.sources.phantom_ddsm import outline_of, write_ddsm_layout
@@ -269,6 +269,20 @@ class TestOpticalDensity:
         assert first.stat().st_mtime_ns == made
         path.write_bytes(encode(np.full((ROWS, COLS), 7, np.uint16)))
         assert Path(self.read(tmp_path).images.loc[0, "path"]) != first
+
+    def test_a_film_that_disappears_on_the_way_is_left_out(self, tmp_path, monkeypatch):
+        path = write_case(tmp_path) / "A_0002_1.LEFT_CC.LJPEG"
+
+        def gone(film):
+            header = read_header(film)
+            if film == path:
+                film.unlink()
+            return header
+
+        monkeypatch.setattr("second_look.sources.ddsm.read_header", gone)
+        row = only_row(self.read(tmp_path))
+        assert row["effect"] == "image left out"
+        assert "not there" in row["reason"]
 
     def test_a_scanner_that_nobody_calibrated_is_named(self, tmp_path):
         write_case(tmp_path, DIGITIZER="LUMISYS")

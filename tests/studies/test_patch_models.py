@@ -11,7 +11,7 @@ import pytest
 import torch
 from second_look.catalogue import LABELS
 from second_look.dataset import DataSettings, build_dataset, open_dataset
-from second_look.errors import DataError
+from second_look.errors import DataError, ParameterError
 from second_look.models.classifier import build_classifier, load_own
 from second_look.patches import LabelRule, window_table
 from second_look.predictions import CLASS_SCORES, checked
@@ -275,6 +275,8 @@ def test_without_depths_nothing_is_trained(phantom_data, windows, tmp_path):
     more = {"patches": 8, "seeds": [0], "folder": tmp_path}
     assert study.train_depths(phantom_data, windows, TINY, architectures=[], **more) == []
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ParameterError, match="beside 'small', which is trained already"):
+        study.train_depths(phantom_data, windows, TINY, architectures=["small"], **more)
 
 
 @pytest.mark.slow

@@ -215,10 +215,10 @@ def augmentation(table: pd.DataFrame, chance: float) -> Figure:
         added = 100 * mixed["generated"] / mixed["real"]
         _bars(axis, added, mixed, SERIES[0], "real + samples")
         _bars(axis, pd.Series(_ALONE, alone.index), alone, SERIES[1], "samples only")
-        shares = sorted(set(added))
-        alone_too = [_ALONE] if len(alone) else []
-        names = [*("only" for _ in alone_too), *(f"{share:g}" for share in shares)]
-        axis.set_xticks([*alone_too, *shares], names)
+        ticks = {float(share): f"{share:g}" for share in sorted(set(added))}
+        if len(alone):
+            ticks[_ALONE] = "only"
+        axis.set_xticks(list(ticks), list(ticks.values()))
         axis.set_xlabel("samples added to the real patches (%)")
         axis.set_title(measure.replace("_", " "), fontsize=10)
     axes[0].axhline(100 * chance, color=NEUTRAL, linestyle="--", label="without looking")

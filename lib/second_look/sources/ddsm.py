@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from second_look.catalogue import Catalogue, worst
 from second_look.errors import DataError, MissingDataError
+from second_look.files import folder_fingerprint
 from second_look.geometry import Box
 from second_look.pixels import read_header, write_png
 from second_look.sources.chain_code import chain_mask, gap_px, overreach_px
@@ -175,32 +176,32 @@ def _film(found: _Findings, folder: _Folder, view: View) -> tuple[Path, int]:
     path = folder.file(view.name, "LJPEG")
     try:
         header = read_header(path)
-    except DataError as error:
-        raise _UnusableError(error.problem, path) from None
-    sizes = f"the .ics says {view.rows} x {view.cols} px, the film {header.rows} x {header.cols}"
-    if header.rows * header.cols != view.rows * view.cols:
-        raise _UnusableError(sizes, path)
-    if header.bits < view.bits:
-        raise _UnusableError(f"the .ics says {view.bits} bits, the film {header.bits}", path)
-    in_order = (header.rows, header.cols) == (view.rows, view.cols)
-    if in_order and not found.optical_density:
-        return path, view.bits
-    try:
+        stated = f"the .ics says {view.rows} x {view.cols} px"
+        own = f"the film {header.rows} x {header.cols}"
+        if header.rows * header.cols != view.rows * view.cols:
+            raise _UnusableError(f"{stated}, {own}", path)
+        if header.bits < view.bits:
+            raise _UnusableError(f"the .ics says {view.bits} bits, the film {header.bits}", path)
+        in_order = (header.rows, header.cols) == (view.rows, view.cols)
+        if in_order and not found.optical_density:
+            return path, view.bits
         written = _written(found, folder, view)
     except DataError as error:
         raise _UnusableError(error.problem, path) from None
     if not in_order:
-        reason = f"{sizes}; the .ics counts"
-        image_id = folder.image_id(view.name)
-        found.set_aside(reason, effect="kept, mended", file=path, image_id=image_id)
+        found.set_aside(
+            f"{stated}, {own}; the .ics counts",
+            effect="kept, mended",
+            file=path,
+            image_id=folder.image_id(view.name),
+        )
     return written, 16 if found.optical_density else view.bits
 
 
 def _written(found: _Findings, folder: _Folder, view: View) -> Path:
     """A film in the rows of its .ics, as optical density where this is asked for, as PNG."""
     path, case = folder.file(view.name, "LJPEG"), folder.case
-    state = path.stat()
-    facts = (state.st_size, state.st_mtime_ns, view, case.digitizer, found.optical_density)
+    facts = (folder_fingerprint(path), view, case.digitizer, found.optical_density)
     mark = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
     target = found.cache / "ddsm-films" / f"{folder.image_id(view.name)}-{mark}.png"
     if not target.is_file():

@@ -12,7 +12,7 @@ from torch import nn
 
 from second_look.catalogue import LABELS
 from second_look.dataset import Dataset, DataSettings, build_dataset, find_data_root
-from second_look.errors import DataError, MissingDataError
+from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.evaluation.classification import balanced_accuracy_statistic
 from second_look.evaluation.intervals import Patients, once
 from second_look.evaluation.roc import macro_auc
@@ -227,7 +227,16 @@ def train_depths(
     folder: Path,
     validation: int = 1000,
 ) -> list[PatchModel]:
-    """Models of other architectures, from random weights, with one budget for all of them."""
+    """Models of other architectures, from random weights, with one budget for all of them.
+
+    Raises:
+        ParameterError: The one of the settings is among them: its models are trained already.
+    """
+    if settings.architecture in architectures:
+        raise ParameterError(
+            f"depths are architectures beside {settings.architecture!r}, which is trained already. "
+            "Leave it out."
+        )
     return [
         train_patch_model(
             data,
