@@ -113,6 +113,12 @@ def test_words_and_synthetic_images_get_no_verdict() -> None:
     assert verdict(number(4), 4, None, None, synthetic=True) == paper.SYNTHETIC
 
 
+def test_an_interval_that_patients_are_too_few_for_decides_nothing() -> None:
+    nan = float("nan")
+    for low, high in ((nan, nan), (3.0, nan)):
+        assert verdict(number(4), 4, low, high, synthetic=False) == paper.NO_INTERVAL
+
+
 def test_related_work_covers_the_references() -> None:
     assert {found.ref for found in RELATED_WORK} == set(range(1, 12))
     assert max(found.value or 0 for found in RELATED_WORK if found.measure == "AUC") == 0.98

@@ -213,6 +213,12 @@ def worst(labels: Iterable[str]) -> str:
     return max(labels, key=LABELS.index, default="normal")
 
 
+def patient_keys(table: pd.DataFrame) -> pd.Series:
+    """What tells patients apart: ids alone repeat across data sets. From dataset and patient_id."""
+    keys: pd.Series = table["dataset"] + "\n" + table["patient_id"]
+    return keys
+
+
 def check_no_patient_leak(images: pd.DataFrame) -> None:
     """Every patient in one split only.
 
@@ -236,7 +242,7 @@ def clean_official_split(catalogue: Catalogue) -> Catalogue:
     The images that leave are counted in the quarantine.
     """
     images = catalogue.images
-    key = images["dataset"] + "\n" + images["patient_id"]
+    key = patient_keys(images)
     tested = set(key[images["split"] == "test"])
     leaking = images[key.isin(tested) & (images["split"] != "test")]
     rows = [

@@ -7,6 +7,7 @@ Sets", UC Berkeley, 2017.
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass
 
 
@@ -263,6 +264,7 @@ SYNTHETIC = "no verdict: synthetic images"
 NOT_MEASURED = "not measured"
 REPRODUCED, IN_PART, NOT_REPRODUCED = "reproduced", "reproduced in part", "not reproduced"
 IN_WORDS = "see the notebook"
+NO_INTERVAL = "undecided: too few patients for an interval"
 
 
 def claim(claim_id: str) -> Claim:
@@ -286,11 +288,14 @@ def verdict(
     A claimed number is "reproduced" if it lies in our interval [low, high], ends included. Where
     we have no interval the number is a count, and must be equal. A claimed range is "reproduced"
     if ours, from low to high, covers it, and "reproduced in part" if both share some values.
-    Everything else is "not reproduced". Measurements on synthetic images judge nothing, and a
-    claim in words has to be judged in words by the notebook that measures it.
+    Everything else is "not reproduced". Measurements on synthetic images judge nothing, a claim in
+    words has to be judged in words by the notebook that measures it, and an interval that the
+    patients were too few for (NaN) leaves it undecided.
     """
     if synthetic:
         return SYNTHETIC
+    if not all(math.isfinite(end) for end in (value, low, high) if end is not None):
+        return NO_INTERVAL
     ours = (value if low is None else low, value if high is None else high)
     if stated.low is not None and stated.high is not None:
         if ours[0] <= stated.low and stated.high <= ours[1]:

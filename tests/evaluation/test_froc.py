@@ -213,6 +213,24 @@ def test_intervals_cover_the_estimate_and_shrink_with_patients():
     assert widths[1] == pytest.approx(widths[0] / 4, rel=0.35)
 
 
+def test_where_all_are_found_the_interval_is_that_of_as_many_patients():
+    images = made_images(6, per_patient=1)
+    truths = made_truths(images, seed=8)
+    estimate = sensitivities(marks(perfect(images, truths), truths, images), seed=0)["1"]
+    assert (estimate.value, estimate.high) == (1.0, 1.0)
+    assert estimate.low == pytest.approx(0.025 ** (1 / 3))  # three patients have lesions
+
+
+def test_one_patient_with_lesions_among_many_gives_no_interval():
+    images = made_images(60, per_patient=1, with_lesions=1 / 60)
+    truths = made_truths(images, seed=8, each=2)
+    found = perfect(images, truths).iloc[:1]
+    estimate = sensitivities(marks(found, truths, images), seed=0)["1"]
+    assert estimate.value == 0.5
+    assert np.isnan(estimate.low)
+    assert "of the draws" in estimate.why
+
+
 def test_without_lesions_a_sensitivity_is_undefined_and_says_why():
     images = made_images(4, with_lesions=0)
     found = random_detections(images, seed=9, each=2)

@@ -235,3 +235,12 @@ def test_draws_that_miss_a_class_leave_the_interval_undefined():
     assert found.value == 1.0
     assert np.isnan([found.low, found.high]).all()
     assert "of the draws" in str(found)
+
+
+def test_a_band_has_no_interval_where_the_area_has_none():
+    scores, truth = np.arange(40.0), np.arange(40) == 30
+    patients = Patients.of(np.arange(40))
+    band = roc.roc_band(scores, truth, patients, seed=0, draws=200)
+    assert np.isnan(roc.auc_estimate(scores, truth, patients, seed=0, draws=200).low)
+    assert band["low"].isna().all()
+    assert band["sensitivity"].notna().all()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from made_predictions import binary_predictions
 from second_look.evaluation.groups import groups
+from second_look.evaluation.intervals import Patients
 from second_look.studies import calibration as study
 from second_look.studies import decisions
 from second_look.studies.calibration import AS_IT_IS, TEMPERATURE
@@ -25,6 +26,19 @@ def test_the_sure_are_wrong_more_often_than_promised_until_mended(images):
     assert rows.loc[(AS_IT_IS, 0.8), "low"] > rows.loc[(AS_IT_IS, 0.8), "promised"]
     mended = rows.loc[(TEMPERATURE, 0.8)]
     assert mended["low"] < mended["promised"] < mended["high"]
+
+
+def test_units_of_one_score_count_together_in_whatever_order_they_come():
+    rng = np.random.default_rng(0)
+    scores = (rng.random(200) < 0.25).astype(float)
+    truth = rng.random(200) < 0.2 + 0.3 * scores
+    found = set()
+    for _ in range(4):
+        order = rng.permutation(200)
+        patients = Patients.of(order)
+        near = decisions._near(scores[order], truth[order], patients, 1.0, 0, 20)
+        found.add(round(near.value, 12))
+    assert len(found) == 1
 
 
 def test_a_threshold_keeps_its_decisions_and_gets_its_meaning(images):

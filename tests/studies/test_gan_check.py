@@ -164,6 +164,13 @@ def test_what_is_reached_without_looking() -> None:
     ]
 
 
+def test_a_guess_spreads_over_classes_that_nobody_has() -> None:
+    judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
+    two = judged[judged["label"] != "malignant"]
+    table = check.without_looking(CLASSES, two)
+    assert table["balanced_accuracy"].tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 2])
+
+
 def test_an_accuracy_below_chance_is_explained_from_the_numbers() -> None:
     def said(answers):
         predictions = made_predictions({study.GENERATED: answers, study.REAL: RIGHT})

@@ -128,6 +128,9 @@ def test_examples_show_hits_misses_and_false_alarms_in_the_pixels_of_the_view(fo
     assert pages[3].title == f"false alarm: {best['image_id']}"
     assert len(pages[3].found_boxes) == 3
     assert pages[3].scores[0] == pytest.approx(1 - best["score_normal"])
+    lost = found.images.assign(unlocated=(found.images["image_id"] == best["image_id"]).astype(int))
+    pages = last.examples(dataset, replace(own, images=lost), "some", each=2, height=100)
+    assert best["image_id"] not in [page.title.split(": ")[1] for page in pages]
 
 
 # ------------------------------------------------------------------ what is measured and said
@@ -184,7 +187,7 @@ def test_findings_are_sentences_from_the_tables(tables):
     assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text
     assert "paper 0.93; chance 0.5" in text
     assert "120 questions" in text
-    assert "perfect: **100%** [100%, 100%] of 20 lesions at one false positive an image" in text
+    assert "perfect: **100%** [69%, 100%] of 20 lesions at one false positive an image" in text
     assert "Masks of 20 hit lesions: Dice 1.00 [1.00, 1.00]; Dhungel et al. 0.88." in text
     assert "These images are phantoms" in text
     assert "phantoms" not in last.findings(tables, "perfect", paper=paper, synthetic=False)

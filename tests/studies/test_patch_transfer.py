@@ -277,6 +277,20 @@ def test_transfer_is_judged_by_its_answer(tmp_path, phantom_data, random, imagen
     assert row["low"] <= row["value"] <= row["high"]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.01, 0.3, "not reproduced"),
+        (-0.3, 0.049, "reproduced"),
+        (-0.3, 0.4, "undecided: the gain may reach 40 points"),
+        (np.nan, np.nan, "undecided: too few patients"),
+    ],
+)
+def test_no_difference_on_few_patients_decides_nothing(low, high, verdict):
+    assert study._verdict(low, high, "imagenet").startswith(verdict)
+    assert study._verdict(low, high, "phantom") is None
+
+
 def test_another_start_does_not_judge_imagenet_and_phantoms_judge_nothing(tmp_path, phantom_data):
     real = replace(phantom_data, synthetic=False)
     row = results(tmp_path / "a", real, [by_chance(), perfect(start="file")])["transfer"]

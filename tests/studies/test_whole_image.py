@@ -11,7 +11,7 @@ from made_predictions import binary_predictions
 from second_look.catalogue import LABELS
 from second_look.models.classifier import build_classifier
 from second_look.outputs import load_results, open_run
-from second_look.paper import NOT_REPRODUCED, REPRODUCED, SYNTHETIC
+from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.predictions import CLASS_SCORES, checked, from_classes
 from second_look.studies import whole_image as study
 from sklearn.metrics import roc_auc_score
@@ -113,6 +113,7 @@ def test_without_a_malignancy_there_is_no_auc_either():
         (0.88, 0.9, NOT_REPRODUCED),
         (0.7, 0.82, "undecided"),
         (0.82, 0.9, "undecided"),
+        (np.nan, np.nan, NO_INTERVAL),
     ],
 )
 def test_worse_than_the_field_is_a_matter_of_the_interval(low, high, verdict):

@@ -90,16 +90,12 @@ def measures(
         level: Coverage of the intervals.
     """
     hit = np.asarray(classes) == np.asarray(predicted)
-    return bootstrap(
-        {
-            "accuracy": accuracy_statistic(hit, patients),
-            "balanced_accuracy": balanced_accuracy_statistic(classes, predicted, patients),
-        },
-        patients,
-        seed=seed,
-        draws=draws,
-        level=level,
-    )
+    statistics = {
+        "accuracy": accuracy_statistic(hit, patients),
+        "balanced_accuracy": balanced_accuracy_statistic(classes, predicted, patients),
+    }
+    found = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
+    return {**found, "accuracy": of_share(found["accuracy"], patients.count, level)}
 
 
 def by_class(

@@ -20,7 +20,7 @@ import pandas as pd
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from second_look.catalogue import LABELS
+from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.detection_tables import BOX, boxes, lesion_scores, unpack_mask
 from second_look.evaluation.froc import RULES, Marks, marks, pairs, sensitivities
 from second_look.evaluation.intervals import (
@@ -28,6 +28,7 @@ from second_look.evaluation.intervals import (
     Floats,
     Patients,
     bootstrap_mean,
+    of_share,
     undefined,
 )
 from second_look.evaluation.roc import auc_estimate
@@ -95,7 +96,7 @@ def patch_scores(
             types.append(
                 pd.DataFrame(
                     {
-                        "patient_id": windows["dataset"] + "\n" + windows["patient_id"],
+                        "patient_id": patient_keys(windows),
                         "split": windows["split"],
                         "type": target,
                         "positive": windows["label"] == target,
@@ -165,7 +166,7 @@ def roc_table(
     """
     questions: dict[str, tuple[pd.Series, Any, pd.Series]] = {}
     for target, own in predictions.groupby("target", sort=False):
-        whose = own["dataset"] + "\n" + own["patient_id"]
+        whose = patient_keys(own)
         questions[str(target)] = (own["score"], positive(own["label"], str(target)), whose)
     if types is not None:
         for name, own in types.groupby("type", sort=False):
@@ -373,7 +374,8 @@ def by_group(
 ) -> pd.DataFrame:
     """Sensitivity at one false positive an image by lesion kind, pathology, size and density.
 
-    The threshold is the one of all lesions: it is the model's, whoever the patient is.
+    The threshold is that of the FROC curve of all these images, the same in every group and draw:
+    what differs between groups is what is found, not what is asked.
 
     Returns:
         group, value, lesions, patients, sensitivity, low, high.
@@ -391,8 +393,9 @@ def by_group(
     rows = []
     for group in ("kind", "pathology", "size", "density"):
         for value, own in there.groupby(group, sort=True, observed=True):
-            whose = own["dataset"] + "\n" + own["patient_id"]
+            whose = patient_keys(own)
             found: Estimate = bootstrap_mean(own["found"].astype(float), whose, seed=seed)
+            found = of_share(found, found.patients)
             rows.append({"group": group, "value": value, "lesions": len(own),
                          "patients": found.patients, "sensitivity": found.value,
                          "low": found.low, "high": found.high})  # fmt: skip

@@ -19,12 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from second_look.catalogue import patient_keys
 from second_look.evaluation.detection_tables import boxes, lesion_scores, overlap
 from second_look.evaluation.intervals import (
     Estimate,
     Floats,
     Patients,
     Statistic,
+    estimate,
+    of_share,
     once,
     replicate,
     undefined,
@@ -119,7 +122,7 @@ def marks(
     if by not in ("lesion", "image") or alarms_on not in ("all", "normal"):
         raise ValueError(f"expected by lesion or image, on all or normal. Got {by}, {alarms_on}.")
     used = images[images["unlocated"] == 0]
-    codes = Patients.of((images["dataset"] + "\n" + images["patient_id"]).to_numpy())
+    codes = Patients.of(patient_keys(images))
     patient_of = pd.Series(codes.codes, index=images["image_id"])
     found = detections[detections["image_id"].isin(used["image_id"])]
     there = truths[truths["image_id"].isin(used["image_id"])]
@@ -232,12 +235,9 @@ def sensitivities(
         return {name: undefined("no lesion among them", own) for name in names}
     statistic = sensitivity_statistic(marked, rates)
     drawn = replicate({"froc": statistic}, own, seed=seed, draws=draws)["froc"]
-    drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    drawn = np.column_stack([drawn, drawn.mean(axis=1)])
     value = once(statistic, own)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    numbers = np.column_stack([np.append(value, value.mean()), low, high]).tolist()
-    return {
-        name: Estimate(at, least, most, len(marked.best), own.count)
-        for name, (at, least, most) in zip(names, numbers, strict=True)
-    }
+    found = {"mean": estimate(float(value.mean()), drawn.mean(axis=1), own, level)}
+    with_lesions = len(np.unique(marked.lesion_patients))
+    for name, at, draws_of_it in zip(names, value, drawn.T, strict=False):
+        found[name] = of_share(estimate(float(at), draws_of_it, own, level), with_lesions, level)
+    return {name: found[name] for name in names}

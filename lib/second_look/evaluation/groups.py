@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from second_look.catalogue import LABELS
+from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.calibration import two_columns
 from second_look.evaluation.intervals import Floats, Patients
 from second_look.predictions import binary_scores, classes, positive, probabilities
@@ -105,7 +105,7 @@ def groups(tables: Mapping[str, pd.DataFrame]) -> list[Group]:
 def _group(rows: pd.DataFrame, file: str, model: str, unit: str, target: str, seed: int) -> Group:
     architectures = rows["architecture"].unique() if "architecture" in rows else [""]
     codes, shares, names, left_out = _answers(rows, target)
-    ids = (rows["dataset"] + "/" + rows["patient_id"]).to_numpy(dtype=str)
+    ids = patient_keys(rows).to_numpy(dtype=str)
     splits = rows["split"].to_numpy(dtype=str)
     return Group(
         file=file,

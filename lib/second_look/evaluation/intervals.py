@@ -192,21 +192,27 @@ def bootstrap(
     found = {}
     for name, statistic in statistics.items():
         value, drawn = float(once(statistic, patients)), replicates[name]
-        defined = drawn[np.isfinite(drawn)]
-        if recentred and defined.size:
-            defined = defined + (value - defined.mean())
-        found[name] = _estimate(value, defined, draws, level, patients)
+        if recentred and np.isfinite(drawn).any():
+            drawn = drawn + (value - np.nanmean(drawn))
+        found[name] = estimate(value, drawn, patients, level)
     return found
 
 
-def _estimate(
-    value: float, defined: Floats, draws: int, level: float, patients: Patients
-) -> Estimate:
+def estimate(value: float, drawn: Floats, patients: Patients, level: float = 0.95) -> Estimate:
+    """A metric with its percentile interval; the one rule for when there is none.
+
+    Args:
+        value: Of all observations.
+        drawn: Of each draw of patients, shape (draws,), NaN where it is undefined.
+        patients: Of the observations.
+        level: Coverage of the interval, 0 to 1.
+    """
     if not np.isfinite(value):
         return undefined("too few observations of a kind that it needs", patients)
     size = (len(patients.codes), patients.count)
-    if defined.size < MIN_DEFINED * draws:
-        why = f"undefined in {1 - defined.size / draws:.0%} of the draws of patients"
+    defined = drawn[np.isfinite(drawn)]
+    if defined.size < MIN_DEFINED * drawn.size:
+        why = f"undefined in {1 - defined.size / drawn.size:.0%} of the draws of patients"
         return Estimate(value, float("nan"), float("nan"), *size, why)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high), *size)

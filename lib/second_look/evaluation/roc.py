@@ -22,6 +22,7 @@ from second_look.evaluation.intervals import (
     average,
     bootstrap,
     difference,
+    estimate,
     of_share,
     once,
     ratio,
@@ -375,9 +376,11 @@ def roc_band(
         return np.array([ready.sensitivity(count, grid) for count in counts])
 
     drawn = replicate({"roc": statistic}, patients, seed=seed, draws=draws)["roc"]
-    drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     value = once(statistic, patients)
+    found = [
+        estimate(float(at), own, patients, level) for at, own in zip(value, drawn.T, strict=True)
+    ]
+    low, high = [e.low for e in found], [e.high for e in found]
     return pd.DataFrame({"specificity": grid, "sensitivity": value, "low": low, "high": high})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from second_look.catalogue import patient_keys
 from second_look.evaluation.intervals import Estimate, Patients
 from second_look.evaluation.roc import auc_estimate, macro_auc_estimate
 from second_look.predictions import classes, positive, probabilities
@@ -22,7 +23,7 @@ def shuffled(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     Returns:
         COLUMNS; expected is what chance gives.
     """
-    patients = Patients.of(predictions["dataset"] + "\n" + predictions["patient_id"])
+    patients = Patients.of(patient_keys(predictions))
     found = macro_auc_estimate(
         probabilities(predictions), classes(predictions), patients, seed=seed
     )
@@ -47,7 +48,7 @@ def source_only(images: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     training, test = (images[images["split"] == split] for split in ("train", "test"))
     shares = positive(training["label"], "malignant")
     share_of = pd.Series(shares, index=training["dataset"]).groupby(level=0).mean()
-    patients = Patients.of(test["dataset"] + "\n" + test["patient_id"])
+    patients = Patients.of(patient_keys(test))
     # A data set without training images is as suspicious as all of them together.
     scores = test["dataset"].map(share_of).fillna(shares.mean())
     found = auc_estimate(scores, positive(test["label"], "malignant"), patients, seed=seed)

@@ -133,10 +133,15 @@ def _columns(name: str, estimate: Estimate) -> dict[str, float]:
 def _near(
     scores: Floats, truth: Bools, patients: Patients, at: float, seed: int, draws: int
 ) -> Estimate:
-    """How often the units are positive whose scores rank next to a threshold, on either side."""
-    ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+    """How often the units are positive whose scores rank next to a threshold, on either side.
+
+    Of units with one score all count, or none.
+    """
+    rising = np.sort(scores)
     middle = np.count_nonzero(scores < at)
-    near = np.abs(ranks + 0.5 - middle) <= max(1.0, NEAR * len(scores) / 2)
+    ranks = np.arange(len(scores)) + 0.5
+    window = rising[np.abs(ranks - middle) <= max(1.0, NEAR * len(scores) / 2)]
+    near = (scores >= window[0]) & (scores <= window[-1])
     found = bootstrap({"observed": mean(truth, patients, near)}, patients, seed=seed, draws=draws)
     return of_share(found["observed"], patients.having(near))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from second_look.catalogue import LABELS
+from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
 from second_look.evaluation.intervals import (
     Estimate,
@@ -63,7 +63,7 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     for name, own in predictions.groupby("model", sort=False):
         if name in (GENERATED, REAL):
             continue
-        patients = Patients.of(real["patient_id"])
+        patients = Patients.of(patient_keys(real))
         ours, theirs = _statistics(_sorted(own), patients), _statistics(real, patients)
         pairs = {key: difference(ours[key], theirs[key]) for key in ours}
         for measure, estimate in bootstrap(pairs, patients, seed=seed).items():
@@ -88,13 +88,13 @@ def without_looking(labels: Sequence[str], judged: pd.DataFrame) -> pd.DataFrame
     that is commonest among the real patches.
     """
     shares = judged["label"].value_counts(normalize=True)
+    guess, always = 1 / len(labels), 1 / len(shares)
     rows = [
-        ("a guess, any class alike", 1 / len(labels)),
-        (f"always {shares.index[0]}, the commonest class", float(shares.iloc[0])),
-        (f"always {shares.index[-1]}, the rarest class", float(shares.iloc[-1])),
+        ("a guess, any class alike", guess, guess),
+        (f"always {shares.index[0]}, the commonest class", float(shares.iloc[0]), always),
+        (f"always {shares.index[-1]}, the rarest class", float(shares.iloc[-1]), always),
     ]
-    table = pd.DataFrame(rows, columns=["baseline", "accuracy"])
-    return table.assign(balanced_accuracy=1 / len(shares))
+    return pd.DataFrame(rows, columns=["baseline", "accuracy", "balanced_accuracy"])
 
 
 def confusions(
@@ -176,5 +176,5 @@ def _statistics(predictions: pd.DataFrame, patients: Patients) -> dict[str, Stat
 
 
 def _measures(predictions: pd.DataFrame, seed: int, draws: int = 2000) -> dict[str, Estimate]:
-    patients = Patients.of(predictions["patient_id"])
+    patients = Patients.of(patient_keys(predictions))
     return bootstrap(_statistics(predictions, patients), patients, seed=seed, draws=draws)

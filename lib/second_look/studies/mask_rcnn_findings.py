@@ -44,6 +44,7 @@ def examples(
     """Hits, misses and false alarms of a model, on the films as they were scanned.
 
     Hits and false alarms are those with the highest scores, misses lesions whose image has none.
+    On an image with a lesion of unknown place nothing can be called a false alarm: it is not shown.
 
     Args:
         dataset: Prepared mammograms.
@@ -53,15 +54,18 @@ def examples(
         height: Rows of a picture.
         most: Detections drawn on a picture, best first.
     """
-    own = found.detections[model]
+    used = set(found.images.loc[found.images["unlocated"] == 0, "image_id"])
+    every = found.detections[model]
+    own = every[every["image_id"].isin(used)].reset_index(drop=True)
+    truths = found.truths[found.truths["image_id"].isin(used)].reset_index(drop=True)
     ids, scores = own["image_id"].to_numpy(), (1 - own["score_normal"]).to_numpy()
-    hit = np.isin(np.arange(len(own)), pairs(own, found.truths, "centre")["detection"])
+    hit = np.isin(np.arange(len(own)), pairs(own, truths, "centre")["detection"])
     order = np.argsort(-scores, kind="stable")
     # Image -> its best detection of a kind, best image first.
     shown: dict[str, dict[str, int]] = {"hit": {}, "false alarm": {}}
     for place in order:
         shown["hit" if hit[place] else "false alarm"].setdefault(ids[place], int(place))
-    missed = sorted(set(found.truths["image_id"]) - set(ids[hit]))
+    missed = sorted(set(truths["image_id"]) - set(ids[hit]))
     top = pd.Series(scores).groupby(ids).max()
     chosen = {
         "hit": list(shown["hit"])[:each],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from second_look.catalogue import patient_keys
 from second_look.dataset import Dataset
 from second_look.evaluation.detection import (
     average_precision,
@@ -162,7 +163,7 @@ def roc_curves(found: Found, unit: str, target: str, *, seed: int) -> dict[str, 
             scores = found.image_scores if unit == "image" else found.patch_scores
             own = scores[(scores["model"] == name) & (scores["target"] == target)]
             truth = positive(own["label"], target)
-            whose = own["dataset"] + "\n" + own["patient_id"]
+            whose = patient_keys(own)
         if truth.any() and not truth.all() and own["score"].nunique() > 1:
             curves[name] = roc_band(own["score"], truth, Patients.of(whose), seed=seed)
     return curves

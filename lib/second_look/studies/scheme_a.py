@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import gammaln
 
+from second_look.catalogue import patient_keys
 from second_look.dataset import Dataset
-from second_look.evaluation.intervals import Patients, bootstrap, mean, of_share
-from second_look.evaluation.roc import auc_estimate
+from second_look.evaluation.intervals import Patients
+from second_look.evaluation.roc import auc_estimate, operating_point
 from second_look.outputs import Run
 from second_look.predictions import CLASS_SCORES, from_scores, positive
 from second_look.studies.whole_image import worse_than_the_field
@@ -109,16 +110,12 @@ def at_the_papers_rule(
     """
     test = images[images["split"] == "test"].merge(found, on="image_id", validate="1:1")
     malignant = positive(test["label"], "malignant")
-    flagged = test["any window"].to_numpy() == 1
-    patients = Patients.of(test["dataset"] + "\n" + test["patient_id"])
-    statistics = {
-        "sensitivity": mean(flagged.astype(float), patients, malignant.astype(float)),
-        "specificity": mean((~flagged).astype(float), patients, (~malignant).astype(float)),
-    }
+    patients = Patients.of(patient_keys(test))
+    point = operating_point(
+        test["any window"], malignant, patients, threshold=1, seed=seed, draws=draws
+    )
     rows = []
-    found = bootstrap(statistics, patients, seed=seed, draws=draws)
-    for (name, share), units in zip(found.items(), (malignant, ~malignant), strict=True):
-        e = of_share(share, patients.having(units))
+    for (name, e), units in zip(point.items(), (malignant, ~malignant), strict=True):
         row = {"measure": name, "value": e.value, "low": e.low, "high": e.high}
         rows.append({**row, "n": int(units.sum())})
     return pd.DataFrame(rows)
@@ -168,7 +165,7 @@ def report(
 ) -> None:
     """Put the AUC on test images, malignant or not, beside the paper's claim."""
     own = predicted[(predicted["model"] == rule) & (predicted["split"] == "test")]
-    patients = Patients.of(own["dataset"] + "\n" + own["patient_id"])
+    patients = Patients.of(patient_keys(own))
     found = auc_estimate(own["score"], positive(own["label"], "malignant"), patients, seed=seed)
     if not np.isfinite(found.value):
         return

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from second_look.catalogue import patient_keys
 from second_look.dataset import Dataset
 from second_look.evaluation.intervals import Estimate, Patients, average, bootstrap, undefined
 from second_look.evaluation.roc import auc, auc_statistic, undefined_because
 from second_look.inference.images import score_images
 from second_look.models.classifier import Classifier, build_classifier, load_start
 from second_look.outputs import Run
-from second_look.paper import NOT_REPRODUCED, REPRODUCED
+from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED
 from second_look.pictures import Pictures, make_pictures
 from second_look.predictions import binary_scores, combine, from_classes, positive
 from second_look.training.classify import (
@@ -238,6 +239,8 @@ def findings(areas: pd.DataFrame) -> str:
 
 def worse_than_the_field(low: float, high: float) -> str:
     """Verdict on "worse than 0.81 and 0.87", the AUCs of the paper's refs 6 and 7."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return NO_INTERVAL
     if high < FIELD[0]:
         return REPRODUCED
     return NOT_REPRODUCED if low > FIELD[1] else "undecided: the interval reaches 0.81 to 0.87"
@@ -309,7 +312,7 @@ def _auc_over_seeds(predictions: pd.DataFrame, *, seed: int, draws: int) -> Esti
     """Mean AUC of the seeds of a model, on the same units."""
     order = ["image_id"]
     by_seed = [own.sort_values(order) for _, own in predictions.groupby("seed")]
-    patients = Patients.of(by_seed[0]["dataset"] + "\n" + by_seed[0]["patient_id"])
+    patients = Patients.of(patient_keys(by_seed[0]))
     truth = positive(by_seed[0]["label"], "malignant")
     why = next(filter(None, (undefined_because(own["score"], truth) for own in by_seed)), "")
     if why:
