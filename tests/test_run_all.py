@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -153,9 +154,12 @@ def test_a_failing_notebook_ends_in_1_and_going_on_repeats_nothing(project: Proj
 def test_a_run_that_is_stopped_goes_on_where_it_was(project: Project) -> None:
     folder = project.outputs / "smoke"
     project.write(USE, USE_PARAMETERS, WAITS, USE_CODE)
+    # What runs in the background of a shell, as these tests may, is deaf to Ctrl-C, and so would be
+    # what it starts.
     running = subprocess.Popen(
         command(project), cwd=project.root, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         waiting = folder / "waiting"

@@ -18,6 +18,7 @@ from second_look.models.classifier import (
     load_own,
     load_start,
 )
+from torch import nn
 from torchvision import models as zoo
 
 
@@ -84,9 +85,10 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
         load_imagenet(build_classifier("mobilenet_v2", seed=0), path)
     with pytest.raises(CheckpointError, match="project's own"):
         load_imagenet(build_classifier("small", seed=0), path)
-    (tmp_path / "broken.pth").write_bytes(b"PK\x03\x04 nonsense")
-    with pytest.raises(CheckpointError, match="cannot be read as weights"):
-        load_imagenet(build_classifier("resnet18", seed=0), tmp_path / "broken.pth")
+    for content in (b"PK\x03\x04 nonsense", b"", b"\x80\x02"):
+        (tmp_path / "broken.pth").write_bytes(content)
+        with pytest.raises(CheckpointError, match="cannot be read as weights"):
+            load_imagenet(build_classifier("resnet18", seed=0), tmp_path / "broken.pth")
 
 
 def test_no_code_is_run_from_a_file_of_weights(tmp_path: Path) -> None:
@@ -151,6 +153,14 @@ def test_frozen_statistics_stay_while_weights_learn(pictures) -> None:
     assert kept
     assert all(torch.equal(before[key], after[key]) for key in kept)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_statistics_that_several_gpus_share_are_frozen_too() -> None:
+    network = nn.SyncBatchNorm.convert_sync_batchnorm(build_classifier("small", seed=0)).train()
+    freeze_statistics(network)
+    norms = [m for m in network.modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert norms
+    assert not any(norm.training for norm in norms)
 
 
 def test_the_real_imagenet_weights_fit(data_root: Path) -> None:

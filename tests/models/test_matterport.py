@@ -140,6 +140,24 @@ def test_classes_that_do_not_fit_are_named_where_all_is_to_be_loaded(detector, t
         load_matterport(detector, tmp_path / "coco.h5", leave_out=())
 
 
+def test_a_damaged_file_is_named_and_nothing_is_loaded(detector, tmp_path):
+    path = tmp_path / "coco.h5"
+    write_keras(path, keras_shapes())
+    name = "mrcnn_mask_conv4/mrcnn_mask_conv4/kernel:0"
+    with h5py.File(path, "r+") as file:
+        values = file[name][()]
+        del file[name]
+        chunk = file.create_dataset(name, data=values, compression="gzip").id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    path.write_bytes(content)
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    with pytest.raises(DataError, match=r"coco\.h5: is damaged"):
+        load_matterport(detector, path)
+    after = detector.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_what_is_no_hdf5_is_named(tmp_path):
     path = tmp_path / "mask_rcnn_coco.h5"
     path.write_bytes(b"<html>not found</html>")

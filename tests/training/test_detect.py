@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import save_file
 from second_look.errors import DataError
 from second_look.models.detection_parts import LOSSES
+from second_look.models.mask_rcnn import build_detector
 from second_look.sampler import NO_AUGMENTATION
 from second_look.training.detect import (
     DetectionTask,
@@ -206,6 +208,18 @@ def test_what_decides_is_in_the_identity(dataset):
     ):
         assert DetectionTask(dataset, replace(TINY, **change)).identity() != one
     assert DetectionTask(dataset, TINY).identity() == one
+
+
+def test_start_weights_are_known_by_their_content(dataset, tmp_path):
+    path, seen = tmp_path / "start.safetensors", []
+    for seed in (0, 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            body = build_detector("mobilenet").backbone.body
+        save_file({f"features.{k}": v.contiguous() for k, v in body.state_dict().items()}, path)
+        settings = replace(TINY, model="mobilenet", weights=str(path))
+        seen.append(DetectionTask(dataset, settings).identity()["weights"])
+    assert seen[0] != seen[1]
 
 
 def test_a_loss_that_is_not_finite_names_the_images(dataset, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from second_look.errors import CheckpointError
+from second_look.errors import CheckpointError, OutputError
 from second_look.models.weights import read_tensors
 from second_look.training import checkpoints
 from second_look.training.loop import LoopSettings, Task, TrainingError, seeded, train
@@ -148,6 +148,25 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys)
     assert "last.pt: cannot be read" in said
     assert "going on from the one before it, previous.pt" in said
     assert torch.equal(weights(unbroken), weights(resumed))
+
+
+@pytest.mark.parametrize("left", [b"", b"\x80", b"abc", b"\x80\x02"])
+def test_what_a_power_cut_leaves_gives_way_too(tmp_path: Path, capsys, left) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=30), settings(), tmp_path)
+    (last,) = tmp_path.glob("*/last.pt")
+    last.write_bytes(left)
+    train(Line(), settings(), tmp_path)
+    assert "going on from the one before it, previous.pt" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("name", ["last.pt", "weights.safetensors"])
+def test_a_full_disk_is_told_plainly(tmp_path: Path, name) -> None:
+    store = checkpoints.Checkpoints(tmp_path, {})
+    (tmp_path / f".{name}.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="no space left on the disk"):
+        store.save(Line(), {}) if name == "last.pt" else store.save_weights(Line())
 
 
 def test_where_no_checkpoint_can_be_read_it_says_what_to_do(tmp_path: Path) -> None:

@@ -220,7 +220,8 @@ def load_start(network: Classifier, start: str, folders: Sequence[Path]) -> str:
 def freeze_statistics(network: nn.Module) -> None:
     """Let batch normalisation keep the statistics that it came with, also while training."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        # The common kind of those on one device and of those that several GPUs share.
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 

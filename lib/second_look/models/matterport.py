@@ -93,9 +93,13 @@ def load_matterport(
         if problems:
             more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise DataError(f"{'; '.join(problems[:3])}{more}.", path, _ARCHITECTURE)
+        try:
+            tensors = [converted(stored[()], layer, module) for _, layer, module, stored in pairs]
+        except OSError as error:
+            raise DataError(f"is damaged ({error}).", path, "Get it anew.") from None
         with torch.no_grad():
-            for target, layer, module, stored in pairs:
-                target.copy_(converted(stored[()], layer, module))
+            for (target, *_), tensor in zip(pairs, tensors, strict=True):
+                target.copy_(tensor)
     return pd.DataFrame(rows, columns=["layer", "weight", "shape", "loaded", "why"])
 
 

@@ -14,8 +14,23 @@ from torch import Tensor, nn
 
 from second_look.errors import CheckpointError
 
-# What reading a broken file of torch may raise.
-BROKEN = (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+# What reading a broken file of torch may raise: its reader trusts the order of what it finds.
+BROKEN = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def reason(error: Exception) -> str:
+    """What a broken file's error says, in one line; its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -32,7 +47,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (*BROKEN, SafetensorError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read as weights ({str(error).splitlines()[0][:200]}). "
+            f"{path}: cannot be read as weights ({reason(error)}). "
             "Expected .safetensors, or a state dict saved by torch without code in it."
         ) from None
     for key in ("state_dict", "model"):

@@ -24,6 +24,7 @@ from second_look.geometry import Box
 from second_look.pixels import read_header, write_png
 from second_look.sources.chain_code import chain_mask, gap_px, overreach_px
 from second_look.sources.ddsm_formats import (
+    DARKEST,
     PATHOLOGIES,
     UNPROVEN,
     Abnormality,
@@ -159,8 +160,8 @@ def _add_case(found: _Findings, folder: _Folder) -> None:
         image_id = folder.image_id(view.name)
         found.used.update(folder.file(view.name, ending) for ending in ("LJPEG", "OVERLAY"))
         try:
-            film, bits = _film(found, folder, view)
             lesions = _abnormalities(found, folder, view)
+            film, bits = _film(found, folder, view)
         except _UnusableError as problem:
             found.set_aside(
                 str(problem), effect="image left out", file=problem.file, image_id=image_id
@@ -201,7 +202,8 @@ def _film(found: _Findings, folder: _Folder, view: View) -> tuple[Path, int]:
 def _written(found: _Findings, folder: _Folder, view: View) -> Path:
     """A film in the rows of its .ics, as optical density where this is asked for, as PNG."""
     path, case = folder.file(view.name, "LJPEG"), folder.case
-    facts = (folder_fingerprint(path), view, case.digitizer, found.optical_density)
+    scale = (case.digitizer, DARKEST) if found.optical_density else ()
+    facts = (folder_fingerprint(path), view.rows, view.cols, view.bits, scale)
     mark = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
     target = found.cache / "ddsm-films" / f"{folder.image_id(view.name)}-{mark}.png"
     if not target.is_file():

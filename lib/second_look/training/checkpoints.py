@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from second_look.errors import CheckpointError
-from second_look.files import write_with, written_whole
-from second_look.models.weights import BROKEN, load_states, load_weights
+from second_look.files import write_bytes, written_whole
+from second_look.models.weights import BROKEN, load_states, load_weights, reason
 from second_look.source_code import content_hash, library_files, meaning
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Checkpoints:
             "optimizers": {name: each.state_dict() for name, each in task.optimizers.items()},
         }
         with written_whole(self.last) as draft:
-            torch.save(content, draft)
+            # Through Python's own file: torch hides what the system said of a full disk.
+            with draft.open("wb") as stream:
+                torch.save(content, stream)
             if self.last.is_file():
                 self.last.replace(self.previous)
 
@@ -90,8 +92,8 @@ class Checkpoints:
             try:
                 content = torch.load(path, map_location="cpu", weights_only=True)
                 own = json.loads(content["identity"])
-            except (*BROKEN, KeyError) as error:
-                problems.append(f"{path}: cannot be read ({str(error).splitlines()[0][:200]})")
+            except BROKEN as error:
+                problems.append(f"{path}: cannot be read ({reason(error)})")
                 continue
             if problems:
                 print(f"{problems[0]}; going on from the one before it, {path.name}.")
@@ -114,7 +116,7 @@ class Checkpoints:
             for key, value in module.state_dict().items()
         }
         metadata = {"identity": json.dumps(self._identity, sort_keys=True)}
-        write_with(self.best, lambda draft: save_file(_unshared(tensors), draft, metadata))
+        write_bytes(self.best, save(_unshared(tensors), metadata))
 
     def load_best(self, task: Task) -> None:
         """Put the kept weights into the task's modules."""

@@ -27,6 +27,7 @@ from second_look.errors import DataError
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import once
+from second_look.files import sha256
 from second_look.models.detection_parts import Detector
 from second_look.models.mask_rcnn import CLASSES, build_detector
 from second_look.sampler import Augmentation
@@ -172,7 +173,7 @@ class DetectionTask(Task):
         lesions = catalogue.lesions[catalogue.lesions["image_id"].isin(used)]
         return {
             **plain,
-            "weights": Path(weights).name if weights else "",
+            "weights": sha256(Path(weights).expanduser())[:12] if weights else "",
             "classes": CLASSES,
             "pictures": digest(hashes),
             "lesions": digest(lesions.drop(columns=["mask_path", "assessment", "subtlety"])),
@@ -245,10 +246,10 @@ class DetectionTask(Task):
         """
         rng = np.random.default_rng([self.settings.seed, 4, number])
         drawn = [
-            (self.frames.get(image_id), Variation.draw(rng, self.settings.augmentation))
+            (image_id, Variation.draw(rng, self.settings.augmentation))
             for image_id in self.chosen(number)
         ][self.share]
-        own, variations = [each for each, _ in drawn], [how for _, how in drawn]
+        own, variations = [self.frames.get(name) for name, _ in drawn], [how for _, how in drawn]
         frame = self.settings.frame
         pictures, regions = varied(own, variations, frame, self.fabric.device)
         targets = [

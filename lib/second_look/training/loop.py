@@ -305,7 +305,9 @@ class _Loop:
 
     def _validate(self) -> None:
         with torch.no_grad():
-            numbers = self.task.validate(self.progress.step)
+            found = self.task.validate(self.progress.step)
+        # All processes decide by the numbers of the first: they keep statistics of their own.
+        numbers = self.fabric.broadcast({name: float(value) for name, value in found.items()})
         self.progress.note(numbers)
         watched = self.task.watched
         if watched and self.progress.improved(numbers[watched]) and self.fabric.is_global_zero:
