@@ -240,6 +240,17 @@ def test_a_start_from_phantoms_begins_with_what_was_learnt_from_them(
             assert (away < 1e-5) == (start == model.start)
 
 
+def test_other_validation_windows_are_another_training(phantom_data, windows, tmp_path):
+    more = {"patches": 8, "start": "random", "seed": 0, "folder": tmp_path}
+    folders = {
+        study.train_patch_model(
+            phantom_data, windows, TINY, validation=validation, **more
+        ).trained.folder
+        for validation in (8, 8, 12)
+    }
+    assert len(folders) == 2
+
+
 def test_depths_are_models_of_each_architecture_with_one_budget(phantom_data, windows, tmp_path):
     settings = replace(TINY, architecture="resnet101", size=SIZE)
     more = {"patches": 8, "folder": tmp_path, "validation": 8}

@@ -20,10 +20,12 @@ from second_look.models.classifier import Classifier, build_classifier
 from second_look.models.generator import PatchGenerator, Scaling
 from second_look.predictions import from_classes
 from second_look.store import Prepared
+from second_look.studies.patch_models import WINDOW
 from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
 from second_look.training.gan_batches import GeneratedPool, MixedBatches, Pool, RealPool
 from second_look.training.gan_patches import ANY_CLASS
 from second_look.training.loop import LoopSettings, Trained
+from second_look.training.sharing import digest
 
 GENERATED = "samples only"
 REAL = "real only"
@@ -203,6 +205,7 @@ def _train(
         ClassifierSettings(rate=plan.rate),
         plan.steps,
         Validation(prepared, validation, plan.size),
+        validated_on=digest(validation[WINDOW]),
     )
     settings = LoopSettings(steps=plan.steps, validate_every=plan.steps_an_epoch, seed=seed)
     return train_classifier(task, settings, folder)

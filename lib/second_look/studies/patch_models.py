@@ -30,7 +30,10 @@ from second_look.training.classify import (
 )
 from second_look.training.loop import LoopSettings, Trained
 from second_look.training.patch_batches import PatchBatches
+from second_look.training.sharing import digest
 
+# What names a window and what it shows.
+WINDOW = ["image_id", "row", "col", "size", "label"]
 # Start: a patch model of this project that learnt from phantoms, which cost nothing.
 PHANTOM = "phantom"
 
@@ -160,7 +163,9 @@ def train_patch_model(
     checked = PatchValidation(data.prepared, sample, settings.size)
     name = f"patch-{settings.architecture}{'-shuffled' if shuffled else ''}"
     watched = "macro_auc" if settings.patience else ""
-    task = ClassifierTask(name, network, named, batches, how, steps, checked, watched)
+    task = ClassifierTask(
+        name, network, named, batches, how, steps, checked, watched, digest(sample[WINDOW])
+    )
     loop = LoopSettings(
         steps=steps,
         seed=seed,

@@ -28,6 +28,7 @@ from second_look.training.classify import (
 )
 from second_look.training.image_batches import ImageBatches
 from second_look.training.loop import LoopSettings, Trained
+from second_look.training.sharing import digest
 
 # Start: the weights of the patch model.
 PATCHES = "patches"
@@ -121,7 +122,8 @@ def train_whole_image(
         frozen_statistics=keeps_statistics(network, start[1], batches),
     )
     steps = epoch * settings.epochs
-    checked = _Validation(pictures, images[images["split"] == "val"])
+    held = images[images["split"] == "val"]
+    checked = _Validation(pictures, held)
     rows, cols = pictures.size
     task = ClassifierTask(
         f"image-{settings.architecture}-{rows}x{cols}",
@@ -132,6 +134,7 @@ def train_whole_image(
         steps,
         checked,
         "auc" if checked.has_both else "",
+        digest(held[["image_id", "label"]]),
     )
     loop = LoopSettings(
         steps=steps,

@@ -70,6 +70,7 @@ class ClassifierTask(Task):
         steps: Updates in all, for the schedule of the learning rate.
         validate: Network → numbers by name on validation patients; None validates nothing.
         watched: The one of these numbers that chooses the weights to keep; "" keeps the last.
+        validated_on: Digest of the units that are validated on: part of the training's identity.
     """
 
     def __init__(
@@ -82,8 +83,9 @@ class ClassifierTask(Task):
         steps: int,
         validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
         watched: str = "",
+        validated_on: str = "",
     ) -> None:
-        self.name, self.watched = name, watched
+        self.name, self.watched, self._validated_on = name, watched, validated_on
         self._start, self._source, self._settings, self._steps = start, source, settings, steps
         self._measure = validate
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -99,6 +101,7 @@ class ClassifierTask(Task):
             "classes": self.network.head.out_features,
             "start": self._start,
             "watched": self.watched,
+            "validated_on": self._validated_on,
             **asdict(self._settings),
             **self._source.identity(),
         }
