@@ -74,6 +74,7 @@ from second_look.studies import dcgan as study
 from second_look.studies import gan_quality as quality
 from second_look.studies import generators as files
 from second_look.studies.patch_features import feature_space
+from second_look.studies.patch_windows import training_windows
 from second_look.studies.patching import open_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
 
@@ -128,7 +129,7 @@ run.table(study.progressive_layers(growing), "progressive", "The growing network
 # brightest 1. Samples are scaled back, so that they have grey levels of a mammogram.
 
 # %%
-windows = study.training_windows(open_windows(run, data, size=patch_size))
+windows = training_windows(open_windows(run, data, size=patch_size))
 sets = study.choose_patch_sets(data, windows, classes, count=patches, size=patch_size, seed=seed)
 table = sets.table()
 run.table(table, "patches", "Windows that there are and patches that the generators learn from.")

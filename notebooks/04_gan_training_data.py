@@ -51,8 +51,8 @@ from second_look.outputs import open_run
 from second_look.paper import claim
 from second_look.studies import gan_check as check
 from second_look.studies import gan_training_data as study
-from second_look.studies.dcgan import training_windows
 from second_look.studies.generators import open_generators
+from second_look.studies.patch_windows import sample_windows, training_windows
 from second_look.studies.patching import open_windows
 
 # %%
@@ -74,8 +74,8 @@ generators = open_generators(run, generator)
 labels = study.check_labels(generators)
 windows = open_windows(run, data, size=patch_size)
 training = training_windows(windows)
-validation = study.judged_windows(windows, labels, split="val", most=validation_windows, seed=seed)
-test = study.judged_windows(windows, labels, split="test", most=test_windows, seed=seed)
+validation = sample_windows(windows, split="val", labels=labels, most=validation_windows, seed=seed)
+test = sample_windows(windows, split="test", labels=labels, most=test_windows, seed=seed)
 sets = study.mixtures(patches, added)
 run.table(study.set_table(sets, training, labels), "sets", "What the classifiers learn from.")
 

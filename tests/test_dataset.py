@@ -199,6 +199,12 @@ def test_faults_are_those_of_one_form(tmp_path):
         build_dataset(tmp_path, settings, workers=0)
 
 
+def test_optical_density_is_for_ddsm_only(tmp_path):
+    settings = DataSettings(patients=16, optical_density=True)
+    with pytest.raises(ParameterError, match=r"source ddsm. Got the sources \['phantom'\]"):
+        build_dataset(tmp_path, settings, workers=0)
+
+
 def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
     with pytest.raises(ParameterError, match="phantom_form must be one of"):
         ds.read_source(DataSettings(phantom_form="paper"), tmp_path)

@@ -13,7 +13,6 @@ from second_look.geometry import window_starts
 from second_look.patches import (
     LabelRule,
     class_balance,
-    count_patches,
     label_windows,
     window_sums,
     window_table,
@@ -106,7 +105,6 @@ def test_a_lesion_larger_than_the_window_still_counts():
 def test_a_picture_smaller_than_the_window_gives_none():
     found = label_windows(np.ones((5, 9), dtype=np.uint8), {}, size=8, stride=4, rule=LabelRule())
     assert found.empty
-    assert count_patches([(5, 9), (8, 12)], size=8, stride=4, augmentations=3) == 6
 
 
 def test_a_rule_outside_0_to_1_is_refused():

@@ -169,6 +169,10 @@ def _sources(settings: DataSettings) -> list[str]:
     unknown = [source for source in chosen if source not in SOURCES]
     if unknown:
         raise ParameterError(f"source must be one of {SOURCES}. Got {unknown[0]!r}.")
+    if settings.optical_density and "ddsm" not in chosen:
+        raise ParameterError(
+            f"optical_density is for films of the source ddsm. Got the sources {chosen}."
+        )
     return chosen
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
-from second_look.catalogue import LABELS, Catalogue
+from second_look.catalogue import LABELS, Catalogue, patient_keys
 from second_look.errors import DataError
-from second_look.geometry import IntArray, count_windows, mm_to_px, window_starts
+from second_look.geometry import IntArray, mm_to_px, window_starts
 from second_look.store import Prepared
 
 # Why a window has no label.
@@ -223,13 +223,15 @@ def window_table(
         size_mm: Size of the windows in mm instead; the stride keeps its ratio to the size.
 
     Returns:
-        COLUMNS and image_id, patient_id, split; an image smaller than a window gives none.
+        COLUMNS and dataset, image_id, patient_id, split; an image smaller than a window gives none.
 
     Raises:
         DataError: size_mm is given, and an image has no pixel size; or no image holds a window.
     """
     images = prepared.images.merge(
-        catalogue.images[["image_id", "patient_id", "split"]], on="image_id", validate="1:1"
+        catalogue.images[["image_id", "dataset", "patient_id", "split"]],
+        on="image_id",
+        validate="1:1",
     )
     unknown = images.loc[images["pixel_spacing_mm"].isna(), "image_id"]
     if size_mm is not None and len(unknown):
@@ -256,9 +258,8 @@ def window_table(
             rule=rule,
             unlocated=0 in codes,
         )
-        windows.insert(0, "image_id", image.image_id)
-        windows.insert(1, "patient_id", image.patient_id)
-        windows.insert(2, "split", image.split)
+        for place, name in enumerate(("dataset", "image_id", "patient_id", "split")):
+            windows.insert(place, name, getattr(image, name))
         parts.append(windows)
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
@@ -272,6 +273,11 @@ def window_table(
     return table
 
 
+def labelled(windows: pd.DataFrame) -> pd.DataFrame:
+    """The windows that have a label; those off the breast or with part of a lesion are gone."""
+    return windows[windows["excluded"] == ""]
+
+
 def window_px(size: int, stride: int, size_mm: float | None, spacing_mm: float) -> tuple[int, int]:
     """Size and stride of windows in an image's own pixels of `spacing_mm` mm.
 
@@ -283,19 +289,17 @@ def window_px(size: int, stride: int, size_mm: float | None, spacing_mm: float) 
     return own, max(1, round(stride * own / size))
 
 
-def count_patches(sizes: npt.ArrayLike, *, size: int, stride: int, augmentations: int = 1) -> int:
-    """How many patches pictures of these sizes (n, 2) give, from geometry alone."""
-    pairs = np.asarray(sizes, dtype=np.int64).reshape(-1, 2)
-    return augmentations * sum(count_windows(int(r), int(c), size, stride) for r, c in pairs)
-
-
 def class_balance(windows: pd.DataFrame) -> pd.DataFrame:
     """Windows by label, or by the reason for having none: class, windows, images, patients."""
     name = windows["label"].where(windows["excluded"] == "", windows["excluded"])
-    counts = windows.groupby(name).agg(
-        windows=("image_id", "size"),
-        images=("image_id", "nunique"),
-        patients=("patient_id", "nunique"),
+    counts = (
+        windows.assign(patient=patient_keys(windows))
+        .groupby(name)
+        .agg(
+            windows=("image_id", "size"),
+            images=("image_id", "nunique"),
+            patients=("patient", "nunique"),
+        )
     )
     order: Sequence[str] = (*LABELS, *EXCLUDED)
     return counts.reindex(order, fill_value=0).rename_axis("class").reset_index()

@@ -77,6 +77,12 @@ class Draws:
     scales: FloatArray
     gains: FloatArray
 
+    @classmethod
+    def plain(cls, windows: IntArray) -> Draws:
+        """Draws that cut these windows as they are."""
+        ones, zeros = np.ones(windows.size), np.zeros(windows.size)
+        return cls(windows, zeros, np.zeros(windows.size, dtype=bool), ones, ones)
+
     def part(self, first: int, last: int) -> Draws:
         """The draws of some of the patches."""
         return Draws(*(getattr(self, field.name)[first:last] for field in fields(self)))
@@ -353,8 +359,7 @@ def cut(prepared: Prepared, windows: pd.DataFrame, *, size: int) -> npt.NDArray[
             number, corner = squares.numbers[[place]], np.array([[row.row, row.col]], np.int64)
             pixels[place] = squares.cut(number, corner, size)[0, 0] / squares.white[number[0]]
         else:
-            plain = Draws(np.array([place]), np.zeros(1), np.zeros(1, bool), np.ones(1), np.ones(1))
-            pixels[place] = sampler.make(plain).pixels[0, 0]
+            pixels[place] = sampler.make(Draws.plain(np.array([place]))).pixels[0, 0]
     return pixels
 
 

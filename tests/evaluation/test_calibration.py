@@ -92,18 +92,6 @@ def test_reliability_says_what_each_bin_holds():
     assert table["high"].tolist()[1:] == [1, 1]
 
 
-def test_decomposition_is_the_brier_score_of_what_bins_say(images):
-    shares, truth, patients = images
-    said = np.round(shares[:, 1], 1)  # one value a bin: nothing varies inside
-    table = cal.reliability(
-        cal.two_columns(said), truth, patients, kind="width", seed=0, draws=5, bins=20
-    )
-    parts = cal.decomposition(table)
-    assert parts["reliability"] - parts["resolution"] + parts["uncertainty"] == pytest.approx(
-        brier_score_loss(truth, said)
-    )
-
-
 def test_debiased_error_is_kumars_where_each_patient_has_one_prediction():
     """Kumar et al. 2019, definition 5.1, where all predictions of a bin are equal."""
     rng = np.random.default_rng(2)

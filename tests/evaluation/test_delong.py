@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from delong import delong, delong_test
 from second_look.errors import DataError
 from second_look.evaluation import roc
-from second_look.evaluation.delong import delong, delong_test
 from second_look.evaluation.intervals import Patients
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from second_look import paper
+from second_look.catalogue import patient_keys
 from second_look.dataset import DataSettings, build_dataset
 from second_look.errors import CheckpointError, DataError
 from second_look.models.dcgan import DcganSettings
@@ -16,10 +17,12 @@ from second_look.models.layer_table import parameters
 from second_look.models.progressive import Critic, Generator, ProgressiveSettings
 from second_look.outputs import load_results, open_run
 from second_look.patches import LabelRule, window_table
+from second_look.sampler import cut
 from second_look.studies import dcgan as study
 from second_look.studies import gan_quality as quality
 from second_look.studies import generators as files
 from second_look.studies.patch_features import feature_space
+from second_look.studies.patch_windows import training_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
 
 SIZE = 32
@@ -42,7 +45,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def windows(data):
     table = window_table(data.prepared, data.catalogue, size=64, stride=16, rule=LabelRule())
-    return study.training_windows(table)
+    return training_windows(table)
 
 
 @pytest.fixture(scope="module")
@@ -182,19 +185,53 @@ def test_every_measure_stands_beside_its_floor(data, windows, gans, sets, output
 
 
 def test_real_patches_in_the_place_of_samples_get_the_floor(data, sets) -> None:
-    real = quality.real_halves(data, sets.windows["benign"], size=32, count=20, seed=0)
-    first, second = np.split(np.array(real.patients), 2)
-    assert not set(first) & set(second)
-    table = quality.measure(real, real.second, lambda p: p.reshape(len(p), -1)[:, ::64], seed=0)
+    windows = sets.windows["benign"]
+    real = quality.real_halves(data, windows, size=32, count=20, seed=0)
+    seen = quality.learnt_from(data, windows, size=32)
+    assert len(seen.pictures) == len(windows) > 20
+    table = quality.measure(
+        real, seen, real.second, lambda p: p.reshape(len(p), -1)[:, ::64], seed=0
+    )
     alike = table[~table["measure"].isin(["nearest", "copies"])]
     np.testing.assert_allclose(alike["samples"], alike["real"])
     # Real patches lie among the real ones they are compared with: perfect copies.
     copies = table.set_index("measure").loc["copies"]
     assert copies["samples"] == 1
     assert copies["real"] < 0.5
-    one = sets.windows["benign"].assign(patient_id="x")
+    one = windows.assign(patient_id="x")
     with pytest.raises(DataError, match="one patient only"):
         quality.real_halves(data, one, size=32, count=4, seed=0)
+
+
+def test_halves_are_of_different_patients_of_all_data_sets(data, sets) -> None:
+    windows = sets.windows["benign"]
+    real = quality.real_halves(data, windows, size=32, count=1000, seed=0)
+    first = windows[~patient_keys(windows).isin(real.patients)]
+    pictures = np.concatenate([real.first, real.second])
+    # Cut to the size of the smaller half: the first holds patches of the other patients only.
+    others = cut(data.prepared, first, size=32)
+    assert all((others == picture).all(axis=(1, 2)).any() for picture in real.first)
+    assert len(pictures) == 2 * len(real.first)
+    # One name in two data sets is two women: there are two groups.
+    twice = windows.assign(patient_id="x", dataset=np.resize(["a", "b"], len(windows)))
+    assert set(quality.real_halves(data, twice, size=32, count=4, seed=0).patients) <= {
+        "a\nx",
+        "b\nx",
+    }
+
+
+def test_copies_are_found_among_all_that_was_learnt_from(data, sets) -> None:
+    windows = sets.windows["benign"]
+    real = quality.real_halves(data, windows, size=32, count=4, seed=0)
+    seen = quality.learnt_from(data, windows, size=32)
+    everything = cut(data.prepared, windows, size=32)
+    measured = np.concatenate([real.first, real.second])
+    beyond = [one for one in everything if not (measured == one).all(axis=(1, 2)).any()]
+    table = quality.measure(
+        real, seen, np.stack(beyond[:4]), lambda p: p.reshape(len(p), -1)[:, ::64], seed=0
+    ).set_index("measure")
+    assert table.loc["copies", "samples"] == 1
+    assert table.loc["nearest", "samples"] == 0
 
 
 def test_the_nearest_real_patches_are_shown(data, gans, sets) -> None:

@@ -15,7 +15,7 @@ from second_look.patches import LabelRule, window_table
 from second_look.predictions import from_classes
 from second_look.studies import gan_check as check
 from second_look.studies import gan_training_data as study
-from second_look.studies.dcgan import training_windows
+from second_look.studies.patch_windows import sample_windows, training_windows
 
 CLASSES = ["normal", "benign", "malignant"]
 PLAN = study.Plan("small", 32, patches=24, batch_size=8, epochs=2)
@@ -86,18 +86,9 @@ def test_classes_come_in_the_project_s_order_or_not_at_all() -> None:
             study.check_labels(wrong)
 
 
-def test_judged_windows_are_of_one_split_and_known_classes(windows) -> None:
-    judged = study.judged_windows(windows, ["normal", "benign"], split="test", most=20, seed=0)
-    assert len(judged) == 20
-    assert set(judged["split"]) == {"test"}
-    assert set(judged["label"]) <= {"normal", "benign"}
-    with pytest.raises(DataError, match="no window of split test has a label of unknown"):
-        study.judged_windows(windows, ["unknown"], split="test", most=20, seed=0)
-
-
 def test_all_learn_as_long_and_are_validated_by_epoch(data, windows, tmp_path) -> None:
     training = training_windows(windows)
-    validation = study.judged_windows(windows, CLASSES, split="val", most=30, seed=0)
+    validation = sample_windows(windows, labels=CLASSES, split="val", most=30, seed=0)
     sets = study.mixtures(24, [0.5])
     given = (data, training, generators(), PLAN, sets, validation)
     learnt = study.train_all(*given, seeds=[0], folder=tmp_path)

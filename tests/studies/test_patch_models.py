@@ -18,7 +18,8 @@ from second_look.predictions import CLASS_SCORES, checked
 from second_look.sampler import cut
 from second_look.studies import patch_models as study
 from second_look.studies import patch_transfer
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from second_look.studies.patch_windows import sample_windows
+from sklearn.metrics import balanced_accuracy_score
 
 SIZE = 64
 
@@ -32,7 +33,7 @@ def windows(phantom_data):
 
 @pytest.fixture(scope="module")
 def judged(windows):
-    return study.sample_windows(windows, split="val", most=60, seed=0)
+    return sample_windows(windows, split="val", most=60, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +50,6 @@ def scores_of(network, data, windows):
         return network(patches).softmax(1).numpy()
 
 
-def test_samples_are_labelled_windows_of_a_split_as_they_come(windows):
-    everything = study.sample_windows(windows, split="test", most=10**6, seed=0)
-    usable = windows[(windows["split"] == "test") & (windows["excluded"] == "")]
-    pd.testing.assert_frame_equal(everything, usable.reset_index(drop=True))
-    some = study.sample_windows(windows, split="test", most=50, seed=0)
-    assert len(some) == 50
-    assert not some.duplicated(["image_id", "row", "col"]).any()
-    pd.testing.assert_frame_equal(
-        some, study.sample_windows(windows, split="test", most=50, seed=0)
-    )
-    assert not some.equals(study.sample_windows(windows, split="test", most=50, seed=1))
-
-
-def test_a_split_without_a_labelled_window_says_what_to_do(windows):
-    none = windows[windows["split"] != "test"]
-    with pytest.raises(DataError, match=r"no window of split test has a label\..*smaller stride"):
-        study.sample_windows(none, split="test", most=10, seed=0)
-
-
 def test_predictions_are_the_networks_for_these_windows(phantom_data, judged, network):
     models = [
         study.PatchModel(network, SimpleNamespace(), start, 512, seed, 32)
@@ -81,31 +63,12 @@ def test_predictions_are_the_networks_for_these_windows(phantom_data, judged, ne
     expected = scores_of(network, phantom_data, judged)
     for _, own in found.groupby("model"):
         assert np.allclose(own[list(CLASS_SCORES)], expected, atol=1e-5)
-        same = ["image_id", "patient_id", "split", "label", "row", "col", "size"]
+        same = ["dataset", "image_id", "patient_id", "split", "label", "row", "col", "size"]
         pd.testing.assert_frame_equal(own[same].reset_index(drop=True), judged[same])
     assert found[["seed", "start"]].drop_duplicates().to_numpy().tolist() == [
         [0, "random"],
         [3, "file"],
     ]
-    assert set(found["dataset"]) == {"phantom"}
-
-
-def test_validation_is_what_scikit_learn_says(phantom_data, judged, network):
-    found = study.PatchValidation(phantom_data.prepared, judged, SIZE)(network)
-    scores = scores_of(network, phantom_data, judged)
-    truth = judged["label"].map(LABELS.index).to_numpy()
-    present = np.unique(truth)
-    areas = [roc_auc_score(truth == code, scores[:, code]) for code in present]
-    assert found["macro_auc"] == pytest.approx(np.mean(areas))
-    said = scores.argmax(axis=1)
-    recalls = [(said[truth == code] == code).mean() for code in present]
-    assert found["balanced_accuracy"] == pytest.approx(np.mean(recalls))
-
-
-def test_validation_on_one_class_alone_has_no_auc(phantom_data, judged, network):
-    normal = judged[judged["label"] == "normal"]
-    found = study.PatchValidation(phantom_data.prepared, normal, SIZE)(network)
-    assert found["macro_auc"] == 0.5
 
 
 def test_scales_are_those_of_the_windows(windows, phantom_data):
@@ -273,7 +236,7 @@ def test_depths_are_models_of_each_architecture_with_one_budget(phantom_data, wi
     for model in models:
         begun = build_classifier(model.network.architecture, seed=model.seed).state_dict()
         assert 1e-4 < distance(begun, model.network.state_dict()) < 3e-3
-    judged = study.sample_windows(windows, split="test", most=10, seed=0)
+    judged = sample_windows(windows, split="test", most=10, seed=0)
     found = study.predict_patches(models, phantom_data, judged, size=SIZE)
     assert found.groupby(["architecture", "seed"]).size().tolist() == [len(judged)] * 4
     assert found["model"].unique().tolist() == [
@@ -300,7 +263,7 @@ def test_a_patch_model_of_phantoms_beats_what_is_reached_without_looking(tmp_pat
         data, table, settings, patches=64 * 120, start="random", seed=0, folder=tmp_path,
         validation=200,
     )  # fmt: skip
-    judged = study.sample_windows(table, split="test", most=1500, seed=0)
+    judged = sample_windows(table, split="test", most=1500, seed=0)
     found = study.predict_patches([model], data, judged, size=32)
     curve = patch_transfer.learning_curve(found, seed=0, draws=500).set_index("measure")
     said = np.array(LABELS)[found[list(CLASS_SCORES)].to_numpy().argmax(axis=1)]

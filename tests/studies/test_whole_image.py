@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 DRAWS = 200
 
 
-def images(model="b", seed=0, *, patients=40, knows=2.0):
+def images(model="b", seed=0, *, patients=40, knows=2.0, **facts):
     """Four views of each test patient, with probabilities that know something of the label."""
     shared = np.random.default_rng(0)
     codes = shared.integers(len(LABELS), size=4 * patients)
@@ -38,7 +38,7 @@ def images(model="b", seed=0, *, patients=40, knows=2.0):
     rng = np.random.default_rng([1, seed])
     logits = rng.normal(size=(len(units), len(LABELS))) + knows * np.eye(len(LABELS))[codes]
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return from_classes(units, scores, unit="image", model=model, seed=seed)
+    return from_classes(units, scores, unit="image", model=model, seed=seed, **facts)
 
 
 def by_hand(table):
@@ -172,6 +172,33 @@ def trained(phantom_data, tmp_path_factory):
     return folder, settings, models
 
 
+def test_the_gain_of_a_start_is_paired_and_within_one_size():
+    small, large = ({"rows": side, "cols": side, "averaged": False} for side in (256, 512))
+    tables = {
+        "imagenet": images("imagenet", knows=1.0, **small),
+        "patches": images("patches", seed=1, knows=2.0, **small),
+        "other": images("other", seed=2, knows=0.5, **large),
+    }
+    again = images("patches", seed=3, knows=2.0, **small)
+    table = pd.concat([*tables.values(), again, images("imagenet", 3, knows=1.0, **small)])
+    found = study.gains(table, seed=0, draws=DRAWS)
+    assert found[["model", "less", "seeds"]].to_numpy().tolist() == [["patches", "imagenet", 2]]
+    each = {
+        name: [by_hand(own)["image"] for own in own_tables]
+        for name, own_tables in (
+            ("patches", (tables["patches"], again)),
+            ("imagenet", (tables["imagenet"], images("imagenet", 3, knows=1.0, **small))),
+        )
+    }
+    expected = np.mean(each["patches"]) - np.mean(each["imagenet"])
+    row = found.iloc[0]
+    assert row["value"] == pytest.approx(expected)
+    assert 0 < row["low"] < row["value"] < row["high"]
+    alone = study.gains(tables["other"], seed=0, draws=DRAWS)
+    assert alone.empty
+    assert list(alone.columns) == list(found.columns)
+
+
 def test_training_leaves_predictions_of_all_images_but_those_it_learnt_from(phantom_data, trained):
     _, _, models = trained
     table = checked(study.together(models))
@@ -233,3 +260,6 @@ def test_patch_weights_are_where_a_model_begins(phantom_data, tmp_path, trained)
         assert np.allclose(value, other[key], atol=1e-6), key
     assert not np.allclose(own["head.weight"], fresh["head.weight"])
     assert study.the_papers([*models, model]) == "scheme B, 64×64, start patches"
+    larger = replace(model, name="scheme B, 96×96, start patches", size=(96, 96))
+    native = replace(model, name="scheme B, 0×0, start patches", size=(0, 0))
+    assert study.the_papers([native, larger, model]) == "scheme B, 64×64, start patches"

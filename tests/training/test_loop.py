@@ -13,7 +13,14 @@ import torch
 from second_look.errors import CheckpointError, OutputError
 from second_look.models.weights import read_tensors
 from second_look.training import checkpoints
-from second_look.training.loop import LoopSettings, Task, TrainingError, seeded, train
+from second_look.training.loop import (
+    LoopSettings,
+    Task,
+    TrainingError,
+    _processes,
+    seeded,
+    train,
+)
 from torch import nn
 from torch.nn import functional
 
@@ -221,3 +228,20 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert len(folders) == 1
     found = read_tensors(folders[0] / "weights.safetensors")["net/1.weight"]
     assert torch.allclose(found, weights(single), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, (1, 1)),
+        ({"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}, (8, 4)),
+        ({"WORLD_SIZE": "2", "SLURM_STEP_NUM_TASKS": "1"}, (2, 2)),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS_PER_NODE": "2"}, (4, 2)),
+        ({"SLURM_STEP_NUM_TASKS": "4"}, (4, 4)),
+        # A batch script that could start four tasks, and a single one that srun started.
+        ({"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}, (1, 1)),
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS_PER_NODE": "4"}, (1, 1)),
+    ],
+)
+def test_processes_are_those_that_were_started(environ, expected):
+    assert _processes(environ) == expected

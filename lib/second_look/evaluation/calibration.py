@@ -319,21 +319,6 @@ def _column(above: Floats, below: Floats, place: int) -> Statistic:
     return statistic
 
 
-def decomposition(table: pd.DataFrame) -> dict[str, float]:
-    """The Brier score of what was stated, in parts (Murphy 1973), from `reliability`.
-
-    Reliability (0 is best) less resolution (large is best) plus uncertainty (of the task) is the
-    Brier score, but for what varies inside the bins.
-    """
-    shares = table["units"] / table["units"].sum()
-    base = float((shares * table["frequency"]).sum())
-    return {
-        "reliability": float((shares * (table["probability"] - table["frequency"]) ** 2).sum()),
-        "resolution": float((shares * (table["frequency"] - base) ** 2).sum()),
-        "uncertainty": base * (1 - base),
-    }
-
-
 def bands(
     probabilities: npt.ArrayLike,
     classes: npt.ArrayLike,

@@ -44,11 +44,6 @@ def confusion(classes: npt.ArrayLike, predicted: npt.ArrayLike, count: int) -> C
     return np.bincount(count * truth + said, minlength=count**2).reshape(count, count)
 
 
-def recalls(matrix: Codes) -> Floats:
-    """Share of each class that is recognised, from `confusion`; NaN where a class is absent."""
-    return ratio(np.diag(matrix), matrix.sum(axis=1))
-
-
 def accuracy_statistic(hit: npt.ArrayLike, patients: Patients) -> Statistic:
     """Share of the units that are right, for `intervals.bootstrap`; `hit` bool (n,)."""
     return mean(np.asarray(hit, dtype=np.float64), patients)

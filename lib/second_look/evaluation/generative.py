@@ -224,8 +224,8 @@ def nearest_real(
     px at most.
 
     Args:
-        made: Patches (n, rows, cols).
-        real: Patches (m, rows, cols).
+        made: Patches (n, rows, cols), or `reduced` ones.
+        real: Patches (m, rows, cols), or `reduced` ones.
         real_groups: Patients of the real ones, (m,).
         made_groups: Patients of the first, (n,), where they are real ones too: patches of the same
             patient are passed over.
@@ -235,7 +235,8 @@ def nearest_real(
         the distance of the nearest patch of another patient than that one's); NaN where there is
         none.
     """
-    small, others = (_reduced(np.asarray(side)) for side in (made, real))
+    sides = (reduced(np.asarray(side)) for side in (made, real))
+    small, others = (side.reshape(len(side), -1) for side in sides)
     distances = euclidean_distances(small, others) / np.sqrt(small.shape[1])  # (n, m)
     groups = np.asarray(real_groups)
     if made_groups is not None:
@@ -249,15 +250,15 @@ def nearest_real(
     return pd.DataFrame({"place": places, "distance": there, "ratio": ratio})
 
 
-def _reduced(pictures: FloatArray) -> npt.NDArray[np.float64]:
-    """Pictures (n, rows, cols) at 64 px at most, as rows of numbers, float64 (n, pixels)."""
+def reduced(pictures: FloatArray) -> npt.NDArray[np.float64]:
+    """Pictures (n, rows, cols) as they are compared: float64, brought to 64 px at most."""
     step = max(1, pictures.shape[1] // _COMPARED)
     rows, cols = (length // step * step for length in pictures.shape[1:])
     blocks = pictures[:, :rows, :cols].reshape(
         len(pictures), rows // step, step, cols // step, step
     )
-    reduced: npt.NDArray[np.float64] = blocks.mean(axis=(2, 4), dtype=np.float64)
-    return reduced.reshape(len(pictures), -1)
+    means: npt.NDArray[np.float64] = blocks.mean(axis=(2, 4), dtype=np.float64)
+    return means
 
 
 def _pyramid(pictures: FloatArray) -> list[FloatArray]:

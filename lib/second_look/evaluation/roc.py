@@ -199,12 +199,20 @@ def auc_estimate(
     draws: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
-    """The AUC with its interval over patients; where it is undefined, NaN and the reason."""
-    why = undefined_because(scores, positive)
+    """The AUC with its interval over patients; where it is undefined, NaN and the reason.
+
+    Args:
+        scores: One a unit, (n,), or those of several trainings, (k, n), whose AUCs are averaged.
+        positive: Which units are positive, (n,).
+        patients: Of the units.
+        seed: Of the draws.
+        draws: Bootstrap samples.
+        level: Of the interval.
+    """
+    statistic, why = _mean_auc(scores, positive, patients)
     if why:
         return undefined(why, patients)
-    statistics = {"auc": auc_statistic(scores, positive, patients)}
-    return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["auc"]
+    return bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
 
 
 def auc_difference(
@@ -217,13 +225,27 @@ def auc_difference(
     draws: int = 2000,
     level: float = 0.95,
 ) -> Estimate:
-    """AUC of the first scores less that of the second, on the same units, paired over patients."""
-    why = undefined_because(first, positive) or undefined_because(second, positive)
-    if why:
-        return undefined(why, patients)
-    one, other = (auc_statistic(scores, positive, patients) for scores in (first, second))
+    """AUC of the first scores less that of the second, on the same units, paired over patients.
+
+    Both as `auc_estimate` takes them: (n,), or (k, n) of several trainings.
+    """
+    one, why_one = _mean_auc(first, positive, patients)
+    other, why_other = _mean_auc(second, positive, patients)
+    if why_one or why_other:
+        return undefined(why_one or why_other, patients)
     statistics = {"difference": difference(one, other)}
     return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["difference"]
+
+
+def _mean_auc(
+    scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients
+) -> tuple[Statistic, str]:
+    """Mean AUC of scores (k, n) or (n,) as a statistic, and why there is none."""
+    each = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    why = next(filter(None, (undefined_because(one, positive) for one in each)), "")
+    if why:
+        return average([]), why
+    return average([auc_statistic(one, positive, patients) for one in each]), ""
 
 
 def macro_auc_statistic(
@@ -284,14 +306,6 @@ def sensitivity_statistic(
     return statistic
 
 
-def specificity_statistic(
-    scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients, *, sensitivity: float
-) -> Statistic:
-    """The largest specificity at no less than a sensitivity; the threshold moves with the draw."""
-    values, truth = checked(scores, positive)
-    return sensitivity_statistic(-values, ~truth, patients, specificity=sensitivity)
-
-
 def threshold_at_sensitivity(
     scores: npt.ArrayLike, positive: npt.ArrayLike, sensitivity: float
 ) -> float:
@@ -300,27 +314,11 @@ def threshold_at_sensitivity(
     Raises:
         DataError: There is no positive unit.
     """
-    return _threshold(scores, positive, "sensitivity", sensitivity)
-
-
-def threshold_at_specificity(
-    scores: npt.ArrayLike, positive: npt.ArrayLike, specificity: float
-) -> float:
-    """The lowest threshold at which no less than that share of the negative units is left alone.
-
-    Raises:
-        DataError: There is no negative unit.
-    """
-    return _threshold(scores, positive, "specificity", specificity)
-
-
-def _threshold(scores: npt.ArrayLike, positive: npt.ArrayLike, of: str, least: float) -> float:
     curve = roc_curve(scores, positive)
-    if curve[of].isna().any():
-        kind = "positive" if of == "sensitivity" else "negative"
-        raise DataError(f"a threshold at {of} {least:g} needs {kind} units. Got none.")
-    enough = curve.loc[curve[of] >= least - 1e-12, "threshold"]
-    return float(enough.iloc[0] if of == "sensitivity" else enough.iloc[-1])
+    if curve["sensitivity"].isna().any():
+        raise DataError(f"a threshold at sensitivity {sensitivity:g} needs positive units.")
+    enough = curve["sensitivity"] >= sensitivity - 1e-12
+    return float(curve.loc[enough, "threshold"].iloc[0])
 
 
 def operating_point(

@@ -122,12 +122,15 @@ def composition(tables: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
         axis.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=2 * max(values.max(), 1))
         for (row, col), value in np.ndenumerate(values):
             axis.text(col, row, f"{value:g}", ha="center", va="center")
-        names = [label_name(str(name)).replace(" without ", "\nwithout ") for name in table.columns]
-        axis.set_xticks(range(table.shape[1]), names, fontsize=9)
-        axis.set_yticks(range(table.shape[0]), [label_name(str(r)) for r in table.index])
+        axis.set_xticks(range(table.shape[1]), map(_in_two_lines, table.columns), fontsize=9)
+        axis.set_yticks(range(table.shape[0]), map(_in_two_lines, table.index))
         axis.set_xlabel(name)
         axis.grid(visible=False)
     return figure
+
+
+def _in_two_lines(name: object) -> str:
+    return label_name(str(name)).replace(" without ", "\nwithout ")
 
 
 def mask_contact_sheet(views: Sequence[View], columns: int = 8) -> Figure:

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from second_look.dataset import Dataset
 from second_look.evaluation.detection_tables import BOX, DETECTIONS, checked
 from second_look.geometry import Box
+from second_look.patches import labelled
 from second_look.training.detect import detected
 from second_look.training.detect_frames import Frames, found_rows
 from second_look.training.loop import TrainingError
@@ -78,7 +79,8 @@ def windows_in_original(windows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame
         dataset, image_id, patient_id, split, label, row_min to col_max; windows without a label
         are gone.
     """
-    used = windows[windows["excluded"] == ""]
+    used = labelled(windows)
+    columns = ["dataset", "image_id", "patient_id", "split", "label"]
     parts = []
     for image_id, own in used.groupby("image_id", sort=False):
         transform = dataset.prepared.transform(str(image_id))
@@ -87,6 +89,5 @@ def windows_in_original(windows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame
             for row, col, size in own[["row", "col", "size"]].to_numpy(dtype=float)
         ]
         ends = {name: [getattr(box, name) for box in boxes] for name in BOX}
-        parts.append(own[["image_id", "patient_id", "split", "label"]].assign(**ends))
-    names = dataset.catalogue.images[["image_id", "dataset"]]
-    return pd.concat(parts, ignore_index=True).merge(names, on="image_id")
+        parts.append(own[columns].assign(**ends))
+    return pd.concat(parts, ignore_index=True)

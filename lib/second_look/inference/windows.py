@@ -82,7 +82,7 @@ def score_windows(
         starts = range(0, len(windows), batch_size)
         for first in tqdm(starts, desc="windows", disable=quiet, leave=False):
             rows = np.arange(first, min(first + batch_size, len(windows)))
-            pixels = sampler.make(_as_they_are(rows)).pixels
+            pixels = sampler.make(Draws.plain(rows)).pixels
             logits = network(pixels.contiguous(memory_format=torch.channels_last))
             found.append(logits.double().softmax(1).cpu().numpy())
     scores: npt.NDArray[np.float64] = np.concatenate(found)
@@ -227,9 +227,3 @@ def _dense_starts(length: int, size: int, stride: int) -> npt.NDArray[np.int64]:
     """First pixels of the windows that cover [0, length); the last may reach beyond it."""
     count = max(0, -(-(length - size) // stride)) + 1
     return np.arange(count, dtype=np.int64) * stride
-
-
-def _as_they_are(rows: npt.NDArray[np.int64]) -> Draws:
-    """No variation of some windows."""
-    count = rows.size
-    return Draws(rows, np.zeros(count), np.zeros(count, dtype=bool), np.ones(count), np.ones(count))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from second_look.catalogue import KINDS, LABELS, SPLITS
+from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
 from second_look.dataset import Dataset
 from second_look.evaluation.intervals import bootstrap_mean
 from second_look.outputs import Run
@@ -99,7 +99,7 @@ def area_estimates(areas: pd.DataFrame, *, seed: int) -> pd.DataFrame:
             continue
         for share_of in ("image", "breast"):
             values = 100 * part[f"share_of_{share_of}"]
-            mean = bootstrap_mean(values, part["patient_id"], seed=seed)
+            mean = bootstrap_mean(values, patient_keys(part), seed=seed)
             rows.append(
                 {
                     "kind": kind,
@@ -161,8 +161,10 @@ def _left_out_for_the_test(quarantine: pd.DataFrame) -> pd.DataFrame:
 def split_table(dataset: Dataset) -> pd.DataFrame:
     """Images (and patients) of every label in each split, as text for people."""
     images = dataset.catalogue.images
-    cells = images.groupby(["label", "split"]).agg(
-        images=("image_id", "size"), patients=("patient_id", "nunique")
+    cells = (
+        images.assign(patient=patient_keys(images))
+        .groupby(["label", "split"])
+        .agg(images=("image_id", "size"), patients=("patient", "nunique"))
     )
     text = cells["images"].astype(str) + " (" + cells["patients"].astype(str) + ")"
     table = text.unstack("split").reindex(index=LABELS, columns=SPLITS)
@@ -201,7 +203,7 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
     """What the survey found, as Markdown sentences made from its own numbers."""
     images, quarantine = dataset.catalogue.images, dataset.catalogue.quarantine
     lines = [
-        f"- {len(images):,} images of {images['patient_id'].nunique():,} patients could be used; "
+        f"- {len(images):,} images of {patient_keys(images).nunique():,} patients could be used; "
         f"{len(quarantine):,} items stand in the quarantine."
     ]
     leaking = _left_out_for_the_test(quarantine)

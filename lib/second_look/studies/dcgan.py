@@ -13,11 +13,13 @@ import pandas as pd
 import torch
 
 from second_look import paper
+from second_look.catalogue import patient_keys
 from second_look.dataset import Dataset
 from second_look.errors import DataError
 from second_look.models import dcgan, progressive
 from second_look.models.generator import Scaling
 from second_look.models.layer_table import layer_table, parameters
+from second_look.patches import labelled
 from second_look.sampler import cut
 from second_look.training.gan import (
     GanTraining,
@@ -81,12 +83,6 @@ def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFram
     return pd.concat(parts, ignore_index=True)
 
 
-def training_windows(windows: pd.DataFrame) -> pd.DataFrame:
-    """The labelled windows of the training patients."""
-    chosen = (windows["split"] == "train") & (windows["excluded"] == "")
-    return windows[chosen].reset_index(drop=True)
-
-
 @dataclass(frozen=True)
 class PatchSets:
     """What the GANs learn from.
@@ -109,7 +105,7 @@ class PatchSets:
                 "windows": self.there[label],
                 "patches": len(chosen),
                 "images": chosen["image_id"].nunique(),
-                "patients": chosen["patient_id"].nunique(),
+                "patients": patient_keys(chosen).nunique(),
             }
             for label, chosen in self.windows.items()
         ]
@@ -129,7 +125,7 @@ def choose_patch_sets(
 
     Args:
         dataset: Of the windows.
-        windows: Of `training_windows`.
+        windows: Of patch_windows.training_windows.
         labels: Of catalogue.LABELS, or "all" for patches of any class.
         count: Patches a class; a class that has fewer gives all it has.
         size: Of a window, px.
@@ -138,7 +134,7 @@ def choose_patch_sets(
     Raises:
         DataError: A class has no patches.
     """
-    used = windows[windows["excluded"] == ""]
+    used = labelled(windows)
     chosen = {label: choose_windows(windows, label, count=count, seed=seed) for label in labels}
     everything = pd.concat(chosen.values(), ignore_index=True)
     scaling = measure_scaling(dataset.prepared, everything, size=size, seed=seed)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from second_look.catalogue import patient_keys
 from second_look.dataset import Dataset
 from second_look.errors import DataError
 from second_look.evaluation import generative
@@ -31,6 +32,8 @@ MEASURES: Mapping[str, str] = {
     "copies": "share less than half as far from one real patch as from those of other women",
 }
 _PAIRS = 200
+# Patches cut at once.
+_PART = 256
 # Texture up to so many times its floor is taken for that of real patches.
 _REAL = 1.5
 # A patch is taken for a copy where its nearest one is so much nearer than any other woman's.
@@ -43,12 +46,12 @@ class Halves:
 
     Attributes:
         first, second: Grey levels 0 to 1, (n, size, size) each.
-        patients: Of both, one after the other.
+        patients: Of the second, (n,).
     """
 
     first: FLOATS
     second: FLOATS
-    patients: list[str]
+    patients: npt.NDArray[np.str_]
 
 
 def real_halves(
@@ -66,7 +69,8 @@ def real_halves(
     Raises:
         DataError: All patches are of one patient.
     """
-    patients = np.array(sorted(windows["patient_id"].unique()))
+    whose = patient_keys(windows)
+    patients = np.array(sorted(whose.unique()))
     if patients.size < 2:
         raise DataError(
             "samples are measured against two groups of patients; there is one patient only.",
@@ -74,12 +78,39 @@ def real_halves(
             "Use more images or a smaller stride.",
         )
     order = np.random.default_rng(seed).permutation(patients)
-    sides = [windows[windows["patient_id"].isin(group)] for group in np.array_split(order, 2)]
+    sides = [windows[whose.isin(group)] for group in np.array_split(order, 2)]
     each = min(count, *(len(side) for side in sides))
     chosen = [side.sample(n=each, random_state=seed) for side in sides]
     first, second = (cut(dataset.prepared, side, size=size) for side in chosen)
-    names = [str(name) for side in chosen for name in side["patient_id"]]
-    return Halves(first, second, names)
+    return Halves(first, second, patient_keys(chosen[1]).to_numpy(dtype=str))
+
+
+@dataclass(frozen=True)
+class LearntFrom:
+    """All real patches that a GAN has seen, to look for copies among them.
+
+    Attributes:
+        pictures: As generative.reduced has them, (n, rows, cols).
+        patients: Of each, (n,).
+    """
+
+    pictures: npt.NDArray[np.float64]
+    patients: npt.NDArray[np.str_]
+
+
+def learnt_from(dataset: Dataset, windows: pd.DataFrame, *, size: int) -> LearntFrom:
+    """What a GAN learnt from; cut a part at a time, so that memory holds reduced patches only.
+
+    Args:
+        dataset: Of the windows.
+        windows: What the GAN learnt from.
+        size: Of its samples, px.
+    """
+    parts = [
+        generative.reduced(cut(dataset.prepared, windows.iloc[first : first + _PART], size=size))
+        for first in range(0, len(windows), _PART)
+    ]
+    return LearntFrom(np.concatenate(parts), patient_keys(windows).to_numpy(dtype=str))
 
 
 def sample_array(gan: TrainedGan, *, count: int, seed: int) -> FLOATS:
@@ -89,11 +120,14 @@ def sample_array(gan: TrainedGan, *, count: int, seed: int) -> FLOATS:
     return samples
 
 
-def measure(real: Halves, made: FLOATS, features: Features, *, seed: int) -> pd.DataFrame:
+def measure(
+    real: Halves, seen: LearntFrom, made: FLOATS, features: Features, *, seed: int
+) -> pd.DataFrame:
     """Every measure of samples, and of the second half of the real patches in their place.
 
     Args:
         real: Patches of the class; the first half is what both are compared with.
+        seen: All patches that the generator learnt from, where copies are looked for.
         made: Samples, as many.
         features: Of pictures (n, size, size): (n, d).
         seed: Of everything random.
@@ -104,14 +138,11 @@ def measure(real: Halves, made: FLOATS, features: Features, *, seed: int) -> pd.
     sides = {"samples": made, "real": real.second}
     spectrum = generative.radial_spectrum(real.first)
     reference = features(real.first)
-    everything = np.concatenate([real.first, real.second])
     columns: dict[str, dict[str, float]] = {}
     for name, pictures in sides.items():
         own, own_spectrum = features(pictures), generative.radial_spectrum(pictures)
-        own_patients = real.patients[len(real.first) :] if name == "real" else None
-        near = generative.nearest_real(
-            pictures, everything, real.patients, made_groups=own_patients
-        )
+        whose = real.patients if name == "real" else None
+        near = generative.nearest_real(pictures, seen.pictures, seen.patients, made_groups=whose)
         textures = generative.sliced_wasserstein(real.first, pictures, seed=seed)
         pairs = generative.diversity(pictures, pairs=_PAIRS, seed=seed)
         columns[name] = {
@@ -152,11 +183,11 @@ def measure_all(
     parts = []
     for architecture, own in gans.items():
         for label, gan in own.items():
-            real = real_halves(
-                dataset, windows[label], size=gan.generator.size, count=count, seed=seed
-            )
+            size = gan.generator.size
+            real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
+            seen = learnt_from(dataset, windows[label], size=size)
             made = sample_array(gan, count=len(real.first), seed=seed)
-            table = measure(real, made, features, seed=seed)
+            table = measure(real, seen, made, features, seed=seed)
             table.insert(0, "architecture", architecture)
             table.insert(1, "label", label)
             table.insert(2, "n", len(made))
@@ -227,11 +258,12 @@ def nearest_of_all(
     pairs = {}
     for architecture, own in gans.items():
         for label, gan in own.items():
-            real = cut(dataset.prepared, windows[label], size=gan.generator.size)
+            size = gan.generator.size
+            seen = learnt_from(dataset, windows[label], size=size)
             made = sample_array(gan, count=count, seed=seed)
-            whose = windows[label]["patient_id"]
-            places = generative.nearest_real(made, real, whose)["place"].to_numpy()
-            pairs[f"{architecture} {label}"] = (made, real[places])
+            places = generative.nearest_real(made, seen.pictures, seen.patients)["place"]
+            nearest = cut(dataset.prepared, windows[label].iloc[places], size=size)
+            pairs[f"{architecture} {label}"] = (made, nearest)
     return pairs
 
 

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
 from second_look.catalogue import LABELS
 from second_look.dataset import Dataset
 from second_look.errors import DataError
 from second_look.evaluation import classification
-from second_look.evaluation.intervals import Patients
-from second_look.inference.windows import score_windows
+from second_look.evaluation.intervals import Floats, Patients
 from second_look.models.classifier import Classifier, build_classifier
 from second_look.models.generator import PatchGenerator, Scaling
-from second_look.predictions import from_classes
 from second_look.store import Prepared
-from second_look.studies.patch_models import WINDOW
+from second_look.studies.patch_windows import (
+    WINDOW,
+    Judged,
+    WindowValidation,
+    predict_windows,
+)
 from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
 from second_look.training.gan_batches import GeneratedPool, MixedBatches, Pool, RealPool
 from second_look.training.gan_patches import ANY_CLASS
@@ -125,27 +128,6 @@ def check_labels(generators: Mapping[str, object]) -> list[str]:
     return [label for label in LABELS if label in generators]
 
 
-def judged_windows(
-    windows: pd.DataFrame, labels: Sequence[str], *, split: str, most: int, seed: int
-) -> pd.DataFrame:
-    """Real windows of a split to be judged, as they come: classes keep their shares.
-
-    Raises:
-        DataError: There are none.
-    """
-    usable = windows[
-        (windows["split"] == split) & (windows["excluded"] == "") & windows["label"].isin(labels)
-    ]
-    if usable.empty:
-        raise DataError(
-            f"no window of split {split} has a label of {', '.join(labels)}.",
-            "table of windows",
-            "Use a smaller stride in notebook 02.",
-        )
-    drawn = usable.sample(n=min(most, len(usable)), random_state=seed)
-    return drawn.sort_index().reset_index(drop=True)
-
-
 def train_all(
     dataset: Dataset,
     windows: pd.DataFrame,
@@ -204,41 +186,25 @@ def _train(
         MixedBatches(pools, batch_size=plan.batch_size, seed=seed),
         ClassifierSettings(rate=plan.rate),
         plan.steps,
-        Validation(prepared, validation, plan.size),
+        WindowValidation(prepared, validation, plan.size, _real_accuracy),
         validated_on=digest(validation[WINDOW]),
     )
     settings = LoopSettings(steps=plan.steps, validate_every=plan.steps_an_epoch, seed=seed)
     return train_classifier(task, settings, folder)
 
 
-class Validation:
-    """Accuracy of a network on real windows, with its interval over patients.
-
-    Args:
-        prepared: The images.
-        windows: Labelled.
-        size: Of a patch, px.
-    """
-
-    def __init__(self, prepared: Prepared, windows: pd.DataFrame, size: int) -> None:
-        self._prepared, self._windows, self._size = prepared, windows, size
-        self._classes = windows["label"].map(LABELS.index).to_numpy(np.int64)
-        self._patients = Patients.of(windows["patient_id"])
-
-    def __call__(self, network: nn.Module) -> dict[str, float]:
-        """real_accuracy with its low and high end, real_balanced_accuracy."""
-        assert isinstance(network, Classifier)
-        scores = score_windows(network, self._prepared, self._windows, size=self._size)
-        found = classification.measures(
-            self._classes, scores.argmax(axis=1), self._patients, seed=0, draws=_DRAWS
-        )
-        accuracy = found["accuracy"]
-        return {
-            "real_accuracy": accuracy.value,
-            "real_low": accuracy.low,
-            "real_high": accuracy.high,
-            "real_balanced_accuracy": found["balanced_accuracy"].value,
-        }
+def _real_accuracy(
+    scores: Floats, classes: npt.NDArray[np.int64], patients: Patients
+) -> dict[str, float]:
+    """Accuracy on real windows with its interval over patients, and balanced accuracy."""
+    found = classification.measures(classes, scores.argmax(axis=1), patients, seed=0, draws=_DRAWS)
+    accuracy = found["accuracy"]
+    return {
+        "real_accuracy": accuracy.value,
+        "real_low": accuracy.low,
+        "real_high": accuracy.high,
+        "real_balanced_accuracy": found["balanced_accuracy"].value,
+    }
 
 
 def by_epoch(learnt: Sequence[Learnt], plan: Plan) -> pd.DataFrame:
@@ -257,20 +223,14 @@ def by_epoch(learnt: Sequence[Learnt], plan: Plan) -> pd.DataFrame:
 def predict(
     learnt: Sequence[Learnt], dataset: Dataset, windows: pd.DataFrame, *, size: int
 ) -> pd.DataFrame:
-    """Predictions of all classifiers for the same real windows (see predictions.SCHEMA)."""
-    names = dataset.catalogue.images.set_index("image_id")["dataset"]
-    units = windows[["image_id", "patient_id", "split", "label", "row", "col", "size"]]
-    units = units.assign(dataset=names[windows["image_id"]].to_numpy())
-    parts = [
-        from_classes(
-            units,
-            score_windows(one.network, dataset.prepared, windows, size=size),
-            unit="patch",
-            model=one.name,
-            seed=one.seed,
-            real=one.real,
-            generated=one.generated,
-        )
+    """Predictions of all classifiers for the same real windows (see predictions.SCHEMA).
+
+    Returns:
+        Columns row, col and size (px) of the window, real and generated (patches of the training
+        set) besides.
+    """
+    judged = [
+        Judged(one.name, one.network, one.seed, {"real": one.real, "generated": one.generated})
         for one in learnt
     ]
-    return pd.concat(parts, ignore_index=True)
+    return predict_windows(judged, dataset, windows, size=size)

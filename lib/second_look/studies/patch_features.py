@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from second_look.catalogue import LABELS
 from second_look.dataset import Dataset
 from second_look.models.classifier import Classifier, build_classifier, load_imagenet
+from second_look.patches import labelled
 from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
 from second_look.training.gan_batches import MixedBatches, RealPool
 from second_look.training.loop import LoopSettings
@@ -49,9 +51,8 @@ def feature_space(
         network = build_classifier(architecture, seed=seed)
         load_imagenet(network, weights)
         return lambda pictures: features_of(network.eval(), pictures, size=size)
-    labels = [
-        str(name) for name in sorted(windows.loc[windows["excluded"] == "", "label"].unique())
-    ]
+    there = set(labelled(windows)["label"])
+    labels = [label for label in LABELS if label in there]
     pool = RealPool(
         dataset.prepared, windows, labels, count=max(_BATCH, len(windows)), size=size, seed=seed
     )

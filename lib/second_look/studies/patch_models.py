@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
-from second_look.catalogue import LABELS
 from second_look.dataset import Dataset, DataSettings, build_dataset, find_data_root
 from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.evaluation.classification import balanced_accuracy_statistic
-from second_look.evaluation.intervals import Patients, once
+from second_look.evaluation.intervals import Floats, Patients, once
 from second_look.evaluation.roc import macro_auc
-from second_look.inference.windows import score_windows
 from second_look.models.classifier import RANDOM, Classifier, build_classifier, load_start
 from second_look.patches import LabelRule, window_table
-from second_look.predictions import from_classes
-from second_look.store import Prepared
+from second_look.studies.patch_windows import (
+    WINDOW,
+    Judged,
+    WindowValidation,
+    predict_windows,
+    sample_windows,
+    training_windows,
+)
 from second_look.studies.whole_image import start_name
 from second_look.training.classify import (
     ClassifierSettings,
@@ -32,8 +36,6 @@ from second_look.training.loop import LoopSettings, Trained
 from second_look.training.patch_batches import PatchBatches
 from second_look.training.sharing import digest
 
-# What names a window and what it shows.
-WINDOW = ["image_id", "row", "col", "size", "label"]
 # Start: a patch model of this project that learnt from phantoms, which cost nothing.
 PHANTOM = "phantom"
 
@@ -94,23 +96,6 @@ class PatchModel:
         return f"{self.network.architecture} {self.start}, {self.patches:,} patches"
 
 
-def sample_windows(windows: pd.DataFrame, *, split: str, most: int, seed: int) -> pd.DataFrame:
-    """Up to `most` labelled windows of a split, as they come: classes keep their shares.
-
-    Raises:
-        DataError: The split has no labelled window.
-    """
-    usable = windows[(windows["split"] == split) & (windows["excluded"] == "")]
-    if usable.empty:
-        raise DataError(
-            f"no window of split {split} has a label.",
-            "table of windows",
-            "Use a smaller stride, or a more generous label rule, in notebook 02.",
-        )
-    drawn = usable.sample(n=min(most, len(usable)), random_state=seed)
-    return drawn.sort_index().reset_index(drop=True)
-
-
 def train_patch_model(
     data: Dataset,
     windows: pd.DataFrame,
@@ -138,7 +123,7 @@ def train_patch_model(
         shuffled: Shuffle the labels of the training windows: a control that must end at chance.
         validation: Most validation windows.
     """
-    training = windows[(windows["split"] == "train") & (windows["excluded"] == "")]
+    training = training_windows(windows)
     if shuffled:
         labels = np.random.default_rng(seed).permutation(training["label"].to_numpy())
         training = training.assign(label=labels)
@@ -160,7 +145,7 @@ def train_patch_model(
     )
     steps = max(1, round(patches / settings.batch_size))
     sample = sample_windows(windows, split="val", most=validation, seed=0)
-    checked = PatchValidation(data.prepared, sample, settings.size)
+    checked = WindowValidation(data.prepared, sample, settings.size, ranking)
     name = f"patch-{settings.architecture}{'-shuffled' if shuffled else ''}"
     watched = "macro_auc" if settings.patience else ""
     task = ClassifierTask(
@@ -333,7 +318,7 @@ def find_starts(starts: Iterable[str], phantom: Path | None) -> dict[str, str]:
 def predict_patches(
     models: Sequence[PatchModel], data: Dataset, windows: pd.DataFrame, *, size: int
 ) -> pd.DataFrame:
-    """Predictions of models for the same windows (see predictions.SCHEMA).
+    """Predictions of patch models for the same windows (see predictions.SCHEMA).
 
     Args:
         models: Trained.
@@ -344,23 +329,29 @@ def predict_patches(
     Returns:
         Columns row, col and size (px) of the window, architecture, start and patches besides.
     """
-    names = data.catalogue.images.set_index("image_id")["dataset"]
-    units = windows[["image_id", "patient_id", "split", "label", "row", "col", "size"]]
-    units = units.assign(dataset=names[windows["image_id"]].to_numpy())
-    parts = [
-        from_classes(
-            units,
-            score_windows(model.network, data.prepared, windows, size=size, quiet=False),
-            unit="patch",
-            model=model.name,
-            seed=model.seed,
-            architecture=model.network.architecture,
-            start=model.start,
-            patches=model.patches,
+    judged = [
+        Judged(
+            model.name,
+            model.network,
+            model.seed,
+            {
+                "architecture": model.network.architecture,
+                "start": model.start,
+                "patches": model.patches,
+            },
         )
         for model in models
     ]
-    return pd.concat(parts, ignore_index=True)
+    return predict_windows(judged, data, windows, size=size)
+
+
+def ranking(scores: Floats, classes: npt.NDArray[np.int64], patients: Patients) -> dict[str, float]:
+    """Macro AUC and balanced accuracy; the macro AUC is 0.5 where no class has one."""
+    balanced = balanced_accuracy_statistic(classes, scores.argmax(axis=1), patients)
+    return {
+        "macro_auc": float(np.nan_to_num(macro_auc(scores, classes), nan=0.5)),
+        "balanced_accuracy": float(once(balanced, patients)),
+    }
 
 
 def scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:
@@ -374,28 +365,3 @@ def scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:
         image_id: size / float(own.get(image_id, usual))
         for image_id in data.prepared.images["image_id"]
     }
-
-
-class PatchValidation:
-    """Macro AUC and balanced accuracy of a network on validation windows.
-
-    Args:
-        prepared: The images.
-        windows: Labelled.
-        size: Of a patch, px.
-    """
-
-    def __init__(self, prepared: Prepared, windows: pd.DataFrame, size: int) -> None:
-        self._prepared, self._windows, self._size = prepared, windows, size
-        self._classes = windows["label"].map(LABELS.index).to_numpy(np.int64)
-        self._patients = Patients.of(windows["patient_id"])
-
-    def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Both numbers; the macro AUC is 0.5 where no class has one."""
-        assert isinstance(network, Classifier)
-        scores = score_windows(network, self._prepared, self._windows, size=self._size)
-        balanced = balanced_accuracy_statistic(self._classes, scores.argmax(axis=1), self._patients)
-        return {
-            "macro_auc": float(np.nan_to_num(macro_auc(scores, self._classes), nan=0.5)),
-            "balanced_accuracy": float(once(balanced, self._patients)),
-        }

@@ -24,6 +24,7 @@ from second_look.outputs import Run
 from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED
 from second_look.predictions import CLASS_SCORES, classes, probabilities
 from second_look.studies.patch_models import PatchModel
+from second_look.studies.patch_windows import training_windows
 
 # A gain of balanced accuracy below this, 0 to 1, would change nothing.
 MATTERS = 0.05
@@ -155,8 +156,7 @@ def by_class(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 def baselines(windows: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
     """What is reached without looking: from the classes of the training windows."""
-    training = windows[(windows["split"] == "train") & (windows["excluded"] == "")]
-    codes = training["label"].map(LABELS.index)
+    codes = training_windows(windows)["label"].map(LABELS.index)
     return classification.baselines(codes, judged["label"].map(LABELS.index), len(LABELS))
 
 

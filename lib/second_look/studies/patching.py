@@ -15,7 +15,7 @@ from second_look.catalogue import LABELS
 from second_look.dataset import LAB, Dataset
 from second_look.geometry import count_windows
 from second_look.outputs import Run
-from second_look.patches import LabelRule, window_px, window_table
+from second_look.patches import LabelRule, labelled, window_px, window_table
 from second_look.sampler import PatchSampler
 
 # Flips and quarter turns: the augmentations that make new patches without resampling a pixel.
@@ -113,7 +113,7 @@ def balance(windows: Mapping[object, pd.DataFrame], name: str) -> pd.DataFrame:
     """
     rows = []
     for setting, table in windows.items():
-        used = table[table["excluded"] == ""]
+        used = labelled(table)
         left = int(((table["excluded"] != "") & (table["excluded"] != "off breast")).sum())
         for label in LABELS:
             count = int((used["label"] == label).sum())
@@ -154,7 +154,7 @@ def windows_by_rule(
 
 def choose_patches(windows: pd.DataFrame, *, per_label: int, seed: int) -> pd.DataFrame:
     """Up to `per_label` windows of each class, of different patients where there are enough."""
-    used = windows[windows["excluded"] == ""]
+    used = labelled(windows)
     mixed = used.sample(frac=1, random_state=seed)
     order = mixed.groupby(["label", "patient_id"]).cumcount()
     mixed = mixed.assign(order=order).sort_values("order", kind="stable")
@@ -233,7 +233,7 @@ def findings(
         with_turns = "with" if row.augmented == "yes" else "without"
         found = f"reached at stride {row.stride} px" if row.stride else "not reached at any stride"
         lines.append(f"- {row.patches:,} patches {with_turns} flips and turns: {found}.")
-    used = windows[windows["excluded"] == ""]
+    used = labelled(windows)
     normal = (used["label"] == "normal").mean()
     partial = int((windows["excluded"] == "partial lesion").sum())
     lines.append(

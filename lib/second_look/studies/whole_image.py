@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
 from second_look.catalogue import patient_keys
 from second_look.dataset import Dataset
-from second_look.evaluation.intervals import Estimate, Patients, average, bootstrap, undefined
-from second_look.evaluation.roc import auc, auc_statistic, undefined_because
+from second_look.evaluation.intervals import Estimate, Floats, Patients
+from second_look.evaluation.roc import auc, auc_difference, auc_estimate
 from second_look.inference.images import score_images
 from second_look.models.classifier import Classifier, build_classifier, load_start
 from second_look.outputs import Run
@@ -71,6 +73,7 @@ class WholeImageModel:
 
     Attributes:
         name: In tables and figures.
+        size: Rows and columns of its pictures, px; (0, 0): the images' own.
         network: With the weights of its best epoch on validation patients.
         trained: Record of the training.
         predictions: Of the validation and test images, without and with averaging over mirror
@@ -78,6 +81,7 @@ class WholeImageModel:
     """
 
     name: str
+    size: tuple[int, int]
     network: Classifier
     trained: Trained
     predictions: pd.DataFrame
@@ -144,10 +148,15 @@ def train_whole_image(
         accelerator=settings.accelerator,
     )
     network, trained = train_classifier(task, loop, folder)
-    facts = {"architecture": settings.architecture, "start": start[0]}
+    facts = {
+        "architecture": settings.architecture,
+        "start": start[0],
+        "rows": rows,
+        "cols": cols,
+    }
     name = f"scheme B, {rows}×{cols}, start {start[0]}"
     predictions = predict(network, pictures, images, name=name, seed=seed, facts=facts)
-    return WholeImageModel(name, network, trained, predictions)
+    return WholeImageModel(name, (rows, cols), network, trained, predictions)
 
 
 def train_all(
@@ -206,8 +215,8 @@ def together(models: Sequence[WholeImageModel]) -> pd.DataFrame:
 
 def the_papers(models: Sequence[WholeImageModel]) -> str:
     """Name of the model that is closest to the paper's: patch weights at the smallest size."""
-    own = [model.name for model in models if model.name.endswith(f"start {PATCHES}")]
-    return own[0] if own else models[0].name
+    own = [model for model in models if model.name.endswith(f"start {PATCHES}")] or models
+    return min(own, key=lambda model: math.prod(model.size) or math.inf).name
 
 
 def report(run: Run, areas: pd.DataFrame, data: Dataset, model: str) -> None:
@@ -269,6 +278,7 @@ def predict(
             unit="image",
             model=f"{name}{' tta' if averaged else ''}",
             seed=seed,
+            averaged=averaged,
             **facts,
         )
         for averaged in (False, True)
@@ -294,34 +304,55 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.
     rows = []
     for table in units:
         for model, own in table.groupby("model", sort=False):
-            found = _auc_over_seeds(own, seed=seed, draws=draws)
-            rows.append(
-                {
-                    "model": model,
-                    "unit": own["unit"].iloc[0],
-                    "value": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "seeds": own["seed"].nunique(),
-                    "n": found.n,
-                    "patients": found.patients,
-                    "why": found.why,
-                }
-            )
+            scores, truth, patients = _scores(own)
+            found = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
+            rows.append({"model": model, "unit": own["unit"].iloc[0], **_told(found, len(scores))})
     return pd.DataFrame(rows)
 
 
-def _auc_over_seeds(predictions: pd.DataFrame, *, seed: int, draws: int) -> Estimate:
-    """Mean AUC of the seeds of a model, on the same units."""
-    order = ["image_id"]
-    by_seed = [own.sort_values(order) for _, own in predictions.groupby("seed")]
-    patients = Patients.of(patient_keys(by_seed[0]))
-    truth = positive(by_seed[0]["label"], "malignant")
-    why = next(filter(None, (undefined_because(own["score"], truth) for own in by_seed)), "")
-    if why:
-        return undefined(why, patients)
-    each = [auc_statistic(own["score"], truth, patients) for own in by_seed]
-    return bootstrap({"auc": average(each)}, patients, seed=seed, draws=draws)["auc"]
+def gains(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.DataFrame:
+    """What a start changes: AUC less that of the first start, paired over patients.
+
+    Args:
+        predictions: Of `together`.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+
+    Returns:
+        model, less (the model that it is compared with), value, low, high (means over the seeds),
+        seeds, n, patients, why; by image of the test patients, for pictures of one size. Empty
+        where there is one start.
+    """
+    test = predictions[predictions["split"] == "test"]
+    test = test.assign(score=binary_scores(test, "malignant"))
+    rows = []
+    for _, alike in test.groupby(["rows", "cols", "averaged"], sort=False):
+        first, *others = [own for _, own in alike.groupby("model", sort=False)]
+        base, truth, patients = _scores(first)
+        for own in others:
+            scores, _, _ = _scores(own)
+            found = auc_difference(scores, base, truth, patients, seed=seed, draws=draws)
+            names = {"model": own["model"].iloc[0], "less": first["model"].iloc[0]}
+            rows.append({**names, **_told(found, len(scores))})
+    return pd.DataFrame(rows, columns=["model", "less", *_TOLD])
+
+
+def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], Patients]:
+    """Scores of the seeds of a model (seeds, n), truth and patients of the n units."""
+    by_seed = [own.sort_values("image_id") for _, own in predictions.groupby("seed")]
+    first = by_seed[0]
+    scores = np.stack([own["score"].to_numpy(dtype=np.float64) for own in by_seed])
+    truth = positive(first["label"], "malignant")
+    return scores, truth, Patients.of(patient_keys(first))
+
+
+_TOLD = ("value", "low", "high", "seeds", "n", "patients", "why")
+
+
+def _told(found: Estimate, seeds: int) -> dict[str, object]:
+    """An estimate as columns of a table."""
+    numbers = (found.value, found.low, found.high, seeds, found.n, found.patients, found.why)
+    return dict(zip(_TOLD, numbers, strict=True))
 
 
 class _Validation:

@@ -19,10 +19,10 @@ from torch import Tensor
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.models.generator import PatchGenerator, Scaling, make_samples
-from second_look.sampler import PatchSampler
+from second_look.patches import labelled
+from second_look.sampler import Draws, PatchSampler
 from second_look.source_code import content_hash
 from second_look.store import Prepared
-from second_look.training.gan_patches import plain_draws
 from second_look.training.sharing import digest, part_of
 
 IntArray = npt.NDArray[np.int64]
@@ -74,7 +74,7 @@ class RealPool:
         seed: int,
     ) -> None:
         self.count, self.size, self._prepared = count, size, prepared
-        used = windows[windows["excluded"] == ""].reset_index(drop=True)
+        used = labelled(windows).reset_index(drop=True)
         rng = np.random.default_rng(seed)
         self._rows = []
         for label in labels:
@@ -105,7 +105,7 @@ class RealPool:
         turns, which = np.divmod(numbers, len(self._rows))
         chosen = [self._rows[k] for k in which]
         rows = [own[turn % own.size] for own, turn in zip(chosen, turns, strict=True)]
-        batch = self._sampler.make(plain_draws(np.array(rows)))
+        batch = self._sampler.make(Draws.plain(np.array(rows)))
         return batch.pixels, batch.labels
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from second_look.errors import DataError
 from second_look.models.generator import Scaling
+from second_look.patches import labelled
 from second_look.sampler import Draws, PatchSampler, cut
 from second_look.store import Prepared
 from second_look.training.sharing import digest, part_of
@@ -37,7 +38,7 @@ def choose_windows(windows: pd.DataFrame, label: str, *, count: int, seed: int) 
     Raises:
         DataError: The class has no patches.
     """
-    used = windows[windows["excluded"] == ""]
+    used = labelled(windows)
     own = used if label == ANY_CLASS else used[used["label"] == label]
     if own.empty:
         there = ", ".join(f"{name} {n}" for name, n in used["label"].value_counts().items())
@@ -167,10 +168,4 @@ class PatchSet:
     def _cut(self, rows: npt.NDArray[np.int64]) -> Tensor:
         if self._sampler is None:
             raise ValueError("call open() before the first batch.")
-        return self.scaling.scaled(self._sampler.make(plain_draws(rows)).pixels)
-
-
-def plain_draws(rows: npt.NDArray[np.int64]) -> Draws:
-    """Draws that cut the windows of these rows as they are."""
-    ones, zeros = np.ones(rows.size), np.zeros(rows.size)
-    return Draws(rows, zeros, np.zeros(rows.size, dtype=bool), ones, ones)
+        return self.scaling.scaled(self._sampler.make(Draws.plain(rows)).pixels)

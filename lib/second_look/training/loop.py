@@ -337,8 +337,7 @@ def _fabric(settings: LoopSettings) -> Fabric:
     if precision == "auto":
         halved = accelerator == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if halved else "32-true"
-    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", world)))
+    world, local = _processes(os.environ)
     fabric = Fabric(
         accelerator=accelerator,
         devices=local if world > 1 else 1,
@@ -348,6 +347,19 @@ def _fabric(settings: LoopSettings) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _processes(environ: Mapping[str, str]) -> tuple[int, int]:
+    """How many processes torchrun or srun started, in all and on this machine.
+
+    Slurm sets SLURM_NTASKS for a batch script too, which is one process however many tasks it may
+    start: it would wait for the others forever. The number of a step is srun's own.
+    """
+    if "WORLD_SIZE" in environ:
+        world = int(environ["WORLD_SIZE"])
+        return world, int(environ.get("LOCAL_WORLD_SIZE", world))
+    world = int(environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    return world, int(environ.get("SLURM_NTASKS_PER_NODE", world)) if world > 1 else 1
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, rankdata
-
 from second_look.errors import DataError
 from second_look.evaluation.intervals import Floats
 from second_look.evaluation.roc import checked
