@@ -55,11 +55,21 @@ def main() -> None:
 
 
 def _put(table: Path, subject: str, found: pd.DataFrame) -> None:
-    """Write the rows of a subject in place of its old ones; the other subjects stay."""
-    old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=["subject"])
+    """Write the rows of a subject in place of its old ones; the other subjects stay.
+
+    So do the rows of peers that are not installed this time, with the ratios of their own run.
+    """
+    old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=[*found, "subject"])
     parts = {name: old[old["subject"] == name] for name in SUBJECTS}
-    parts[subject] = found.assign(subject=subject)
+    before = parts[subject]
+    again = _names(before).isin(_names(found)) | ~before["what"].isin(found["what"])
+    parts[subject] = pd.concat([found.assign(subject=subject), before[~again]])
     write_csv(table, pd.concat([part for part in parts.values() if len(part)], ignore_index=True))
+
+
+def _names(table: pd.DataFrame) -> pd.Series:
+    """What was measured of whom, without the version at its end."""
+    return table["what"] + "\n" + table["who"].str.replace(r" \d[\w.+]*$", "", regex=True)
 
 
 if __name__ == "__main__":

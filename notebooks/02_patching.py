@@ -58,7 +58,8 @@ run.uses(*data.files)
 # %% [markdown]
 # ## Which stride gives how many patches?
 #
-# A window belongs to the breast if enough of it lies on the breast mask. The numbers follow from
+# A window belongs to the breast if enough of it lies on the breast mask, or if it touches a lesion.
+# The numbers follow from
 # geometry and masks alone; no patch is cut for them. Flips and quarter turns make eight patches of
 # one without resampling; a patch turned by any other angle is no new picture but a variation.
 
@@ -75,9 +76,13 @@ reached = study.reach(counts, paper.low, paper.high)
 run.result(
     "patch-count", int(counts["breast_augmented"].max()), low=int(counts["breast"].min()),
     high=int(counts["breast_augmented"].max()), n=len(data.prepared.images),
-    how=f"windows on the breast, stride {max(strides)} to {min(strides)} px with flips and turns",
+    how=f"windows of {patch_size} px on the breast, stride {max(strides)} px to {min(strides)} px "
+    "with flips and turns",
     figure="counts", synthetic=data.synthetic,
+    verdict=study.count_verdict(patch_size),
 )  # fmt: skip
+
+# %%
 run.figure(
     draw.counts_against_stride(counts, paper.low, paper.high),
     "counts",
@@ -115,12 +120,12 @@ present = shown.loc[shown["excluded"] == "", "label"].nunique()
 run.result(
     "patch-classes", present, n=int((shown["excluded"] == "").sum()), synthetic=data.synthetic,
     how=f"classes among the windows of {data.name}",
+    verdict=study.classes_verdict(shown, data),
 )  # fmt: skip
 example = study.choose_rule_example(shown)
 view = views.prepared_view(data, example, 640)
-rows = data.prepared.images.set_index("image_id").loc[example, "rows"]
 run.figure(
-    draw.label_rule(view, shown[shown["image_id"] == example], rows / 640),
+    draw.label_rule(view, shown[shown["image_id"] == example], study.zoom(data, view)),
     "label_rule",
     f"The rule on {example}: outlines, and every window by class at its centre.",
 )
@@ -153,8 +158,7 @@ run.table(by_rule, "rules", "Windows of each class by label rule; excluded: thos
 # %%
 chosen = study.choose_patches(shown, per_label=6, seed=seed)
 pictures = sampler.cut(data.prepared, chosen, size=patch_size)
-spacing = data.prepared.images.set_index("image_id")["pixel_spacing_mm"]
-mm_per_px = spacing[chosen["image_id"]].to_numpy() * chosen["size"].to_numpy() / patch_size
+mm_per_px = study.mm_per_px(data, chosen, patch_size)
 run.figure(
     draw.gallery(pictures, list(chosen["label"]), list(mm_per_px)),
     "gallery",
@@ -206,4 +210,5 @@ Markdown(study.findings(shown, reached, costs, synthetic=data.synthetic))
 # %% [markdown]
 # **Limits.** The number of patches is no measure of information: neighbouring windows share most of
 # their pixels, and all windows of a woman share her breast. That is why the splits go by patient
-# and intervals are taken over patients. Times are those of the machine that ran this notebook.
+# and intervals are taken over patients. That the paper's range is covered says that such strides
+# exist, not which one the paper used. Times are those of the machine that ran this notebook.

@@ -30,7 +30,7 @@
 outputs: str = "../outputs/lab"  # folder of the run, with what notebooks 01 and 02 left there
 patch_size: int = 256  # px, of the windows where notebook 02 has not made them [16, 1024]
 classes: list[str] = ["normal", "benign", "malignant"]  # a generator each; [all]: one for all
-patches: int = 32  # patches a class to learn from; the paper has 4000 [8, 1000000]
+patches: int = 32  # patches a class to learn from; 4000 in the paper, of one or all [8, 1000000]
 generators: list[str] = ["dcgan", "progressive"]  # which ones learn {dcgan | progressive}
 dcgan_size: int = 128  # px, to which patches are brought for the DCGAN {16|32|64|128|256}
 latent: int = 100  # random numbers behind a sample of the DCGAN; the paper has 4000 [1, 100000]
@@ -137,6 +137,7 @@ run.result(
     "gan-patches", int(table["patches"].max()), low=int(table["patches"].min()),
     high=int(table["patches"].max()), n=int(table["patches"].sum()), figure="patches",
     how=f"patches a class, fewest to most; {len(table)} classes", synthetic=data.synthetic,
+    verdict=study.patches_verdict(table),
 )  # fmt: skip
 
 # %% [markdown]

@@ -23,18 +23,18 @@
 # 2. What do ROC curves per image and per patch look like on held-out patients?
 # 3. What share of the lesions is found, at how many false alarms an image?
 # 4. Is it better than calling the brightest blob in the breast a lesion?
-# 5. What does it learn from normal images, which the paper's code leaves out?
+# 5. What does it learn from normal images, which Matterport's code, the paper's basis, leaves out?
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the data set that notebook 01 left there
 model: str = "small"  # network {paper | torchvision | mobilenet | small}
-weights: str = ""  # file of start weights, from the data root; empty: from scratch on purpose
+weights: str = ""  # file of start weights from the data root, or imagenet; empty: from scratch
 image_rows: int = 256  # px, rows of the frame that every image is fitted into [64, 8192]
 image_cols: int = 192  # px, columns of the frame [64, 8192]
 stages: list = [[200, 0.0005, "all"], [40, 0.00005, "all"]]  # steps, learning rate, heads/upper/all
-optimizer: str = "adamw"  # the paper's is sgd {sgd | adamw}
+optimizer: str = "adamw"  # sgd in Matterport's code, the paper's basis {sgd | adamw}
 batch_size: int = 2  # images a step, over all processes [1, 1024]
-normals: float = 0.3  # share of normal images among those learnt from; 0 as the paper [0, 0.9]
+normals: float = 0.3  # share of normal images among those learnt from; 0 as Matterport [0, 0.9]
 compare_normals: bool = True  # train a second network without normal images
 warmup: int = 20  # steps in which the learning rate rises [0, 100000]
 rotation_deg: float = 15.0  # augmentation: turned by up to this angle [0, 180]
@@ -105,7 +105,7 @@ settings = study.settings(
 run.uses(settings.weights or None)
 shown = study.shown_targets(data, settings, count=4)
 run.figure(
-    draw.targets(*shown), "targets", "Varied pictures as the network gets them, with lesion masks."
+    draw.targets(shown), "targets", "Varied pictures as the network gets them, with lesion masks."
 )
 
 # %% [markdown]
@@ -125,7 +125,9 @@ models = study.train_models(
 run.table(study.training_table(models), "training", "What each training saw and took.")
 
 # %%
-run.figure(draw.training(models), "training", "Losses, and FROC on validation.")
+run.figure(
+    draw.training(study.training_curves(models)), "training", "Losses, and FROC on validation."
+)
 main = models[0].name
 if len(models[0].task.start):
     run.table(models[0].task.start, "start", "Start weights, layer by layer: what was loaded.")
@@ -170,10 +172,10 @@ run.figure(
 # %% [markdown]
 # ## Figure 3b: ROC per patch
 #
-# “Has the patch a given type of tumour or not?” asks each patch once for each type. A lesion counts
-# for a patch by the rule of notebook 02, half of it in the patch or half of the patch covered, and
-# a detection counts by the same rule. The patch's score for a type is the highest chance of that
-# type among its detections. “A given type” pools the questions of all types.
+# The paper asks "whether a patch has a given type of tumor, or not": each patch once for each type.
+# A lesion counts for a patch by the rule of notebook 02, half of it in the patch or half of the
+# patch covered, and a detection counts by the same rule. The patch's score for a type is the
+# highest chance of that type among its detections. “A given type” pools the questions of all types.
 
 # %%
 per_patch = results.auc_table(test, "patch", seed=seed)
@@ -208,7 +210,10 @@ run.figure(
 precision_of = results.precision_table(test)
 run.table(precision_of, "precision", "COCO's mean average precision of boxes, by pycocotools.")
 dice = results.dice_table(test, seed=seed)
-run.table(dice, "dice", "Masks of hit lesions (IoU of boxes ≥ 0.5); Dhungel et al.: Dice 0.88.")
+run.table(
+    dice, "dice",
+    f"Masks of hit lesions (IoU of boxes ≥ 0.5); Dhungel et al.: Dice {last.DHUNGEL_DICE:.2f}.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Which lesions does it find?

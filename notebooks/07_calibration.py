@@ -14,10 +14,10 @@
 # %% [markdown]
 # # 07 · Calibration: does 80 % confident mean 20 % wrong?
 #
-# The paper discusses calibration after Guo et al. (2017): modern networks are too sure of
-# themselves, the more so the deeper they are, and dividing their logits by one number, the
-# **temperature**, mends it. It measures none of this: its claim is “discussed, not measured”. No
-# figure on a public mammography split was found elsewhere either. This notebook asks:
+# The paper refers to Guo et al. (2017), who found that modern networks are too sure of themselves,
+# the more so the deeper they are, and that dividing their logits by one number, the
+# **temperature**, mends it. The paper measures none of this, and the scorecard says so. No figure
+# on a public mammography split was found elsewhere either. This notebook asks:
 #
 # 1. How far are stated probabilities from what comes true, for patches, images and patients?
 # 2. What do temperature scaling and its rivals mend, fitted on validation patients only?
@@ -201,7 +201,7 @@ if usable:
 # %% [markdown]
 # ## What happens where few are ill?
 #
-# Data sets for training hold a third or more malignant images, screening about six women in a
+# CBIS-DDSM holds 45 % malignant images, mini-MIAS 16 %, and screening finds about six women in a
 # thousand. The test units are weighted to lower prevalences; a model that was calibrated on the
 # data set then says far too much. Bayes' rule corrects it, if the new prevalence is known and the
 # pictures of each class stay the same (Saerens et al. 2002).

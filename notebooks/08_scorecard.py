@@ -28,6 +28,7 @@ from IPython.display import Markdown
 
 from second_look.dataset import open_dataset
 from second_look.outputs import load_results, open_run
+from second_look.studies import conclusions
 from second_look.studies import scorecard as study
 
 run = open_run(outputs, notebook="08_scorecard")
@@ -39,7 +40,8 @@ results = run.results_of_others()
 # ## Claim by claim
 #
 # A claimed number is reproduced if it lies in our interval; a count must be equal; a range must be
-# covered. Numbers from synthetic images judge nothing.
+# covered, but for 1 % of its upper end where the paper says "approximately". Numbers from synthetic
+# images judge nothing.
 
 # %%
 study.report_related(run, results, synthetic=data.synthetic)
@@ -62,15 +64,36 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 
 # %% [markdown]
 # ## The paper's four conclusions
+#
+# What speaks for and against each, by rules that are named so that each can be judged by its
+# numbers. The bars are low: what passes one may still be far from the paper's numbers, or from use.
+#
+# - **Patches.** A model of whole images that never saw a patch, not even in its start weights,
+#   counts against their need if the interval of its AUC by image lies above chance, 0.5, and for it
+#   if it lies below.
+# - **GANs.** Figures 2a and 2b count for their failure if the texture of samples lies more than 1.5
+#   times as far from real patches as that of real patches of other women. What samples teach counts
+#   for it if balanced accuracy on real patches, learnt from samples only, is not above that without
+#   looking and clearly below that from real patches; against it if it is above the one and not
+#   clearly below the other.
+# - **Transfer.** Counts as notebook 06 judged it.
+# - **Mask R-CNN.** An AUC whose interval lies above chance counts for it, one below against it. So
+#   do lesions found at one false positive an image, and the masks of hit lesions (Dice), where
+#   their intervals lie above or below those of the brightest blobs; masks are measured by each on
+#   the lesions that it hits itself.
+#
+# Everything else is undecided.
 
 # %%
-run.table(study.conclusions(card), "conclusions", "Evidence of this run for and against each.")
+tables = conclusions.read_tables(run)
+evidence = conclusions.table(card, tables, synthetic=data.synthetic)
+run.table(evidence, "conclusions", "Evidence of this run for and against each.")
 
 # %% [markdown]
 # ## What was found, and what it does not mean
 
 # %%
-Markdown(study.findings(card))
+Markdown(study.findings(card, evidence))
 
 # %% [markdown]
 # **Limits.** A verdict compares numbers, not experiments: the paper gives no split, no intervals

@@ -108,6 +108,8 @@ def test_a_patient_in_two_splits_stops_the_run_and_is_named():
 def test_equal_patient_names_of_two_data_sets_are_two_patients():
     images = pd.DataFrame([image("a", split="train"), image("b", split="test", dataset="other")])
     cat.check_no_patient_leak(images)
+    with pytest.raises(LeakageError, match="1 patients stand in more than one split: p"):
+        cat.check_no_patient_leak(images.assign(dataset="set"))
 
 
 def test_cleaning_drops_the_leaking_patients_from_training_only():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from second_look import dataset as ds
 from second_look import views
-from second_look.catalogue import LABELS, SPLITS, Catalogue, split_counts
+from second_look.catalogue import LABELS, Catalogue, split_counts
 from second_look.dataset import DataSettings, build_dataset, open_dataset
 from second_look.errors import (
     DataError,
@@ -224,22 +225,28 @@ def test_a_class_missing_from_a_split_stops_the_run(data):
     ds.check_every_class(images)
 
 
-def test_the_same_picture_in_two_splits_stops_the_run(tmp_path, monkeypatch):
-    pair = pd.DataFrame(
-        [("p0000_L_CC", "p0001_L_CC", "identical", 1.0)],
-        columns=["image_a", "image_b", "how", "correlation"],
-    )
-    monkeypatch.setattr(ds, "find_duplicates", lambda prepared: pair)
+def with_a_copy(folder, splits):
+    """Four patients in these splits; one picture of the first is one of the second too."""
+    normal = PhantomSettings(4, 256, 208, seed=2, label_shares=(1.0, 0.0, 0.0, 0.0))
+    write_folder_layout(folder, normal)
+    shutil.copy(folder / "images" / "p0000_L_CC.png", folder / "images" / "p0001_L_CC.png")
+    rows = pd.read_csv(folder / "images.csv", dtype=str)
+    rows["split"] = [splits[int(patient[1:])] for patient in rows["patient"]]
+    rows.to_csv(folder / "images.csv", index=False)
+    return DataSettings(source="folder", data_root=str(folder), table="images.csv")
 
-    def by_number(catalogue, **_):
-        number = catalogue.images["patient_id"].str[-1].astype(int)
-        split = number.map(dict(enumerate(SPLITS)))
-        return replace(catalogue, images=catalogue.images.assign(split=split))
 
-    monkeypatch.setattr(ds, "assign_splits", by_number)
-    monkeypatch.setattr(ds, "check_every_class", lambda images: None)
-    with pytest.raises(LeakageError, match="p0000_L_CC = p0001_L_CC"):
-        build_dataset(tmp_path, replace(SMALL, patients=3), workers=0)
+def test_the_same_picture_in_two_splits_stops_the_run(tmp_path):
+    settings = with_a_copy(tmp_path, ["train", "test", "val", "test"])
+    with pytest.raises(LeakageError, match=r"\b1 pictures .* names: p0000_L_CC = p0001_L_CC\."):
+        build_dataset(tmp_path / "run", settings, workers=0)
+
+
+def test_the_same_picture_twice_in_one_split_is_said_only(tmp_path):
+    settings = with_a_copy(tmp_path, ["train", "train", "val", "test"])
+    data = build_dataset(tmp_path / "run", settings, workers=0)
+    (pair,) = data.duplicates[["image_a", "image_b", "how"]].to_numpy().tolist()
+    assert pair == ["p0000_L_CC", "p0001_L_CC", "identical"]
 
 
 def test_where_the_papers_number_of_images_comes_from():

@@ -439,7 +439,9 @@ class TestCbis:
 
 
 class TestCommandLine:
-    def test_mias(self, server, tmp_path, monkeypatch, capsys):
+    def test_the_command_fetches_mias_and_says_where_it_lies(
+        self, server, tmp_path, monkeypatch, capsys
+    ):
         monkeypatch.setattr(
             command, "download_mias", functools.partial(download_mias, address=server.address)
         )

@@ -71,7 +71,7 @@ def test_every_predictor_is_decoded(predictor):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [(8, np.uint8), (12, np.uint16), (16, np.uint16)])
-def test_depths(precision, dtype):
+def test_pixels_of_every_depth_are_decoded_to_the_smallest_dtype(precision, dtype):
     pixels = smooth() >> (16 - precision)
     content = slow_encode(pixels, precision=precision, before=segment(0xFE, b"a comment"))
     found = decode(content)

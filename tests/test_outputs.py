@@ -152,6 +152,7 @@ def test_results_stand_beside_their_claims(run: Run) -> None:
     run.result("area-mass", 0.9, low=0.7, high=1.1, n=54, figure="lesion_areas")
     run.result("patch-classes", 4, synthetic=True)
     run.result("transfer", 0.1, verdict="helps a little")
+    run.result("scheme-a", 0.8, verdict="words say nothing of phantoms either", synthetic=True)
     rows = json.loads((run.folder / "results.json").read_text())
     assert rows[0] == {
         "claim": "data-mias",
@@ -169,6 +170,7 @@ def test_results_stand_beside_their_claims(run: Run) -> None:
         "not reproduced",
         "no verdict: synthetic images",
         "helps a little",
+        "no verdict: synthetic images",
     ]
     assert rows[1]["figure"] == "01_lesion_areas"
 

@@ -108,6 +108,33 @@ def test_a_range_is_reproduced_where_ours_covers_it(low: float, high: float, exp
     assert verdict(claim("patch-count"), high, low, high, synthetic=False) == expected
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1024, 4096, paper.REPRODUCED),
+        (1024, 4084, paper.REPRODUCED),
+        (1024, 4056, paper.REPRODUCED),
+        (1024, 4055, paper.IN_PART),
+        (1024, 1024, paper.IN_PART),
+        (1025, 4084, paper.IN_PART),
+        (4097, 5000, paper.NOT_REPRODUCED),
+    ],
+)
+def test_an_approximate_end_may_be_missed_by_a_hundredth(
+    low: float, high: float, expected: str
+) -> None:
+    """Only the upper end: the paper gives the lower one as it is."""
+    assert verdict(claim("size-range"), high, low, high, synthetic=False) == expected
+
+
+def test_the_settings_that_a_claim_names_are_the_constants() -> None:
+    assert claim("mrcnn-schedule").shown == (
+        "2 images a GPU; learning rate 0.002, later 0.0002; COCO start"
+    )
+    assert "25 epochs" in claim("gan-check").what
+    assert {45.0, 65.0} == set(paper.PATCH_ACCURACY.values())
+
+
 def test_words_and_synthetic_images_get_no_verdict() -> None:
     assert verdict(claim("transfer"), 0.1, 0.0, 0.2, synthetic=False) == paper.IN_WORDS
     assert verdict(number(4), 4, None, None, synthetic=True) == paper.SYNTHETIC
@@ -123,3 +150,13 @@ def test_related_work_covers_the_references() -> None:
     assert {found.ref for found in RELATED_WORK} == set(range(1, 12))
     assert max(found.value or 0 for found in RELATED_WORK if found.measure == "AUC") == 0.98
     assert all((found.value is None) == (found.measure == "") for found in RELATED_WORK)
+    review = next(found for found in RELATED_WORK if found.ref == 2)
+    assert "“ROC scores of up to 0.98”" in review.what
+
+
+def test_a_cited_number_is_the_only_one_of_its_reference() -> None:
+    assert paper.FIELD == (0.81, 0.87)
+    assert paper.cited(11) == 0.88
+    for ref, count in ((1, 0), (5, 2), (99, 0)):
+        with pytest.raises(ValueError, match=f"ref {ref} must have one number. It has {count}"):
+            paper.cited(ref)

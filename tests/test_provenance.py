@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
+from queue import SimpleQueue
+from subprocess import PIPE
 
 import pytest
 from second_look import provenance
@@ -41,13 +42,49 @@ def test_the_declared_dependencies() -> None:
     assert not {"pytest", "ruff"} & set(found)
 
 
-def test_memory_of_children_is_seen() -> None:
-    code = "import time; x = bytearray(b'1' * 80_000_000); time.sleep(20)"
-    with peak_memory(0.05) as peak:
-        child = subprocess.Popen([sys.executable, "-c", code])
-        start = time.monotonic()
-        while peak.megabytes < 80 and time.monotonic() - start < 15:
-            time.sleep(0.05)
-        child.kill()
-        child.wait()
-    assert 80 <= peak.megabytes < 400
+# A child that takes so many bytes once it is told to, writes to each of their pages, since one that
+# was never written to is no memory, and keeps them until its input ends.
+CHILD = """
+import sys
+print("started", flush=True)
+size = int(input())
+kept = bytearray(size)
+kept[::4096] = bytes(len(range(0, size, 4096)))
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_of_children_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: SimpleQueue[None] = SimpleQueue()
+    measure = provenance._children_mb
+
+    def announced() -> float:
+        megabytes = measure()
+        measured.put(None)
+        return megabytes
+
+    def wait_for_a_measure() -> None:
+        """One that began after this call: that under way may have begun before, the next did not.
+
+        By then the one under way is noted too.
+        """
+        while not measured.empty():
+            measured.get()
+        measured.get()
+        measured.get()
+
+    monkeypatch.setattr(provenance, "_children_mb", announced)
+    command = [sys.executable, "-c", CHILD]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdout.readline() == "started\n"
+        with peak_memory(0.01) as peak:
+            wait_for_a_measure()
+            before = peak.megabytes
+            child.stdin.write("80000000\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "taken\n"
+            wait_for_a_measure()
+    assert before > 0
+    # Of memory that processes share, each one's part changes as others come and go.
+    assert peak.megabytes - before == pytest.approx(80, rel=0.1)

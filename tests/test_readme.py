@@ -110,6 +110,51 @@ def test_numbers_of_the_phantoms_are_those_that_were_measured() -> None:
     assert numbers == pytest.approx(list(measured), abs=0.0051)
 
 
+INTERVAL = re.compile(r"([+-]?[\d.]+)(?: %| points)? \[(-?[\d.]+), (-?[\d.]+)\]")
+
+
+def intervals(text: str) -> list[tuple[float, float, float]]:
+    """Estimates with their intervals: "0.75 [0.69, 0.81]", "69 % [64, 75]", "+2 points [1, 5]"."""
+    return [(float(a), float(b), float(c)) for a, b, c in INTERVAL.findall(text)]
+
+
+def is_measured(said: tuple[float, float, float], measured: pd.DataFrame) -> bool:
+    """Whether a row of a table rounds to these numbers, as shares or in percent."""
+    numbers = measured[["value", "low", "high"]].to_numpy()
+    rounded = {tuple(row) for row in numbers.round(2)} | {
+        tuple(row) for row in (100 * numbers).round(0)
+    }
+    return said in rounded
+
+
+def section(text: str, title: str) -> str:
+    return text.split(f"## {title}")[1].split("\n## ")[0]
+
+
+def test_results_are_those_that_were_measured() -> None:
+    measured = pd.read_csv(REPO / "benchmarks" / "results" / "real_mammograms.csv")
+    own = section(text_of("README.md"), "What came out on real mammograms")
+    for column, name in ((2, "cbis_mass"), (3, "mias")):
+        cells = [line.split("|")[column] for line in own.splitlines() if line.startswith("|")]
+        said = intervals("\n".join(cells))
+        assert len(said) > 8
+        rows = measured[measured["set"] == name]
+        assert [one for one in said if not is_measured(one, rows)] == []
+
+
+def test_speeds_are_those_that_were_measured() -> None:
+    measured = pd.read_csv(REPO / "benchmarks" / "results" / "speed.csv")["value"]
+    there = {*measured, *(3600 * measured)}
+    own = section(text_of("README.md"), "How fast is it?")
+    lines = [line.split("|")[2:4] for line in own.splitlines() if line.startswith("| ")][1:]
+    cells = " ".join(cell for line in lines for cell in line)
+    text = re.sub(r"torchvision|from \d+ draws|two|one", "", cells)
+    said = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
+    assert len(said) > 25
+    close = [any(abs(one - value) < 0.006 * one for value in there) for one in said]
+    assert [one for one, found in zip(said, close, strict=True) if not found] == []
+
+
 # ------------------------------------------------------------------ the checks can fail
 
 
@@ -124,5 +169,14 @@ def test_what_the_checks_look_at() -> None:
     assert named_paths(text) == ["lib/second_look/geometry.py", "Makefile"]
     assert make_targets(text) == {"test", "report"}
     assert run_all_options(text) == {"--params", "--only"}
+    assert intervals("a 0.75 [0.69, 0.81] b 69 % [64, 75], +2 points [-1, 5]") == [
+        (0.75, 0.69, 0.81),
+        (69, 64, 75),
+        (2, -1, 5),
+    ]
+    measured = pd.DataFrame({"value": [0.754], "low": [0.6901], "high": [0.8104]})
+    assert is_measured((0.75, 0.69, 0.81), measured)
+    assert is_measured((75, 69, 81), measured)
+    assert not is_measured((0.76, 0.69, 0.81), measured)
     assert exists("geometry.py")
     assert not exists("no_such.py")

@@ -22,7 +22,7 @@ from second_look.catalogue import (
 )
 from second_look.duplicates import check_no_content_leak, find_duplicates
 from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
-from second_look.files import write_json, write_parquet
+from second_look.files import DATA_VARIABLE, write_json, write_parquet
 from second_look.prepare import PrepareSettings, prepare
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
 from second_look.sources.ddsm import read_ddsm
@@ -34,7 +34,6 @@ from second_look.sources.phantom_forms import DATASET as PHANTOM
 from second_look.store import Prepared
 
 SOURCES = ("phantom", "mias", "cbis", "ddsm", "folder")
-DATA_VARIABLE = "SECOND_LOOK_DATA"
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
 
@@ -254,7 +253,8 @@ def _table(settings: DataSettings) -> Path:
 
 
 def _folder_of(settings: DataSettings, source: str) -> Path:
-    name = {"cbis": settings.cbis_folder, "ddsm": settings.ddsm_folder}[source]
+    """Of a source that has a parameter <source>_folder."""
+    name: str = getattr(settings, f"{source}_folder")
     folder = find_data_root(settings.data_root) / name
     if not folder.is_dir():
         raise MissingDataError(

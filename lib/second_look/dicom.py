@@ -69,7 +69,8 @@ _DENSITIES = {
     "129719003": "4",
     "F-01714": "4",
 }
-_MEND = "Get the file anew, or take it out of the data set."
+# What to do about a picture file that is broken.
+MEND = "Get the file anew, or take it out of the data set."
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +163,19 @@ def _check_inflated(start: bytes, path: Path) -> None:
             unpacked += len(engine.decompress(piece, 1 << 24))
             piece = engine.unconsumed_tail or stream.read(1 << 16)
             if unpacked > most:
-                raise DataError(f"it unpacks to more than {most} bytes.", path, _MEND)
+                raise DataError(f"it unpacks to more than {most} bytes.", path, MEND)
 
 
 def _header(data: Dataset) -> Header:
     missing = [name for name in _NEEDED if data.get(name) in (None, "")]
     if missing:
-        raise DataError(f"the header lacks {', '.join(missing)}.", remedy=_MEND)
+        raise DataError(f"the header lacks {', '.join(missing)}.", remedy=MEND)
     frames = int(data.get("NumberOfFrames") or 1)
     if frames < 1:
-        raise DataError(f"expected at least one frame. Got {frames}.", remedy=_MEND)
+        raise DataError(f"expected at least one frame. Got {frames}.", remedy=MEND)
     rows, cols, bits = int(data.Rows), int(data.Columns), int(data.BitsStored)
     if not 1 <= bits <= 16:
-        raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=_MEND)
+        raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=MEND)
     side, view, density = _side(data), _view(data), _density(data)
     return Header(rows, cols, bits, _spacing(data), side, view, density, frames)
 
@@ -237,11 +238,11 @@ def _stored(data: FileDataset, header: Header) -> Values:
             remedy="Convert the picture to grey.",
         )
     if "PixelData" not in data:
-        raise DataError("there are no pixels in it.", remedy=_MEND)
+        raise DataError("there are no pixels in it.", remedy=MEND)
     if not 0 < header.rows * header.cols * samples <= MAX_PIXELS:
         raise DataError(
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
-            remedy=_MEND,
+            remedy=MEND,
         )
     syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
     if syntax in _NATIVE:
@@ -271,7 +272,7 @@ def _native(data: FileDataset, header: Header, samples: int, syntax: UID) -> Val
         what = "truncated" if len(content) < wanted else "longer than its header says"
         raise DataError(
             f"the picture is {what}: expected {wanted} bytes of pixels. Got {len(content)}.",
-            remedy=_MEND,
+            remedy=MEND,
         )
     order = ">" if syntax == _BIG_ENDIAN else "<"
     dtype = np.dtype(f"{order}u{allocated // 8}")
@@ -289,13 +290,13 @@ def _decoded(data: FileDataset, header: Header, samples: int, syntax: UID) -> Va
         raise DataError(
             f"the header says {header.rows} x {header.cols} px, the compressed picture "
             f"{stated[0]} x {stated[1]}.",
-            remedy=_MEND,
+            remedy=MEND,
         )
     values = np.asarray(_DECODERS[syntax](frame))
     if values.shape != shape or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
         raise DataError(
             f"expected whole numbers of shape {shape}. Got {values.dtype} of {values.shape}.",
-            remedy=_MEND,
+            remedy=MEND,
         )
     return values
 
@@ -322,12 +323,12 @@ def _significant(values: Values, data: FileDataset) -> Values:
     stored, signed = int(data.BitsStored), bool(data.get("PixelRepresentation"))
     width, high = 8 * values.dtype.itemsize, int(data.get("HighBit", stored - 1))
     if not stored <= high + 1 <= width:
-        raise DataError(f"expected {stored} bits up to bit {high} of {width}.", remedy=_MEND)
+        raise DataError(f"expected {stored} bits up to bit {high} of {width}.", remedy=MEND)
     if not signed:
         values = values.view(f"u{width // 8}")
         if stored < width and not _has_embedded_overlay(data) and int(values.max()) >> (high + 1):
             raise DataError(
-                f"the header allows {stored} bits a pixel. Got {values.max()}.", remedy=_MEND
+                f"the header allows {stored} bits a pixel. Got {values.max()}.", remedy=MEND
             )
         return values if stored == width else (values << (width - 1 - high)) >> (width - stored)
     return (values.view(f"i{width // 8}") << (width - 1 - high)) >> (width - stored)

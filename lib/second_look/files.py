@@ -15,6 +15,8 @@ import pandas as pd
 
 from second_look.errors import DataError, MissingDataError, OutputError
 
+# Environment variable that names the folder of the data sets.
+DATA_VARIABLE = "SECOND_LOOK_DATA"
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
 
 

@@ -159,6 +159,9 @@ def window_starts(length: int, size: int, stride: int) -> IntArray:
 
     Returns:
         Starts in increasing order; empty where the picture is shorter than a window.
+
+    Raises:
+        ValueError: Size or stride is below 1 px.
     """
     if size < 1 or stride < 1:
         raise ValueError(
@@ -178,7 +181,11 @@ def count_windows(rows: int, cols: int, size: int, stride: int) -> int:
 
 
 def mm_to_px(length_mm: float, spacing_mm: float) -> int:
-    """A length in mm as whole pixels of `spacing_mm` mm each, at least one."""
+    """A length in mm as whole pixels of `spacing_mm` mm each, at least one.
+
+    Raises:
+        ValueError: The spacing is not positive.
+    """
     if not spacing_mm > 0:
         raise ValueError(f"spacing_mm must be positive. Got {spacing_mm}.")
     return max(1, round(length_mm / spacing_mm))

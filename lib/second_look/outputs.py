@@ -151,9 +151,9 @@ class Run:
             high: Upper end.
             n: Observations behind it.
             how: How it was measured, in a few words.
-            verdict: In words, where the rule of paper.verdict does not fit.
+            verdict: In words, where the rule of paper.verdict does not fit; None: by that rule.
             figure: Name of the figure or table that shows it.
-            synthetic: Whether it was measured on phantoms, which judge no claim.
+            synthetic: Whether it was measured on phantoms, which judge no claim, in words or not.
 
         Raises:
             ValueError: The paper has no such claim, or the value is not a finite number.
@@ -169,7 +169,7 @@ class Run:
             "high": _plain(high),
             "n": _plain(n),
             "how": how,
-            "verdict": verdict or judged,
+            "verdict": judged if synthetic or verdict is None else verdict,
             "figure": self._anchor(figure) if figure else None,
             "notebook": self.notebook,
         }

@@ -240,19 +240,13 @@ def window_table(
             "prepared images",
             "Give pixel_size_mm to notebook 01, or the window size in px.",
         )
-    located = prepared.lesions.merge(
-        catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id", validate="1:1"
-    )
-    lesions_of = dict(tuple(located.groupby("image_id")))
-    none = located.iloc[:0]
-    parts = []
+    codes_of, parts = _pathologies(prepared, catalogue), []
     for image in tqdm(images.itertuples(), total=len(images), desc=f"windows at stride {stride}"):
-        lesions = lesions_of.get(image.image_id, none)
-        codes = dict(zip(lesions["code"], lesions["pathology"], strict=True))
+        codes = codes_of.get(image.image_id, {})
         own_size, own_stride = window_px(size, stride, size_mm, image.pixel_spacing_mm)
         windows = label_windows(
             prepared.regions(image.image_id),
-            {int(code): str(name) for code, name in codes.items() if code > 0},
+            {code: name for code, name in codes.items() if code > 0},
             size=own_size,
             stride=own_stride,
             rule=rule,
@@ -271,6 +265,17 @@ def window_table(
             "Use a smaller patch_size or patch_size_mm.",
         )
     return table
+
+
+def _pathologies(prepared: Prepared, catalogue: Catalogue) -> dict[str, dict[int, str]]:
+    """Image -> code in its region map (0: not in it) -> pathology, for images with lesions."""
+    located = prepared.lesions.merge(
+        catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id", validate="1:1"
+    )
+    found: dict[str, dict[int, str]] = {}
+    for row in located.itertuples():
+        found.setdefault(str(row.image_id), {})[int(row.code)] = str(row.pathology)
+    return found
 
 
 def labelled(windows: pd.DataFrame) -> pd.DataFrame:

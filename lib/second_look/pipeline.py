@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import OutputError, ParameterError, SecondLookError
-from second_look.files import write_json
+from second_look.files import DATA_VARIABLE, write_json
 from second_look.outputs import fingerprint, load_json
 from second_look.parameters import OUTPUTS, Parameter, load_params, read_cell
 from second_look.provenance import dependencies, describe, peak_memory
 from second_look.report import build_report
 from second_look.source_code import content_hash, library_files
 
-DATA_VARIABLE = "SECOND_LOOK_DATA"
 DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
 FAILED, INTERRUPTED = "failed", "interrupted"
 NOT_RUN, NOT_REACHED = "not run", "not reached"

@@ -22,7 +22,7 @@ from PIL import Image
 from skimage.transform import resize
 
 from second_look import dicom
-from second_look.dicom import MAX_PIXELS, Header
+from second_look.dicom import MAX_PIXELS, MEND, Header
 from second_look.errors import DataError
 from second_look.files import open_bounded, write_bytes, written_whole
 from second_look.ljpeg import decode, is_lossless, read_frame
@@ -37,7 +37,6 @@ _PGM_HEADER = re.compile(
 _JPEG_START = 65536
 # A mask so many times as long as its image is that of another one, and slow to bring to its size.
 _MASK_RATIO = 16
-_MEND = "Get the file anew, or take it out of the data set."
 
 
 def read_header(path: Path) -> Header:
@@ -53,7 +52,7 @@ def read_header(path: Path) -> Header:
         raise DataError(
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
             where=path,
-            remedy=_MEND,
+            remedy=MEND,
         )
     return header
 
@@ -74,7 +73,7 @@ def read_pixels(path: Path) -> Pixels:
         raise DataError(
             f"every pixel has the value {pixels.flat[0]}: there is no picture.",
             where=path,
-            remedy=_MEND,
+            remedy=MEND,
         )
     return pixels
 
@@ -157,7 +156,10 @@ def _read_grey(path: Path, *, shown: bool) -> Pixels:
 
 
 def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path], Pixels]:
-    """A reader that believes in a picture where it has the size that the header says."""
+    """A reader that believes in a picture where it has the size that the header says.
+
+    The reader raises a DataError where it has another one.
+    """
 
     def read_checked(path: Path) -> Pixels:
         header = read_header(path)
@@ -167,7 +169,7 @@ def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path]
                 f"the header says {header.rows} x {header.cols} px, the picture has the shape "
                 f"{pixels.shape}.",
                 where=path,
-                remedy=_MEND,
+                remedy=MEND,
             )
         return pixels
 
@@ -214,7 +216,7 @@ def _clear_errors(path: Path) -> Iterator[None]:
             raise
         raise DataError(error.problem, where=path, remedy=error.remedy) from None
     except FileNotFoundError:
-        raise DataError("the file is not there.", where=path, remedy=_MEND) from None
+        raise DataError("the file is not there.", where=path, remedy=MEND) from None
     except PermissionError:
         raise DataError(
             "the file may not be read.", where=path, remedy="Change its rights."
@@ -224,7 +226,7 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         # Decoders meet broken files with every exception there is, struct.error to IndexError.
         raise DataError(
-            f"cannot be decoded ({type(error).__name__}: {error}).", where=path, remedy=_MEND
+            f"cannot be decoded ({type(error).__name__}: {error}).", where=path, remedy=MEND
         ) from error
 
 
@@ -247,7 +249,7 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise DataError("some pixels are NaN or infinite.", where=path, remedy=_MEND)
+        raise DataError("some pixels are NaN or infinite.", where=path, remedy=MEND)
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 65535 or (pixels.dtype.kind == "f" and (pixels != np.rint(pixels)).any()):
         raise DataError(
@@ -263,11 +265,11 @@ def _pgm_parts(path: Path) -> tuple[int, int, int, int]:
     with path.open("rb") as stream:
         found = _PGM_HEADER.match(stream.read(1000))
     if found is None:
-        raise DataError("the PGM header is broken.", where=path, remedy=_MEND)
+        raise DataError("the PGM header is broken.", where=path, remedy=MEND)
     cols, rows, limit = (int(number) for number in found.groups())
     if not 0 < limit < 65536:
         raise DataError(
-            f"expected a largest value of 1 to 65535. Got {limit}.", where=path, remedy=_MEND
+            f"expected a largest value of 1 to 65535. Got {limit}.", where=path, remedy=MEND
         )
     return cols, rows, limit, found.end()
 
@@ -289,12 +291,12 @@ def _pgm_pixels(path: Path) -> Pixels:
         raise DataError(
             f"the file is {what}: expected {wanted} bytes of pixels. Got {found}.{hint}",
             where=path,
-            remedy=_MEND,
+            remedy=MEND,
         )
     pixels = np.fromfile(path, dtype, rows * cols, offset=start).reshape(rows, cols)
     if pixels.max() > limit:
         raise DataError(
-            f"the header allows values up to {limit}. Got {pixels.max()}.", where=path, remedy=_MEND
+            f"the header allows values up to {limit}. Got {pixels.max()}.", where=path, remedy=MEND
         )
     return pixels.astype(dtype.newbyteorder("="))
 
@@ -327,7 +329,7 @@ def _tiff_page(path: Path) -> Iterator[Any]:
             raise DataError(
                 f"expected a picture. Got {shape} of {page.bitspersample} bits.",
                 where=path,
-                remedy=_MEND,
+                remedy=MEND,
             )
         # tifffile fills up with zeros what is not there.
         stored = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -337,7 +339,7 @@ def _tiff_page(path: Path) -> Iterator[Any]:
             raise DataError(
                 "the file is truncated or damaged: parts of the picture are not there.",
                 where=path,
-                remedy=_MEND,
+                remedy=MEND,
             )
         yield page
 

@@ -149,6 +149,9 @@ def combine(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:
 
     Returns:
         Binary scores for "malignant", one row a unit and model.
+
+    Raises:
+        ValueError: There is no such unit, or the scores are for another target.
     """
     if unit not in UNITS[2:]:
         raise ValueError(f"unit must be one of {UNITS[2:]}. Got {unit!r}.")
@@ -188,6 +191,9 @@ def positive(labels: Iterable[str], target: str) -> npt.NDArray[np.bool_]:
     Args:
         labels: Of catalogue.LABELS.
         target: "malignant", or "lesion" for anything but normal.
+
+    Raises:
+        ValueError: It is another target, which has no positives.
     """
     if target not in TARGETS[1:]:
         raise ValueError(f"only {TARGETS[1:]} have positives. Got {target!r}.")

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,12 +62,20 @@ class PeakMemory:
 
 @contextmanager
 def peak_memory(interval: float = 0.5) -> Iterator[PeakMemory]:
-    """Watch the children of this process for the length of the block."""
+    """Watch the children of this process for the length of the block.
+
+    Args:
+        interval: Between two looks, s; longer where a look takes long, as it walks through all
+            pages of large processes, so that looking takes 1 % of the time at most.
+    """
     peak, done = PeakMemory(), threading.Event()
 
     def watch() -> None:
-        while not done.wait(interval):
+        pause = interval
+        while not done.wait(pause):
+            begun = time.perf_counter()
             peak.megabytes = max(peak.megabytes, _children_mb())
+            pause = max(interval, 100 * (time.perf_counter() - begun))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

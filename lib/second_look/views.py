@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,39 @@ class View:
     regions: npt.NDArray[np.uint8]
     pathologies: dict[int, str]
     mm_per_px: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """A picture as a detector gets it, with what it is to find there.
+
+    Attributes:
+        image_id: Of the catalogue.
+        picture: Grey levels 0 to 1, float32 (rows, cols).
+        masks: Of its lesions, bool (rows, cols) each; empty where one was turned out of the frame.
+    """
+
+    image_id: str
+    picture: npt.NDArray[np.float32]
+    masks: Sequence[npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A mammogram with its true and found boxes, in the pixels of its view.
+
+    Attributes:
+        title: What it shows.
+        view: The whole film as it was scanned.
+        true_boxes, found_boxes: (row_min, col_min, row_max, col_max), (n, 4).
+        scores: Of the found ones.
+    """
+
+    title: str
+    view: View
+    true_boxes: npt.NDArray[np.float64]
+    found_boxes: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
 
 
 def original_view(dataset: Dataset, image_id: str, height: int) -> View:

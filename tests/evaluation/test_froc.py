@@ -1,8 +1,6 @@
-"""FROC: oracles, a plain count beside it, its denominators, and its speed."""
+"""FROC: oracles, a plain count beside it, its denominators, its intervals and its work."""
 
 from __future__ import annotations
-
-import time
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,8 @@ from made_detections import (
     perfect,
     random_detections,
 )
-from second_look.evaluation.detection_tables import BOX, boxes
+from second_look.evaluation import froc
+from second_look.evaluation.detection_tables import BOX, boxes, overlap
 from second_look.evaluation.froc import (
     RATES,
     curve,
@@ -24,7 +23,7 @@ from second_look.evaluation.froc import (
     sensitivities,
     sensitivity_statistic,
 )
-from second_look.evaluation.intervals import once
+from second_look.evaluation.intervals import once, replicate
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +194,7 @@ def test_no_detection_at_all_finds_nothing(images, truths):
     assert curve(marked)["sensitivity"].tolist() == [0.0]
 
 
-# ------------------------------------------------------------------ intervals and speed
+# ------------------------------------------------------------------ intervals and work
 
 
 def test_intervals_cover_the_estimate_and_shrink_with_patients():
@@ -253,14 +252,65 @@ def test_a_draw_that_needs_more_alarms_than_were_kept_at_hand_gets_them(images):
     assert statistic(counts)[0, 0] == at_rates(alone, (4.0,))[0]
 
 
-def test_ten_thousand_images_take_seconds():
-    images = made_images(10_000)
+def drawn_froc(detections, truths, images, counts, rates):
+    """Sensitivity at each rate where each patient stands there as often as `counts` says."""
+    often = dict(zip(sorted(set(images["patient_id"])), counts.astype(int), strict=True))
+    scores = 1 - detections["score_normal"].to_numpy()
+    both = detections.assign(one=range(len(detections)))[["image_id", "one", *BOX]].merge(
+        truths.assign(lesion=range(len(truths)))[["image_id", "lesion", *BOX]],
+        on="image_id", suffixes=("", "_true"),
+    )  # fmt: skip
+    inside = np.ones(len(both), dtype=bool)
+    for axis in ("row", "col"):
+        centre = (both[f"{axis}_min"] + both[f"{axis}_max"]) / 2
+        inside &= centre.between(both[f"{axis}_min_true"], both[f"{axis}_max_true"], "left")
+    hits = both[inside]
+    best = hits.assign(score=scores[hits["one"]]).groupby("lesion")["score"].max()
+    best = best.reindex(range(len(truths)), fill_value=-np.inf).to_numpy()
+    best = np.repeat(best, truths["patient_id"].map(often))
+    false = ~np.isin(np.arange(len(scores)), hits["one"])
+    alarms = np.repeat(scores[false], detections["patient_id"].map(often)[false])
+    falling = np.append(-np.sort(-alarms), -np.inf)
+    allowed = [int(rate * images["patient_id"].map(often).sum() + 1e-9) for rate in rates]
+    return [np.mean(best > falling[min(most, len(alarms))]) for most in allowed]
+
+
+def test_the_interval_is_that_of_sets_that_repeat_the_drawn_patients():
+    images = made_images(300)
     truths = made_truths(images, seed=12)
-    found = random_detections(images, seed=13, each=30)
-    start = time.process_time()
-    estimate = sensitivities(marks(found, truths, images), seed=0, draws=200)
-    assert time.process_time() - start < 10
-    assert 0 < estimate["1"].value < 1
+    found = random_detections(images, seed=13, each=30).reset_index(drop=True)
+    marked = marks(found, truths, images)
+    assert len(marked.alarms) > 2 * max(RATES) * len(images)  # far more than any draw needs
+    draws = replicate({"who": lambda counts: counts}, marked.everybody, seed=0, draws=40)["who"]
+    drawn = np.array([drawn_froc(found, truths, images, counts, RATES) for counts in draws])
+    whole = drawn_froc(found, truths, images, np.ones(marked.patients), RATES)
+    estimates = sensitivities(marked, seed=0, draws=40)
+    ends = np.quantile(drawn, [0.025, 0.975], axis=0)
+    for place, rate in enumerate(RATES):
+        one = estimates[f"{rate:g}"]
+        assert one.low < one.value < one.high
+        assert (one.value, one.low, one.high) == pytest.approx((whole[place], *ends[:, place]))
+    mean = estimates["mean"]
+    wanted = (np.mean(whole), *np.quantile(drawn.mean(axis=1), [0.025, 0.975]))
+    assert (mean.value, mean.low, mean.high) == pytest.approx(wanted)
+
+
+def test_hits_are_sought_once_whatever_the_number_of_images_and_draws(monkeypatch):
+    """A search an image, or a draw, would make large sets slow."""
+    searches = []
+
+    def counted(first, second):
+        searches.append(len(first))
+        return overlap(first, second)
+
+    monkeypatch.setattr(froc, "overlap", counted)
+    for count, draws in ((10, 5), (200, 50)):
+        images = made_images(count)
+        truths = made_truths(images, seed=12)
+        found = random_detections(images, seed=13, each=3)
+        sensitivities(marks(found, truths, images), seed=0, draws=draws)
+    # Each detection on an image with a lesion, beside that lesion.
+    assert searches == [3 * 5, 3 * 100]
 
 
 def test_boxes_are_read_in_their_order(truths):

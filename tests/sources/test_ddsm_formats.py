@@ -19,7 +19,7 @@ from second_look.sources.ddsm_formats import (
 
 
 class TestFormats:
-    def test_names(self):
+    def test_a_case_is_called_alike_in_every_file_name(self):
         assert case_name(Path("A-0002-1.ics")) == "A_0002_1"
         assert case_name(Path("x/D_4070_1.LEFT_CC.LJPEG")) == "D_4070_1"
         assert case_name(Path("TAPE_B_3024_1.COMB.16_PGM")) == ""

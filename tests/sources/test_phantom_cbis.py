@@ -156,7 +156,7 @@ class TestCsvs:
             text = (clean.folder / csv_name(kind, split)).read_text(encoding="utf-8")
             assert text.split("\n", 1)[0] == HEADERS[kind]
 
-    def test_names(self):
+    def test_the_files_are_called_like_the_official_ones(self):
         assert [csv_name(*each) for each in SETS] == [
             "mass_case_description_train_set.csv",
             "mass_case_description_test_set.csv",

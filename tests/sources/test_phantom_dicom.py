@@ -57,7 +57,7 @@ PIXELS = np.arange(63 * 65, dtype=np.uint16).reshape(63, 65)
         ("nbia_old", BARE, f"CBIS-DDSM/{SUBJECT}/DDSM-09887/1-26184/000001.dcm"),
     ],
 )
-def test_places(layout, file, place):
+def test_a_file_lies_where_the_layout_puts_it(layout, file, place):
     assert path_in_layout(file, layout).as_posix() == place
 
 

@@ -11,6 +11,8 @@ from second_look.catalogue import LABELS
 from second_look.dataset import DataSettings, build_dataset
 from second_look.errors import DataError
 from second_look.models.dcgan import Generator
+from second_look.outputs import load_results, open_run
+from second_look.paper import REPRODUCED, SYNTHETIC
 from second_look.patches import LabelRule, window_table
 from second_look.predictions import from_classes
 from second_look.studies import gan_check as check
@@ -127,6 +129,20 @@ def test_accuracy_is_counted_over_seeds_and_patients() -> None:
     assert table["spread"].abs().max() == 0
 
 
+@pytest.mark.parametrize(("synthetic", "verdict"), [(True, SYNTHETIC), (False, REPRODUCED)])
+def test_the_paper_s_accuracy_stands_beside_that_of_samples_only(
+    tmp_path, synthetic, verdict
+) -> None:
+    table = check.summary(made_predictions(SAID), seed=0)
+    run = open_run(tmp_path, notebook="04_gan_training_data")
+    check.report(run, table, how="100 samples", synthetic=synthetic)
+    (row,) = load_results(tmp_path)
+    assert (row["claim"], row["n"], row["how"]) == ("gan-check", 60, "100 samples")
+    assert row["value"] == pytest.approx(5)
+    assert row["low"] < 5 < row["high"]
+    assert row["verdict"] == verdict
+
+
 def test_gains_are_paired_with_real_patches_alone() -> None:
     worse = {**SAID, "real + 50% samples": {**RIGHT, "benign": "normal"}}
     gained = check.gains(made_predictions(worse), seed=0).set_index("measure")
@@ -146,7 +162,7 @@ def test_a_shuffled_table_is_paired_all_the_same() -> None:
 
 def test_what_is_reached_without_looking() -> None:
     judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
-    table = check.without_looking(CLASSES, judged)
+    table = check.without_looking(CLASSES, judged, judged)
     assert table["accuracy"].tolist() == pytest.approx([1 / 3, 48 / 60, 3 / 60])
     assert table["balanced_accuracy"].tolist() == pytest.approx([1 / 3] * 3)
     assert table["baseline"].tolist()[1:] == [
@@ -158,14 +174,29 @@ def test_what_is_reached_without_looking() -> None:
 def test_a_guess_spreads_over_classes_that_nobody_has() -> None:
     judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
     two = judged[judged["label"] != "malignant"]
-    table = check.without_looking(CLASSES, two)
+    table = check.without_looking(CLASSES, two, two)
     assert table["balanced_accuracy"].tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 2])
+
+
+def test_the_commonest_class_is_that_of_the_training_windows() -> None:
+    judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
+    other = ["benign"] * 5 + ["normal"] * 3 + ["malignant"] * 2 + ["benign_without_callback"] * 9
+    training = pd.DataFrame({"label": other})
+    table = check.without_looking(CLASSES, training, judged)
+    assert table["baseline"].tolist()[1:] == [
+        "always benign, the commonest class",
+        "always malignant, the rarest class",
+    ]
+    assert table["accuracy"].tolist()[1:] == pytest.approx([9 / 60, 3 / 60])
+    two = judged[judged["label"] != "malignant"]
+    rarest = check.without_looking(CLASSES, training, two).iloc[-1]
+    assert (rarest["accuracy"], rarest["balanced_accuracy"]) == (0, 0), "nobody has it"
 
 
 def test_an_accuracy_below_chance_is_explained_from_the_numbers() -> None:
     def said(answers):
         predictions = made_predictions({study.GENERATED: answers, study.REAL: RIGHT})
-        baselines = check.without_looking(CLASSES, predictions)
+        baselines = check.without_looking(CLASSES, predictions, predictions)
         matrices = check.confusions(predictions, CLASSES, [study.GENERATED])
         table = check.summary(predictions, seed=0)
         return check.below_chance(table, baselines, matrices[study.GENERATED], 0.05)
@@ -174,7 +205,7 @@ def test_an_accuracy_below_chance_is_explained_from_the_numbers() -> None:
     assert "Accuracy below chance is seen here" in low
     assert "contains the paper's 5%" in low
     assert "commonest answer is “malignant”, for 100% of the patches" in low
-    assert "rarest here makes up 5.0%" in low
+    assert "rarest of the training windows makes up 5.0% of these patches" in low
     high = said(dict.fromkeys(CLASSES, "normal"))
     assert "is not seen here" in high
     assert "does not contain" in high

@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_detections import made_images, made_truths, perfect, random_detections
-from second_look.errors import MissingDataError, ParameterError
+from second_look.errors import CheckpointError, MissingDataError, ParameterError
 from second_look.evaluation.detection import image_scores, patch_scores
 from second_look.evaluation.detection_tables import BOX
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.models.mask_rcnn import CLASSES
+from second_look.outputs import load_results, open_run
+from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.patches import LabelRule
 from second_look.studies import mask_rcnn as study
 from second_look.studies import mask_rcnn_findings as last
 from second_look.studies import mask_rcnn_results as results
 from second_look.training.detect import DetectSettings, Stage
 from second_look.views import View
+from sklearn.metrics import roc_auc_score
 from small_mammograms import small_mammograms
 
 
@@ -71,12 +74,22 @@ def test_the_paper_s_schedule_is_recognised():
 
 def test_weights_are_named_from_the_data_root(tmp_path, monkeypatch):
     dataset = small_mammograms(tmp_path, 8)
-    assert study.weights_file(dataset, "") == ""
+    assert study.weights_file(dataset, "", "paper") == ""
     monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path))
-    assert study.weights_file(dataset, "weights/a.h5") == str(tmp_path / "weights" / "a.h5")
+    named = study.weights_file(dataset, "weights/a.h5", "paper")
+    assert named == str(tmp_path / "weights" / "a.h5")
+    with pytest.raises(CheckpointError, match="the ImageNet weights of mobilenet_v2 are not in"):
+        study.weights_file(dataset, "imagenet", "mobilenet")
+    (tmp_path / "weights").mkdir()
+    for name in ("mobilenet_v2-7ebf99e0.pth", "mobilenet_v2_imagenet.safetensors"):
+        (tmp_path / "weights" / name).touch()
+        found = study.weights_file(dataset, "imagenet", "mobilenet")
+        assert found == str(tmp_path / "weights" / name)
+    with pytest.raises(ParameterError, match="does not start from ImageNet weights alone"):
+        study.weights_file(dataset, "imagenet", "paper")
     monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path / "none"))
     with pytest.raises(MissingDataError, match="there is no data folder"):
-        study.weights_file(dataset, "weights/a.h5")
+        study.weights_file(dataset, "weights/a.h5", "paper")
 
 
 def test_training_compares_with_and_without_normals(tmp_path):
@@ -92,10 +105,23 @@ def test_training_compares_with_and_without_normals(tmp_path):
     table = study.training_table(models)
     assert table["normal images"].tolist() == [4, 0]
     assert table["images with lesions"].tolist() == [4, 4]
-    own, pictures, regions = study.shown_targets(dataset, settings, count=2)
-    assert len(own) == len(regions) == 2
-    assert pictures.shape == (2, 96, 64)
-    assert all((marks == 2).any() for marks in regions)
+    shown = study.shown_targets(dataset, settings, count=2)
+    assert [each.picture.shape for each in shown] == [(96, 64)] * 2
+    assert len({each.image_id for each in shown}) == 2
+    for each in shown:
+        assert [mask.shape for mask in each.masks] == [(96, 64)]
+        assert 0 < each.masks[0].sum() < 96 * 64
+    curves = study.training_curves(models)
+    assert set(curves["model"]) == {model.name for model in models}
+    for model in models:
+        own = curves[curves["model"] == model.name]
+        assert list(own["curve"].unique())[:2] == ["objectness", "rpn box reg"]
+        assert own["curve"].nunique() == 6
+        validated = own.loc[own["curve"] == "validation", ["step", "value"]]
+        given = model.trained.curve("val_froc")
+        assert validated.to_numpy().tolist() == given.to_numpy().tolist()
+        assert len(given)
+        assert set(own["kept"]) == {model.trained.best_step}
     seen = results.find(dataset, models, patch_size=32, stride=32, rule=LabelRule(), seed=0)
     assert list(seen.detections) == [*(model.name for model in models), BLOBS]
     assert set(seen.all_detections["model"]) == set(seen.detections)
@@ -179,6 +205,80 @@ def test_an_auc_without_interval_or_value_is_said():
     assert results.auc_in_words(pd.Series(line | {"low": np.nan}), 3) == "0.750, no interval"
     none = line | {"auc": np.nan, "why": "no positive among them"}
     assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
+
+
+def auc_line(**more):
+    """A table of AUCs whose rows all differ; the wanted one has the values given."""
+    other = {"model": "other", "target": "malignant", "auc": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    wanted = {"model": "ours", "auc": 0.75, "low": 0.5, "high": 0.95, "n": 40}
+    lesion = other | {"model": "ours", "target": "lesion", "auc": 0.6}
+    return pd.DataFrame([other, lesion, other | wanted | more])
+
+
+def reported(folder, table, *, synthetic, model="ours", target="malignant"):
+    """What is in results.json after a report."""
+    run = open_run(folder, notebook="05_mask_rcnn")
+    data = SimpleNamespace(name="made", synthetic=synthetic)
+    results.report_auc(run, "fig-3a", table, model, target, "roc_images", data)
+    return load_results(folder)
+
+
+@pytest.mark.parametrize(
+    ("high", "synthetic", "verdict"),
+    [
+        (0.95, False, REPRODUCED),  # the paper's 0.93 lies in it
+        (0.92, False, NOT_REPRODUCED),
+        (np.nan, False, NO_INTERVAL),
+        (0.95, True, SYNTHETIC),
+        (0.92, True, SYNTHETIC),
+        (np.nan, True, SYNTHETIC),
+    ],
+)
+def test_an_auc_is_put_beside_the_papers(tmp_path, high, synthetic, verdict):
+    (row,) = reported(tmp_path, auc_line(high=high), synthetic=synthetic)
+    assert row == {
+        "claim": "fig-3a",
+        "value": 0.75,
+        "low": 0.5,
+        "high": None if np.isnan(high) else high,
+        "n": 40,
+        "how": "ours, malignant, test patients of made",
+        "verdict": verdict,
+        "figure": "05_roc_images",
+        "notebook": "05_mask_rcnn",
+    }
+
+
+def test_an_undefined_auc_is_not_reported(tmp_path):
+    nothing = dict.fromkeys(("auc", "low", "high"), np.nan)
+    for synthetic in (False, True):
+        assert reported(tmp_path, auc_line(**nothing), synthetic=synthetic) == []
+
+
+def test_the_reported_auc_is_that_of_the_scores(found, tables, tmp_path):
+    own = found.image_scores.query(f"model == '{BLOBS}' and target == 'lesion'")
+    (row,) = reported(tmp_path, tables["image"], synthetic=False, model=BLOBS, target="lesion")
+    assert row["value"] == pytest.approx(roc_auc_score(own["label"] != "normal", own["score"]))
+    assert 0 < row["low"] < row["value"] < row["high"] < 1
+    assert row["n"] == len(found.images) == 40
+
+
+def test_groups_say_what_a_model_finds_of_each(found):
+    """A model that finds the masses, and half as many false alarms as there are images."""
+    masses = perfect(found.images, found.truths[found.truths["kind"] == "mass"])
+    normal = found.images[found.images["label"] == "normal"]
+    alarms = random_detections(normal, seed=3, each=1)
+    detections = {"masses": pd.concat([masses, alarms], ignore_index=True), **found.detections}
+    own = replace(found, detections=detections)
+    table = results.group_table(own, "masses", seed=0).set_index(["group", "value"])
+    truths = found.truths
+    assert table.loc["kind", "sensitivity"].to_dict() == {"calcification": 0, "mass": 1}
+    for group in ("kind", "pathology", "density"):
+        seen = truths.assign(seen=truths["kind"] == "mass").groupby(group)["seen"]
+        assert table.loc[group, "lesions"].to_dict() == seen.size().to_dict()
+        assert table.loc[group, "sensitivity"].to_dict() == pytest.approx(seen.mean().to_dict())
+    whole = results.group_table(own, "perfect", seed=0)
+    assert (whole["sensitivity"] == 1).all()
 
 
 def test_findings_are_sentences_from_the_tables(tables):

@@ -8,7 +8,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made_predictions import binary_predictions
+from second_look.models.classifier import build_classifier
 from second_look.outputs import load_results, open_run
 from second_look.paper import NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.predictions import CLASS_SCORES
@@ -213,3 +215,18 @@ def test_heat_maps_show_found_and_missed_ones():
         ("i3", "not malignant, lowest score: 0.10"),
     ]
     assert MALIGNANT == "score_malignant"
+
+
+def test_a_heat_map_shows_what_the_network_says_of_malignancy(phantom_data):
+    network = build_classifier("small", seed=0).eval()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.tensor([0.1, 0.2, 0.3, 0.4]).log())
+    chosen = [(image_id, "") for image_id in phantom_data.prepared.images["image_id"].head(2)]
+    scales = dict.fromkeys((image_id for image_id, _ in chosen), 0.5)
+    shown = scheme_a.heat_maps(network, phantom_data, chosen, size=64, scales=scales)
+    assert [view.image_id for view, _ in shown] == [image_id for image_id, _ in chosen]
+    for view, heat in shown:
+        assert heat.shape == view.picture.shape
+        np.testing.assert_array_equal(np.isnan(heat), view.regions == 0)
+        np.testing.assert_allclose(heat[view.regions > 0], 0.4, rtol=1e-5)

@@ -12,10 +12,7 @@ from second_look.paper import (
     REPRODUCED,
     SYNTHETIC,
 )
-from second_look.studies import scorecard
-from second_look.studies.scorecard import AGAINST, FOR, OPEN
-
-PATCHES, GANS, TRANSFER, MRCNN = (each.text for each in scorecard.CONCLUSIONS)
+from second_look.studies import conclusions, scorecard
 
 
 @pytest.fixture
@@ -38,11 +35,6 @@ def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
     return {
         "claim": claim, "value": value, "low": low, "high": high, "verdict": verdict, **facts
     }  # fmt: skip
-
-
-def sides(results):
-    table = scorecard.conclusions(results)
-    return {text: own["speaks"].tolist() for text, own in table.groupby("conclusion")}
 
 
 def test_every_claim_has_a_row_in_the_papers_order(results):
@@ -106,50 +98,11 @@ def test_related_work_is_compared_without_a_verdict(results, tmp_path, synthetic
     assert (row["verdict"] == SYNTHETIC) == synthetic
 
 
-def test_without_evidence_every_conclusion_is_undecided():
-    table = scorecard.conclusions([])
-    assert table["conclusion"].tolist() == [PATCHES, GANS, TRANSFER, MRCNN]
-    assert set(table["evidence"]) == {NOT_MEASURED}
-    assert set(table["speaks"]) == {OPEN}
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "for_patches", "for_mrcnn"),
-    [
-        (0.7, 0.6, 0.8, AGAINST, FOR),
-        (0.7, 0.45, 0.9, OPEN, OPEN),
-        (0.45, 0.4, 0.55, FOR, AGAINST),
-        (0.3, 0.2, 0.4, FOR, AGAINST),
-        (0.7, None, None, OPEN, OPEN),
-    ],
-)
-def test_an_auc_speaks_where_its_interval_does(value, low, high, for_patches, for_mrcnn):
-    found = [measured(claim, "–", value, low, high) for claim in ("scheme-b", "fig-3a")]
-    assert sides(found)[PATCHES] == [for_patches]
-    assert sides(found)[MRCNN] == [for_mrcnn]
-
-
-@pytest.mark.parametrize(
-    ("verdict", "side"),
-    [(REPRODUCED, FOR), (NOT_REPRODUCED, AGAINST), ("see the notebook", OPEN)],
-)
-def test_what_was_reproduced_speaks_for_what_was_drawn_from_it(verdict, side):
-    assert sides([measured("transfer", verdict)])[TRANSFER] == [side]
-    assert sides([measured("gan-check", verdict)])[GANS] == [side]
-
-
-def test_phantoms_speak_for_nothing():
-    found = [measured(claim, SYNTHETIC) for claim in ("scheme-b", "transfer", "fig-3a")]
-    said = sides(found)
-    assert said[PATCHES] == said[TRANSFER] == said[MRCNN] == [SYNTHETIC]
-    assert said[GANS] == [OPEN]
-
-
-def test_evidence_and_findings_hold_the_runs_numbers(results):
-    table = scorecard.conclusions(results).set_index("conclusion")
-    assert "0.751 [0.7, 0.801] (AUC)" in table.loc[PATCHES, "evidence"]
-    text = scorecard.findings(results)
+def test_findings_hold_the_runs_numbers(results):
+    evidence = conclusions.table(results, {}, synthetic=False)
+    text = scorecard.findings(results, evidence)
     assert f"4 of {len(CLAIMS)} rows have a measurement" in text
     assert f"4 rows are “{REPRODUCED}”" in text
-    assert f"{PATCHES} Evidence here: 1 {AGAINST}." in text
-    assert f"{TRANSFER} Evidence here: 1 {FOR}." in text
+    patches, _, transfer, _ = (each.text for each in conclusions.CONCLUSIONS)
+    assert f"{patches} Evidence here: 1 {conclusions.OPEN}." in text
+    assert f"{transfer} Evidence here: 1 {conclusions.FOR}." in text

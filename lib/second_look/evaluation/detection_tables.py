@@ -124,7 +124,11 @@ def lesion_scores(detections: pd.DataFrame, target: str) -> npt.NDArray[np.float
 
 
 def pack_mask(mask: npt.NDArray[np.bool_]) -> bytes:
-    """A square mask as bytes; its side must be a multiple of 4, so that bytes tell it."""
+    """A square mask as bytes; its side must be a multiple of 4, so that bytes tell it.
+
+    Raises:
+        ValueError: It is not square, or its side is no multiple of 4.
+    """
     side = mask.shape[0]
     if mask.shape != (side, side) or side % 4:
         raise ValueError(f"a mask must be square, its side a multiple of 4. Got {mask.shape}.")

@@ -53,6 +53,9 @@ def pairs(
 
     Returns:
         One row a hit: detection and truth (rows of the two tables, from 0), iou.
+
+    Raises:
+        ValueError: There is no such rule.
     """
     if rule not in RULES:
         raise ValueError(f"a hit rule must be one of {RULES}. Got {rule!r}.")
@@ -118,6 +121,9 @@ def marks(
         rule: One of RULES.
         by: "lesion" counts lesions; "image" counts images with lesions, found if one is hit.
         alarms_on: "all" images, or "normal" ones, on which false alarms are counted.
+
+    Raises:
+        ValueError: There is no such rule, or no such way of counting.
     """
     if by not in ("lesion", "image") or alarms_on not in ("all", "normal"):
         raise ValueError(f"expected by lesion or image, on all or normal. Got {by}, {alarms_on}.")

@@ -93,6 +93,9 @@ def wasserstein_of_sets(
     """Sliced Wasserstein distance of two sets of points (n, d) of one size (Rabin et al. 2011).
 
     The mean, over random directions, of the mean distance of the sorted projections.
+
+    Raises:
+        ValueError: The sets differ in their shape.
     """
     if first.shape != second.shape:
         raise ValueError(f"sets of one shape are needed. Got {first.shape}, {second.shape}.")
@@ -143,6 +146,9 @@ def radial_spectrum(pictures: FloatArray) -> pd.DataFrame:
 
     Returns:
         frequency (cycles a px, up to 0.5), power.
+
+    Raises:
+        ValueError: The pictures are not square, or smaller than 8 px.
     """
     size = pictures.shape[-1]
     if pictures.ndim != 3 or pictures.shape[1] != size or size < 8:
@@ -191,6 +197,9 @@ def diversity(pictures: FloatArray, *, pairs: int, seed: int, white: float = 1.0
         pairs: Drawn; of two different pictures each.
         seed: Of the pairs.
         white: Largest grey level.
+
+    Raises:
+        ValueError: There are fewer than two pictures, or they are smaller than the kernel.
     """
     count, side = len(pictures), min(pictures.shape[1:])
     if count < 2 or side < _KERNEL:

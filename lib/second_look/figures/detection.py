@@ -21,31 +21,32 @@ from second_look.figures.style import (
     grid,
     millimetre_bar,
 )
-from second_look.models.detection_parts import LOSSES
-from second_look.studies.mask_rcnn import Model
-from second_look.studies.mask_rcnn_findings import Example
-from second_look.training.detect_frames import Framed
+from second_look.views import Example, Target
 
 TRUE_COLOUR, FOUND_COLOUR = LABEL_COLOURS["normal"], LABEL_COLOURS["malignant"]
 
 
-def training(models: Sequence[Model]) -> Figure:
-    """The five losses, and the validation that chose the weights, against steps."""
+def training(curves: pd.DataFrame) -> Figure:
+    """The five losses, and the validation that chose the weights, against steps.
+
+    Args:
+        curves: From studies.mask_rcnn.training_curves.
+    """
+    models = list(curves.groupby("model", sort=False))
     figure, axes = plt.subplots(1, 1 + len(models), figsize=(4.6 * (1 + len(models)), 3.8))
-    for axis, model in zip(axes, models, strict=False):
-        for colour, name in zip(SERIES, LOSSES, strict=False):
-            curve = model.trained.curve(name)
-            label = name.removeprefix("loss_").replace("_", " ")
-            axis.plot(curve["step"], curve["value"], color=colour, label=label)
+    for axis, (model, own) in zip(axes, models, strict=False):
+        losses = own[own["curve"] != "validation"].groupby("curve", sort=False)
+        for colour, (name, curve) in zip(SERIES, losses, strict=False):
+            axis.plot(curve["step"], curve["value"], color=colour, label=name)
         axis.set_yscale("log")
-        axis.set_title(model.name, fontsize=10)
+        axis.set_title(model, fontsize=10)
         axis.set_xlabel("steps")
         axis.set_ylabel("loss")
     axes[0].legend(fontsize=7, ncols=2, loc="upper right")
-    for colour, model in zip(SERIES, models, strict=False):
-        curve = model.trained.curve("val_froc")
-        axes[-1].plot(curve["step"], curve["value"], "o-", color=colour, label=model.name)
-        axes[-1].axvline(model.trained.best_step, color=colour, linewidth=0.8, linestyle=":")
+    for colour, (model, own) in zip(SERIES, models, strict=False):
+        curve = own[own["curve"] == "validation"]
+        axes[-1].plot(curve["step"], curve["value"], "o-", color=colour, label=model)
+        axes[-1].axvline(own["kept"].iloc[0], color=colour, linewidth=0.8, linestyle=":")
     axes[-1].set_ylim(0, 1)
     axes[-1].set_xlabel("steps")
     axes[-1].set_ylabel("mean sensitivity, FROC")
@@ -54,14 +55,14 @@ def training(models: Sequence[Model]) -> Figure:
     return figure
 
 
-def targets(framed: Sequence[Framed], pictures: np.ndarray, marks: Sequence[np.ndarray]) -> Figure:
-    """What the network gets: pictures (n, rows, cols) as varied, with the masks it learns."""
-    figure, axes = grid(len(pictures), len(pictures), (2.4, 3.2))
-    for axis, own, picture, regions in zip(axes, framed, pictures, marks, strict=True):
-        axis.imshow(picture, cmap="gray", vmin=0, vmax=max(float(picture.max()), 1e-6))
-        for code in own.labels:
-            if (regions == code).any():
-                axis.contour(regions == code, levels=[0.5], colors=[TRUE_COLOUR], linewidths=1.2)
+def targets(shown: Sequence[Target]) -> Figure:
+    """What the network gets: pictures as varied, with the masks that it learns."""
+    figure, axes = grid(len(shown), len(shown), (2.4, 3.2))
+    for axis, own in zip(axes, shown, strict=True):
+        axis.imshow(own.picture, cmap="gray", vmin=0, vmax=max(float(own.picture.max()), 1e-6))
+        for mask in own.masks:
+            if mask.any():
+                axis.contour(mask, levels=[0.5], colors=[TRUE_COLOUR], linewidths=1.2)
         axis.set_title(own.image_id, fontsize=7)
     return figure
 

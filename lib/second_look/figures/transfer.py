@@ -22,10 +22,8 @@ from second_look.figures.style import (
     label_name,
     show_mammogram,
 )
+from second_look.paper import FIELD, PATCH_ACCURACY
 from second_look.views import View
-
-# The paper's accuracy against its number of patches.
-PAPER_POINTS = {200_000: 0.45, 400_000: 0.65}
 
 
 def learning_curve(
@@ -49,8 +47,8 @@ def learning_curve(
         axis.axhline(floor, color=NEUTRAL, linestyle=":", label=label)
         if measure == "accuracy":
             axis.plot(
-                list(PAPER_POINTS),
-                list(PAPER_POINTS.values()),
+                list(PATCH_ACCURACY),
+                [value / 100 for value in PATCH_ACCURACY.values()],
                 "x",
                 color=PAPER_COLOUR,
                 markersize=9,
@@ -177,7 +175,7 @@ def flagged(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def auc_forest(table: pd.DataFrame, field: Sequence[float] = (0.81, 0.87)) -> Figure:
+def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
     """AUC of every model by image, breast and patient, beside the paper's refs 6 and 7.
 
     Args:

@@ -153,6 +153,11 @@ def load_imagenet(network: Classifier, path: Path) -> list[str]:
     return sorted(set(given) - set(own))
 
 
+def imagenet_url(architecture: str) -> str:
+    """Where torchvision's ImageNet weights of an architecture can be had."""
+    return str(_WEIGHTS[architecture].url)
+
+
 def find_imagenet(architecture: str, folders: Sequence[Path]) -> Path:
     """The file of an architecture's ImageNet weights.
 
@@ -167,7 +172,7 @@ def find_imagenet(architecture: str, folders: Sequence[Path]) -> Path:
         raise CheckpointError(
             f"there are no ImageNet weights for {architecture!r}. Choose one of {tuple(_WEIGHTS)}."
         )
-    url = str(_WEIGHTS[architecture].url)
+    url = imagenet_url(architecture)
     names = (f"{architecture}_imagenet.safetensors", url.rsplit("/", 1)[1])
     places = [*folders, Path(torch.hub.get_dir()) / "checkpoints"]
     for folder in places:

@@ -71,6 +71,11 @@ class _Table:
     def set_aside(
         self, reason: str, *, effect: str, line: int, image_id: str, lesion_id: str = ""
     ) -> None:
+        """Put something into the quarantine.
+
+        Raises:
+            DataError: The same, where strict.
+        """
         if self.strict:
             raise DataError(
                 reason,

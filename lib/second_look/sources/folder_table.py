@@ -40,7 +40,13 @@ def write_folder_csv(csv_path: Path, rows: Iterable[Mapping[str, str]]) -> None:
 
 
 def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int, dict[str, str]]]:
-    """(line number, standard column -> text) of each row."""
+    """(line number, standard column -> text) of each row.
+
+    Raises:
+        MissingDataError: The table is not there.
+        DataError: It has no rows, lacks a required column, or is no CSV in UTF-8; or a row has
+            more or fewer values than there are columns.
+    """
     (_, first), *rows = list(_lines(csv_path)) or [(1, [""])]
     names = [name.strip() for name in first]
     source = _match_columns(csv_path, names, columns)

@@ -56,6 +56,11 @@ class _Findings:
     quarantine: list[dict[str, Any]] = field(default_factory=list)
 
     def set_aside(self, reason: str, *, effect: str, file: Path, row: str = "", **ids: str) -> None:
+        """Put something into the quarantine.
+
+        Raises:
+            DataError: The same, where strict.
+        """
         if self.strict:
             raise DataError(reason, where=f"{file} {row}".strip(), remedy="Or run without strict.")
         self.quarantine.append(

@@ -91,7 +91,7 @@ def report(
         high=100 * before["high"],
         n=int(before["n"]),
         how=f"ECE in %, {one.group.title}, as it is{mended}",
-        verdict=None if synthetic else f"now measured: {direction(one.temperature)}",
+        verdict=f"now measured: {direction(one.temperature)}",
         figure="reliability_width",
         synthetic=synthetic,
     )

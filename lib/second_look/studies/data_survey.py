@@ -132,7 +132,7 @@ def kinds_by_pathology(dataset: Dataset) -> pd.DataFrame:
 
 
 def leak_checks(dataset: Dataset) -> pd.DataFrame:
-    """What was looked for between the splits, and what was found: check, found, meaning."""
+    """What was looked for between the splits, and what was found: check, found."""
     images, quarantine = dataset.catalogue.images, dataset.catalogue.quarantine
     splits = images.groupby(["dataset", "patient_id"])["split"].nunique()
     split_of = images.set_index("image_id")["split"]
@@ -172,13 +172,35 @@ def split_table(dataset: Dataset) -> pd.DataFrame:
 
 
 def quarantine_summary(dataset: Dataset) -> pd.DataFrame:
-    """The quarantine by effect and reason: effect, reason, items, first (its id)."""
+    """The quarantine by effect and reason: effect, reason, items, examples (up to six ids)."""
     table = dataset.catalogue.quarantine
     items = table["lesion_id"].where(table["lesion_id"] != "", table["image_id"])
     items = items.where(items != "", table["file"])
     grouped = table.assign(item=items).groupby(["effect", "reason"], sort=True)
     summary = grouped.agg(items=("item", "size"), examples=("item", lambda ids: ", ".join(ids[:6])))
     return summary.reset_index()
+
+
+def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) -> None:
+    """Put the number of mini-MIAS's images beside the paper's, where they are part of the run.
+
+    Args:
+        run: Of the notebook.
+        dataset: The data set.
+        files: Of DDSM, as the paper counts them.
+        mammograms: Among these files.
+    """
+    images = int((dataset.catalogue.images["dataset"] == "mias").sum())
+    if not images:
+        return
+    run.result("data-mias", images, n=images, how="images read from the archive, counted")
+    run.result(
+        "data-total",
+        images + files,
+        n=images + files,
+        how="MIAS images + DDSM files",
+        verdict=f"differs: {images + mammograms:,} of them are mammograms",
+    )
 
 
 def report_areas(run: Run, estimates: pd.DataFrame, dataset: Dataset) -> None:

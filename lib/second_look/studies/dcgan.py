@@ -112,6 +112,17 @@ class PatchSets:
         return pd.DataFrame(rows)
 
 
+def patches_verdict(table: pd.DataFrame) -> str | None:
+    """Verdict on the number of patches, a parameter: judged where it is the paper's.
+
+    Args:
+        table: Of `PatchSets.table`.
+    """
+    stated = paper.claim("gan-patches").value
+    most = int(table["patches"].max())
+    return None if most == stated else f"differs: {most:,} were chosen for this run"
+
+
 def choose_patch_sets(
     dataset: Dataset,
     windows: pd.DataFrame,

@@ -16,6 +16,7 @@ from second_look.evaluation.intervals import (
     bootstrap,
     difference,
 )
+from second_look.outputs import Run
 from second_look.predictions import classes, probabilities
 from second_look.studies.gan_training_data import GENERATED, REAL
 
@@ -52,6 +53,29 @@ def summary(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def report(run: Run, table: pd.DataFrame, *, how: str, synthetic: bool) -> None:
+    """Put the accuracy of the classifier that saw samples only beside the paper's.
+
+    Args:
+        run: Of the notebook.
+        table: Of `summary`.
+        how: What it learnt from, in a few words.
+        synthetic: Whether its real patches are phantoms'.
+    """
+    own = table[(table["name"] == GENERATED) & (table["measure"] == "accuracy")].iloc[0]
+    value, low, high = (100 * float(own[name]) for name in ("value", "low", "high"))
+    run.result(
+        "gan-check",
+        value,
+        low=low,
+        high=high,
+        n=int(own["n"]),
+        how=how,
+        figure="accuracy_by_epoch",
+        synthetic=synthetic,
+    )
+
+
 def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """What added samples change against real patches alone, paired over patients.
 
@@ -81,19 +105,27 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def without_looking(labels: Sequence[str], judged: pd.DataFrame) -> pd.DataFrame:
+def without_looking(
+    labels: Sequence[str], training: pd.DataFrame, judged: pd.DataFrame
+) -> pd.DataFrame:
     """What is reached without looking at a picture: baseline, accuracy, balanced_accuracy.
 
-    All classes are alike in every training set, so the rule "the commonest class" takes the one
-    that is commonest among the real patches.
+    The commonest and the rarest class are those of the training windows as they come: classifiers
+    get all classes alike, and which one is commonest where they are judged is not known beforehand.
+
+    Args:
+        labels: The classes that are told apart.
+        training: Windows of the training patients.
+        judged: Real patches that classifiers are judged on.
     """
+    seen = training.loc[training["label"].isin(labels), "label"].value_counts()
     shares = judged["label"].value_counts(normalize=True)
-    guess, always = 1 / len(labels), 1 / len(shares)
-    rows = [
-        ("a guess, any class alike", guess, guess),
-        (f"always {shares.index[0]}, the commonest class", float(shares.iloc[0]), always),
-        (f"always {shares.index[-1]}, the rarest class", float(shares.iloc[-1]), always),
-    ]
+    guess = 1 / len(labels)
+    rows = [("a guess, any class alike", guess, guess)]
+    for label, which in ((seen.index[0], "commonest"), (seen.index[-1], "rarest")):
+        balanced = float(label in shares.index) / len(shares)
+        name = f"always {label}, the {which} class"
+        rows.append((name, float(shares.get(label, 0.0)), balanced))
     return pd.DataFrame(rows, columns=["baseline", "accuracy", "balanced_accuracy"])
 
 
@@ -131,9 +163,9 @@ def below_chance(
         f"A guess among {len(matrix)} classes is right {chance:.0%} of the time, so an accuracy of "
         f"{claimed:.0%} is no failure to learn: a classifier that knows nothing does better. It "
         "takes a classifier that gives almost every patch the name of a rare class (the rarest "
-        f"here makes up {rarest:.1%} of the patches), or one that has learnt the names the wrong "
-        "way round, as from samples under wrong labels. **Accuracy below chance "
-        f"{seen}**: from samples alone it is {own['value']:.1%} [{own['low']:.1%}, "
+        f"of the training windows makes up {rarest:.1%} of these patches), or one that has learnt "
+        "the names the wrong way round, as from samples under wrong labels. **Accuracy below "
+        f"chance {seen}**: from samples alone it is {own['value']:.1%} [{own['low']:.1%}, "
         f"{own['high']:.1%}], an interval that {near} the paper's {claimed:.0%}. Its commonest "
         f"answer is “{answers.idxmax()}”, for {answers.max():.0%} of the patches."
     )

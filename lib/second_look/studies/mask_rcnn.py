@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
 from second_look.dataset import Dataset, find_data_root
 from second_look.errors import ParameterError
+from second_look.models.classifier import IMAGENET, find_imagenet
+from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector, parameter_table
 from second_look.outputs import load_json
+from second_look.paper import IMAGES_PER_GPU, LEARNING_RATES
 from second_look.sampler import Augmentation
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, training_images
-from second_look.training.detect_frames import Frame, Framed, Frames, Variation, varied
+from second_look.training.detect_frames import Frame, Frames, Variation, varied
 from second_look.training.loop import LoopSettings, Trained, train
+from second_look.views import Target
 
 WITHOUT_NORMALS = "trained without normals"
+# What training watches on validation patients.
+VALIDATED = "val_froc"
 
 
 def paper_parameters() -> pd.DataFrame:
@@ -50,16 +55,27 @@ def schedule(stages: Sequence[Sequence[object]]) -> tuple[Stage, ...]:
     return tuple(made)
 
 
-def weights_file(dataset: Dataset, weights: str) -> str:
+def weights_file(dataset: Dataset, weights: str, model: str) -> str:
     """The place of a file of start weights that is named from the data root; "" for none.
+
+    "imagenet" is looked for as notebook 06 does, in the data root's folder `weights`.
 
     Raises:
         MissingDataError: There is no data root.
+        CheckpointError: There is no file of ImageNet weights; says how to get it.
+        ParameterError: The network does not start from ImageNet weights.
     """
     if not weights or Path(weights).expanduser().is_absolute():
         return weights
     settings = load_json(dataset.folder / "settings.json") or {}
-    return str(find_data_root(str(settings.get("data_root", ""))) / weights)
+    root = find_data_root(str(settings.get("data_root", "")))
+    if weights != IMAGENET:
+        return str(root / weights)
+    if model != "mobilenet":
+        raise ParameterError(
+            f"the network {model!r} does not start from ImageNet weights alone. Name its file."
+        )
+    return str(find_imagenet("mobilenet_v2", [root / "weights"]))
 
 
 def in_words(settings: DetectSettings) -> str:
@@ -77,8 +93,8 @@ def schedule_verdict(settings: DetectSettings) -> str:
     rates = tuple(stage.rate for stage in settings.stages)
     same = (
         settings.model == "paper"
-        and settings.batch_size == 2
-        and (rates[0], rates[-1]) == (0.002, 0.0002)
+        and settings.batch_size == IMAGES_PER_GPU
+        and (rates[0], rates[-1]) == LEARNING_RATES
         and bool(settings.weights)
     )
     return "the same schedule" if same else "another schedule: see how"
@@ -99,7 +115,7 @@ def settings(
 
     Args:
         dataset: Whose data root the weights are looked for in.
-        weights: File of start weights, or "".
+        weights: File of start weights, "imagenet", or "".
         frame: Rows and columns.
         stages: Lists of steps, learning rate and layers.
         rotation_deg: Of the augmentation.
@@ -108,7 +124,7 @@ def settings(
         others: Of DetectSettings, as they are.
     """
     return DetectSettings(
-        weights=weights_file(dataset, weights),
+        weights=weights_file(dataset, weights, str(others.get("model", ""))),
         frame=Frame(*frame),
         stages=schedule(stages),
         augmentation=Augmentation(rotation_deg, True, scale, contrast),
@@ -130,17 +146,18 @@ def loop_settings(
     )
 
 
-def shown_targets(
-    dataset: Dataset, settings: DetectSettings, *, count: int
-) -> tuple[list[Framed], npt.NDArray[np.float32], list[npt.NDArray[np.uint8]]]:
-    """The first pictures with lesions as a training would vary them: source, picture, regions."""
+def shown_targets(dataset: Dataset, settings: DetectSettings, *, count: int) -> list[Target]:
+    """The first pictures with lesions as a training would vary them."""
     frames = Frames(dataset, settings.frame)
     names, _ = training_images(dataset, normals=0)
     own = [frames.get(name) for name in names[:count]]
     rng = np.random.default_rng(settings.seed)
     variations = [Variation.draw(rng, settings.augmentation) for _ in own]
     pictures, regions = varied(own, variations, settings.frame, torch.device("cpu"))
-    return own, pictures[:, 0].numpy(), list(regions.numpy())
+    return [
+        Target(each.image_id, picture, [marks == code for code in each.labels])
+        for each, picture, marks in zip(own, pictures[:, 0].numpy(), regions.numpy(), strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -200,3 +217,22 @@ def training_table(models: Sequence[Model]) -> pd.DataFrame:
         }
         for model in models
     )
+
+
+def training_curves(models: Sequence[Model]) -> pd.DataFrame:
+    """The five losses and the validation against steps.
+
+    Returns:
+        model, curve ("validation", or the name of a loss), step, value, kept (the step whose
+        weights were kept).
+    """
+    names = {name: name.removeprefix("loss_").replace("_", " ") for name in LOSSES}
+    names[VALIDATED] = "validation"
+    parts = [
+        model.trained.curve(name)[["step", "value"]].assign(
+            model=model.name, curve=shown, kept=model.trained.best_step
+        )
+        for model in models
+        for name, shown in names.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,30 +11,13 @@ from second_look.dataset import Dataset
 from second_look.evaluation.detection_tables import boxes
 from second_look.evaluation.froc import pairs
 from second_look.inference.blobs import NAME as BLOBS
+from second_look.paper import cited
 from second_look.studies.mask_rcnn import Model
 from second_look.studies.mask_rcnn_results import Found, auc_in_words, row
-from second_look.views import View, original_view
+from second_look.views import Example, original_view
 
-# Dhungel et al. 2014, ref. 11 of the paper.
-DHUNGEL_DICE = 0.88
-
-
-@dataclass(frozen=True)
-class Example:
-    """A mammogram with its true and found boxes, in the pixels of its view.
-
-    Attributes:
-        title: What it shows.
-        view: The whole film as it was scanned.
-        true_boxes, found_boxes: (row_min, col_min, row_max, col_max), (n, 4).
-        scores: Of the found ones.
-    """
-
-    title: str
-    view: View
-    true_boxes: np.ndarray
-    found_boxes: np.ndarray
-    scores: np.ndarray
+# Dice of Dhungel et al. 2014, ref. 11 of the paper.
+DHUNGEL_DICE = cited(11)
 
 
 def examples(

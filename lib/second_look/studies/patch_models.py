@@ -259,7 +259,7 @@ def phantom_start(
     patients: int,
     patches: int,
     seed: int,
-    rows: int,
+    rows: int = 512,
 ) -> Path | None:
     """Weights for the start phantom (see `pretrain_on_phantoms`), where it is asked for."""
     if PHANTOM not in starts:

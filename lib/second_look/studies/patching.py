@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
@@ -15,8 +16,10 @@ from second_look.catalogue import LABELS
 from second_look.dataset import LAB, Dataset
 from second_look.geometry import count_windows
 from second_look.outputs import Run
+from second_look.paper import PATCH_SIZE
 from second_look.patches import LabelRule, labelled, window_px, window_table
 from second_look.sampler import PatchSampler
+from second_look.views import View
 
 # Flips and quarter turns: the augmentations that make new patches without resampling a pixel.
 EXACT_AUGMENTATIONS = 8
@@ -150,6 +153,36 @@ def windows_by_rule(
         )
         for share in lesion_shares
     }
+
+
+def count_verdict(patch_size: int) -> str | None:
+    """Verdict on the number of patches: decided by the range for the paper's size only."""
+    if patch_size == PATCH_SIZE:
+        return None
+    return f"differs: windows of {patch_size} px, {PATCH_SIZE} px in the paper"
+
+
+def classes_verdict(windows: pd.DataFrame, dataset: Dataset) -> str | None:
+    """Verdict on the number of classes: a data set that lacks some cannot give all four."""
+    there = set(dataset.catalogue.images["label"])
+    own = set(labelled(windows)["label"])
+    if own < set(LABELS) and own == there:
+        return f"differs: {dataset.name} has {len(there)} of the {len(LABELS)}"
+    return None
+
+
+def zoom(dataset: Dataset, view: View) -> float:
+    """Pixels of a prepared image for one of its view."""
+    rows = dataset.prepared.images.set_index("image_id").loc[view.image_id, "rows"]
+    return float(rows / view.picture.shape[0])
+
+
+def mm_per_px(dataset: Dataset, windows: pd.DataFrame, size: int) -> npt.NDArray[np.float64]:
+    """Pixel size of patches of `size` px that were cut from windows, mm, (n,); NaN: unknown."""
+    spacing = dataset.prepared.images.set_index("image_id")["pixel_spacing_mm"]
+    of_images = spacing[windows["image_id"]].to_numpy(dtype=np.float64)
+    found: npt.NDArray[np.float64] = of_images * windows["size"].to_numpy() / size
+    return found
 
 
 def choose_patches(windows: pd.DataFrame, *, per_label: int, seed: int) -> pd.DataFrame:

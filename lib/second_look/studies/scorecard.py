@@ -1,9 +1,8 @@
-"""Paper and measurements side by side: every claim, the related work, the four conclusions."""
+"""Paper and measurements side by side: every claim and the related work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,14 +11,10 @@ from second_look.outputs import Run, shown
 from second_look.paper import (
     CLAIMS,
     NOT_MEASURED,
-    NOT_REPRODUCED,
     RELATED_WORK,
-    REPRODUCED,
-    SYNTHETIC,
     Claim,
 )
 
-FOR, AGAINST, OPEN = "for", "against", "undecided"
 Results = Sequence[Mapping[str, Any]]
 
 
@@ -109,91 +104,13 @@ def report_related(run: Run, results: Results, *, synthetic: bool) -> None:
             return
 
 
-@dataclass(frozen=True)
-class Conclusion:
-    """One of the paper's four conclusions.
+def findings(results: Results, evidence: pd.DataFrame) -> str:
+    """What the card says as a whole, as sentences made from its own numbers.
 
-    Attributes:
-        text: In our words.
-        claims: Ids of the claims whose measurements bear on it.
-        side: Result -> whether it speaks for or against the conclusion.
+    Args:
+        results: Content of results.json.
+        evidence: From studies.conclusions.table.
     """
-
-    text: str
-    claims: tuple[str, ...]
-    side: Callable[[Mapping[str, Any]], str]
-
-
-def _by_verdict(result: Mapping[str, Any]) -> str:
-    """A claim that was reproduced speaks for the conclusion that was drawn from it."""
-    return {REPRODUCED: FOR, NOT_REPRODUCED: AGAINST}.get(str(result["verdict"]), OPEN)
-
-
-def _whole_image_above_chance(result: Mapping[str, Any]) -> str:
-    """A model of whole images that beats chance shows that patches are not indispensable."""
-    return {FOR: AGAINST, AGAINST: FOR}.get(_above_chance(result), OPEN)
-
-
-def _above_chance(result: Mapping[str, Any]) -> str:
-    """A detector that tells images apart speaks for it; one at chance against it."""
-    if result["low"] is None:
-        return OPEN
-    if result["low"] > 0.5:
-        return FOR
-    return AGAINST if result["value"] <= 0.5 else OPEN
-
-
-CONCLUSIONS = (
-    Conclusion(
-        "Dividing images into patches is necessary on current hardware.",
-        ("scheme-b",),
-        _whole_image_above_chance,
-    ),
-    Conclusion(
-        "Standard GANs fail on mammograms, for want of detail.",
-        ("gan-check", "fig-2a", "fig-2b"),
-        _by_verdict,
-    ),
-    Conclusion(
-        "Transfer learning from ImageNet does not seem to help.", ("transfer",), _by_verdict
-    ),
-    Conclusion(
-        "Mask R-CNN is a fruitful way to locate and diagnose tumours.",
-        ("fig-3a", "fig-3b"),
-        _above_chance,
-    ),
-)
-
-
-def conclusions(results: Results) -> pd.DataFrame:
-    """The evidence of this run for and against each conclusion.
-
-    Measurements on synthetic images judge nothing, and say so.
-
-    Returns:
-        conclusion, claim, evidence, speaks.
-    """
-    found = []
-    for conclusion in CONCLUSIONS:
-        own = [result for result in results if result["claim"] in conclusion.claims]
-        for result in own or [{}]:
-            found.append(
-                {
-                    "conclusion": conclusion.text,
-                    "claim": result["claim"] if result else ", ".join(conclusion.claims),
-                    "evidence": _evidence(result) if result else NOT_MEASURED,
-                    "speaks": _side(conclusion, result) if result else OPEN,
-                }
-            )
-    return pd.DataFrame(found)
-
-
-def _side(conclusion: Conclusion, result: Mapping[str, Any]) -> str:
-    return SYNTHETIC if result["verdict"] == SYNTHETIC else conclusion.side(result)
-
-
-def findings(results: Results) -> str:
-    """What the card says as a whole, as sentences made from its own numbers."""
     card = rows(results)
     judged = [row for row in card if row["verdict"] != NOT_MEASURED]
     lines = [f"{len(judged)} of {len(card)} rows have a measurement in this run."]
@@ -201,15 +118,10 @@ def findings(results: Results) -> str:
         f"{row.rows} {'row is' if row.rows == 1 else 'rows are'} “{row.verdict}”."
         for row in counts(results).itertuples()
     ]
-    for text, own in conclusions(results).groupby("conclusion", sort=False):
+    for text, own in evidence.groupby("conclusion", sort=False):
         sides = ", ".join(f"{n} {side}" for side, n in own["speaks"].value_counts().items())
         lines.append(f"{text} Evidence here: {sides}.")
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _evidence(result: Mapping[str, Any]) -> str:
-    stated = next(each for each in CLAIMS if each.id == result["claim"])
-    return f"{stated.what}: {ours(stated, result)} ({result['how']})"
 
 
 def _row(stated: Claim, result: Mapping[str, Any]) -> dict[str, str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchvision.models import MobileNet_V2_Weights
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 
 from second_look.errors import DataError, MissingDataError
+from second_look.models.classifier import imagenet_url
 from second_look.models.detection_parts import Detector
 from second_look.models.matterport import RELEASE, load_matterport
 from second_look.models.weights import read_tensors
@@ -20,7 +20,7 @@ from second_look.models.weights import read_tensors
 SOURCES = {
     "paper": RELEASE,
     "torchvision": MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.url,
-    "mobilenet": MobileNet_V2_Weights.IMAGENET1K_V1.url,
+    "mobilenet": imagenet_url("mobilenet_v2"),
 }
 _COLUMNS = ["layer", "weight", "shape", "loaded", "why"]
 # Layers of torchvision's heads that depend on the classes.

@@ -1,0 +1,141 @@
+"""The figures of notebook 07 draw what the tables hold."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from second_look.figures import calibration as draw
+from second_look.figures.calibration import METHOD_COLOURS
+
+METHODS = ["as it is", "temperature", "isotonic"]
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def lines_of(axis, colour, marker):
+    """(x, y) of the lines of a colour and a marker that show something."""
+    found = [
+        line for line in axis.lines if (line.get_color(), line.get_marker()) == (colour, marker)
+    ]
+    return [
+        (list(line.get_xdata()), list(line.get_ydata())) for line in found if line.get_xdata().size
+    ]
+
+
+# ------------------------------------------------------------------ a measure by method
+
+
+@pytest.fixture
+def measured():
+    """Every number differs, and the rows are in no order that the figure could take over."""
+    rows = [
+        (group, method, value, value - 0.01, value + 0.02)
+        for group, method, value in (
+            (7, "isotonic", 0.05), (3, "temperature", 0.10), (7, "as it is", 0.30),
+            (3, "as it is", 0.20), (3, "isotonic", 0.15), (7, "temperature", 0.08),
+        )
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["group", "method", "value", "low", "high"])
+
+
+TITLES = {7: "resnet, malignant?", 3: "vgg, which class?"}
+
+
+def test_each_method_has_its_value_and_interval_in_the_row_of_its_model(measured):
+    (axis,) = draw.errors_by_method(measured, TITLES, "ECE").axes
+    for place, group in enumerate(TITLES):
+        heights = []
+        for method in METHODS:
+            here = (measured["group"] == group) & (measured["method"] == method)
+            (row,) = measured[here].to_dict("records")
+            colour = METHOD_COLOURS[method]
+            dots = {x[0]: y[0] for x, y in lines_of(axis, colour, "o")}
+            ends = {tuple(x): y for x, y in lines_of(axis, colour, "None")}
+            assert ends[row["low"], row["high"]] == [dots[row["value"]]] * 2
+            heights.append(dots[row["value"]])
+        assert heights == sorted(set(heights))  # apart, in the order of the legend
+        assert np.mean(heights) == pytest.approx(place)
+        assert max(heights) - min(heights) < 0.8
+    shown = [line for line in axis.lines if len(line.get_xdata())]
+    assert len(shown) == 2 * len(measured)
+
+
+def test_methods_models_and_measure_are_named(measured):
+    figure = draw.errors_by_method(measured, TITLES, "ECE")
+    (axis,) = figure.axes
+    ticks = zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
+    assert {place: label.get_text() for place, label in ticks} == {
+        0: "resnet\nmalignant?", 1: "vgg\nwhich class?",
+    }  # fmt: skip
+    assert axis.get_ylim() == (1.5, -0.5)  # the first model above
+    assert axis.get_xlabel() == "ECE"
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    colours = [line.get_color() for line in legend.get_lines()]
+    assert dict(zip(names, colours, strict=True)) == {m: METHOD_COLOURS[m] for m in METHODS}
+
+
+# ------------------------------------------------------------------ depth
+
+LABEL, MALIGNANT = ("imagenet", "patch", "label"), ("random", "image", "malignant")
+
+
+@pytest.fixture
+def depths():
+    """Two families, one of them of two seeds; every number differs."""
+    rows = [
+        (*question, depth, seed, ece)
+        for question, depth, seed, ece in (
+            (LABEL, 18, 0, 0.10), (LABEL, 18, 1, 0.14), (LABEL, 50, 0, 0.20), (LABEL, 50, 1, 0.26),
+            (MALIGNANT, 18, 0, 0.30), (MALIGNANT, 101, 0, 0.40),
+        )
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["family", "unit", "target", "depth", "seed", "ece"])
+    return table.assign(low=table["ece"] - 0.01, high=table["ece"] + 0.03, after=table["ece"] / 10)
+
+
+def test_each_network_has_its_ece_its_interval_and_its_ece_after_temperature(depths):
+    (axis,) = draw.error_against_depth(depths).axes
+    drawn = {}
+    for container in axis.containers:
+        line, _, (bars,) = container.lines
+        for (x, y), bar in zip(line.get_xydata(), bars.get_segments(), strict=True):
+            drawn[round(y, 6)] = (x, *bar[:, 1])
+    assert len(drawn) == len(depths)
+    hollow = [line.get_xydata() for line in axis.lines if line.get_fillstyle() == "none"]
+    after = {tuple(point) for points in hollow for point in points}
+    for row in depths.itertuples():
+        x, low, high = drawn[round(row.ece, 6)]
+        # Networks of one depth stand side by side, much nearer than the next depth.
+        assert row.depth <= x < 1.1 * row.depth
+        assert (low, high) == pytest.approx((row.low, row.high))
+        assert (x, row.after) in after
+    assert len(after) == len(depths)
+
+
+def test_a_line_joins_the_means_of_the_seeds_of_each_family(depths):
+    (axis,) = draw.error_against_depth(depths).axes
+    joined = [
+        line.get_xydata() for line in axis.lines
+        if line.get_linestyle() == "-" and line.get_marker() == "None"
+    ]  # fmt: skip
+    np.testing.assert_allclose(joined[0], [[18, 0.12], [50, 0.23]])
+    np.testing.assert_allclose(joined[1], [[18, 0.30], [101, 0.40]])
+    assert len(joined) == 2
+
+
+def test_families_and_depths_are_named_once(depths):
+    figure = draw.error_against_depth(depths)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "after temperature", "imagenet, patch, label", "random, image, malignant",
+    ]  # fmt: skip
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["18", "50", "101"]
+    assert list(axis.get_xticks()) == [18, 50, 101]
+    assert axis.get_ylim()[0] == 0
