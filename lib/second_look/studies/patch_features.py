@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from second_look.catalogue import LABELS
 from second_look.dataset import Dataset
+from second_look.errors import ParameterError
 from second_look.models.classifier import Classifier, build_classifier, load_imagenet
+from second_look.models.inception import INCEPTION, URL, Inception
 from second_look.patches import labelled
 from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
 from second_look.training.gan_batches import MixedBatches, RealPool
@@ -40,13 +42,22 @@ def feature_space(
     Args:
         dataset: Of the windows.
         windows: Of the training patients; the classifier learns to tell their classes apart.
-        architecture: Of models.classifier.ARCHITECTURES.
-        weights: ImageNet weights to use instead, as they are; None trains.
+        architecture: Of models.classifier.ARCHITECTURES, or inception_v3.
+        weights: ImageNet weights to use instead, as they are; None trains (Inception never).
         size: To which pictures are brought before, px.
         steps: Updates of the training.
         folder: Of the run's checkpoints.
         seed: Of the training.
+
+    Raises:
+        ParameterError: Inception is wanted, and no weights are given.
+        CheckpointError: The weights are not there or do not fit.
     """
+    if architecture == INCEPTION:
+        if weights is None:
+            raise ParameterError(f"{INCEPTION} comes with weights only. Download {URL}.")
+        inception = Inception(weights)
+        return lambda pictures: features_of(inception, pictures, size=size)
     if weights is not None:
         network = build_classifier(architecture, seed=seed)
         load_imagenet(network, weights)
@@ -70,7 +81,7 @@ def feature_space(
 
 
 @torch.no_grad()
-def features_of(network: Classifier, pictures: FLOATS, *, size: int) -> FLOATS:
+def features_of(network: Classifier | Inception, pictures: FLOATS, *, size: int) -> FLOATS:
     """Mean features (n, d) of pictures (n, rows, cols), brought to `size` px."""
     device = next(network.parameters()).device
     parts = []
