@@ -10,11 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from second_look.figures.style import LABEL_COLOURS, NEUTRAL, PAPER_COLOUR, SERIES, grid, label_name
 
 FLOATS = npt.NDArray[np.float32]
 _LINES = ("-", "--", ":", "-.")
+# Ticks of spectra, cycles a px.
+_FREQUENCIES = (0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def losses(table: pd.DataFrame) -> Figure:
@@ -121,6 +124,8 @@ def spectra(table: pd.DataFrame) -> Figure:
         axis.plot([], [], "--", color=NEUTRAL, label="real patches")
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.set_xticks(_FREQUENCIES, [f"{each:g}" for each in _FREQUENCIES])
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_title(kind, fontsize=10)
         axis.set_xlabel("frequency (cycles a px)")
     axes[0, 0].set_ylabel("power (grey levels²)")

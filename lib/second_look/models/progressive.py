@@ -80,11 +80,15 @@ class Stage:
         return _SMALLEST << self.level
 
 
+def parts_of(settings: ProgressiveSettings) -> int:
+    """Parts of a training: every resolution after the first is faded in, then trained on."""
+    return 1 + 2 * (settings.levels - 1 - int(math.log2(settings.start // _SMALLEST)))
+
+
 def stage_at(settings: ProgressiveSettings, step: int, steps: int) -> Stage:
     """Where step `step` of `steps` stands: equal parts of fading in and of training faded in."""
     first = int(math.log2(settings.start // _SMALLEST))
-    parts = 1 + 2 * (settings.levels - 1 - first)
-    place = min(step, steps - 1) * parts / steps
+    place = min(step, steps - 1) * parts_of(settings) / steps
     part = int(place)
     level = first + (part + 1) // 2
     fading = part % 2 == 1

@@ -56,8 +56,10 @@ class ProgressiveTraining:
         rate: Of Adam, without momentum.
         penalty: Weight of the gradient penalty.
         drift: Weight that keeps the critic's numbers near 0; for wgan-gp.
-        average: Share that the averaged generator keeps in a step, once it has warmed up; samples
-            are made by the average.
+        average: Share that the averaged generator keeps in a step, at most: less while it warms up,
+            and so much less in short trainings that the average is of a quarter of a part at most
+            (a resolution's fading in, or training on), since older weights do not fit newer
+            layers. Samples are made by the average.
     """
 
     network: progressive.ProgressiveSettings = field(
@@ -286,7 +288,8 @@ class ProgressiveTask(GanTask):
     @torch.no_grad()
     def _average(self, number: int) -> None:
         """Move the average towards the generator; faster in the first steps."""
-        kept = min(self.how.average, (1 + number) / (10 + number))
+        part = self._steps / progressive.parts_of(self.how.network)
+        kept = min(self.how.average, (1 + number) / (10 + number), 1 - min(1.0, 4 / part))
         own: list[Tensor] = list(self.average.parameters())
         new: list[Tensor] = list(self.maker.parameters())
         torch._foreach_lerp_(own, new, 1 - kept)
