@@ -111,6 +111,12 @@ def test_an_auc_speaks_where_its_interval_does(value, low, high, for_patches, fo
         assert sides(tables=whole_images(**{start: area}))[PATCHES] == [for_patches]
 
 
+def test_a_measurement_without_an_interval_says_so():
+    assert conclusions.Measured(0.7, 0.6, 0.8).shown == "0.7 [0.6, 0.8]"
+    alone = conclusions.Measured(0.41, np.nan, np.nan).shown
+    assert alone == "0.41, too few patients for an interval"
+
+
 def test_a_model_that_learnt_from_patches_says_nothing_of_doing_without():
     """Nor does the claim on scheme B, which is about such a model."""
     good = (0.8, 0.7, 0.9)

@@ -45,6 +45,8 @@ class Measured(NamedTuple):
     @property
     def shown(self) -> str:
         """As people read it."""
+        if np.isnan(self.low):
+            return f"{self.value:.3g}, too few patients for an interval"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
