@@ -72,10 +72,10 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 #   counts against their need if the interval of its AUC by image lies above chance, 0.5, and for it
 #   if it lies below.
 # - **GANs.** Figures 2a and 2b count for their failure if the texture of samples lies more than 1.5
-#   times as far from real patches as that of real patches of other women. What samples teach counts
-#   for it if balanced accuracy on real patches, learnt from samples only, is not above that without
-#   looking and clearly below that from real patches; against it if it is above the one and not
-#   clearly below the other.
+#   times as far from real patches as that of real patches of other women; a texture near real says
+#   nothing of diagnosis. What samples teach counts for it if balanced accuracy on real patches,
+#   learnt from samples only, is not above that without looking and clearly below that from real
+#   patches; against it if it is above the one and not clearly below the other.
 # - **Transfer.** Counts as notebook 06 judged it.
 # - **Mask R-CNN.** An AUC whose interval lies above chance counts for it, one below against it. So
 #   do lesions found at one false positive an image, and the masks of hit lesions (Dice), where

@@ -64,8 +64,8 @@ PATCH_ACCURACY = {200_000: 45.0, 400_000: 65.0}
 # Mask R-CNN: images a GPU, and the learning rates, first and last.
 IMAGES_PER_GPU = 2
 LEARNING_RATES = (0.002, 0.0002)
-# Figures 2a and 2b: samples whose texture lies up to so many times as far from real patches as real
-# ones do are taken for sufficient. The paper has no such limit; it judged by eye.
+# Figures 2a and 2b: samples whose texture lies farther than so many times the distance of real ones
+# from real ones are insufficient. The paper has no such limit; it judged by eye.
 SUFFICIENT = 1.5
 
 CLAIMS = (

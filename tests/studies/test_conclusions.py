@@ -147,7 +147,7 @@ def test_the_starts_are_those_that_know_no_patch():
 
 @pytest.mark.parametrize("claim", ["fig-2a", "fig-2b"])
 @pytest.mark.parametrize(
-    ("value", "side"), [(4.0, FOR), (SUFFICIENT + 0.01, FOR), (SUFFICIENT, AGAINST), (0.9, AGAINST)]
+    ("value", "side"), [(4.0, FOR), (SUFFICIENT + 0.01, FOR), (SUFFICIENT, OPEN), (0.9, OPEN)]
 )
 def test_texture_speaks_by_its_distance(claim, value, side):
     found = [measured(claim, "as the paper or not", value, None, None)]

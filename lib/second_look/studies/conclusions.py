@@ -145,7 +145,7 @@ def _whole_images(_: Results, tables: Tables) -> list[Evidence]:
 def _gans(results: Results, tables: Tables) -> list[Evidence]:
     """What the samples look like, and what they teach."""
     found = [
-        Evidence(str(own["claim"]), _evidence(own), FOR if own["value"] > SUFFICIENT else AGAINST)
+        Evidence(str(own["claim"]), _evidence(own), FOR if own["value"] > SUFFICIENT else OPEN)
         for own in _of(results, "fig-2a", "fig-2b")
     ]
     if {SAMPLES, WITHOUT_LOOKING} <= set(tables):
