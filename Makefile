@@ -21,8 +21,7 @@ report: .venv/.ready
 	$(VENV)/python run_all.py --params $(PARAMS)
 
 test: check
-	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
-		--cov --cov-report=term
+	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 	$(MAKE) report
 
 lab: .venv/.ready
