@@ -1,12 +1,10 @@
-"""Patch models: what they are judged on, and that they learn what phantoms show."""
+"""Patch models: what they start from, and that they learn what phantoms show."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from second_look.catalogue import LABELS
@@ -14,8 +12,7 @@ from second_look.dataset import DataSettings, build_dataset, open_dataset
 from second_look.errors import DataError, ParameterError
 from second_look.models.classifier import build_classifier, load_own
 from second_look.patches import LabelRule, window_table
-from second_look.predictions import CLASS_SCORES, checked
-from second_look.sampler import cut
+from second_look.predictions import CLASS_SCORES
 from second_look.studies import patch_models as study
 from second_look.studies import patch_transfer
 from second_look.studies.patch_windows import sample_windows
@@ -29,46 +26,6 @@ def windows(phantom_data):
     return window_table(
         phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=LabelRule()
     )
-
-
-@pytest.fixture(scope="module")
-def judged(windows):
-    return sample_windows(windows, split="val", most=60, seed=0)
-
-
-@pytest.fixture(scope="module")
-def network():
-    network = build_classifier("small", seed=0).eval()
-    with torch.no_grad():
-        network.head.weight.mul_(30)
-    return network
-
-
-def scores_of(network, data, windows):
-    patches = torch.from_numpy(cut(data.prepared, windows, size=SIZE))[:, None]
-    with torch.no_grad():
-        return network(patches).softmax(1).numpy()
-
-
-def test_predictions_are_the_networks_for_these_windows(phantom_data, judged, network):
-    models = [
-        study.PatchModel(network, SimpleNamespace(), start, 512, seed, 32)
-        for start, seed in (("random", 0), ("file", 3))
-    ]
-    found = checked(study.predict_patches(models, phantom_data, judged, size=SIZE))
-    assert found["model"].unique().tolist() == [
-        "small random, 512 patches",
-        "small file, 512 patches",
-    ]
-    expected = scores_of(network, phantom_data, judged)
-    for _, own in found.groupby("model"):
-        assert np.allclose(own[list(CLASS_SCORES)], expected, atol=1e-5)
-        same = ["dataset", "image_id", "patient_id", "split", "label", "row", "col", "size"]
-        pd.testing.assert_frame_equal(own[same].reset_index(drop=True), judged[same])
-    assert found[["seed", "start"]].drop_duplicates().to_numpy().tolist() == [
-        [0, "random"],
-        [3, "file"],
-    ]
 
 
 def test_scales_are_those_of_the_windows(windows, phantom_data):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,9 @@ from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.models.classifier import build_classifier
 from second_look.patches import LabelRule, class_balance, window_table
+from second_look.predictions import CLASS_SCORES, checked
 from second_look.sampler import cut
+from second_look.studies import patch_models
 from second_look.studies import patch_windows as study
 from second_look.studies.patch_models import ranking
 from sklearn.metrics import roc_auc_score
@@ -78,6 +82,27 @@ def test_training_windows_are_labelled_and_of_training_patients(windows):
     expected = windows[(windows["split"] == "train") & (windows["excluded"] == "")]
     pd.testing.assert_frame_equal(own, expected.reset_index(drop=True))
     assert 0 < len(own) < len(windows)
+
+
+def test_predictions_are_the_networks_for_these_windows(phantom_data, judged, network):
+    models = [
+        patch_models.PatchModel(network, SimpleNamespace(), start, 512, seed, 32)
+        for start, seed in (("random", 0), ("file", 3))
+    ]
+    found = checked(patch_models.predict_patches(models, phantom_data, judged, size=SIZE))
+    assert found["model"].unique().tolist() == [
+        "small random, 512 patches",
+        "small file, 512 patches",
+    ]
+    expected = scores_of(network, phantom_data, judged)
+    for _, own in found.groupby("model"):
+        assert np.allclose(own[list(CLASS_SCORES)], expected, atol=1e-5)
+        same = ["dataset", "image_id", "patient_id", "split", "label", "row", "col", "size"]
+        pd.testing.assert_frame_equal(own[same].reset_index(drop=True), judged[same])
+    assert found[["seed", "start"]].drop_duplicates().to_numpy().tolist() == [
+        [0, "random"],
+        [3, "file"],
+    ]
 
 
 def test_validation_is_what_scikit_learn_says(phantom_data, judged, network):

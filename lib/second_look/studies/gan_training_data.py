@@ -20,7 +20,7 @@ from second_look.models.generator import PatchGenerator, Scaling
 from second_look.store import Prepared
 from second_look.studies.patch_windows import (
     WINDOW,
-    Judged,
+    JudgedNetwork,
     WindowValidation,
     predict_windows,
 )
@@ -230,7 +230,9 @@ def predict(
         set) besides.
     """
     judged = [
-        Judged(one.name, one.network, one.seed, {"real": one.real, "generated": one.generated})
+        JudgedNetwork(
+            one.name, one.network, one.seed, {"real": one.real, "generated": one.generated}
+        )
         for one in learnt
     ]
     return predict_windows(judged, dataset, windows, size=size)

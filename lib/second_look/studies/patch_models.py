@@ -19,7 +19,7 @@ from second_look.models.classifier import RANDOM, Classifier, build_classifier, 
 from second_look.patches import LabelRule, window_table
 from second_look.studies.patch_windows import (
     WINDOW,
-    Judged,
+    JudgedNetwork,
     WindowValidation,
     predict_windows,
     sample_windows,
@@ -330,7 +330,7 @@ def predict_patches(
         Columns row, col and size (px) of the window, architecture, start and patches besides.
     """
     judged = [
-        Judged(
+        JudgedNetwork(
             model.name,
             model.network,
             model.seed,

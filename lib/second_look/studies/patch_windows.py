@@ -53,7 +53,7 @@ def sample_windows(
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedNetwork:
     """A classifier whose answers go into a table.
 
     Attributes:
@@ -70,7 +70,7 @@ class Judged:
 
 
 def predict_windows(
-    networks: Sequence[Judged], data: Dataset, windows: pd.DataFrame, *, size: int
+    networks: Sequence[JudgedNetwork], data: Dataset, windows: pd.DataFrame, *, size: int
 ) -> pd.DataFrame:
     """Predictions of classifiers for the same windows (see predictions.SCHEMA).
 
