@@ -8,8 +8,14 @@ from pathlib import Path
 
 try:
     from second_look.errors import SecondLookError
-    from second_look.pipeline import Choice, NotebookFailedError, find_notebooks, read_cells, run
-    from second_look.processes import train
+    from second_look.running.pipeline import (
+        Choice,
+        NotebookFailedError,
+        find_notebooks,
+        read_cells,
+        run,
+    )
+    from second_look.running.processes import train
 except ModuleNotFoundError as error:
     sys.exit(
         f"{error.name} is not installed for this Python. `make report` sets up .venv and runs "

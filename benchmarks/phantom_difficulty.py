@@ -23,7 +23,7 @@ import torch
 from scipy.stats import rankdata
 from second_look.files import write_csv
 from second_look.geometry import Box
-from second_look.sources.phantom import (
+from second_look.phantoms.phantom import (
     PhantomImage,
     PhantomSettings,
     PlannedBreast,

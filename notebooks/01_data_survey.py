@@ -59,15 +59,20 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look import views
+from second_look.preparing import views
 from second_look.catalogue import split_counts
-from second_look.dataset import DataSettings, build_dataset, case_descriptions, data_locations
+from second_look.preparing.dataset import (
+    DataSettings,
+    build_dataset,
+    case_descriptions,
+    data_locations,
+)
 from second_look.figures import data_survey as draw
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies import data_survey as study
+from second_look.studies.survey import data_survey as study
 
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")

@@ -42,13 +42,16 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look import patches, sampler, views
-from second_look.dataset import open_dataset
+from second_look.preparing import patches
+from second_look.batches import sampler
+from second_look.preparing import views
+from second_look.preparing.dataset import open_dataset
 from second_look.figures import patching as draw
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
-from second_look.studies import patching as study
+from second_look.studies.survey import patching as study
+from second_look.studies.windows import WINDOWS
 
 style.use_style()
 run = open_run(outputs, notebook="02_patching")
@@ -112,7 +115,7 @@ Markdown(study.savings(counts))
 shown = patches.window_table(
     data.prepared, data.catalogue, size=patch_size, stride=stride, rule=rule, size_mm=size_mm
 )
-run.parquet(shown, study.WINDOWS)
+run.parquet(shown, WINDOWS)
 run.table(patches.class_balance(shown), "classes", f"Windows by class at stride {stride} px.")
 
 # %%

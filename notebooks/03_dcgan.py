@@ -64,18 +64,17 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset
 from second_look.figures import gan as draw
 from second_look.figures import style
 from second_look.models.dcgan import DcganSettings
 from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
-from second_look.studies import dcgan as study
-from second_look.studies import gan_quality as quality
-from second_look.studies import generators as files
-from second_look.studies.patch_features import feature_space
-from second_look.studies.patch_windows import training_windows
-from second_look.studies.patching import open_windows
+from second_look.studies.gan import dcgan as study
+from second_look.studies.gan import quality as quality
+from second_look.studies.gan import generators as files
+from second_look.studies.gan.features import feature_space
+from second_look.studies.windows import open_windows, training_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
 
 # %%

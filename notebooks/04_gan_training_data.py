@@ -44,16 +44,15 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset
 from second_look.figures import gan as draw
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
-from second_look.studies import gan_check as check
-from second_look.studies import gan_training_data as study
-from second_look.studies.generators import open_generators
-from second_look.studies.patch_windows import sample_windows, training_windows
-from second_look.studies.patching import open_windows
+from second_look.studies.gan import results as check
+from second_look.studies.gan import classifiers as study
+from second_look.studies.gan.generators import open_generators
+from second_look.studies.windows import open_windows, sample_windows, training_windows
 
 # %%
 style.use_style()

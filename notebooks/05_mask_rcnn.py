@@ -54,15 +54,15 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset
 from second_look.figures import detection as draw
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
-from second_look.patches import LabelRule
-from second_look.studies import mask_rcnn as study
-from second_look.studies import mask_rcnn_findings as last
-from second_look.studies import mask_rcnn_results as results
+from second_look.preparing.patches import LabelRule
+from second_look.studies.detection import training as study
+from second_look.studies.detection import findings as last
+from second_look.studies.detection import results as results
 
 # %%
 style.use_style()

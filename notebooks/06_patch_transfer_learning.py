@@ -63,15 +63,19 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset
 from second_look.figures import style
 from second_look.figures import transfer as draw
 from second_look.inference.windows import score_all
 from second_look.outputs import open_run
-from second_look.studies import controls, dense_windows, patch_models, scheme_a, whole_image
-from second_look.studies import patch_transfer as study
-from second_look.studies.patch_windows import sample_windows
-from second_look.studies.patching import open_windows
+from second_look.studies.transfer import controls
+from second_look.studies.transfer import dense_windows
+from second_look.studies.transfer import patch_models
+from second_look.studies.transfer import scheme_a
+from second_look.studies.transfer import whole_image
+from second_look.studies.transfer import patch_transfer as study
+from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
+from second_look.studies.windows import open_windows, sample_windows
 
 style.use_style()
 run = open_run(outputs, notebook="06_patch_transfer_learning")
@@ -89,7 +93,7 @@ run.uses(*data.files)
 
 # %%
 checkpoints = run.folder / "checkpoints"
-weights = patch_models.weights_folders(data_root, weights_folder)
+weights = weights_folders(data_root, weights_folder)
 windows = open_windows(run, data, size=patch_size)
 test = sample_windows(windows, split="test", most=test_windows, seed=seed)
 validation = sample_windows(windows, split="val", most=test_windows, seed=seed)
@@ -116,7 +120,7 @@ phantom = patch_models.phantom_start(
     patches=pretraining_patches, seed=seed,
 )  # fmt: skip
 models = patch_models.train_grid(
-    data, windows, settings, starts=patch_models.find_starts(starts, phantom), sizes=sizes,
+    data, windows, settings, starts=resolve_starts(starts, {PHANTOM: phantom}), sizes=sizes,
     seeds=seeds, folder=checkpoints, weights=weights, validation=validation_windows,
 )  # fmt: skip
 deep = patch_models.train_depths(
@@ -234,7 +238,7 @@ whole = whole_image.train_all(
         architecture=architecture, epochs=image_epochs, batch_size=image_batch, rate=image_rate,
         balance=image_balance, label_smoothing=image_label_smoothing, patience=image_patience,
     ),
-    sizes=image_sizes, starts=whole_image.find_starts(image_starts, main.trained.weights),
+    sizes=image_sizes, starts=resolve_starts(image_starts, {PATCHES: main.trained.weights}),
     seeds=seeds, folder=run.folder, weights=weights,
 )  # fmt: skip
 by_image = patch_models.together(*(model.predictions for model in whole))

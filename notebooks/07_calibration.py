@@ -46,9 +46,10 @@ from second_look.figures import calibration as draw
 from second_look.figures import style
 from second_look.figures.roc import roc_curves
 from second_look.outputs import open_run
-from second_look.studies import calibration as study
-from second_look.studies import calibration_findings as found
-from second_look.studies import decisions, network_depth
+from second_look.studies.calibration import measures as study
+from second_look.studies.calibration import findings as found
+from second_look.studies.calibration import decisions
+from second_look.studies.calibration import network_depth
 
 style.use_style()
 run = open_run(outputs, notebook="07_calibration")

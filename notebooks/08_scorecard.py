@@ -26,10 +26,10 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset
 from second_look.outputs import load_results, open_run
-from second_look.studies import conclusions
-from second_look.studies import scorecard as study
+from second_look.studies.scorecard import conclusions
+from second_look.studies.scorecard import card as study
 
 run = open_run(outputs, notebook="08_scorecard")
 data = open_dataset(Path(outputs))

@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it: one c
 
 import matplotlib as mpl
 from hypothesis import settings
-from second_look.dataset import Dataset, DataSettings, build_dataset
+from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
 
 mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 

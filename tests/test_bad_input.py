@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_cbis import NAMES, Roi, write_set
+from helpers.small_dicom import file
+from second_look.decoding.pixels import read_header, read_pixels, write_pgm, write_png
 from second_look.errors import DataError
 from second_look.files import folder_fingerprint
-from second_look.pixels import read_header, read_pixels, write_pgm, write_png
-from second_look.prepare import prepare
+from second_look.preparing.prepare import prepare
 from second_look.sources.cbis_ddsm import read_cbis, read_descriptions
 from second_look.sources.ddsm_formats import read_case, read_ljpeg, read_overlay
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import read_mias
-from small_cbis import NAMES, Roi, write_set
-from small_dicom import file
 
 GREY = np.arange(3200, dtype=np.uint16).reshape(64, 50)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from second_look.decoding.pixels import write_pgm, write_png, write_tiff
 from second_look.errors import OutputError
 from second_look.files import (
     folder_fingerprint,
@@ -22,8 +23,7 @@ from second_look.files import (
     write_text,
     written_whole,
 )
-from second_look.pixels import write_pgm, write_png, write_tiff
-from second_look.store import save_array
+from second_look.preparing.store import save_array
 
 
 def break_off(path):

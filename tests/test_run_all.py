@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from small_project import MAKE, USE, USE_CODE, USE_PARAMETERS, Project, small_project
+from helpers.small_project import MAKE, USE, USE_CODE, USE_PARAMETERS, Project, small_project
 
 REPO = Path(__file__).resolve().parents[1]
 WAITS = """\

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from second_look.dataset import Dataset, DataSettings, build_dataset
+from second_look.batches.frames import Frame, Frames, target_of
+from second_look.batches.sampler import NO_AUGMENTATION
 from second_look.evaluation.detection_tables import BOX
 from second_look.evaluation.froc import marks, sensitivities
 from second_look.models.mask_rcnn import build_detector
-from second_look.sampler import NO_AUGMENTATION
+from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, detected
-from second_look.training.detect_frames import Frame, Frames, target_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN

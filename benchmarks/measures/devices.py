@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from second_look.catalogue import LABELS
-from second_look.sources.phantom import PhantomSettings, draw_image, plan_patient
+from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 
 from measures.timing import Row, rate, row, side_by_side
 

@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from PIL import Image
+from second_look.batches.gan_patches import PatchSet
 from second_look.models.dcgan import DcganSettings, Discriminator, Generator
 from second_look.models.generator import Scaling
-from second_look.store import Prepared
+from second_look.preparing.store import Prepared
 from second_look.training.gan import DcganTask, DcganTraining
-from second_look.training.gan_patches import PatchSet
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset

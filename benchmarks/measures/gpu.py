@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from second_look.sampler import Augmentation, PatchSampler
+from second_look.batches.sampler import Augmentation, PatchSampler
 
 from measures.timing import OURS, Row, row
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from second_look.phantoms.dicom import FULL, CbisFile, path_in_layout, uid_of, write_dicom
 from second_look.sources.cbis_index import index_files
-from second_look.sources.phantom_dicom import FULL, CbisFile, path_in_layout, uid_of, write_dicom
 
 from measures.timing import OURS, Row, row
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from second_look.sampler import Augmentation, PatchSampler
+from second_look.batches.sampler import Augmentation, PatchSampler
 from torch.nn import functional
 
 from measures.timing import OURS, Row, side_by_side

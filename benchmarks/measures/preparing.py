@@ -21,11 +21,11 @@ import numpy as np
 import psutil
 from distributed import Client, LocalCluster
 from second_look.catalogue import Catalogue
-from second_look.pixels import read_pixels
-from second_look.prepare import prepare
+from second_look.decoding.pixels import read_pixels
+from second_look.phantoms.cbis import write_cbis_layout
+from second_look.phantoms.phantom import PhantomSettings
+from second_look.preparing.prepare import prepare
 from second_look.sources.cbis_ddsm import read_cbis
-from second_look.sources.phantom import PhantomSettings
-from second_look.sources.phantom_cbis import write_cbis_layout
 
 from measures.timing import OURS, Row, row, side_by_side
 
@@ -119,7 +119,7 @@ def _running_workers(count: int) -> Iterator[Client]:
         LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        client.run(importlib.import_module, "second_look.prepare")
+        client.run(importlib.import_module, "second_look.preparing.prepare")
         yield client
 
 

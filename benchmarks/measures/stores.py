@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from second_look.sources.phantom import PhantomSettings, draw_image, plan_patient
-from second_look.store import save_array
+from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
+from second_look.preparing.store import save_array
 
 from measures.timing import OURS, Row, rate, row
 

@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 from lightning_fabric import Fabric
 from PIL import Image
+from second_look.batches.patches import PatchBatches
+from second_look.batches.sampler import cut
 from second_look.models.classifier import build_classifier
-from second_look.sampler import cut
 from second_look.training.classify import ClassifierSettings, ClassifierTask
-from second_look.training.patch_batches import PatchBatches
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms

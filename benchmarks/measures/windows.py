@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from second_look.patches import LabelRule, label_windows
+from second_look.preparing.patches import LabelRule, label_windows
 
 from measures.timing import OURS, Row, side_by_side
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from second_look.download import SPLITS, Selection, download_cbis, download_mias
 from second_look.errors import ParameterError, SecondLookError
+from second_look.sources.download import SPLITS, Selection, download_cbis, download_mias
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_predictions import class_predictions
+from helpers.made_predictions import class_predictions
 from scipy.special import expit, softmax
 from second_look.errors import DataError
 from second_look.evaluation import calibration as cal
 from second_look.evaluation.intervals import Patients, once
-from second_look.predictions import classes, probabilities
+from second_look.evaluation.predictions import classes, probabilities
 from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import (
     binary_calibration_error,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from delong import delong, delong_test
+from helpers.delong import delong, delong_test
 from second_look.errors import DataError
 from second_look.evaluation import roc
 from second_look.evaluation.intervals import Patients

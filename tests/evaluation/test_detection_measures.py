@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_detections import (
+from helpers.made_detections import (
     disc,
     made_detections,
     made_images,
@@ -39,7 +39,7 @@ from second_look.evaluation.detection_tables import (
     unpack_mask,
 )
 from second_look.geometry import Box
-from second_look.patches import LabelRule
+from second_look.preparing.patches import LabelRule
 
 
 @pytest.fixture(scope="module")

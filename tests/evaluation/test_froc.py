@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from made_detections import (
+from helpers.made_detections import (
     SIDE,
     made_detections,
     made_images,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import binary_predictions, class_predictions
+from helpers.made_predictions import binary_predictions, class_predictions
 from second_look.catalogue import LABELS
 from second_look.evaluation.groups import groups
-from second_look.predictions import CLASS_SCORES, probabilities
+from second_look.evaluation.predictions import CLASS_SCORES, probabilities
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.made_predictions import binary_predictions, class_predictions
 from hypothesis import given
 from hypothesis import strategies as st
-from made_predictions import binary_predictions, class_predictions
 from scipy.special import expit, logit, softmax
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.evaluation import calibration as cal
 from second_look.evaluation import recalibration as rec
+from second_look.evaluation.predictions import classes, probabilities
 from second_look.evaluation.roc import auc
-from second_look.predictions import classes, probabilities
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression

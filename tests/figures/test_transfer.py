@@ -14,8 +14,8 @@ from second_look.catalogue import LABELS
 from second_look.figures import transfer as draw
 from second_look.figures.style import LABEL_COLOURS, PAPER_COLOUR, SERIES, use_style
 from second_look.paper import CLAIMS, RELATED_WORK
-from second_look.studies.patch_transfer import MEASURES
-from second_look.views import View
+from second_look.preparing.views import View
+from second_look.studies.transfer.patch_transfer import MEASURES
 
 
 @pytest.fixture(autouse=True)

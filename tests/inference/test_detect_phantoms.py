@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from second_look.dataset import DataSettings, build_dataset
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import once
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect
+from second_look.preparing.dataset import DataSettings, build_dataset
 from second_look.training.detect import DetectionTask, DetectSettings, Frame, Stage
 from second_look.training.loop import LoopSettings, train
 

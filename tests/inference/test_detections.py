@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.small_mammograms import COLS, small_mammograms
+from second_look.batches.frames import Frame, Frames
 from second_look.evaluation.detection import average_precision, mask_agreement
 from second_look.evaluation.detection_tables import (
     BOX,
@@ -19,10 +21,8 @@ from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import once
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect, windows_in_original
-from second_look.patches import LabelRule, window_table
-from second_look.training.detect_frames import Frame, Frames
+from second_look.preparing.patches import LabelRule, window_table
 from second_look.training.loop import TrainingError
-from small_mammograms import COLS, small_mammograms
 from torch import nn
 
 FRAME = Frame(192, 160)

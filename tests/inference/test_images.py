@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from second_look.batches.pictures import WHITE, Pictures
 from second_look.inference.images import score_images
 from second_look.models.classifier import build_classifier
-from second_look.pictures import WHITE, Pictures
 
 IDS = tuple(f"i{number}" for number in range(7))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from second_look.batches.sampler import cut
 from second_look.errors import DataError
+from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.inference import windows as inference
 from second_look.inference.windows import score_all, score_densely, score_image, score_windows
 from second_look.models.classifier import build_classifier
-from second_look.patches import LabelRule, window_table
-from second_look.predictions import CLASS_SCORES
-from second_look.sampler import cut
+from second_look.preparing.patches import LabelRule, window_table
 from torch import nn
 
 SIZE = 64

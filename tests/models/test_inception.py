@@ -6,7 +6,7 @@ import pytest
 import torch
 from second_look.errors import CheckpointError, ParameterError
 from second_look.models.inception import SIZE, Inception
-from second_look.studies.patch_features import feature_space
+from second_look.studies.gan.features import feature_space
 from torchvision.models import inception_v3, resnet18
 from torchvision.transforms.functional import normalize
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from conftest import real_data
+from helpers.small_cbis import NAMES, Roi, csv_text, write_csvs
 from second_look.errors import DataError, MissingDataError
 from second_look.sources.cbis_ddsm import read_descriptions, survey_descriptions
-from small_cbis import NAMES, Roi, csv_text, write_csvs
 
 # Every figure of the four official CSVs that is published or was counted by hand from them.
 SIZES = {  # ROIs, images, patients, benign, benign without callback, malignant, malignant images

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_cbis import drawn, picture, uid, write_dicom
 from second_look.sources.cbis_masks import Picture, choose_mask
-from small_cbis import drawn, picture, uid, write_dicom
 
 IMAGE = Picture(Path("/nowhere/image.dcm"), 5041, 2056, 16)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from second_look.catalogue import assign_splits, check_no_patient_leak, clean_official_split, worst
+from second_look.decoding.pixels import read_mask, read_pixels
 from second_look.errors import LeakageError
-from second_look.pixels import read_mask, read_pixels
-from second_look.prepare import prepare
+from second_look.phantoms.cbis import FAULTS, LAYOUTS, write_cbis_layout
+from second_look.phantoms.phantom import PhantomSettings, draw_image
+from second_look.preparing.prepare import prepare
 from second_look.sources.cbis_ddsm import read_cbis
-from second_look.sources.phantom import PhantomSettings, draw_image
-from second_look.sources.phantom_cbis import FAULTS, LAYOUTS, write_cbis_layout
 
 SETTINGS = PhantomSettings(patients=48, rows=256, cols=208, seed=1)
 LEFT_OUT = {"unknown_pathology", "row_without_image", "image_without_row", "truncated_dicom"}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from second_look.decoding.ljpeg import encode
+from second_look.decoding.pixels import read_header, read_mask, read_pixels
 from second_look.errors import DataError, MissingDataError
-from second_look.ljpeg import encode
-from second_look.pixels import read_header, read_mask, read_pixels
+from second_look.phantoms.ddsm import outline_of, write_ddsm_layout
+from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.sources.ddsm import read_ddsm
-from second_look.sources.phantom import PhantomSettings, draw_image, plan_patient
-from second_look.sources.phantom_ddsm import outline_of, write_ddsm_layout
 
 ROWS, COLS = 60, 40
 # Its seed gives every class, both kinds, and breasts with two lesions of different pathology.

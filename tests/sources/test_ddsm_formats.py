@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from second_look.decoding.ljpeg import encode
 from second_look.errors import DataError, MissingDataError
-from second_look.ljpeg import encode
 from second_look.sources.ddsm_formats import (
     SITES,
     case_name,

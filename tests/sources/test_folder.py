@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_dicom import file
 from pydicom.dataset import Dataset
 from ruamel.yaml import YAML
 from second_look.catalogue import check_no_patient_leak
+from second_look.decoding.pixels import write_png
 from second_look.errors import DataError, MissingDataError
-from second_look.pixels import write_png
 from second_look.sources.folder import read_folder, write_folder_csv
-from small_dicom import file
 
 PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
 BOX = ["row_min", "col_min", "row_max", "col_max"]

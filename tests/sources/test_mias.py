@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from second_look.decoding.pixels import read_pixels, write_pgm
 from second_look.errors import DataError, MissingDataError, OutputError
-from second_look.pixels import read_pixels, write_pgm
 from second_look.sources.mias import read_mias
 
 PROSE = "MINI MIAS\r\nA heading that is no row: mdb is the prefix\r\n\r\n"

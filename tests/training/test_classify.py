@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from second_look.batches.images import ImageBatches
+from second_look.batches.pictures import WHITE, Pictures
 from second_look.catalogue import LABELS
+from second_look.evaluation.predictions import CLASS_SCORES, from_classes
 from second_look.files import write_parquet
 from second_look.inference.images import score_images
 from second_look.models.classifier import build_classifier
 from second_look.models.weights import read_tensors
-from second_look.pictures import WHITE, Pictures
-from second_look.predictions import CLASS_SCORES, from_classes
 from second_look.training.classify import (
     ClassifierSettings,
     ClassifierTask,
     schedule,
     train_classifier,
 )
-from second_look.training.image_batches import ImageBatches
 from second_look.training.loop import LoopSettings
 from torch import nn
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.small_mammograms import small_mammograms
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
+from second_look.batches.sampler import NO_AUGMENTATION
 from second_look.errors import DataError
 from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector
-from second_look.sampler import NO_AUGMENTATION
 from second_look.training.detect import (
     DetectionTask,
     DetectSettings,
@@ -22,7 +23,6 @@ from second_look.training.detect import (
     training_images,
 )
 from second_look.training.loop import LoopSettings, TrainingError, train
-from small_mammograms import small_mammograms
 from torch import nn
 
 FRAME = Frame(96, 64)

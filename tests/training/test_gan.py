@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_gan
 import torch
+from helpers import small_gan
 from second_look.errors import CheckpointError
 from second_look.models.dcgan import DcganSettings
 from second_look.models.generator import make_samples

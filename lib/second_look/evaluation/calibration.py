@@ -33,7 +33,7 @@ from second_look.evaluation.intervals import (
     once,
     ratio,
 )
-from second_look.predictions import SUM_TOLERANCE
+from second_look.evaluation.predictions import SUM_TOLERANCE
 
 BINS = 15
 # Probabilities are kept this far from 0 where their logarithm is taken.

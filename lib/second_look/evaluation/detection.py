@@ -31,9 +31,9 @@ from second_look.evaluation.intervals import (
     of_share,
     undefined,
 )
+from second_look.evaluation.predictions import CLASS_SCORES, TARGETS, checked, positive
 from second_look.evaluation.roc import auc_estimate
-from second_look.patches import LabelRule
-from second_look.predictions import CLASS_SCORES, TARGETS, checked, positive
+from second_look.preparing.patches import LabelRule
 
 # Side of the grid on which two masks are compared.
 _GRID = 224

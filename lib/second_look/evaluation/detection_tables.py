@@ -17,10 +17,10 @@ import pandera.pandas as pa
 from tqdm.auto import tqdm
 
 from second_look.catalogue import KINDS, LABELS, SPLITS
-from second_look.dataset import Dataset
 from second_look.errors import DataError
+from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.geometry import Box
-from second_look.predictions import CLASS_SCORES
+from second_look.preparing.dataset import Dataset
 
 BOX = ("row_min", "col_min", "row_max", "col_max")
 # Side of the grid of a true mask.

@@ -16,7 +16,7 @@ import pandas as pd
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.calibration import two_columns
 from second_look.evaluation.intervals import Floats, Patients
-from second_look.predictions import binary_scores, classes, positive, probabilities
+from second_look.evaluation.predictions import binary_scores, classes, positive, probabilities
 
 KEYS = ("file", "model", "unit", "target", "seed")
 # Target of a table -> the questions that it answers.

@@ -20,7 +20,7 @@ from second_look.figures.style import (
     label_name,
     show_mammogram,
 )
-from second_look.views import View
+from second_look.preparing.views import View
 
 
 def labels_by_split(counts: pd.DataFrame) -> Figure:

@@ -21,7 +21,7 @@ from second_look.figures.style import (
     grid,
     millimetre_bar,
 )
-from second_look.views import Example, Target
+from second_look.preparing.views import Example, Target
 
 TRUE_COLOUR, FOUND_COLOUR = LABEL_COLOURS["normal"], LABEL_COLOURS["malignant"]
 

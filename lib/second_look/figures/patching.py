@@ -23,7 +23,7 @@ from second_look.figures.style import (
     millimetre_bar,
     show_mammogram,
 )
-from second_look.views import View
+from second_look.preparing.views import View
 
 EXCLUDED_COLOURS = {
     "off breast": "#999999",

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import offset_copy
 
 from second_look.catalogue import LABELS
-from second_look.views import View
+from second_look.preparing.views import View
 
 # Okabe & Ito (2008), chosen so that the order of suspicion runs from cold to warm.
 LABEL_COLOURS = dict(zip(LABELS, ("#56B4E9", "#009E73", "#E69F00", "#D55E00"), strict=True))

@@ -23,7 +23,7 @@ from second_look.figures.style import (
     show_mammogram,
 )
 from second_look.paper import FIELD, PATCH_ACCURACY
-from second_look.views import View
+from second_look.preparing.views import View
 
 
 def learning_curve(

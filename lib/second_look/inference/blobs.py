@@ -10,10 +10,10 @@ import pandas as pd
 from scipy.ndimage import binary_erosion, gaussian_filter, maximum_filter
 from tqdm.auto import tqdm
 
+from second_look.batches.frames import Framed, Frames
 from second_look.catalogue import LABELS
 from second_look.evaluation.detection_tables import pack_mask
 from second_look.inference.detections import with_owners
-from second_look.training.detect_frames import Framed, Frames
 
 NAME = "brightest blob"
 # Radii of the blobs that are looked for, as shares of the frame's rows: 4 to 16 mm of a film.

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from second_look.dataset import Dataset
+from second_look.batches.frames import Frames, found_rows
 from second_look.evaluation.detection_tables import BOX, DETECTIONS, checked
 from second_look.geometry import Box
-from second_look.patches import labelled
+from second_look.preparing.dataset import Dataset
+from second_look.preparing.patches import labelled
 from second_look.training.detect import detected
-from second_look.training.detect_frames import Frames, found_rows
 from second_look.training.loop import TrainingError
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from second_look.batches.pictures import Pictures
 from second_look.models.classifier import Classifier
-from second_look.pictures import Pictures
 
 
 def score_images(

@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from second_look.batches.sampler import Draws, PatchSampler
 from second_look.errors import DataError
+from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.models.classifier import Classifier
 from second_look.models.folded import folded
-from second_look.patches import window_sums
-from second_look.predictions import CLASS_SCORES
-from second_look.sampler import Draws, PatchSampler
-from second_look.store import Prepared
+from second_look.preparing.patches import window_sums
+from second_look.preparing.store import Prepared
 
 # Pixels beyond a band of the image that the network sees too, so that bands do not show.
 HALO = 128

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from second_look.decoding.pixels import read_pixels
 from second_look.errors import DataError
-from second_look.pixels import read_pixels
 
 # Height and width of a mask may differ by factors this far apart: P_00353_LEFT_CC has 0.3 %.
 ASPECT_TOLERANCE = 0.03

@@ -18,10 +18,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from second_look.catalogue import Catalogue, worst
+from second_look.decoding.pixels import read_header, write_png
 from second_look.errors import DataError, MissingDataError
 from second_look.files import folder_fingerprint
 from second_look.geometry import Box
-from second_look.pixels import read_header, write_png
 from second_look.sources.chain_code import chain_mask, gap_px, overreach_px
 from second_look.sources.ddsm_formats import (
     DARKEST,

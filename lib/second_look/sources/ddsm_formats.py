@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from second_look.catalogue import whole_number
+from second_look.decoding.ljpeg import decode
 from second_look.errors import DataError, MissingDataError
 from second_look.files import read_bytes
-from second_look.ljpeg import decode
 from second_look.sources.chain_code import Chain
 
 VIEWS = ("LEFT_CC", "LEFT_MLO", "RIGHT_CC", "RIGHT_MLO")

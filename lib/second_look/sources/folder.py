@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from second_look.catalogue import KINDS, LABELS, SPLITS, Catalogue, whole_number, worst
-from second_look.dicom import MAX_PIXELS, Header
+from second_look.decoding.dicom import MAX_PIXELS, Header
+from second_look.decoding.pixels import read_header
 from second_look.errors import DataError
 from second_look.geometry import Box
-from second_look.pixels import read_header
 from second_look.sources.folder_table import read_rows, write_folder_csv
 
 __all__ = ["BOX_FORMATS", "FolderFormat", "read_folder", "write_folder_csv"]

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from second_look.catalogue import Catalogue, whole_number, worst
+from second_look.decoding.pixels import read_header
 from second_look.errors import DataError, MissingDataError
 from second_look.files import clear_write_errors, read_bytes
 from second_look.geometry import Box
-from second_look.pixels import read_header
 
 DATASET = "mias"
 PIXEL_SPACING_MM = 0.2

@@ -10,7 +10,7 @@ import inspect
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -20,9 +20,7 @@ from second_look.errors import CheckpointError
 from second_look.files import write_bytes, written_whole
 from second_look.models.weights import BROKEN, load_states, load_weights, reason
 from second_look.source_code import content_hash, library_files, meaning
-
-if TYPE_CHECKING:
-    from second_look.training.loop import Task
+from second_look.training.task import Task
 
 # Code whose meaning decides what comes out of a training.
 _DECIDING = ("models", "training", "sampler.py", "squares.py", "patches.py", "pictures.py")

@@ -16,7 +16,8 @@ from torch.optim import AdamW
 
 from second_look.models.classifier import RANDOM, Classifier, freeze_statistics
 from second_look.models.folded import is_folded, restore_normalisation
-from second_look.training.loop import LoopSettings, Task, Trained, train
+from second_look.training.loop import LoopSettings, Trained, train
+from second_look.training.task import Task
 
 
 class BatchSource(Protocol):

@@ -22,16 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from second_look.dataset import Dataset
-from second_look.errors import DataError
-from second_look.evaluation.detection_tables import image_table, truth_table
-from second_look.evaluation.froc import marks, sensitivity_statistic
-from second_look.evaluation.intervals import once
-from second_look.files import sha256
-from second_look.models.detection_parts import Detector
-from second_look.models.mask_rcnn import CLASSES, build_detector
-from second_look.sampler import Augmentation
-from second_look.training.detect_frames import (
+from second_look.batches.frames import (
     Frame,
     Framed,
     Frames,
@@ -40,9 +31,19 @@ from second_look.training.detect_frames import (
     target_of,
     varied,
 )
-from second_look.training.loop import Task, seeded
-from second_look.training.sharing import digest, part_of
+from second_look.batches.sampler import Augmentation
+from second_look.batches.sharing import digest, part_of
+from second_look.errors import DataError
+from second_look.evaluation.detection_tables import image_table, truth_table
+from second_look.evaluation.froc import marks, sensitivity_statistic
+from second_look.evaluation.intervals import once
+from second_look.files import sha256
+from second_look.models.detection_parts import Detector
+from second_look.models.mask_rcnn import CLASSES, build_detector
+from second_look.preparing.dataset import Dataset
+from second_look.training.loop import seeded
 from second_look.training.start_weights import start_from
+from second_look.training.task import Task
 
 # Parameters that L2 leaves alone: scale and shift of normalisations.
 _NORMALISED = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam
 
+from second_look.batches.gan_patches import PatchSet
 from second_look.models import dcgan, progressive
 from second_look.models.generator import PatchGenerator, make_samples
 from second_look.models.progressive import Stage, at_stage, stage_at
-from second_look.store import save_array
-from second_look.training.gan_patches import PatchSet
-from second_look.training.loop import LoopSettings, Task, Trained, seeded, train
+from second_look.preparing.store import save_array
+from second_look.training.loop import LoopSettings, Trained, seeded, train
+from second_look.training.task import Task
 
 LOSSES = ("wgan-gp", "nonsaturating")
 # Samples of fixed noise that are kept on the way.

@@ -1,0 +1,1 @@
+"""Picture files to arrays; nothing else opens a picture."""

@@ -1,0 +1,343 @@
+"""DICOM files to stored values: every transfer syntax that a maintained library decodes.
+
+What stands in a header is believed only as far as the file can hold it. The values come out as they
+are stored; `greyscale` makes grey levels of them.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import get_frame
+from pydicom.pixels import pixel_array
+from pydicom.uid import UID
+
+from second_look.decoding import ljpeg
+from second_look.decoding.greyscale import Values, grey_levels
+from second_look.errors import DataError
+from second_look.files import open_bounded
+
+# Larger than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
+MAX_PIXELS = 200_000_000
+_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_BIG_ENDIAN, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN, _DEFLATED)
+_RLE = "1.2.840.10008.1.2.5"
+_JPEG = "1.2.840.10008.1.2.4."
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    f"{_JPEG}{number}": decode
+    for decode, numbers in (
+        (imagecodecs.jpeg8_decode, ("50", "51")),
+        (lambda frame: ljpeg.decode(frame, either_order=False), ("57", "70")),
+        (imagecodecs.jpegls_decode, ("80", "81")),
+        (imagecodecs.jpeg2k_decode, ("90", "91", "201", "202", "203")),
+    )
+    for number in numbers
+}
+# Codes of a view and of the composition of the breast, SNOMED CT (context groups 4014, 6000) and
+# the older SNOMED RT.
+_VIEWS = {
+    "399162004": "CC",
+    "R-10242": "CC",
+    "399368009": "MLO",
+    "R-10226": "MLO",
+    "399260004": "ML",
+    "R-10224": "ML",
+    "399352003": "LM",
+    "R-10228": "LM",
+}
+_DENSITIES = {
+    "129716005": "1",
+    "F-01711": "1",
+    "129717001": "2",
+    "F-01712": "2",
+    "129718006": "3",
+    "F-01713": "3",
+    "129719003": "4",
+    "F-01714": "4",
+}
+# What to do about a picture file that is broken.
+MEND = "Get the file anew, or take it out of the data set."
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says about its picture without being decoded.
+
+    Attributes:
+        rows, cols: Size in px, as stored.
+        bits: Significant bits a pixel, 1 to 16.
+        pixel_spacing_mm: Size of a pixel, None where the file does not say.
+        side: L or R; "" where the file does not say, as for the next two.
+        view: Such as CC or MLO.
+        density: Of the breast after the ACR, 1 to 4.
+        frames: Pictures in the file; the middle one is read.
+    """
+
+    rows: int
+    cols: int
+    bits: int
+    pixel_spacing_mm: float | None = None
+    side: str = ""
+    view: str = ""
+    density: str = ""
+    frames: int = 1
+
+    @property
+    def frame(self) -> int:
+        """Which of the frames is read, from 0: the middle one."""
+        return (self.frames - 1) // 2
+
+
+def read_header(path: Path) -> Header:
+    """What the header says; the pixels are not read.
+
+    Raises:
+        DataError: A tag that is needed is not there. pydicom raises much else for broken files.
+    """
+    return _header(_read(path, pixels=False))
+
+
+def read_grey(path: Path, *, shown: bool) -> npt.NDArray[Any]:
+    """Decode a picture, the middle one where there are several.
+
+    Args:
+        path: The file.
+        shown: Apply what the header says of how it is to be shown; else keep the stored values, but
+            bright where the film is bright.
+
+    Returns:
+        Unsigned (rows, cols); (rows, cols, 3) of a picture in colour.
+
+    Raises:
+        DataError: The pixels are not there, too few, too many, of another size than the header
+            says, in colours by a palette or of a transfer syntax that nothing decodes.
+    """
+    data = _read(path, pixels=True)
+    header = _header(data)
+    values = _stored(data, header)
+    if values.ndim == 3:
+        return values
+    return grey_levels(values, data, shown=shown)
+
+
+def _read(path: Path, *, pixels: bool) -> FileDataset:
+    with open_bounded(path) as stream, _quiet():
+        _check_inflated(stream.read(1024), path)
+        stream.seek(0)
+        return pydicom.dcmread(stream, stop_before_pixels=not pixels)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Odd values make pydicom warn by the thousand; what matters of them is checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _check_inflated(start: bytes, path: Path) -> None:
+    """Refuse a deflated file that fills the memory when it is unpacked."""
+    if _DEFLATED.encode() not in start:
+        return
+    # The group length, first of the file's own tags, leads to where the deflated part begins.
+    begin, most = 144 + int.from_bytes(start[140:144], "little"), 2 * MAX_PIXELS + 1_000_000
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    with path.open("rb") as stream:
+        stream.seek(begin)
+        unpacked, piece = 0, stream.read(1 << 16)
+        while piece and not engine.eof:
+            unpacked += len(engine.decompress(piece, 1 << 24))
+            piece = engine.unconsumed_tail or stream.read(1 << 16)
+            if unpacked > most:
+                raise DataError(f"it unpacks to more than {most} bytes.", path, MEND)
+
+
+def _header(data: Dataset) -> Header:
+    missing = [name for name in _NEEDED if data.get(name) in (None, "")]
+    if missing:
+        raise DataError(f"the header lacks {', '.join(missing)}.", remedy=MEND)
+    frames = int(data.get("NumberOfFrames") or 1)
+    if frames < 1:
+        raise DataError(f"expected at least one frame. Got {frames}.", remedy=MEND)
+    rows, cols, bits = int(data.Rows), int(data.Columns), int(data.BitsStored)
+    if not 1 <= bits <= 16:
+        raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=MEND)
+    side, view, density = _side(data), _view(data), _density(data)
+    return Header(rows, cols, bits, _spacing(data), side, view, density, frames)
+
+
+def _spacing(data: Dataset) -> float | None:
+    """Size of a pixel in the plane of the breast, mm."""
+    found = data.get("PixelSpacing") or _shared(data, "PixelMeasuresSequence", "PixelSpacing")
+    magnified = 1.0
+    if not found:
+        # At the detector: the breast lies nearer to the tube, and is smaller by this factor.
+        found = data.get("ImagerPixelSpacing")
+        magnified = float(data.get("EstimatedRadiographicMagnificationFactor") or 1)
+    found = found or data.get("NominalScannedPixelSpacing")
+    try:
+        size = float(found[0]) / magnified if found else math.nan
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return size if 0 < size < math.inf else None
+
+
+def _side(data: Dataset) -> str:
+    frame = _shared(data, "FrameAnatomySequence", "FrameLaterality")
+    side = data.get("ImageLaterality") or data.get("Laterality") or frame or ""
+    return str(side) if str(side) in ("L", "R") else ""
+
+
+def _view(data: Dataset) -> str:
+    name = str(data.get("ViewPosition") or "").strip().upper()
+    return name or next((_VIEWS[code] for code in _codes(data, "ViewCodeSequence", _VIEWS)), "")
+
+
+def _density(data: Dataset) -> str:
+    """From the context of the acquisition, the one place that DICOM has for it in an image."""
+    for item in data.get("AcquisitionContextSequence") or ():
+        for code in _codes(item, "ConceptCodeSequence", _DENSITIES):
+            return _DENSITIES[code]
+    return ""
+
+
+def _codes(data: Dataset, sequence: str, known: dict[str, str]) -> list[str]:
+    """The codes of a sequence that are known."""
+    items = data.get(sequence) or ()
+    return [code for item in items if (code := str(item.get("CodeValue", ""))) in known]
+
+
+def _shared(data: Dataset, sequence: str, name: str) -> Any:  # noqa: ANN401
+    """A value that all frames share; None where there is none."""
+    for group in data.get("SharedFunctionalGroupsSequence") or ():
+        for item in group.get(sequence) or ():
+            return item.get(name)
+    return None
+
+
+def _stored(data: FileDataset, header: Header) -> Values:
+    """The values of one frame, (rows, cols), signed where the header says so."""
+    kind, samples = str(data.PhotometricInterpretation), int(data.get("SamplesPerPixel") or 1)
+    if samples == 1 and kind not in _GREY:
+        raise DataError(
+            f"expected the photometric interpretation {' or '.join(_GREY)}. Got {kind!r}.",
+            remedy="Convert the picture to grey.",
+        )
+    if "PixelData" not in data:
+        raise DataError("there are no pixels in it.", remedy=MEND)
+    if not 0 < header.rows * header.cols * samples <= MAX_PIXELS:
+        raise DataError(
+            f"the header claims {header.rows} x {header.cols} px, more than any film has.",
+            remedy=MEND,
+        )
+    syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
+    if syntax in _NATIVE:
+        values = _native(data, header, samples, syntax)
+    elif syntax in _DECODERS:
+        values = _decoded(data, header, samples, syntax)
+    elif syntax == _RLE:
+        with _quiet():  # by pydicom itself, whatever else is installed
+            values = pixel_array(data, index=header.frame, decoding_plugin="pydicom")
+    else:
+        raise DataError(
+            f"its transfer syntax {syntax.name} ({syntax}) cannot be decoded.",
+            remedy="Convert it, such as with `gdcmconv --raw`.",
+        )
+    return values if samples > 1 else _significant(values, data)
+
+
+def _native(data: FileDataset, header: Header, samples: int, syntax: UID) -> Values:
+    allocated = int(data.BitsAllocated)
+    if samples != 1 or allocated not in (8, 16):
+        with _quiet():
+            return np.asarray(pixel_array(data, index=header.frame))
+    size = header.rows * header.cols * allocated // 8
+    content, wanted = data.PixelData, size * header.frames
+    # An odd number of bytes is filled up to an even one.
+    if not wanted <= len(content) <= wanted + wanted % 2:
+        what = "truncated" if len(content) < wanted else "longer than its header says"
+        raise DataError(
+            f"the picture is {what}: expected {wanted} bytes of pixels. Got {len(content)}.",
+            remedy=MEND,
+        )
+    order = ">" if syntax == _BIG_ENDIAN else "<"
+    dtype = np.dtype(f"{order}u{allocated // 8}")
+    start = header.frame * size
+    values = np.frombuffer(content, dtype, header.rows * header.cols, start)
+    return values.reshape(header.rows, header.cols).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _decoded(data: FileDataset, header: Header, samples: int, syntax: UID) -> Values:
+    """One frame of a compressed file."""
+    frame = get_frame(data.PixelData, header.frame, number_of_frames=header.frames)
+    shape = (header.rows, header.cols) if samples == 1 else (header.rows, header.cols, samples)
+    stated = _stated_size(frame)
+    if stated is not None and stated != shape[:2]:
+        raise DataError(
+            f"the header says {header.rows} x {header.cols} px, the compressed picture "
+            f"{stated[0]} x {stated[1]}.",
+            remedy=MEND,
+        )
+    values = np.asarray(_DECODERS[syntax](frame))
+    if values.shape != shape or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
+        raise DataError(
+            f"expected whole numbers of shape {shape}. Got {values.dtype} of {values.shape}.",
+            remedy=MEND,
+        )
+    return values
+
+
+def _stated_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a compressed frame says it has, before room is made for them."""
+    if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: right, bottom, left and top
+        right, bottom, left, top = (
+            int.from_bytes(frame[place : place + 4], "big") for place in range(8, 24, 4)
+        )
+        return bottom - top, right - left
+    place = 2
+    while frame[:2] == b"\xff\xd8" and place + 9 <= len(frame) and frame[place] == 0xFF:
+        marker = frame[place + 1]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            size = frame[place + 5 : place + 9]
+            return int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big")
+        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+    return None
+
+
+def _significant(values: Values, data: FileDataset) -> Values:
+    """The bits that belong to the picture, with their sign: others may hold overlays."""
+    stored, signed = int(data.BitsStored), bool(data.get("PixelRepresentation"))
+    width, high = 8 * values.dtype.itemsize, int(data.get("HighBit", stored - 1))
+    if not stored <= high + 1 <= width:
+        raise DataError(f"expected {stored} bits up to bit {high} of {width}.", remedy=MEND)
+    if not signed:
+        values = values.view(f"u{width // 8}")
+        if stored < width and not _has_embedded_overlay(data) and int(values.max()) >> (high + 1):
+            raise DataError(
+                f"the header allows {stored} bits a pixel. Got {values.max()}.", remedy=MEND
+            )
+        return values if stored == width else (values << (width - 1 - high)) >> (width - stored)
+    return (values.view(f"i{width // 8}") << (width - 1 - high)) >> (width - stored)
+
+
+def _has_embedded_overlay(data: Dataset) -> bool:
+    """Whether bits above those of the picture hold an overlay, as old files have it."""
+    return any(int(_value(data, group, 0x0102) or 0) for group in range(0x6000, 0x6020, 2))
+
+
+def _value(data: Dataset, group: int, element: int) -> Any:  # noqa: ANN401
+    return data[group, element].value if (group, element) in data else None

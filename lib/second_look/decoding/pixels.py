@@ -1,0 +1,371 @@
+"""Picture files to arrays and back: PGM, PNG, JPEG, LJPEG, TIFF and DICOM, 8 or 16 bit, grey.
+
+The only module that decodes files. What cannot be decoded faithfully raises a DataError that names
+the file: a guessed picture is worse than none.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+from skimage.transform import resize
+
+from second_look.decoding import dicom
+from second_look.decoding.dicom import MAX_PIXELS, MEND, Header
+from second_look.decoding.ljpeg import decode, is_lossless, read_frame
+from second_look.errors import DataError
+from second_look.files import open_bounded, write_bytes, written_whole
+
+T = TypeVar("T")
+Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
+
+_PGM_HEADER = re.compile(
+    rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
+)
+# Where the frame header of a lossless JPEG is looked for, bytes.
+_JPEG_START = 65536
+# A mask so many times as long as its image is that of another one, and slow to bring to its size.
+_MASK_RATIO = 16
+
+
+def read_header(path: Path) -> Header:
+    """Size and depth of a picture file; its pixels are not decoded.
+
+    Raises:
+        DataError: The file is missing, of no known format, or broken.
+    """
+    header = _by_format(
+        path, _pgm_header, dicom.read_header, _tiff_header, _lossless_header, _pillow_header
+    )
+    if not 0 < header.rows * header.cols <= MAX_PIXELS:
+        raise DataError(
+            f"the header claims {header.rows} x {header.cols} px, more than any film has.",
+            where=path,
+            remedy=MEND,
+        )
+    return header
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Decode a grey picture.
+
+    Returns:
+        (rows, cols), uint8 up to 8 significant bits, else uint16.
+
+    Raises:
+        DataError: Missing, truncated, longer than its header says, of no known format, in colour,
+            not finite, negative, or the same value everywhere.
+    """
+    pixels = _read_grey(path, shown=True)
+    # Most pictures show in a few of their pixels that they are one.
+    if all(part.min() == part.max() for part in (pixels[::64, ::64], pixels)):
+        raise DataError(
+            f"every pixel has the value {pixels.flat[0]}: there is no picture.",
+            where=path,
+            remedy=MEND,
+        )
+    return pixels
+
+
+def read_square(path: Path, rows: int, cols: int) -> Pixels:
+    """Decode a grey picture and give it square pixels.
+
+    A file of another size than (rows, cols) was stretched: it is resampled, by area where it
+    shrinks and linearly where it grows, and keeps its dtype.
+    """
+    pixels = read_pixels(path)
+    if pixels.shape == (rows, cols):
+        return pixels
+    square = resize(
+        pixels.astype(np.float32), (rows, cols), order=1, anti_aliasing=True, preserve_range=True
+    )
+    rounded: Pixels = np.rint(square).astype(pixels.dtype)
+    return rounded
+
+
+def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
+    """Read a lesion mask: every non-zero pixel is inside.
+
+    Returns:
+        (rows, cols); a mask of another size is resampled, a pixel being inside where at least half
+        of it is.
+
+    Raises:
+        DataError: The file cannot be read or holds no lesion pixel.
+    """
+    header = read_header(path)
+    if max(header.rows / rows, header.cols / cols) > _MASK_RATIO:
+        raise DataError(
+            f"the mask has {header.rows} x {header.cols} px, the image {rows} x {cols}.",
+            where=path,
+            remedy="Give the mask of this image.",
+        )
+    inside = _read_grey(path, shown=False) > 0
+    if inside.shape != (rows, cols):
+        inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
+    if not inside.any():
+        raise DataError(
+            "the mask is empty.", where=path, remedy="Give a mask with the lesion in it, or none."
+        )
+    return inside
+
+
+def write_pgm(path: Path, pixels: Pixels) -> None:
+    """Write a binary PGM (P5), 16-bit values big-endian as the format wants them."""
+    limit = np.iinfo(pixels.dtype).max
+    header = f"P5\n{pixels.shape[1]} {pixels.shape[0]}\n{limit}\n".encode()
+    with written_whole(path) as draft:
+        draft.write_bytes(header + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes())
+
+
+def write_png(path: Path, pixels: Pixels) -> None:
+    """Write a grey PNG of 8 or 16 bit."""
+    with written_whole(path) as draft:
+        Image.fromarray(pixels).save(draft, "PNG", compress_level=1)
+
+
+def write_tiff(path: Path, pixels: Pixels) -> None:
+    """Write an uncompressed grey TIFF of 8 or 16 bit."""
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels, photometric="minisblack")
+    write_bytes(path, stream.getvalue())
+
+
+def _read_grey(path: Path, *, shown: bool) -> Pixels:
+    """The picture of a file; what a DICOM header says of its display counts where `shown`."""
+    pixels = _by_format(
+        path,
+        _of_stated_size(_pgm_pixels),
+        partial(dicom.read_grey, shown=shown),  # checks sizes itself, and reads its header once
+        _of_stated_size(_tiff_pixels),
+        _of_stated_size(_lossless_pixels),
+        _of_stated_size(_pillow_pixels),
+    )
+    return _grey(np.asarray(pixels), path)
+
+
+def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path], Pixels]:
+    """A reader that believes in a picture where it has the size that the header says.
+
+    The reader raises a DataError where it has another one.
+    """
+
+    def read_checked(path: Path) -> Pixels:
+        header = read_header(path)
+        pixels = read(path)
+        if pixels.shape[:2] != (header.rows, header.cols):
+            raise DataError(
+                f"the header says {header.rows} x {header.cols} px, the picture has the shape "
+                f"{pixels.shape}.",
+                where=path,
+                remedy=MEND,
+            )
+        return pixels
+
+    return read_checked
+
+
+def _by_format(
+    path: Path,
+    pgm: Callable[[Path], T],
+    dicom: Callable[[Path], T],
+    tiff: Callable[[Path], T],
+    lossless: Callable[[Path], T],
+    other: Callable[[Path], T],
+) -> T:
+    """Call the reader that fits the first bytes of the file, with its errors made clear."""
+    with _clear_errors(path):
+        with path.open("rb") as stream:
+            start = stream.read(132)
+        if start[:2] == b"P5":
+            return pgm(path)
+        if start[128:132] == b"DICM":
+            return dicom(path)
+        if start[:4] in (b"II*\0", b"MM\0*"):
+            return tiff(path)
+        if start[:3] == b"\xff\xd8\xff" and is_lossless(_first_bytes(path)):
+            return lossless(path)
+        if start[:8] == b"\x89PNG\r\n\x1a\n" or start[:3] == b"\xff\xd8\xff":
+            return other(path)
+    found = repr(start[:8]) if start else "an empty file"
+    raise DataError(
+        f"expected PGM (P5), PNG, JPEG, TIFF or DICOM. Got {found}.",
+        where=path,
+        remedy="Convert the file, or take it out of the data set.",
+    )
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder throws at a broken file into a DataError that names it."""
+    try:
+        yield
+    except DataError as error:
+        if error.where:
+            raise
+        raise DataError(error.problem, where=path, remedy=error.remedy) from None
+    except FileNotFoundError:
+        raise DataError("the file is not there.", where=path, remedy=MEND) from None
+    except PermissionError:
+        raise DataError(
+            "the file may not be read.", where=path, remedy="Change its rights."
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Decoders meet broken files with every exception there is, struct.error to IndexError.
+        raise DataError(
+            f"cannot be decoded ({type(error).__name__}: {error}).", where=path, remedy=MEND
+        ) from error
+
+
+def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
+    """(rows, cols) of unsigned integers, or an error."""
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        if (pixels[..., 0] != pixels[..., 1]).any() or (pixels[..., 0] != pixels[..., 2]).any():
+            raise DataError(
+                "expected a grey picture. Got colours.", where=path, remedy="Convert it to grey."
+            )
+        pixels = pixels[..., 0]
+    if pixels.ndim != 2:
+        raise DataError(
+            f"expected one grey picture. Got an array of shape {pixels.shape}.",
+            where=path,
+            remedy="Save one frame to a file.",
+        )
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise DataError("some pixels are NaN or infinite.", where=path, remedy=MEND)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 65535 or (pixels.dtype.kind == "f" and (pixels != np.rint(pixels)).any()):
+        raise DataError(
+            f"expected whole grey levels from 0 to 65535. Got {low:g} to {high:g}.",
+            where=path,
+            remedy="Save the picture with 8 or 16 bit.",
+        )
+    return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
+
+
+def _pgm_parts(path: Path) -> tuple[int, int, int, int]:
+    """Columns, rows, largest value and where the pixels start."""
+    with path.open("rb") as stream:
+        found = _PGM_HEADER.match(stream.read(1000))
+    if found is None:
+        raise DataError("the PGM header is broken.", where=path, remedy=MEND)
+    cols, rows, limit = (int(number) for number in found.groups())
+    if not 0 < limit < 65536:
+        raise DataError(
+            f"expected a largest value of 1 to 65535. Got {limit}.", where=path, remedy=MEND
+        )
+    return cols, rows, limit, found.end()
+
+
+def _pgm_header(path: Path) -> Header:
+    cols, rows, limit, _ = _pgm_parts(path)
+    return Header(rows, cols, limit.bit_length())
+
+
+def _pgm_pixels(path: Path) -> Pixels:
+    cols, rows, limit, start = _pgm_parts(path)
+    dtype = np.dtype(np.uint8 if limit < 256 else ">u2")
+    wanted, found = rows * cols * dtype.itemsize, path.stat().st_size - start
+    if found != wanted:
+        hint = ""
+        if found == 2 * wanted:
+            hint = " It seems to hold 16-bit values under an 8-bit header."
+        what = "truncated" if found < wanted else "longer than its header says"
+        raise DataError(
+            f"the file is {what}: expected {wanted} bytes of pixels. Got {found}.{hint}",
+            where=path,
+            remedy=MEND,
+        )
+    pixels = np.fromfile(path, dtype, rows * cols, offset=start).reshape(rows, cols)
+    if pixels.max() > limit:
+        raise DataError(
+            f"the header allows values up to {limit}. Got {pixels.max()}.", where=path, remedy=MEND
+        )
+    return pixels.astype(dtype.newbyteorder("="))
+
+
+def _tiff_header(path: Path) -> Header:
+    with _tiff_page(path) as page:
+        return Header(page.imagelength, page.imagewidth, min(int(page.bitspersample), 16))
+
+
+def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
+    with _tiff_page(path) as page:
+        pixels: npt.NDArray[np.generic] = page.asarray()
+        return pixels
+
+
+@contextmanager
+def _tiff_page(path: Path) -> Iterator[Any]:
+    """The one page of a file, in a size that can be true."""
+    with open_bounded(path) as stream, tifffile.TiffFile(stream) as tiff:
+        page = tiff.pages.first
+        shape = (page.imagedepth, page.imagelength, page.imagewidth, page.samplesperpixel)
+        if len(tiff.pages) > 1 or page.imagedepth != 1 or page.samplesperpixel not in (1, 3, 4):
+            raise DataError(
+                f"expected one grey picture. Got {len(tiff.pages)} of shape {shape}.",
+                where=path,
+                remedy="Save one picture to a file.",
+            )
+        # Damaged tags are lists now and then: int() refuses them.
+        if not 0 < math.prod(map(int, shape)) <= MAX_PIXELS or int(page.bitspersample) > 64:
+            raise DataError(
+                f"expected a picture. Got {shape} of {page.bitspersample} bits.",
+                where=path,
+                remedy=MEND,
+            )
+        # tifffile fills up with zeros what is not there.
+        stored = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        if len(stored) != math.prod(page.chunked) or any(
+            start + length > tiff.filehandle.size for start, length in stored
+        ):
+            raise DataError(
+                "the file is truncated or damaged: parts of the picture are not there.",
+                where=path,
+                remedy=MEND,
+            )
+        yield page
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_JPEG_START)
+
+
+def _lossless_header(path: Path) -> Header:
+    frame = read_frame(_first_bytes(path))
+    return Header(frame.rows, frame.cols, frame.precision)
+
+
+def _lossless_pixels(path: Path) -> npt.NDArray[np.generic]:
+    return decode(path.read_bytes())
+
+
+def _pillow_header(path: Path) -> Header:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
+        bits = 1 if picture.mode == "1" else 16 if picture.mode.startswith("I") else 8
+        return Header(picture.height, picture.width, bits)
+
+
+def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
+        if picture.mode in ("P", "LA", "PA"):
+            picture = picture.convert("RGB")
+        return np.asarray(picture)

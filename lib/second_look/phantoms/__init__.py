@@ -1,0 +1,1 @@
+"""Synthetic mammograms, and their writers in the layout of every data set."""

@@ -1,0 +1,1 @@
+"""From catalogue rows to prepared images, data sets and tables of windows."""

@@ -1,0 +1,1 @@
+"""Plans and runs notebooks, keeps their parameters and provenance, and builds the report."""

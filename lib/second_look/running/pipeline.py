@@ -1,0 +1,385 @@
+"""From a params file to a report: which notebooks run, in what order, and what is up to date."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from second_look.errors import OutputError, ParameterError, SecondLookError
+from second_look.files import DATA_VARIABLE, write_json
+from second_look.outputs import fingerprint, load_json
+from second_look.running.parameters import OUTPUTS, Parameter, load_params, read_cell
+from second_look.running.provenance import dependencies, describe, peak_memory
+from second_look.running.report import build_report
+from second_look.source_code import content_hash, library_files
+
+DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
+FAILED, INTERRUPTED = "failed", "interrupted"
+NOT_RUN, NOT_REACHED = "not run", "not reached"
+# Kernels log warnings about their own transport, and tracebacks when they are stopped; what goes
+# wrong in a notebook comes as a message instead.
+_QUIET = ["--IPKernelApp.log_level=CRITICAL"]
+# File systems of some clusters know no locks; there a second run can't be kept away.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which notebooks to run.
+
+    Attributes:
+        only: Just this one; "" all.
+        start: This one and those after it; "" all.
+        force: Also where they are up to date.
+    """
+
+    only: str = ""
+    start: str = ""
+    force: bool = False
+
+
+class NotebookFailedError(SecondLookError):
+    """A notebook stopped with an error; its outputs so far are kept."""
+
+
+def find_notebooks(folder: Path) -> dict[str, Path]:
+    """Name -> file of the numbered notebooks, in their order.
+
+    Raises:
+        ParameterError: There are none.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    if not found:
+        raise ParameterError(
+            f"{folder}: there are no notebooks such as 01_data_survey.ipynb. "
+            "`make sync` writes them from their .py."
+        )
+    return found
+
+
+def read_cells(notebooks: Mapping[str, Path]) -> dict[str, dict[str, Parameter]]:
+    """Notebook -> the parameters that its cell defines."""
+    return {name: read_cell(path) for name, path in notebooks.items()}
+
+
+def run(
+    params_file: Path,
+    notebooks_folder: Path,
+    outputs_root: Path,
+    *,
+    choice: Choice | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Run what is not up to date, and build the report.
+
+    Args:
+        params_file: Its stem names the set: outputs_root/<stem>.
+        notebooks_folder: With the numbered notebooks.
+        outputs_root: Folder of all sets.
+        choice: Which notebooks; all by default.
+        overrides: As `parameters.load_params` takes them.
+
+    Returns:
+        The report.
+
+    Raises:
+        ParameterError: Before anything runs, if a parameter or a notebook's name is wrong.
+        NotebookFailedError: A notebook stopped with an error.
+        OutputError: The outputs cannot be written, or another run is writing them.
+    """
+    choice = choice or Choice()
+    paths = find_notebooks(notebooks_folder)
+    cells = read_cells(paths)
+    values = load_params(params_file, cells, overrides)
+    chosen = _chosen(list(paths), choice)
+    outputs = (outputs_root / params_file.stem).resolve()
+    with _alone(outputs), _data_variable_from_here():
+        _check_same_set(outputs, params_file)
+        notebooks = [
+            Notebook(name, path.resolve(), outputs, values[name]) for name, path in paths.items()
+        ]
+        log = RunLog(outputs, params_file, notebooks, chosen)
+        for notebook in notebooks:
+            status = log.statuses[notebook.name]
+            if notebook.name in chosen:
+                _bring_up_to_date(notebook, log, force=choice.force)
+            elif chosen[0] > notebook.name and status != UP_TO_DATE:
+                print(f"{notebook.name}: {status}, and left so")
+        return build_report(outputs, list(paths))
+
+
+def _bring_up_to_date(notebook: Notebook, log: RunLog, *, force: bool) -> None:
+    """Run one notebook unless nothing has changed, and note how it went."""
+    status = INTERRUPTED
+    try:
+        if not force and notebook.state() == UP_TO_DATE:
+            status = UP_TO_DATE
+            print(f"{notebook.name}: up to date")
+            return
+        print(f"{notebook.name}: running", flush=True)
+        seconds, megabytes = notebook.execute(log.made_with)
+        status = DONE
+        print(f"{notebook.name}: done in {seconds:.0f} s, {megabytes:.0f} MB at most", flush=True)
+    except NotebookFailedError as error:
+        status = FAILED
+        log.statuses[notebook.name] = FAILED
+        log.save()
+        report = build_report(notebook.outputs, list(log.statuses))
+        raise NotebookFailedError(
+            f"{error}\nThe report so far: {report}\nPut it right and run the same command again: "
+            "what is done is not done twice, and training goes on from its last checkpoint."
+        ) from None
+    finally:
+        log.statuses[notebook.name] = status
+        log.save()
+
+
+class Notebook:
+    """One notebook of a set.
+
+    Attributes:
+        name: Without ending.
+        path: The notebook as it stands in the project.
+        outputs: Folder of the set.
+        values: Its parameters as they were given, but for the outputs.
+        executed: Where it lies with its outputs.
+    """
+
+    def __init__(self, name: str, path: Path, outputs: Path, values: Mapping[str, Any]) -> None:
+        self.name, self.path, self.outputs = name, path, outputs
+        self.values = {key: value for key, value in values.items() if key != OUTPUTS}
+        self.executed = outputs / "notebooks" / f"{name}.ipynb"
+        self._passed = _from_here(self.values)
+        self._own = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
+        self._record = outputs / "manifests" / f"{name}.json"
+
+    def record(self) -> dict[str, Any]:
+        """What its last complete run left: key, seconds, parameters …; {} where there is none."""
+        content = load_json(self._record)
+        return content if isinstance(content, dict) and content.get("finished") else {}
+
+    def state(self) -> str:
+        """UP_TO_DATE, OUT_OF_DATE or NOT_RUN."""
+        record = self.record()
+        if not record or not self.executed.is_file():
+            return OUT_OF_DATE if self.executed.is_file() else NOT_RUN
+        files = {**record["reads"], **record["writes"]}
+        same = record["key"] == self.key() and all(
+            fingerprint(self.outputs / name, self.outputs) == known for name, known in files.items()
+        )
+        return UP_TO_DATE if same else OUT_OF_DATE
+
+    def key(self) -> str:
+        """Changes with the notebook, its parameters and the library code that it can reach."""
+        cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        code = [
+            source
+            for cell, source in zip(cells, sources, strict=True)
+            if cell["cell_type"] == "code"
+        ]
+        values = json.dumps(self._passed, sort_keys=True)
+        # An empty data_root means this variable, so it is a parameter too.
+        data = os.environ.get(DATA_VARIABLE, "") if "data_root" in self.values else ""
+        files = [path.read_bytes() for path in library_files(code)]
+        return content_hash([text.encode() for text in (*sources, values, data)] + files)
+
+    def execute(self, made_with: Mapping[str, Any]) -> tuple[float, float]:
+        """Run it and keep its record; returns seconds and the most memory, MB.
+
+        Args:
+            made_with: Facts about this run that the record keeps.
+
+        Raises:
+            NotebookFailedError: A cell failed, or the kernel died.
+            OutputError: The executed notebook cannot be written.
+        """
+        key = self.key()
+        self._record.unlink(missing_ok=True)
+        start = time.perf_counter()
+        with peak_memory() as peak:
+            self._run()
+        seconds = round(time.perf_counter() - start, 1)
+        record = {"reads": {}, "writes": {}} | (load_json(self._record) or {})
+        record |= {"finished": True, "key": key, "parameters": self.values}
+        record |= {"seconds": seconds, "peak_memory_mb": round(peak.megabytes), **made_with}
+        write_json(self._record, record)
+        return seconds, peak.megabytes
+
+    def _run(self) -> None:
+        # Slow to import, and not needed where everything is up to date.
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from papermill.exceptions import PapermillExecutionError
+
+        # papermill writes after every cell; under its own name the notebook appears whole.
+        draft = self.executed.with_name(f".{self.name}.draft.ipynb")
+        kept = f"The notebook with its traceback: {self.executed}"
+        try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            papermill.execute_notebook(
+                str(self.path),
+                str(draft),
+                parameters={**self._passed, **self._own},
+                kernel_name="python3",
+                cwd=str(self.path.parent),
+                extra_arguments=_QUIET,
+            )
+            draft.replace(self.executed)
+        except PapermillExecutionError as error:
+            draft.replace(self.executed)
+            said = f"{self.name} failed: {error.ename}: {error.evalue}"
+            raise NotebookFailedError(f"{said}\n{kept}") from None
+        except DeadKernelError:
+            draft.replace(self.executed)
+            raise NotebookFailedError(
+                f"{self.name} failed: its kernel died, most often for want of memory.\n{kept}"
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"{self.executed}: cannot be written ({error.strerror or error}). "
+                "What is done stays done."
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+class RunLog:
+    """run.json: what ran with what.
+
+    Attributes:
+        statuses: Notebook -> how it went; of those that were not chosen, how they stand.
+        made_with: Commit and device of this run.
+    """
+
+    def __init__(
+        self,
+        outputs: Path,
+        params_file: Path,
+        notebooks: Sequence[Notebook],
+        chosen: Sequence[str],
+    ) -> None:
+        self._outputs, self._notebooks = outputs, notebooks
+        self.statuses = {
+            notebook.name: NOT_REACHED if notebook.name in chosen else notebook.state()
+            for notebook in notebooks
+        }
+        folder = notebooks[0].path.parent
+        self._facts = {
+            "set": outputs.name,
+            "params_file": _relative(params_file, outputs),
+            **describe(folder, dependencies()),
+        }
+        self.made_with = {key: self._facts[key] for key in ("commit", "dirty", "device")}
+
+    def save(self) -> None:
+        """Write it anew, with what is known by now."""
+        entries = {notebook.name: self._entry(notebook) for notebook in self._notebooks}
+        write_json(self._outputs / "run.json", {**self._facts, "notebooks": entries})
+
+    def _entry(self, notebook: Notebook) -> dict[str, Any]:
+        record = notebook.record()
+        values = record.get("parameters", notebook.values)
+        facts = ("seconds", "peak_memory_mb", *self.made_with)
+        return {
+            "status": self.statuses[notebook.name],
+            **{fact: record.get(fact) for fact in facts},
+            "seed": values.get("seed"),
+            "parameters": values,
+        }
+
+
+def _chosen(names: Sequence[str], choice: Choice) -> list[str]:
+    if choice.only:
+        return [choose_notebook(choice.only, names)]
+    if choice.start:
+        return list(names[names.index(choose_notebook(choice.start, names)) :])
+    return list(names)
+
+
+def choose_notebook(text: str, names: Sequence[str]) -> str:
+    """A notebook by its name or the beginning of it, such as 02.
+
+    Raises:
+        ParameterError: There is no such notebook, or there are several.
+    """
+    found = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
+    if len(found) != 1:
+        near = difflib.get_close_matches(text, names, n=1, cutoff=0)
+        raise ParameterError(
+            f"there is no notebook {text!r}. Did you mean {near[0]!r}? There are: "
+            f"{', '.join(names)}."
+        )
+    return found[0]
+
+
+def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A data_root that starts here, not in the folder where notebooks run."""
+    root = values.get("data_root")
+    return {**values, "data_root": str(Path(root).expanduser().resolve())} if root else {**values}
+
+
+def _relative(params_file: Path, outputs: Path) -> str:
+    """The params file as seen from the outputs: both may move together."""
+    return Path(os.path.relpath(params_file.resolve(), outputs)).as_posix()
+
+
+def _check_same_set(outputs: Path, params_file: Path) -> None:
+    """Two params files of one name in two folders are two sets; they must not share outputs."""
+    earlier = outputs / str((load_json(outputs / "run.json") or {}).get("params_file", ""))
+    if earlier.is_file() and not earlier.samefile(params_file):
+        raise OutputError(
+            f"{outputs}: holds what {earlier.resolve()} made. Give {params_file} another name, or "
+            "choose another folder with --outputs."
+        )
+
+
+@contextmanager
+def _data_variable_from_here() -> Iterator[None]:
+    """The environment variable too, for the kernels that are started meanwhile."""
+    before = os.environ.get(DATA_VARIABLE)
+    if before:
+        os.environ[DATA_VARIABLE] = str(Path(before).expanduser().resolve())
+    try:
+        yield
+    finally:
+        if before:
+            os.environ[DATA_VARIABLE] = before
+
+
+@contextmanager
+def _alone(outputs: Path) -> Iterator[None]:
+    """Keep a second run away from the same outputs; the lock goes when its process does."""
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+        stream = (outputs / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"{outputs}: cannot be written ({error.strerror}). "
+            "Choose another folder with --outputs, or change its rights."
+        ) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            raise OutputError(
+                f"{outputs}: another run (process {stream.read() or 'unknown'}) is writing here. "
+                "Wait for it, or end it."
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield

@@ -1,0 +1,292 @@
+"""The report: one page with the scorecard first, then every notebook that ran.
+
+The page needs no other file and no network; a content policy in its head forbids both.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from nbconvert.filters.ansi import strip_ansi
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from PIL import Image
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from second_look.errors import OutputError
+from second_look.files import write_text
+from second_look.outputs import load_json, load_results, shown
+from second_look.paper import (
+    IN_PART,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    RELATED_WORK,
+    REPRODUCED,
+    SYNTHETIC,
+)
+from second_look.studies.scorecard import card as scorecard
+
+MOST_BYTES = 25_000_000
+# Widths (px) that pictures are reduced to, one after the other, where the page is too large.
+WIDTHS = (1600, 1200, 900, 600)
+_CLASSES = {
+    REPRODUCED: "yes",
+    IN_PART: "part",
+    NOT_REPRODUCED: "no",
+    SYNTHETIC: "none",
+    NOT_MEASURED: "none",
+}
+_SKIPPED_TAGS = {"papermill-error-cell-tag"}
+_TAGS = {"parameters": "parameters: defaults", "injected-parameters": "parameters of this run"}
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_ACTIVE = re.compile(r"<(script|style|iframe|object)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_FOREIGN_PICTURE = re.compile(r"<img\b(?![^>]*\bsrc=[\"']data:)[^>]*>", re.IGNORECASE)
+_ANY_PICTURE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+_PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
+_TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
+_HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.DOTALL)
+_NOTEBOOK_LINK = re.compile(r'href="(?:\./)?(\d\d_\w+)\.(?:ipynb|py)"')
+_FIGURE_LINK = re.compile(r'href="\.\./figures/(\w+)\.(?:png|svg)"')
+_TAG = re.compile(r"<[^>]+>")
+
+
+@dataclass
+class Section:
+    """One notebook on the page.
+
+    Attributes:
+        name: Of the notebook, and of its place on the page.
+        title: Its first heading.
+        status: Of its last run, as run.json says.
+        body: HTML.
+        headings: (place on the page, text) of its sections.
+        failed: Whether a cell of it stopped with an error.
+    """
+
+    name: str
+    title: str = ""
+    status: str = ""
+    body: str = ""
+    headings: list[tuple[str, str]] = field(default_factory=list)
+    failed: bool = False
+
+
+def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
+    """Write report.html from what the notebooks left.
+
+    Args:
+        outputs: Folder of the run, with notebooks/*.ipynb, results.json and run.json.
+        notebooks: Names of all notebooks of the project, in their order.
+
+    Returns:
+        The page.
+
+    Raises:
+        OutputError: It cannot be written, or is too large even with small pictures.
+    """
+    run = load_json(outputs / "run.json") or {}
+    states = run.get("notebooks", {})
+    sections = [
+        _section(name, content, str(states.get(name, {}).get("status", "")))
+        for name in notebooks
+        if (content := load_json(outputs / "notebooks" / f"{name}.ipynb"))
+    ]
+    results = load_results(outputs)
+    places = {section.name for section in sections}
+    places |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
+    rows = _scorecard(results, places)
+    page = _template().render(
+        name=outputs.name,
+        run=run,
+        states=states,
+        rows=rows,
+        counts=_counts(rows),
+        synthetic=any(row["verdict"] == SYNTHETIC for row in results),
+        related=RELATED_WORK,
+        sections=sections,
+        missing=[name for name in notebooks if name not in places],
+        highlight_light=HtmlFormatter(style="default").get_style_defs("pre"),
+        highlight_dark=HtmlFormatter(style="github-dark").get_style_defs("pre"),
+    )
+    path = outputs / "report.html"
+    # The page is for others, who have no use for the folders of this machine.
+    page = page.replace(html.escape(str(outputs.resolve())), f"outputs/{html.escape(outputs.name)}")
+    write_text(path, _fitted(page, path))
+    return path
+
+
+def _template() -> Any:  # noqa: ANN401
+    environment = Environment(
+        loader=PackageLoader("second_look.running"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    return environment.get_template("report.html")
+
+
+def _fitted(page: str, path: Path) -> str:
+    """The page, with smaller pictures where it would be too large."""
+    for width in WIDTHS:
+        if len(page.encode()) < MOST_BYTES:
+            return page
+        page = shrink_pictures(page, width)
+    size = len(page.encode())
+    if size >= MOST_BYTES:
+        raise OutputError(
+            f"{path}: {size / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} MB that a reader "
+            "should have to load. Show fewer or smaller figures and tables."
+        )
+    return page
+
+
+def shrink_pictures(page: str, width: int) -> str:
+    """The page with each of its PNG pictures reduced to a width, px; narrower ones stay."""
+
+    def smaller(found: re.Match[str]) -> str:
+        with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+            if picture.width <= width:
+                return found[0]
+            height = max(1, round(picture.height * width / picture.width))
+            stream = io.BytesIO()
+            picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(
+                stream, "PNG", optimize=True
+            )
+        return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+    return _PICTURE.sub(smaller, page)
+
+
+# ------------------------------------------------------------------ scorecard
+
+
+def _scorecard(results: Sequence[Mapping[str, Any]], places: set[str]) -> list[dict[str, str]]:
+    """The rows of the scorecard, each with its colour and its place on the page."""
+    return [
+        {
+            **row,
+            "kind": _CLASSES.get(row["verdict"], "other"),
+            "notebook": row["notebook"].replace("_", " "),
+            "place": next(
+                (place for place in (row["figure"], row["notebook"]) if place in places), ""
+            ),
+        }
+        for row in scorecard.rows(results)
+    ]
+
+
+def _counts(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str, int]]:
+    """(verdict, kind, number of rows), the paper's judged claims first."""
+    rows = list(rows)
+    verdicts = dict.fromkeys([*_CLASSES, *(row["verdict"] for row in rows)])
+    counts = [(verdict, sum(row["verdict"] == verdict for row in rows)) for verdict in verdicts]
+    return [(verdict, _CLASSES.get(verdict, "other"), n) for verdict, n in counts if n]
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+def _section(name: str, notebook: Mapping[str, Any], status: str) -> Section:
+    section = Section(name, title=name, status=status)
+    parts = []
+    for cell in notebook["cells"]:
+        tags = set(cell["metadata"].get("tags", []))
+        source = "".join(cell["source"])
+        if tags & _SKIPPED_TAGS or not source.strip():
+            continue
+        if cell["cell_type"] == "markdown":
+            parts.append(_anchored(markdown(source), section))
+        elif cell["cell_type"] == "code":
+            parts.append(_code(source, next((_TAGS[tag] for tag in tags & set(_TAGS)), "code")))
+            parts += [_output(output, section) for output in cell["outputs"]]
+    section.body = "\n".join(part for part in parts if part)
+    return section
+
+
+def markdown(text: str) -> str:
+    """Markdown as HTML that names nothing outside the page."""
+    renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
+    rendered = str(MarkdownWithMath(renderer=renderer).render(text))
+    return _FIGURE_LINK.sub(r'href="#\1"', _NOTEBOOK_LINK.sub(r'href="#\1"', contained(rendered)))
+
+
+def contained(markup: str) -> str:
+    """HTML without scripts, styles and foreign pictures.
+
+    Its tables, and on phones its pictures, can be scrolled sideways where they are too wide.
+    """
+    markup = _FOREIGN_PICTURE.sub("<em>(a picture that is not on this page)</em>", markup)
+    markup = _TABLE.sub(r'<div class="scroll" tabindex="0">\g<0></div>', _ACTIVE.sub("", markup))
+    return _ANY_PICTURE.sub(r'<div class="scroll picture" tabindex="0">\g<0></div>', markup)
+
+
+def _anchored(markup: str, section: Section) -> str:
+    """Headings one level lower, below the page's own, each with its place on the page."""
+
+    def heading(found: re.Match[str]) -> str:
+        level, text = int(found[1]), html.unescape(_TAG.sub("", found[2]))
+        if level == 1 and section.title == section.name:
+            section.title = text
+            return f"<h2>{found[2]}</h2>"
+        place = f"{section.name}-{len(section.headings) + 1}"
+        section.headings.append((place, text))
+        return f'<h{min(level + 1, 6)} id="{place}">{found[2]}</h{min(level + 1, 6)}>'
+
+    return _HEADING.sub(heading, markup)
+
+
+def _folded(summary: str, body: str, kind: str) -> str:
+    return f'<details class="{kind}"><summary>{summary}</summary>{body}</details>'
+
+
+def _code(source: str, summary: str) -> str:
+    lit = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
+    return _folded(summary, f'<pre tabindex="0"><code>{lit}</code></pre>', "code")
+
+
+def _output(output: Mapping[str, Any], section: Section) -> str:
+    kind = output["output_type"]
+    if kind == "stream":
+        text = html.escape(strip_ansi("".join(output["text"])))
+        return (
+            _folded("printed", f"<pre>{text}</pre>", "code") if output["name"] == "stdout" else ""
+        )
+    if kind == "error":
+        section.failed = True
+        said = html.escape(f"{output['ename']}: {output['evalue']}")
+        trace = html.escape(strip_ansi("\n".join(output["traceback"])))
+        return (
+            f'<div class="error" role="alert"><strong>This cell failed.</strong> {said}'
+            f"{_folded('traceback', f'<pre>{trace}</pre>', 'code')}</div>"
+        )
+    return _displayed(output.get("data", {}), section)
+
+
+def _displayed(data: Mapping[str, Any], section: Section) -> str:
+    """The richest form of a displayed value; widgets, such as progress bars, show nothing."""
+    texts = {kind: "".join(text) for kind, text in data.items() if isinstance(text, str | list)}
+    if _WIDGET in data:
+        return ""
+    if "text/html" in texts:
+        return f'<div class="output">{contained(texts["text/html"])}</div>'
+    if "image/png" in texts:
+        picture = "".join(texts["image/png"].split())
+        alt = html.escape(f"Figure of {section.title}")
+        return contained(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{picture}"></figure>'
+        )
+    if "text/markdown" in texts:
+        return f'<div class="output">{markdown(texts["text/markdown"])}</div>'
+    plain = texts.get("text/plain", "")
+    return f"<pre>{html.escape(strip_ansi(plain))}</pre>" if plain else ""

@@ -1,0 +1,1 @@
+"""What notebook 07 computes: calibration and what it means for decisions."""

@@ -1,0 +1,269 @@
+"""Do the scores mean what they say, and can that be mended: the numbers of notebook 07.
+
+It reads every table of predictions of a run, whichever notebook wrote it. Whatever is fitted is
+fitted on validation units and judged on test units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from second_look.errors import DataError, OutputError
+from second_look.evaluation import calibration as cal
+from second_look.evaluation import recalibration as rec
+from second_look.evaluation.classification import accuracy_statistic
+from second_look.evaluation.groups import KEYS, Group, Part, groups
+from second_look.evaluation.intervals import (
+    Estimate,
+    Floats,
+    Statistic,
+    bootstrap,
+    difference,
+)
+from second_look.evaluation.predictions import load_all
+from second_look.evaluation.roc import macro_auc
+from second_look.outputs import Run
+from second_look.phantoms.forms import DATASET as PHANTOM
+
+AS_IT_IS = "as it is"
+TEMPERATURE = "temperature"
+# How measures are called where people read them.
+MEASURE_NAMES = {
+    "ece": "ECE",
+    "ece_mass": "ECE, equal mass",
+    "debiased": "debiased",
+    "mce": "MCE",
+    "nll": "NLL",
+    "brier": "Brier",
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "ece_change": "change of ECE",
+}
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A group with all that was fitted to its validation units.
+
+    Attributes:
+        group: Of predictions.
+        fitted: Method -> what it learned; AS_IT_IS is not among them.
+        failed: Method -> why it could not be fitted.
+    """
+
+    group: Group
+    fitted: Mapping[str, rec.Recalibration]
+    failed: Mapping[str, str]
+
+    @property
+    def test(self) -> Part:
+        """The test units, on which everything is judged."""
+        return self.group.parts["test"]
+
+    @property
+    def methods(self) -> list[str]:
+        """AS_IT_IS and whatever could be fitted."""
+        return [AS_IT_IS, *self.fitted]
+
+    @cached_property
+    def temperature(self) -> float:
+        """The fitted temperature; NaN where there is none."""
+        found = self.fitted.get(TEMPERATURE)
+        return found.temperature if isinstance(found, rec.Temperature) else float("nan")
+
+    def probabilities(self, method: str, split: str = "test") -> Floats:
+        """Probabilities (n, k) of a split's units after a method."""
+        shares = self.group.parts[split].probabilities
+        return shares if method == AS_IT_IS else self.fitted[method].apply(shares)
+
+
+def load_groups(run: Run) -> tuple[list[Group], bool]:
+    """Every group of predictions of this run, and whether any comes from phantoms.
+
+    Raises:
+        OutputError: No notebook has written predictions with test units yet.
+    """
+    folder = run.folder / "predictions"
+    tables = load_all(folder)
+    run.uses(folder)
+    found = [group for group in groups(tables) if "test" in group.parts]
+    if not found:
+        raise OutputError(
+            f"{folder} holds no predictions of test patients: run notebook "
+            "06_patch_transfer_learning first, with the same outputs."
+        )
+    return found, any((table["dataset"] == PHANTOM).any() for table in tables.values())
+
+
+def overview(found: Sequence[Group]) -> pd.DataFrame:
+    """The groups with their units and patients by split, and the share of the commonest class."""
+    rows = []
+    for group in found:
+        row: dict[str, object] = dict(group.key)
+        for split in ("val", "test"):
+            part = group.parts.get(split)
+            row[f"{split}_units"] = 0 if part is None else len(part.classes)
+            row[f"{split}_patients"] = 0 if part is None else part.patients.count
+        shares = np.bincount(group.parts["test"].classes) / len(group.parts["test"].classes)
+        row["commonest_class"] = float(shares.max())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def calibrate(found: Sequence[Group]) -> list[Calibrated]:
+    """Fit every method to the validation units of every group; what fails is kept as a reason."""
+    return [_calibrated(group) for group in found]
+
+
+def _calibrated(group: Group) -> Calibrated:
+    fitted: dict[str, rec.Recalibration] = {}
+    failed: dict[str, str] = {}
+    val = group.parts.get("val")
+    for method in rec.METHODS:
+        if val is None:
+            failed[method] = "there are no predictions of validation patients"
+            continue
+        try:
+            fitted[method] = rec.fit(method, val.probabilities, val.classes, names=group.names)
+        except DataError as error:
+            failed[method] = error.problem
+    return Calibrated(group, fitted, failed)
+
+
+def notes(calibrated: Sequence[Calibrated]) -> pd.DataFrame:
+    """What could not be done, or only in part: columns KEYS, what, why."""
+    rows = []
+    for one in calibrated:
+        found = [(method, why) for method, why in one.failed.items()]
+        heat = one.fitted.get(TEMPERATURE)
+        if isinstance(heat, rec.Temperature) and heat.at_its_bound:
+            found.append((TEMPERATURE, f"ran into its bound, {heat.temperature:g}"))
+        if one.group.left_out > 0:
+            share = f"classes without units got {one.group.left_out:.2%} of the probability"
+            found.append(("all", share))
+        present = np.unique(one.test.classes)
+        if len(present) < 2:
+            found.append(("AUC", f"undefined: all test units are {one.group.names[present[0]]}"))
+        elif one.group.binary and np.ptp(one.test.probabilities[:, 1]) == 0:
+            found.append(("AUC", "undefined: all scores are equal"))
+        rows += [{**one.group.key, "what": what, "why": why} for what, why in found]
+    return pd.DataFrame(rows, columns=[*KEYS, "what", "why"])
+
+
+def measure(calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: int) -> pd.DataFrame:
+    """Every measure of every group after every method, on test units.
+
+    Returns:
+        KEYS, method, measure (of MEASURE_NAMES), value, low, high, n, patients. "ece_change" is
+        the ECE after the method less that before, paired over patients. An AUC, of two classes
+        or the mean of each against the rest, has no interval here.
+    """
+    rows = []
+    for one in calibrated:
+        for method, found in _measures(one, bins, seed, draws).items():
+            for name, value in found.items():
+                ends = (value.value, value.low, value.high, value.n, value.patients)
+                numbers = dict(zip(("value", "low", "high", "n", "patients"), ends, strict=True))
+                rows.append({**one.group.key, "method": method, "measure": name, **numbers})
+    return pd.DataFrame(rows)
+
+
+def _measures(one: Calibrated, bins: int, seed: int, draws: int) -> dict[str, dict[str, Estimate]]:
+    truth, patients = one.test.classes, one.test.patients
+    found: dict[str, dict[str, Estimate]] = {}
+    before: Statistic | None = None
+    for method in one.methods:
+        shares = one.probabilities(method)
+        statistics = cal.statistics(shares, truth, patients, bins=bins)
+        found[method] = cal.estimates(statistics, patients, seed=seed, draws=draws)
+        hit = {"accuracy": accuracy_statistic(shares.argmax(axis=1) == truth, patients)}
+        found[method] |= bootstrap(hit, patients, seed=seed, draws=draws)
+        nan = float("nan")
+        area = Estimate(macro_auc(shares, truth), nan, nan, len(truth), patients.count)
+        found[method]["auc"] = area
+        if before is None:
+            before = statistics["ece"]
+        else:
+            change = {"ece_change": difference(statistics["ece"], before)}
+            found[method] |= bootstrap(change, patients, seed=seed, draws=draws, recentred=True)
+    return found
+
+
+def readable(measured: pd.DataFrame) -> pd.DataFrame:
+    """`measure` as people read it: one row a group and method, "value [low, high]" in the cells."""
+    text = [
+        "–" if np.isnan(row.value) else
+        f"{row.value:.3f}" + (f" [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.low) else "")
+        for row in measured.itertuples()
+    ]  # fmt: skip
+    by = [*KEYS, "method"]
+    table = measured.assign(text=text, order=range(len(measured)))
+    order = table.groupby(by)["order"].min()
+    wide = table.pivot(index=by, columns="measure", values="text").loc[order.sort_values().index]
+    columns = [name for name in MEASURE_NAMES if name in wide.columns]
+    wide = wide[columns].fillna("–").rename(columns=MEASURE_NAMES).rename_axis(columns=None)
+    return wide.reset_index()
+
+
+def choose(calibrated: Sequence[Calibrated], *, most: int) -> list[Calibrated]:
+    """For the figures: for each unit and question the model that validation patients favour.
+
+    That is the one that ranks them best (`separation`), of equals the first. Likelihood would not
+    do: a model that learnt from balanced classes states too many rare ones, and one that knows
+    nothing can then look better. Patches come first.
+    """
+    best: dict[tuple[str, str], Calibrated] = {}
+    for one in calibrated:
+        place = (one.group.unit, one.group.target)
+        if place not in best or separation(one.group) > separation(best[place].group):
+            best[place] = one
+    units, targets = ("patch", "image", "breast", "patient"), ("label", "malignant", "lesion")
+    order = sorted(best, key=lambda place: (targets.index(place[1]), units.index(place[0])))
+    return [best[place] for place in order][:most]
+
+
+def separation(group: Group) -> float:
+    """Macro AUC on validation units; where no class has one nobody is told apart: 0.5.
+
+    -inf where there are no validation units.
+    """
+    val = group.parts.get("val")
+    if val is None:
+        return float("-inf")
+    return float(np.nan_to_num(macro_auc(val.probabilities, val.classes), nan=0.5))
+
+
+def reliability(
+    calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: int
+) -> pd.DataFrame:
+    """Reliability of test units before and after temperature, in both kinds of bins.
+
+    Returns:
+        title, method, kind (width, mass), and the columns of `evaluation.calibration.reliability`.
+    """
+    tables = []
+    for one in calibrated:
+        part = one.test
+        for method in (AS_IT_IS, TEMPERATURE):
+            if method not in one.methods:
+                continue
+            for kind in ("width", "mass"):
+                table = cal.reliability(
+                    one.probabilities(method),
+                    part.classes,
+                    part.patients,
+                    kind=kind,
+                    seed=seed,
+                    draws=draws,
+                    bins=bins,
+                )
+                where = {"title": one.group.title, "method": method, "kind": kind}
+                tables.append(table.assign(**where))
+    joined = pd.concat(tables, ignore_index=True)
+    first = ["title", "method", "kind"]
+    return joined[[*first, *(name for name in joined.columns if name not in first)]]

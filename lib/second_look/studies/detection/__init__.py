@@ -1,0 +1,1 @@
+"""What notebook 05 computes: detection of lesions with Mask R-CNN."""

@@ -1,0 +1,238 @@
+"""Mask R-CNN on mammograms: the network, its settings and its training, for notebook 05."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from second_look.batches.frames import Frame, Frames, Variation, varied
+from second_look.batches.sampler import Augmentation
+from second_look.errors import ParameterError
+from second_look.models.classifier import IMAGENET, find_imagenet
+from second_look.models.detection_parts import LOSSES
+from second_look.models.mask_rcnn import build_detector, parameter_table
+from second_look.outputs import load_json
+from second_look.paper import IMAGES_PER_GPU, LEARNING_RATES
+from second_look.preparing.dataset import Dataset, find_data_root
+from second_look.preparing.views import Target
+from second_look.training.detect import DetectionTask, DetectSettings, Stage, training_images
+from second_look.training.loop import LoopSettings, Trained, train
+
+WITHOUT_NORMALS = "trained without normals"
+# What training watches on validation patients.
+VALIDATED = "val_froc"
+
+
+def paper_parameters() -> pd.DataFrame:
+    """The parameters of the paper's network, module by module, without its 255 MB of weights."""
+    with torch.device("meta"):
+        return parameter_table(build_detector("paper"))
+
+
+def schedule(stages: Sequence[Sequence[object]]) -> tuple[Stage, ...]:
+    """Stages from lists of steps, learning rate and layers ("heads", "upper", "all").
+
+    Raises:
+        ParameterError: One is no such list.
+    """
+    made = []
+    for stage in stages:
+        try:
+            steps, rate, *rest = stage
+            made.append(Stage(int(str(steps)), float(str(rate)), str(rest[0]) if rest else "all"))
+        except (TypeError, ValueError):
+            raise ParameterError(
+                f"a stage must be [steps, learning rate, layers]. Got {stage!r}."
+            ) from None
+    if not made or min(stage.steps for stage in made) < 1:
+        raise ParameterError(f"a schedule must have steps. Got {stages!r}.")
+    return tuple(made)
+
+
+def weights_file(dataset: Dataset, weights: str, model: str) -> str:
+    """The place of a file of start weights that is named from the data root; "" for none.
+
+    "imagenet" is looked for as notebook 06 does, in the data root's folder `weights`.
+
+    Raises:
+        MissingDataError: There is no data root.
+        CheckpointError: There is no file of ImageNet weights; says how to get it.
+        ParameterError: The network does not start from ImageNet weights.
+    """
+    if not weights or Path(weights).expanduser().is_absolute():
+        return weights
+    settings = load_json(dataset.folder / "settings.json") or {}
+    root = find_data_root(str(settings.get("data_root", "")))
+    if weights != IMAGENET:
+        return str(root / weights)
+    if model != "mobilenet":
+        raise ParameterError(
+            f"the network {model!r} does not start from ImageNet weights alone. Name its file."
+        )
+    return str(find_imagenet("mobilenet_v2", [root / "weights"]))
+
+
+def in_words(settings: DetectSettings) -> str:
+    """A schedule as people read it."""
+    rates = ", later ".join(f"{stage.rate:g}" for stage in settings.stages)
+    start = Path(settings.weights).name if settings.weights else "no weights to start from"
+    return (
+        f"{settings.model}: {settings.batch_size} images a step; learning rate {rates}; "
+        f"{settings.steps:,} steps; {start}"
+    )
+
+
+def schedule_verdict(settings: DetectSettings) -> str:
+    """Whether a schedule is the paper's, in words."""
+    rates = tuple(stage.rate for stage in settings.stages)
+    same = (
+        settings.model == "paper"
+        and settings.batch_size == IMAGES_PER_GPU
+        and (rates[0], rates[-1]) == LEARNING_RATES
+        and bool(settings.weights)
+    )
+    return "the same schedule" if same else "another schedule: see how"
+
+
+def settings(
+    dataset: Dataset,
+    *,
+    weights: str,
+    frame: tuple[int, int],
+    stages: Sequence[Sequence[object]],
+    rotation_deg: float,
+    scale: float,
+    contrast: float,
+    **others: Any,  # noqa: ANN401
+) -> DetectSettings:
+    """The settings of a detector from the parameters of the notebook.
+
+    Args:
+        dataset: Whose data root the weights are looked for in.
+        weights: File of start weights, "imagenet", or "".
+        frame: Rows and columns.
+        stages: Lists of steps, learning rate and layers.
+        rotation_deg: Of the augmentation.
+        scale: Of the augmentation.
+        contrast: Of the augmentation.
+        others: Of DetectSettings, as they are.
+    """
+    return DetectSettings(
+        weights=weights_file(dataset, weights, str(others.get("model", ""))),
+        frame=Frame(*frame),
+        stages=schedule(stages),
+        augmentation=Augmentation(rotation_deg, True, scale, contrast),
+        **others,
+    )
+
+
+def loop_settings(
+    settings: DetectSettings, *, validate_every: int, accelerator: str, precision: str
+) -> LoopSettings:
+    """Of the training loop, for the steps of a schedule."""
+    return LoopSettings(
+        steps=settings.steps,
+        seed=settings.seed,
+        validate_every=validate_every,
+        log_every=max(1, min(50, settings.steps // 20)),
+        accelerator=accelerator,
+        precision=precision,
+    )
+
+
+def shown_targets(dataset: Dataset, settings: DetectSettings, *, count: int) -> list[Target]:
+    """The first pictures with lesions as a training would vary them."""
+    frames = Frames(dataset, settings.frame)
+    names, _ = training_images(dataset, normals=0)
+    own = [frames.get(name) for name in names[:count]]
+    rng = np.random.default_rng(settings.seed)
+    variations = [Variation.draw(rng, settings.augmentation) for _ in own]
+    pictures, regions = varied(own, variations, settings.frame, torch.device("cpu"))
+    return [
+        Target(each.image_id, picture, [marks == code for code in each.labels])
+        for each, picture, marks in zip(own, pictures[:, 0].numpy(), regions.numpy(), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained detector and what its training left.
+
+    Attributes:
+        name: In tables and figures.
+        task: With the network, which holds the kept weights.
+        trained: History, steps, seconds.
+    """
+
+    name: str
+    task: DetectionTask
+    trained: Trained
+
+
+def train_models(
+    dataset: Dataset,
+    settings: DetectSettings,
+    loop: LoopSettings,
+    folder: Path,
+    *,
+    compare_normals: bool,
+) -> list[Model]:
+    """Train the detector, and again without normal images where the effect is asked for.
+
+    Args:
+        dataset: Prepared mammograms.
+        settings: Of the detector.
+        loop: Of the training.
+        folder: Of all checkpoints.
+        compare_normals: Whether to train a second one as Matterport does.
+    """
+    wanted = {f"Mask R-CNN ({settings.model})": settings}
+    normal = (dataset.catalogue.images["label"] == "normal").any()
+    if compare_normals and settings.normals and normal:
+        wanted[WITHOUT_NORMALS] = replace(settings, normals=0.0)
+    models = []
+    for name, own in wanted.items():
+        task = DetectionTask(dataset, own)
+        models.append(Model(name, task, train(task, loop, folder)))
+    return models
+
+
+def training_table(models: Sequence[Model]) -> pd.DataFrame:
+    """What each training saw and took."""
+    return pd.DataFrame(
+        {
+            "model": model.name,
+            "images with lesions": len(model.task.kinds[0]),
+            "normal images": len(model.task.kinds[1]),
+            "steps": model.trained.steps,
+            "kept after": model.trained.best_step,
+            "minutes": model.trained.seconds / 60,
+            "parameters": sum(p.numel() for p in model.task.detector.parameters()),
+        }
+        for model in models
+    )
+
+
+def training_curves(models: Sequence[Model]) -> pd.DataFrame:
+    """The five losses and the validation against steps.
+
+    Returns:
+        model, curve ("validation", or the name of a loss), step, value, kept (the step whose
+        weights were kept).
+    """
+    names = {name: name.removeprefix("loss_").replace("_", " ") for name in LOSSES}
+    names[VALIDATED] = "validation"
+    parts = [
+        model.trained.curve(name)[["step", "value"]].assign(
+            model=model.name, curve=shown, kept=model.trained.best_step
+        )
+        for model in models
+        for name, shown in names.items()
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,1 @@
+"""What notebooks 01 and 02 compute: the data and their patches."""

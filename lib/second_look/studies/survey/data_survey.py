@@ -1,0 +1,257 @@
+"""What is in the data: the numbers of notebook 01."""
+
+from __future__ import annotations
+
+import idc_index_data
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
+from second_look.evaluation.intervals import bootstrap_mean
+from second_look.outputs import Run
+from second_look.preparing.dataset import Dataset
+
+# Kind of lesion -> the claim about its mean area.
+AREA_CLAIMS = {"calcification": "area-calc", "mass": "area-mass"}
+
+
+def public_ddsm_files() -> pd.DataFrame:
+    """The files of CBIS-DDSM by what they show, from the public index; nothing is downloaded.
+
+    A series is a whole mammogram where its PatientID ends with the view (…_LEFT_CC, or
+    …_LEFT_CC.dcm, as 246 do), and belongs to one lesion where a number follows (…_LEFT_CC_1); a
+    lesion has one crop and one mask.
+
+    Returns:
+        One row a kind of file and a total: what, series, files, gigabytes.
+    """
+    index = pq.read_table(
+        idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
+        columns=["PatientID", "instanceCount", "series_size_MB"],
+        filters=[("collection_id", "=", "cbis_ddsm")],
+    ).to_pandas()
+    whole = index["PatientID"].str.contains(r"_(?:CC|MLO)(?:\.dcm)?$")
+    rows = []
+    for what, part in (
+        ("whole mammograms", index[whole]),
+        ("crops and masks of lesions", index[~whole]),
+        ("all files", index),
+    ):
+        files = int(part["instanceCount"].sum())
+        rows.append((what, len(part), files, part["series_size_MB"].sum() / 1000))
+    return pd.DataFrame(rows, columns=["what", "series", "files", "gigabytes"])
+
+
+def counts(dataset: Dataset) -> pd.DataFrame:
+    """Images, patients, breasts and lesions by data set: columns dataset, what, count."""
+    images = dataset.catalogue.images
+    lesions = dataset.prepared.lesions.merge(images[["image_id", "dataset"]], on="image_id")
+    rows = []
+    for name, part in images.groupby("dataset"):
+        breasts = part[["patient_id", "laterality"]].drop_duplicates()
+        own = lesions[lesions["dataset"] == name]
+        unlocated = int((own["code"] == 0).sum())
+        rows += [
+            (name, "images", len(part)),
+            (name, "patients", part["patient_id"].nunique()),
+            (name, "breasts", len(breasts)),
+            (name, "lesions", len(own)),
+            (name, "lesions without a location", unlocated),
+        ]
+    return pd.DataFrame(rows, columns=["dataset", "what", "count"])
+
+
+def sizes(dataset: Dataset) -> pd.DataFrame:
+    """Pictures by size and depth: dataset, rows and cols (min, median, max, px), bits, images."""
+    grouped = dataset.catalogue.images.groupby(["dataset", "bits"])
+    table = grouped.agg(
+        images=("image_id", "size"),
+        rows_min=("rows", "min"),
+        rows_median=("rows", "median"),
+        rows_max=("rows", "max"),
+        cols_min=("cols", "min"),
+        cols_median=("cols", "median"),
+        cols_max=("cols", "max"),
+    )
+    return table.reset_index()
+
+
+def lesion_areas(dataset: Dataset) -> pd.DataFrame:
+    """Every located lesion with its area as a share of the film and of the breast, 0 to 1."""
+    measured = dataset.prepared.lesions[dataset.prepared.lesions["code"] > 0]
+    lesions = dataset.catalogue.lesions[["lesion_id", "kind", "pathology"]]
+    images = dataset.catalogue.images[["image_id", "patient_id", "dataset"]]
+    columns = ["lesion_id", "image_id", "area_px", "share_of_image", "share_of_breast"]
+    return measured[columns].merge(lesions, on="lesion_id").merge(images, on="image_id")
+
+
+def area_estimates(areas: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Mean lesion area by kind and denominator, with intervals over patients, in percent.
+
+    Returns:
+        kind, share_of, mean, low, high, median (all %), lesions, patients.
+    """
+    rows = []
+    for kind in KINDS:
+        part = areas[areas["kind"] == kind]
+        if part.empty:
+            continue
+        for share_of in ("image", "breast"):
+            values = 100 * part[f"share_of_{share_of}"]
+            mean = bootstrap_mean(values, patient_keys(part), seed=seed)
+            rows.append(
+                {
+                    "kind": kind,
+                    "share_of": share_of,
+                    "mean": mean.value,
+                    "low": mean.low,
+                    "high": mean.high,
+                    "median": values.median(),
+                    "lesions": mean.n,
+                    "patients": mean.patients,
+                }
+            )
+    columns = ["kind", "share_of", "mean", "low", "high", "median", "lesions", "patients"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def labels_by(dataset: Dataset, column: str) -> pd.DataFrame:
+    """Images by label (rows) and another column of the image table (columns), counts."""
+    images = dataset.catalogue.images
+    values = images[column].replace("", "not given")
+    return pd.crosstab(images["label"], values).reindex(LABELS, fill_value=0)
+
+
+def kinds_by_pathology(dataset: Dataset) -> pd.DataFrame:
+    """Lesions by kind (rows) and pathology (columns), counts; kinds that occur."""
+    lesions = dataset.catalogue.lesions
+    table = pd.crosstab(lesions["kind"], lesions["pathology"])
+    kinds = [kind for kind in KINDS if kind in table.index]
+    return table.reindex(index=kinds, columns=LABELS[1:], fill_value=0)
+
+
+def leak_checks(dataset: Dataset) -> pd.DataFrame:
+    """What was looked for between the splits, and what was found: check, found."""
+    images, quarantine = dataset.catalogue.images, dataset.catalogue.quarantine
+    splits = images.groupby(["dataset", "patient_id"])["split"].nunique()
+    split_of = images.set_index("image_id")["split"]
+    duplicates = dataset.duplicates
+    across = split_of.reindex(duplicates["image_a"]).to_numpy() != (
+        split_of.reindex(duplicates["image_b"]).to_numpy()
+    )
+    official = _left_out_for_the_test(quarantine)
+    return pd.DataFrame(
+        [
+            ("patients in more than one split", int((splits > 1).sum())),
+            ("training images left out: patient of the official test set", len(official)),
+            ("pairs of identical pictures", int((duplicates["how"] == "identical").sum())),
+            ("pairs of nearly identical pictures", int((duplicates["how"] == "near").sum())),
+            ("of these pairs, across splits", int(np.count_nonzero(across))),
+        ],
+        columns=["check", "found"],
+    )
+
+
+def _left_out_for_the_test(quarantine: pd.DataFrame) -> pd.DataFrame:
+    """The training images that left because their patient is in the official test set."""
+    return quarantine[quarantine["reason"].str.contains("official test set", regex=False)]
+
+
+def split_table(dataset: Dataset) -> pd.DataFrame:
+    """Images (and patients) of every label in each split, as text for people."""
+    images = dataset.catalogue.images
+    cells = (
+        images.assign(patient=patient_keys(images))
+        .groupby(["label", "split"])
+        .agg(images=("image_id", "size"), patients=("patient", "nunique"))
+    )
+    text = cells["images"].astype(str) + " (" + cells["patients"].astype(str) + ")"
+    table = text.unstack("split").reindex(index=LABELS, columns=SPLITS)
+    return table.fillna("0 (0)").rename_axis(columns=None).reset_index()
+
+
+def quarantine_summary(dataset: Dataset) -> pd.DataFrame:
+    """The quarantine by effect and reason: effect, reason, items, examples (up to six ids)."""
+    table = dataset.catalogue.quarantine
+    items = table["lesion_id"].where(table["lesion_id"] != "", table["image_id"])
+    items = items.where(items != "", table["file"])
+    grouped = table.assign(item=items).groupby(["effect", "reason"], sort=True)
+    summary = grouped.agg(items=("item", "size"), examples=("item", lambda ids: ", ".join(ids[:6])))
+    return summary.reset_index()
+
+
+def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) -> None:
+    """Put the number of mini-MIAS's images beside the paper's, where they are part of the run.
+
+    Args:
+        run: Of the notebook.
+        dataset: The data set.
+        files: Of DDSM, as the paper counts them.
+        mammograms: Among these files.
+    """
+    images = int((dataset.catalogue.images["dataset"] == "mias").sum())
+    if not images:
+        return
+    run.result("data-mias", images, n=images, how="images read from the archive, counted")
+    run.result(
+        "data-total",
+        images + files,
+        n=images + files,
+        how="MIAS images + DDSM files",
+        verdict=f"differs: {images + mammograms:,} of them are mammograms",
+    )
+
+
+def report_areas(run: Run, estimates: pd.DataFrame, dataset: Dataset) -> None:
+    """Put the mean lesion areas beside the paper's, for the kinds that the data set has."""
+    on_film = estimates[estimates["share_of"] == "image"].set_index("kind")
+    for kind, claim_id in AREA_CLAIMS.items():
+        if kind in on_film.index:
+            row = on_film.loc[kind]
+            run.result(
+                claim_id,
+                row["mean"],
+                low=row["low"],
+                high=row["high"],
+                n=int(row["lesions"]),
+                how=f"mean share of the film, {dataset.name}, 95 % bootstrap over patients",
+                figure="lesion_areas",
+                synthetic=dataset.synthetic,
+            )
+
+
+def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str, float]) -> str:
+    """What the survey found, as Markdown sentences made from its own numbers."""
+    images, quarantine = dataset.catalogue.images, dataset.catalogue.quarantine
+    lines = [
+        f"- {len(images):,} images of {patient_keys(images).nunique():,} patients could be used; "
+        f"{len(quarantine):,} items stand in the quarantine."
+    ]
+    leaking = _left_out_for_the_test(quarantine)
+    if len(leaking):
+        patients = leaking["reason"].nunique()  # it names the patient
+        lines.append(
+            f"- The official split leaks: {len(leaking):,} images of {patients:,} "
+            f"patient{'s' if patients > 1 else ''} were left out of training, since the test set "
+            "has films of them too."
+        )
+    for row in estimates[estimates["share_of"] == "image"].itertuples():
+        if row.kind not in paper_percent:
+            continue
+        paper = paper_percent[row.kind]
+        agrees = "agrees with" if row.low <= paper <= row.high else "differs from"
+        other = estimates[(estimates["kind"] == row.kind) & (estimates["share_of"] == "breast")]
+        lines.append(
+            f"- A {row.kind} covers {row.mean:.2f} % [{row.low:.2f}, {row.high:.2f}] of the film "
+            f"and {other['mean'].iloc[0]:.2f} % of the breast on average; the first {agrees} the "
+            f"paper's {paper:g} %. Half of them cover less than {row.median:.2f} %."
+        )
+    if estimates.empty:
+        lines.append("- No lesion has a usable location, so no area could be measured.")
+    if dataset.synthetic:
+        lines.append(
+            "- **These images are phantoms.** Their areas were planted to resemble the paper's, so "
+            "agreement shows that the pipeline measures what was planted, and nothing else."
+        )
+    return "\n".join(lines)

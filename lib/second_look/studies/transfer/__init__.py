@@ -1,0 +1,1 @@
+"""What notebook 06 computes: patch classifiers, transfer, and whole images."""

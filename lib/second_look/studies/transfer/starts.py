@@ -1,0 +1,50 @@
+"""What patch and whole-image models start from, and how tables name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from second_look.errors import DataError, MissingDataError
+from second_look.preparing.dataset import find_data_root
+
+# Start: a patch model of this project that learnt from phantoms, which cost nothing.
+PHANTOM = "phantom"
+# Start: the weights of the patch model.
+PATCHES = "patches"
+
+
+def start_name(start: str) -> str:
+    """A start as tables name it: random, imagenet, patches, or the name of its file."""
+    return Path(start).stem if Path(start).suffix else start
+
+
+def resolve_starts(starts: Iterable[str], trained: Mapping[str, Path | None]) -> dict[str, str]:
+    """Name in tables → a start as `load_start` takes it: "random", "imagenet" or a file.
+
+    Args:
+        starts: As parameters name them.
+        trained: Starts that this run trains itself → their file of weights.
+
+    Raises:
+        DataError: A start that this run trains has no weights.
+    """
+    resolved = {}
+    for start in starts:
+        weights = trained.get(start, Path(start))
+        if weights is None:
+            raise DataError(
+                f"the start {start} needs a model that is trained before.",
+                "starts",
+                "Train it first, or leave this start out.",
+            )
+        resolved[start_name(start)] = str(weights) if start in trained else start
+    return resolved
+
+
+def weights_folders(data_root: str, name: str) -> list[Path]:
+    """Where files of weights may lie: that folder of the data root, if there is a data root."""
+    try:
+        return [find_data_root(data_root) / name]
+    except MissingDataError:
+        return []

@@ -1,0 +1,213 @@
+"""Patches against plain crops, NumPy's turns and SciPy's resampling."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.ndimage import affine_transform
+from second_look.batches.sampler import (
+    NO_AUGMENTATION,
+    Augmentation,
+    Draws,
+    PatchSampler,
+    cut,
+    resample,
+)
+from second_look.errors import DataError
+from second_look.preparing.store import Prepared
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    rng, images = np.random.default_rng(0), []
+    for name, bits, shape in (("a", 16, (70, 50)), ("b", 8, (40, 60))):
+        dtype = np.uint16 if bits > 8 else np.uint8
+        np.save(folder / f"{name}.pixels.npy", rng.integers(0, 2**bits, shape).astype(dtype))
+        images.append({"image_id": name, "rows": shape[0], "cols": shape[1], "bits": bits})
+    return Prepared(folder, pd.DataFrame(images), pd.DataFrame(), pd.DataFrame(), np.zeros(0))
+
+
+@pytest.fixture(scope="module")
+def windows():
+    rows = [("a", r, c, "normal", "") for r in (0, 20, 54) for c in (0, 17, 34)]
+    rows += [("b", 10, 11, "malignant", ""), ("b", 0, 0, "benign", "")]
+    rows += [("b", 5, 5, "", "off breast")]
+    table = pd.DataFrame(rows, columns=["image_id", "row", "col", "label", "excluded"])
+    return table.assign(size=SIZE, split="train")
+
+
+def sampler(prepared, windows, **more):
+    given = {"size": SIZE, "batch_size": 8, "seed": 3} | more
+    return PatchSampler(prepared, windows, **given)
+
+
+def crop(prepared, row):
+    bits = prepared.images.set_index("image_id").loc[row["image_id"], "bits"]
+    pixels = prepared.pixels(row["image_id"])[row["row"] :, row["col"] :]
+    return pixels[: row["size"], : row["size"]] / (2.0**bits - 1)
+
+
+def plain(windows, **more):
+    count = len(windows)
+    zero, one = np.zeros(count), np.ones(count)
+    draws = Draws(np.asarray(windows), zero, np.zeros(count, dtype=bool), one, one)
+    return replace(draws, **more)
+
+
+def test_without_augmentation_a_patch_is_the_plain_crop(prepared, windows):
+    rows = np.arange(11)
+    made = sampler(prepared, windows).make(plain(rows))
+    exact = cut(prepared, windows.iloc[rows], size=SIZE)
+    for place, row in enumerate(rows):
+        expected = crop(prepared, windows.iloc[row])
+        np.testing.assert_allclose(exact[place], expected, atol=1e-7)
+        np.testing.assert_allclose(made.pixels[place, 0], expected, atol=2e-5)
+    assert made.pixels.dtype == torch.float32
+    assert made.labels.tolist() == [0] * 9 + [3, 2]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("flip", [False, True])
+def test_quarter_turns_and_flips_are_numpy_s(prepared, windows, turns, flip):
+    made = sampler(prepared, windows).make(
+        plain([4], angles=np.array([turns * np.pi / 2]), flips=np.array([flip]))
+    )
+    expected = np.rot90(crop(prepared, windows.iloc[4]), -turns)
+    expected = expected[:, ::-1] if flip else expected
+    np.testing.assert_allclose(made.pixels[0, 0], expected, atol=5e-4)
+
+
+def test_any_turn_flip_and_scale_is_scipy_s_bilinear(prepared):
+    rng = np.random.default_rng(1)
+    source = rng.random((40, 48))
+    for _ in range(20):
+        angle, flip, scale = rng.uniform(-3, 3), bool(rng.integers(2)), rng.uniform(0.7, 1.4)
+        centre = np.array([20.0, 24.0]) + rng.uniform(-3, 3, 2)
+        found = resample(
+            torch.as_tensor(source, dtype=torch.float32)[None, None],
+            centres=centre[None],
+            angles=np.array([angle]),
+            flips=np.array([flip]),
+            zooms=np.array([scale]),
+            size=12,
+        )[0, 0]
+        mirror = -1 if flip else 1
+        # Patch (down, across) -> source (down, across), as rotation after mirroring.
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = scale * turn @ np.diag([1, mirror])
+        offset = (centre - 0.5) - matrix @ np.array([5.5, 5.5])
+        expected = affine_transform(source, matrix, offset, (12, 12), order=1, cval=0)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_outside_of_the_image_is_zero(prepared, windows):
+    beyond = windows.iloc[[0]].assign(row=-8, col=-8)
+    found = cut(prepared, beyond, size=SIZE)[0]
+    assert (found[:8] == 0).all()
+    assert (found[:, :8] == 0).all()
+    inner = crop(prepared, windows.iloc[0])[:8, :8]
+    np.testing.assert_allclose(found[8:, 8:], inner, atol=1e-7)
+
+
+def test_windows_of_another_size_are_resampled(prepared, windows):
+    wide = windows.iloc[[4]].assign(size=2 * SIZE, row=10, col=10)
+    found = cut(prepared, wide, size=SIZE)[0]
+    whole = prepared.pixels("a")[10:42, 10:42] / 65535
+    # Twice the size: each patch pixel lies in the middle of four source pixels.
+    expected = whole.reshape(SIZE, 2, SIZE, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_batches_depend_on_seed_and_step_only(prepared, windows):
+    augmented = {"augmentation": Augmentation(), "balance": "balanced"}
+    reference = list(sampler(prepared, windows, **augmented).batches(range(5)))
+    for more in ({"workers": 1}, {"workers": 4}, {"memory": "streamed"}, {"memory": "resident"}):
+        for batch, expected in zip(
+            sampler(prepared, windows, **augmented, **more).batches(range(5)),
+            reference,
+            strict=True,
+        ):
+            assert torch.equal(batch.pixels, expected.pixels)
+            assert torch.equal(batch.labels, expected.labels)
+    again = sampler(prepared, windows, **augmented).batch(3)
+    assert torch.equal(again.pixels, reference[3].pixels)
+    other = sampler(prepared, windows, **augmented | {"seed": 4}).batch(3)
+    assert not torch.equal(other.pixels, reference[3].pixels)
+
+
+def test_memory_is_chosen_and_said(prepared, windows, monkeypatch):
+    assert sampler(prepared, windows).memory == "resident"
+    monkeypatch.setattr("second_look.batches.squares.free_memory", lambda device: 1000)
+    assert sampler(prepared, windows).memory == "streamed"
+
+
+def test_windows_without_a_label_are_never_drawn(prepared, windows):
+    drawn = np.concatenate([sampler(prepared, windows).draw(step).windows for step in range(50)])
+    assert set(drawn) == set(range(11))
+
+
+def test_balance_draws_each_class_as_often(prepared, windows):
+    one = sampler(prepared, windows, balance="balanced", batch_size=3000)
+    shares = np.bincount(one.batch(0).labels.numpy(), minlength=4) / 3000
+    assert shares == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=0.04)
+    natural = sampler(prepared, windows, batch_size=3000).batch(0).labels.numpy()
+    assert (natural == 0).mean() == pytest.approx(9 / 11, abs=0.04)
+
+
+def test_an_epoch_has_every_window_once_in_a_new_order(prepared, windows):
+    one = sampler(prepared, windows, batch_size=4)
+    first = [list(batch.windows) for batch in one.epoch(0)]
+    second = [list(batch.windows) for batch in one.epoch(1)]
+    assert [len(part) for part in first] == [4, 4, 3]
+    assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(11))
+    assert first != second
+
+
+def test_draws_stay_within_the_augmentation(prepared, windows):
+    how = Augmentation(rotation_deg=30, flip=False, scale=1.2, contrast=0.3)
+    draws = sampler(prepared, windows, augmentation=how, batch_size=2000).draw(0)
+    assert np.abs(np.rad2deg(draws.angles)).max() == pytest.approx(30, abs=1)
+    assert not draws.flips.any()
+    assert (draws.scales.min(), draws.scales.max()) == pytest.approx((1 / 1.2, 1.2), abs=0.01)
+    assert (draws.gains.min(), draws.gains.max()) == pytest.approx((0.7, 1.3), abs=0.01)
+    none = sampler(prepared, windows, augmentation=NO_AUGMENTATION).draw(0)
+    assert (none.angles == 0).all()
+    assert (none.scales == 1).all()
+
+
+def test_contrast_turns_about_the_mean_and_stays_in_range(prepared, windows):
+    made = sampler(prepared, windows).make(plain([4, 4], gains=np.array([1.0, 0.5])))
+    one, half = made.pixels[0, 0], made.pixels[1, 0]
+    torch.testing.assert_close(half, one.mean() + 0.5 * (one - one.mean()), atol=1e-5, rtol=0)
+    strong = sampler(prepared, windows).make(plain([4], gains=np.array([9.0]))).pixels
+    assert strong.min() >= 0
+    assert strong.max() <= 1
+
+
+def test_variants_of_one_window_differ_and_repeat(prepared, windows):
+    one = sampler(prepared, windows, augmentation=Augmentation())
+    first = one.variants(4, count=3, seed=1)
+    assert first.shape == (3, SIZE, SIZE)
+    assert not np.allclose(first[0], first[1])
+    np.testing.assert_array_equal(first, one.variants(4, count=3, seed=1))
+
+
+def test_bad_settings_and_empty_tables_are_refused(prepared, windows):
+    with pytest.raises(DataError, match="none of 1 windows has a label"):
+        sampler(prepared, windows[windows["excluded"] != ""])
+    with pytest.raises(DataError, match="none of 0 windows"):
+        sampler(prepared, windows.iloc[:0])
+    with pytest.raises(ValueError, match="balance must be one of"):
+        sampler(prepared, windows, balance="fair")
+    with pytest.raises(ValueError, match="must be positive"):
+        sampler(prepared, windows, batch_size=0)
+    with pytest.raises(ValueError, match="rotation_deg 0 to 180"):
+        Augmentation(rotation_deg=270)

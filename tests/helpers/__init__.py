@@ -1,0 +1,1 @@
+"""Small data, made results and broken files that several tests share."""

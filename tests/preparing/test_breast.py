@@ -1,0 +1,142 @@
+"""The breast mask on drawn films, where the truth is exact, and on all real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from second_look.decoding.pixels import read_mask, read_pixels, read_square
+from second_look.errors import DataError
+from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
+from second_look.preparing.breast import breast_side, find_breast
+from second_look.sources.folder import read_folder
+from second_look.sources.mias import read_mias
+from skimage.measure import label
+
+PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
+
+
+def film(rows=300, cols=240, air=5, breast=120):
+    """A half ellipse at the left edge on dark air, and its mask."""
+    down, across = np.ogrid[:rows, :cols]
+    inside = ((down - rows / 2) / (0.4 * rows)) ** 2 + (across / (0.6 * cols)) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 2, (rows, cols))
+    return np.clip(np.where(inside, breast, air) + noise, 0, 255).astype(np.uint8), inside
+
+
+def agreement(found, truth):
+    return (found & truth).sum() / (found | truth).sum()
+
+
+@pytest.mark.parametrize("scale", [1, 16, 257])
+def test_a_plain_breast_is_found_at_any_depth(scale):
+    pixels, truth = film()
+    found = find_breast(pixels.astype(np.uint16) * scale)
+    assert agreement(found, truth) > 0.97
+    assert breast_side(found) == "left"
+    assert breast_side(found[:, ::-1]) == "right"
+
+
+def test_labels_tape_and_scan_edges_are_left_out():
+    pixels, truth = film()
+    pixels[10:30, 170:220] = 250  # a label
+    pixels[:, 232:238] = 200  # tape
+    pixels[:3] = 255  # a bright edge of the scan
+    pixels[60, 160:230] = 255  # a scratch
+    found = find_breast(pixels)
+    assert agreement(found, truth) > 0.95
+    assert not found[10:30, 170:220].any()
+    assert not found[:, 232:238].any()
+    assert label(found).max() == 1
+
+
+def test_a_breast_goes_on_through_a_bright_edge_at_the_chest_wall():
+    pixels, truth = film()
+    pixels[:, :4] = 255
+    found = find_breast(pixels)
+    assert agreement(found, truth) > 0.95
+    assert found[150, :4].all()
+
+
+def test_grey_film_beside_black_padding_is_air():
+    pixels, truth = film(air=40)
+    pixels = np.pad(pixels, ((0, 0), (0, 100)))
+    found = find_breast(pixels)
+    assert agreement(found, np.pad(truth, ((0, 0), (0, 100)))) > 0.95
+
+
+def test_a_fold_that_takes_the_lower_chest_wall_away_does_not_turn_the_breast():
+    rows, cols = np.mgrid[:200, :160]
+    # A breast that fills the film: cut at the top by its own outline, below by the fold.
+    breast = (cols < 100 + rows) & (rows < 120 + cols)
+    assert breast_side(breast) == "left"
+    assert breast_side(breast[:, ::-1]) == "right"
+
+
+def test_a_film_without_a_breast_is_an_error():
+    pixels = np.full((200, 200), 3, dtype=np.uint8)
+    pixels[20:26, 20:60] = 240
+    with pytest.raises(DataError, match="no breast found"):
+        find_breast(pixels)
+
+
+@pytest.mark.parametrize("view", ["CC", "MLO"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_phantoms_agree_with_what_was_drawn(view, bits):
+    settings = PhantomSettings(patients=4, rows=512, cols=416, bits=bits, seed=3)
+    for patient in range(4):
+        for breast in plan_patient(settings, patient):
+            image = draw_image(settings, breast, view)
+            assert agreement(find_breast(image.pixels), image.breast) > 0.93
+
+
+@pytest.mark.real_data
+def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(
+    mias_archive, tmp_path_factory
+):
+    found = read_mias(mias_archive, tmp_path_factory.mktemp("mias"))
+    centres = found.lesions.dropna(subset=["circle_row"])
+    outside, shares, wrong_side = [], [], []
+    for image in found.images.itertuples():
+        breast = find_breast(read_pixels(Path(image.path)))
+        shares.append(breast.mean())
+        # Every film of mini-MIAS has the chest wall of a left breast at the left.
+        if breast_side(breast) != {"L": "left", "R": "right"}[image.laterality]:
+            wrong_side.append(image.image_id)
+        assert label(breast).max() == 1, image.image_id
+        for lesion in centres[centres["image_id"] == image.image_id].itertuples():
+            if not breast[int(lesion.circle_row), int(lesion.circle_col)]:
+                outside.append(image.image_id)
+    assert outside == ["mdb212", "mdb214"]
+    assert wrong_side == []
+    # A mask of everything would hold every lesion too.
+    assert 0.3 < np.median(shares) < 0.42
+    # Two films are filled by one very large breast, seen on the pictures.
+    names = found.images["image_id"]
+    assert list(names[np.array(shares) > 0.8]) == ["mdb151", "mdb152"]
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_cbis_lesion_pixels_lie_inside(cbis_mass_folder):
+    given = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
+    found = read_folder(
+        cbis_mass_folder / "labels.csv",
+        cbis_mass_folder,
+        dataset="cbis_mass",
+        columns=given["columns"],
+        box_format=given["box_format"],
+    )
+    masks = found.lesions.groupby("image_id")["mask_path"].first()
+    lesion_px = inside_px = 0
+    shares = []
+    for image in found.images.itertuples():
+        breast = find_breast(read_square(Path(image.path), image.rows, image.cols))
+        lesions = read_mask(Path(masks[image.image_id]), image.rows, image.cols)
+        lesion_px += int(lesions.sum())
+        inside_px += int((lesions & breast).sum())
+        shares.append(breast.mean())
+    assert inside_px / lesion_px >= 0.995
+    assert 0.3 < np.median(shares) < 0.5

@@ -1,0 +1,507 @@
+"""From parameters to prepared images, and the numbers and pictures that notebooks show of them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from second_look.batches.sampler import Augmentation, PatchSampler
+from second_look.catalogue import LABELS, Catalogue, split_counts
+from second_look.errors import (
+    DataError,
+    LeakageError,
+    MissingDataError,
+    OutputError,
+    ParameterError,
+)
+from second_look.figures import data_survey as draw_survey
+from second_look.figures import patching as draw_patching
+from second_look.figures import style
+from second_look.outputs import load_results, open_run
+from second_look.phantoms.cbis import write_cbis_layout
+from second_look.phantoms.ddsm import write_ddsm_layout
+from second_look.phantoms.files import write_folder_layout, write_mias_layout
+from second_look.phantoms.forms import FORMS
+from second_look.phantoms.phantom import PhantomSettings
+from second_look.preparing import dataset as ds
+from second_look.preparing import views
+from second_look.preparing.dataset import DataSettings, build_dataset, open_dataset
+from second_look.preparing.patches import LabelRule, window_table
+from second_look.running.parameters import read_cell
+from second_look.sources.cbis_descriptions import survey_descriptions
+from second_look.studies.survey import data_survey
+from second_look.studies.survey import patching as patching_study
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SMALL = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
+FAULTY = DataSettings(
+    phantom_form="cbis_nbia", phantom_faults=True, patients=48, image_rows=256, image_cols=208,
+    seed=1,
+)  # fmt: skip
+RULE = LabelRule()
+
+
+@pytest.fixture(scope="module")
+def data(phantom_data):
+    return phantom_data
+
+
+@pytest.fixture(scope="module")
+def windows(data):
+    return patching_study.windows_at(data, [16, 32, 64], size=64, size_mm=None, rule=RULE)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    with plt.rc_context():  # the look of notebooks is not left to the tests that follow
+        yield
+    plt.close("all")
+
+
+def test_the_cell_of_notebook_01_and_the_settings_have_the_same_defaults():
+    cell = read_cell(NOTEBOOKS / "01_data_survey.ipynb")
+    settings = DataSettings()
+    for name in DataSettings.__dataclass_fields__:
+        assert cell[name].default == getattr(settings, name), name
+
+
+def test_a_data_set_is_opened_as_it_was_built(data):
+    again = open_dataset(data.folder.parent)
+    pd.testing.assert_frame_equal(again.catalogue.images, data.catalogue.images)
+    pd.testing.assert_frame_equal(again.prepared.images, data.prepared.images)
+    assert again.synthetic
+    assert again.name == "phantom"
+    assert {path.name for path in again.files} >= {"images.parquet", "duplicates.parquet"}
+
+
+def test_a_notebook_opened_alone_gets_the_default_phantoms(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ds, "build_dataset", lambda *args, **more: asked.append((args, more)))
+    open_dataset(tmp_path / "lab")
+    assert asked == [((tmp_path / "lab", DataSettings()), {"workers": 2})]
+    # Under the name of a real set, phantoms would be mistaken for it.
+    with pytest.raises(OutputError, match="run notebook 01_data_survey first"):
+        open_dataset(tmp_path / "mias")
+
+
+def test_the_data_root_is_found_by_parameter_then_variable(tmp_path, monkeypatch):
+    monkeypatch.setenv(ds.DATA_VARIABLE, str(tmp_path))
+    assert ds.find_data_root("") == tmp_path
+    (tmp_path / "own").mkdir()
+    assert ds.find_data_root(str(tmp_path / "own")) == tmp_path / "own"
+    with pytest.raises(MissingDataError, match=ds.DATA_VARIABLE):
+        ds.find_data_root(str(tmp_path / "none"))
+    assert ds.data_locations(DataSettings()) == []
+    folder = DataSettings(source="folder", table="own/t.csv")
+    assert ds.data_locations(folder) == [tmp_path / "own"]
+
+
+def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
+    phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
+    write_folder_layout(tmp_path / "data" / "mine", phantom)
+    write_mias_layout(tmp_path / "data", phantom)
+    root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5}
+    own = DataSettings(source="folder", table="mine/images.csv", dataset="mine", **root)
+    mine = build_dataset(tmp_path / "one", own, workers=0)
+    assert (mine.name, mine.synthetic) == ("mine", False)
+    # The table gives a pixel size, so the parameter is not needed.
+    assert set(mine.catalogue.images["pixel_spacing_mm"]) == {0.8}
+    mias = build_dataset(tmp_path / "two", DataSettings(source="mias", **root), workers=0)
+    assert mias.name == "mias"
+    assert len(mias.catalogue.images) == 40
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
+    settings = DataSettings(phantom_form=form, patients=20, image_rows=256, image_cols=208)
+    found = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    assert set(found.images["dataset"]) == {"phantom"}
+    assert len(found.images) >= 20
+    # A second call draws nothing anew.
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
+    again = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    pd.testing.assert_frame_equal(again.images, found.images)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == files
+    described = ds.case_descriptions(settings, tmp_path)
+    if form.startswith("cbis_"):
+        assert described["image_key"].nunique() == len(found.images)
+    else:
+        assert described is None
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("cbis_")])
+def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, tmp_path):
+    settings = replace(FAULTY, phantom_form=form)
+    found = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    described = ds.case_descriptions(settings, tmp_path)
+    usable = described[described["problem"] == ""]
+    # Two rows without a file, and two files that are cut off.
+    assert len(found.images) == usable["image_key"].nunique() - 2 - 2
+    for effect, words in (
+        ("image left out", ("no row", "series of 2 images are not among", "UNPROVEN", "truncated")),
+        ("kept, mended", ("are copies", "have several files", "density '0'", "is resampled")),
+        ("location unknown", ("as small as a crop", "series of 2 masks are not among")),
+    ):
+        reasons = " ".join(found.quarantine.loc[found.quarantine["effect"] == effect, "reason"])
+        assert [word for word in words if word not in reasons] == []
+
+
+def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_path):
+    data = build_dataset(tmp_path, FAULTY, workers=0)
+    described = survey_descriptions(ds.case_descriptions(FAULTY, tmp_path))
+    true = dict(described.itertuples(index=False))
+    assert (true["patients in train and test"], true["images in train and test"]) == (2, 2)
+    leaks = dict(data_survey.leak_checks(data).itertuples(index=False))
+    left = "training images left out: patient of the official test set"
+    assert (leaks[left], leaks["patients in more than one split"]) == (2, 0)
+    counted = data_survey.counts(data).set_index("what")["count"]
+    # Two rows without a file, two files that are cut off and the two images that leak.
+    assert counted["images"] == true["all: images"] - 2 - 2 - 2
+    # Two masks are missing, two no larger than a crop, two lie in the air.
+    assert counted["lesions without a location"] == 6
+    summary = data_survey.quarantine_summary(data)
+    assert summary["reason"].str.contains("official test set").sum() == 1
+    assert summary["reason"].str.contains("in the air").sum() == 1
+    found = data_survey.findings(data, data_survey.area_estimates(
+        data_survey.lesion_areas(data), seed=0), {})  # fmt: skip
+    assert "2 images of 1 patient were left out of training" in found
+
+
+def test_several_sources_are_one_data_set(tmp_path):
+    phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
+    root = tmp_path / "data"
+    write_mias_layout(root, phantom)
+    write_cbis_layout(root / "cbis", phantom, layout="idc")
+    write_ddsm_layout(root / "ddsm" / "normals" / "normal_01", phantom)
+    settings = DataSettings(
+        source="cbis",
+        also=["mias", "ddsm"],
+        data_root=str(root),
+        cbis_folder="cbis",
+        ddsm_folder="ddsm",
+    )
+    assert ds.data_locations(settings) == [root / "cbis", root, root / "ddsm"]
+    found = ds.read_source(settings, tmp_path / "cache")
+    counts = found.images["dataset"].value_counts()
+    assert set(counts.index) == {"cbis", "mias", "ddsm"}
+    assert counts["mias"] == 40
+    with pytest.raises(MissingDataError, match="Set ddsm_folder"):
+        ds.read_source(replace(settings, ddsm_folder="none"), tmp_path / "cache")
+
+
+def test_faults_are_those_of_one_form(tmp_path):
+    settings = DataSettings(patients=16, phantom_form="mias", phantom_faults=True)
+    with pytest.raises(ParameterError, match=r"needs a phantom_form that begins with 'cbis_'"):
+        build_dataset(tmp_path, settings, workers=0)
+
+
+def test_optical_density_is_for_ddsm_only(tmp_path):
+    settings = DataSettings(patients=16, optical_density=True)
+    with pytest.raises(ParameterError, match=r"source ddsm. Got the sources \['phantom'\]"):
+        build_dataset(tmp_path, settings, workers=0)
+
+
+def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
+    with pytest.raises(ParameterError, match="phantom_form must be one of"):
+        ds.read_source(DataSettings(phantom_form="paper"), tmp_path)
+    with pytest.raises(ParameterError, match="source must be one of"):
+        ds.read_source(DataSettings(source="web"), tmp_path)
+    (tmp_path / "t.csv").write_text("path,patient,label\nnone.png,p,benign\n")
+    empty = DataSettings(source="folder", data_root=str(tmp_path), table="t.csv")
+    with pytest.raises(DataError, match="not one usable image among 1"):
+        ds.read_source(empty, tmp_path)
+
+
+def test_a_class_missing_from_a_split_stops_the_run(data):
+    images = data.catalogue.images
+    gone = images[~((images["label"] == "malignant") & (images["split"] == "val"))]
+    with pytest.raises(DataError, match="malignant in val"):
+        ds.check_every_class(gone)
+    ds.check_every_class(images)
+
+
+def with_a_copy(folder, splits):
+    """Four patients in these splits; one picture of the first is one of the second too."""
+    normal = PhantomSettings(4, 256, 208, seed=2, label_shares=(1.0, 0.0, 0.0, 0.0))
+    write_folder_layout(folder, normal)
+    shutil.copy(folder / "images" / "p0000_L_CC.png", folder / "images" / "p0001_L_CC.png")
+    rows = pd.read_csv(folder / "images.csv", dtype=str)
+    rows["split"] = [splits[int(patient[1:])] for patient in rows["patient"]]
+    rows.to_csv(folder / "images.csv", index=False)
+    return DataSettings(source="folder", data_root=str(folder), table="images.csv")
+
+
+def test_the_same_picture_in_two_splits_stops_the_run(tmp_path):
+    settings = with_a_copy(tmp_path, ["train", "test", "val", "test"])
+    with pytest.raises(LeakageError, match=r"\b1 pictures .* names: p0000_L_CC = p0001_L_CC\."):
+        build_dataset(tmp_path / "run", settings, workers=0)
+
+
+def test_the_same_picture_twice_in_one_split_is_said_only(tmp_path):
+    settings = with_a_copy(tmp_path, ["train", "train", "val", "test"])
+    data = build_dataset(tmp_path / "run", settings, workers=0)
+    (pair,) = data.duplicates[["image_a", "image_b", "how"]].to_numpy().tolist()
+    assert pair == ["p0000_L_CC", "p0001_L_CC", "identical"]
+
+
+def test_where_the_papers_number_of_images_comes_from():
+    files = data_survey.public_ddsm_files().set_index("what")
+    assert files.loc["all files", ["series", "files"]].tolist() == [6775, 10_239]
+    assert files.loc["whole mammograms", "files"] == 3103
+    # One crop and one mask for each of the 3,568 lesions in the four official tables.
+    assert files.loc["crops and masks of lesions", "files"] == 2 * 3568
+    assert files.loc["all files", "gigabytes"] == pytest.approx(163.5, abs=0.1)
+
+
+def test_counts_areas_and_tables_agree_with_the_catalogue(data):
+    counts = data_survey.counts(data).set_index("what")["count"]
+    assert (counts["images"], counts["patients"], counts["breasts"]) == (64, 16, 32)
+    assert counts["lesions"] == len(data.catalogue.lesions)
+    areas = data_survey.lesion_areas(data)
+    assert (areas["share_of_breast"] > areas["share_of_image"]).all()
+    estimates = data_survey.area_estimates(areas, seed=0)
+    mass = estimates[(estimates["kind"] == "mass") & (estimates["share_of"] == "image")].iloc[0]
+    expected = 100 * areas.loc[areas["kind"] == "mass", "share_of_image"].mean()
+    assert mass["mean"] == pytest.approx(expected)
+    assert mass["low"] < mass["mean"] < mass["high"]
+    assert data_survey.labels_by(data, "view").to_numpy().sum() == 64
+    assert data_survey.kinds_by_pathology(data).to_numpy().sum() == counts["lesions"]
+    assert (data_survey.leak_checks(data)["found"] == 0).all()
+    assert data_survey.sizes(data)["images"].sum() == 64
+    assert data_survey.split_table(data)["label"].tolist() == list(LABELS)
+    text = data_survey.findings(data, estimates, {"mass": 1.2})
+    assert "64 images of 16 patients" in text
+    assert "phantoms" in text
+
+
+def test_the_quarantine_is_summed_up_by_reason(data):
+    rows = [
+        {"dataset": "d", "image_id": f"i{n}", "effect": "image left out", "reason": "truncated"}
+        for n in range(8)
+    ]
+    summary = data_survey.quarantine_summary(
+        replace(data, catalogue=data.catalogue.with_quarantine(rows))
+    )
+    assert summary[["effect", "reason", "items"]].to_numpy().tolist() == [
+        ["image left out", "truncated", 8]
+    ]
+    assert summary.loc[0, "examples"] == "i0, i1, i2, i3, i4, i5"
+
+
+def test_areas_stand_beside_the_papers_without_a_verdict_on_phantoms(data, tmp_path):
+    run = open_run(tmp_path, notebook="01_data_survey")
+    estimates = data_survey.area_estimates(data_survey.lesion_areas(data), seed=0)
+    data_survey.report_areas(run, estimates, data)
+    verdicts = {row["claim"]: row["verdict"] for row in load_results(tmp_path)}
+    assert verdicts == dict.fromkeys(("area-calc", "area-mass"), "no verdict: synthetic images")
+
+
+def test_a_view_shows_the_lesion_where_the_original_has_it(data):
+    lesion = data.catalogue.lesions.iloc[0]
+    view = views.original_view(data, lesion["image_id"], 128)
+    code = next(c for c, name in view.pathologies.items() if name == lesion["pathology"])
+    rows, cols = np.nonzero(view.regions == code)
+    # Half the height of the original, so half its coordinates.
+    middle = (
+        (lesion["row_min"] + lesion["row_max"]) / 4,
+        (lesion["col_min"] + lesion["col_max"]) / 4,
+    )
+    assert (rows.mean(), cols.mean()) == pytest.approx(middle, abs=3)
+    assert view.picture.shape == (128, 104)
+    assert 0 <= view.picture.min() < view.picture.max() <= 1
+    assert view.mm_per_px == pytest.approx(1.6)
+    prepared = views.prepared_view(data, lesion["image_id"], 100)
+    assert prepared.regions.shape[0] == 100
+    assert code in prepared.regions
+
+
+def test_examples_and_masks_to_look_at_are_chosen_by_rule(data):
+    examples = views.choose_examples(data.catalogue.images, per_label=2, seed=0)
+    assert examples["label"].tolist() == [label for label in LABELS for _ in range(2)]
+    sheet = views.choose_masks_to_look_at(data, count=12, seed=0)
+    shares = data.prepared.images["breast_px"] / (256 * 208)
+    assert sheet["breast_share"].is_monotonic_increasing
+    assert len(sheet) == sheet["image_id"].nunique() == 12
+    assert sheet["breast_share"].iloc[[0, -1]].tolist() == [shares.min(), shares.max()]
+    assert len(views.choose_masks_to_look_at(data, count=1000, seed=0)) == 64
+
+
+def test_patch_numbers_fall_from_film_to_breast_and_rise_with_smaller_strides(data, windows):
+    counts = patching_study.counts_against_stride(data, windows, size=64)
+    assert (counts["film"] > counts["crop"]).all()
+    assert (counts["crop"] > counts["breast"]).all()
+    assert counts["breast"].is_monotonic_decreasing
+    # Films of 256 x 208 px at stride 16: 13 x 10 windows each.
+    assert counts.loc[0, "film"] == 64 * 13 * 10
+    reached = patching_study.reach(counts, 10, 1e9)
+    assert reached["stride"].tolist() == [64, 64, 0, 0]
+    assert "not reached" in patching_study.findings(
+        windows[32], reached, costs_of(data, windows[32]), synthetic=True
+    )
+    assert "lie on the breast" in patching_study.savings(counts)
+
+
+def costs_of(data, table):
+    sampler = PatchSampler(data.prepared, table, size=64, batch_size=4, seed=0)
+    return patching_study.cost(sampler, data, batches=2, patches=[10, 1000])
+
+
+def test_windows_in_mm_are_counted_on_the_film_too(data):
+    size = {"size": 32, "size_mm": 51.2}
+    table = patching_study.windows_at(data, [16], rule=RULE, **size)
+    counts = patching_study.counts_against_stride(data, table, **size)
+    # 51.2 mm are 64 px of 0.8 mm, and the stride keeps its ratio to the size: 32 px.
+    in_px = patching_study.windows_at(data, [32], size=64, size_mm=None, rule=RULE)
+    expected = patching_study.counts_against_stride(data, in_px, size=64)
+    columns = ["film", "crop", "breast"]
+    assert counts[columns].to_numpy().tolist() == expected[columns].to_numpy().tolist()
+
+
+def test_a_window_larger_than_every_image_is_an_error_that_says_so(data):
+    with pytest.raises(DataError, match=r"none of 64 images holds a window of 512 px.*smaller"):
+        patching_study.windows_at(data, [64], size=512, size_mm=None, rule=RULE)
+
+
+def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
+    costs = costs_of(data, windows[32])
+    assert costs["gb_prepared"].nunique() == 1
+    grow = ["minutes_to_cut", "minutes_to_write", "gb_as_png"]
+    assert (costs.loc[1, grow] / costs.loc[0, grow]).tolist() == pytest.approx([100, 100, 100])
+    assert (costs["minutes_to_write"] > costs["minutes_to_cut"]).all()
+    # The images of the windows are kept in memory, at two bytes a pixel.
+    kept = data.prepared.images.set_index("image_id").loc[windows[32]["image_id"].unique()]
+    expected = 2 * (kept["rows"] * kept["cols"]).sum() / 1e9
+    assert costs["gb_memory"].tolist() == pytest.approx([expected, expected])
+
+
+def test_a_stricter_rule_leaves_fewer_lesion_windows(data):
+    ruled = patching_study.windows_by_rule(
+        data, [0.1, 0.9], size=64, size_mm=None, stride=16, rule=RULE
+    )
+    table = patching_study.balance(ruled, "lesion_share")
+    lesion = table[table["label"] != "normal"].groupby("lesion_share")["windows"].sum()
+    assert lesion[0.1] > lesion[0.9] > 0
+    assert table.groupby("lesion_share")["share"].sum().tolist() == pytest.approx([1, 1])
+
+
+def test_chosen_patches_have_a_class_and_many_patients(windows):
+    chosen = patching_study.choose_patches(windows[16], per_label=3, seed=0)
+    assert (chosen["excluded"] == "").all()
+    normal = chosen[chosen["label"] == "normal"]
+    assert len(normal) == normal["patient_id"].nunique() == 3
+    assert patching_study.choose_rule_example(windows[16]) in set(windows[16]["image_id"])
+
+
+def test_a_data_set_without_a_located_lesion_is_surveyed_and_patched_too(data, windows):
+    lesions = data.prepared.lesions.assign(code=0)
+    nowhere = replace(data, prepared=replace(data.prepared, lesions=lesions))
+    areas = data_survey.lesion_areas(nowhere)
+    estimates = data_survey.area_estimates(areas, seed=0)
+    assert len(areas) == len(estimates) == 0
+    assert "No lesion has a usable location" in data_survey.findings(
+        nowhere, estimates, {"mass": 1.2}
+    )
+    table = patching_study.windows_at(nowhere, [32], size=64, size_mm=None, rule=RULE)
+    assert set(table[32]["label"]) == {"normal", ""}
+    assert patching_study.choose_rule_example(table[32]) in set(data.prepared.images["image_id"])
+    shown = texts(
+        draw_patching.class_shares(patching_study.balance(table, "stride"), "stride", "x")
+    )
+    assert "no window of a lesion" in shown
+    normal = data.catalogue.images["label"] == "normal"
+    of_normal = data.catalogue.without_images(data.catalogue.images.loc[~normal, "image_id"])
+    kinds = data_survey.kinds_by_pathology(replace(data, catalogue=of_normal))
+    tables = [("lesions", kinds), ("view", data_survey.labels_by(data, "view"))]
+    shown = texts(draw_survey.composition(tables))
+    assert "view" in shown
+    assert "lesions" not in shown
+
+
+def texts(figure):
+    return {text.get_text() for text in figure.findobj(plt.Text)}
+
+
+def test_figures_show_units_numbers_and_the_papers_values(data, windows):
+    style.use_style()
+    areas = data_survey.lesion_areas(data)
+    estimates = data_survey.area_estimates(areas, seed=0)
+    shown = texts(draw_survey.labels_by_split(split_counts(data.catalogue.images)))
+    assert {"images (n)", "test", "benign without callback"} <= shown
+    assert {"width (px)", "height (px)"} <= texts(draw_survey.film_sizes(data.catalogue.images))
+    shown = texts(draw_survey.lesion_area_shares(areas, estimates, {"mass": 1.2}))
+    assert {
+        "lesion area (% of the film)",
+        "lesion area (% of the breast)",
+        "the paper's mean",
+    } <= shown
+    shown = texts(draw_survey.composition([("view, images", data_survey.labels_by(data, "view"))]))
+    assert {"CC", "MLO", "view, images"} <= shown
+    pictures = [views.original_view(data, i, 96) for i in data.catalogue.images["image_id"][:6]]
+    assert "50 mm" in texts(draw_survey.examples(pictures, columns=3))
+    sheet = draw_survey.mask_contact_sheet(pictures, columns=4)
+    assert len([axis for axis in sheet.axes if axis.images]) == 6
+    assert {"breast mask", "50 mm"} <= texts(sheet)
+    counts = patching_study.counts_against_stride(data, windows, size=64)
+    shown = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
+    assert {"stride (px)", "patches (n)", "the paper's range"} <= shown
+    balance = patching_study.balance(windows, "stride")
+    shown = texts(draw_patching.class_shares(balance, "stride", "stride (px)"))
+    assert {"share of labelled windows (%)", "stride (px); n: labelled windows"} <= shown
+    labelled = int((windows[16]["excluded"] == "").sum())
+    assert f"16\nn = {labelled:,}" in shown
+    shown = texts(draw_patching.cost(costs_of(data, windows[32])))
+    assert {"disk (GB)", "time on this machine (minutes)", "patches (thousands)"} <= shown
+
+
+def test_pictures_of_patches_carry_class_and_scale(data, windows):
+    table = window_table(data.prepared, data.catalogue, size=64, stride=16, rule=RULE)
+    example = patching_study.choose_rule_example(table)
+    rows = data.prepared.images.set_index("image_id").loc[example, "rows"]
+    view = views.prepared_view(data, example, 160)
+    figure = draw_patching.label_rule(view, table[table["image_id"] == example], rows / 160)
+    assert any(text.startswith("partial lesion (n = ") for text in texts(figure))
+    chosen = patching_study.choose_patches(table, per_label=2, seed=0)
+    sampler = PatchSampler(
+        data.prepared, table, size=64, batch_size=2, seed=0, augmentation=Augmentation()
+    )
+    patches = sampler.variants(int(chosen.index[0]), count=len(chosen), seed=0)
+    gallery = draw_patching.gallery(patches, list(chosen["label"]), [0.8] * len(chosen))
+    assert {"normal", "malignant", "10 mm"} <= texts(gallery)
+    assert {"as cut", "augmented 2"} <= texts(
+        draw_patching.augmented(patches[0], patches[1:3], 0.8)
+    )
+
+
+@pytest.mark.parametrize(("size", "words"), [(0.8, "20 mm"), (float("nan"), "pixel size unknown")])
+def test_the_scale_stands_below_the_picture_and_covers_nothing_of_it(data, size, words):
+    view = views.original_view(data, data.catalogue.images["image_id"].iloc[0], 96)
+    figure, axes = style.grid(1, 1, (2, 2))
+    style.show_mammogram(axes[0], replace(view, mm_per_px=size))
+    assert words in texts(figure)
+    figure.draw_without_rendering()
+    shown = axes[0].images[0].get_window_extent()
+    (text,) = [text for text in axes[0].texts if text.get_text() == words]
+    bars = [line for line in axes[0].lines if len(line.get_xdata()) == 2]
+    assert len(bars) == int(words == "20 mm")
+    for artist in (text, *bars):
+        place = artist.get_window_extent()
+        assert figure.bbox.y0 < place.y0 <= place.y1 < shown.y0
+        assert shown.x0 <= place.x0 < place.x1 <= shown.x1 + 1
+    if bars:
+        pixel = shown.width / view.picture.shape[1]
+        assert bars[0].get_window_extent().width == pytest.approx(20 / size * pixel, abs=2.5)
+
+
+def test_pixel_size_of_the_parameter_fills_gaps_only():
+    rows = [
+        {"image_id": f"{n}", "dataset": "d", "patient_id": f"{n}", "rows": 9, "cols": 9, "bits": 8}
+        | {"label": "normal", "path": "x", "pixel_spacing_mm": size}
+        for n, size in enumerate((0.1, None))
+    ]
+    filled = ds._with_pixel_size(Catalogue.from_rows(rows), 0.33)
+    assert filled.images["pixel_spacing_mm"].tolist() == [0.1, 0.33]

@@ -1,0 +1,317 @@
+"""Prepared images against films whose truth is known, resumed, killed and broken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from scipy.ndimage import zoom
+from second_look.catalogue import Catalogue
+from second_look.decoding.pixels import read_pixels, write_png
+from second_look.errors import DataError, OutputError
+from second_look.geometry import Box
+from second_look.phantoms.forms import read_phantom
+from second_look.phantoms.phantom import PhantomSettings
+from second_look.preparing import prepare as preparation
+from second_look.preparing.prepare import PrepareSettings, prepare
+from second_look.preparing.store import Prepared
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    settings = PhantomSettings(patients=6, rows=256, cols=208, seed=1)
+    return read_phantom(tmp_path_factory.mktemp("phantom"), settings)
+
+
+@pytest.fixture(scope="module")
+def prepared(phantoms, tmp_path_factory):
+    return prepare(phantoms, tmp_path_factory.mktemp("prepared"), workers=0)
+
+
+def film(path, *, mirrored=False, seed=0):
+    """A half ellipse at one side of dark air, 16 bit; returns its pixels."""
+    rng = np.random.default_rng(seed)
+    down, across = np.ogrid[:200, :160]
+    inside = ((down - 100) / 80) ** 2 + (across / 100) ** 2 < 1
+    pixels = np.where(
+        inside, rng.integers(20000, 40000, inside.shape), rng.integers(0, 99, inside.shape)
+    )
+    pixels = pixels.astype(np.uint16)
+    pixels = pixels[:, ::-1] if mirrored else pixels
+    write_png(path, np.ascontiguousarray(pixels))
+    return pixels
+
+
+def row(path, image_id="a", **more):
+    base = {"image_id": image_id, "dataset": "d", "patient_id": image_id, "rows": 200, "cols": 160}
+    return base | {"bits": 16, "label": "normal", "path": str(path)} | more
+
+
+def lesion(lesion_id, box=None, *, image_id="a", pathology="benign", mask="", circle=None):
+    base = {"lesion_id": lesion_id, "image_id": image_id, "kind": "mass", "pathology": pathology}
+    base["mask_path"] = str(mask)
+    if box:
+        base |= dict(zip(("row_min", "col_min", "row_max", "col_max"), box, strict=True))
+    if circle:
+        base |= dict(zip(("circle_row", "circle_col", "circle_radius"), circle, strict=True))
+    return base
+
+
+def test_a_prepared_picture_is_a_mirrored_cut_of_the_original(phantoms, prepared):
+    sides = set()
+    for image in phantoms.images.itertuples():
+        transform = prepared.transform(image.image_id)
+        original = read_pixels(Path(image.path))
+        cut = original[transform.row_offset :, transform.col_offset :]
+        cut = cut[: transform.rows, : transform.cols]
+        sides.add((image.laterality, transform.flipped))
+        expected = cut[:, ::-1] if transform.flipped else cut
+        np.testing.assert_array_equal(prepared.pixels(image.image_id), expected)
+        assert prepared.pixels(image.image_id).dtype == np.uint16
+    assert sides == {("L", False), ("R", True)}
+
+
+def test_planted_lesions_are_found_in_the_region_map_and_back_in_the_original(phantoms, prepared):
+    checked = 0
+    for one in prepared.lesions.itertuples():
+        planted = phantoms.lesions.set_index("lesion_id").loc[one.lesion_id]
+        regions = prepared.regions(one.image_id)
+        found = Box.of_mask(regions == one.code)
+        back = prepared.transform(one.image_id).box_to_original(found)
+        box = Box(*(planted[n] for n in ("row_min", "col_min", "row_max", "col_max")))
+        # Where lesions overlap, the worse one takes pixels from the other.
+        assert back.iou(box) > 0.9
+        assert one.inside_breast == 1
+        assert one.share_of_image == pytest.approx(one.area_px / (256 * 208))
+        checked += 1
+    assert checked == len(phantoms.lesions) > 5
+
+
+def test_outlines_come_from_circles_masks_and_boxes(tmp_path):
+    film(tmp_path / "a.png")
+    mask = np.zeros((200, 160), dtype=np.uint8)
+    mask[50:60, 20:30] = 255
+    mask[120:130, 40:44] = 255
+    mask[160:162, 50:52] = 255  # in nobody's box: goes to the nearest
+    write_png(tmp_path / "m.png", mask)
+    lesions = [
+        lesion("mask1", (48, 18, 62, 32), mask=tmp_path / "m.png"),
+        lesion("mask2", (118, 38, 132, 46), mask=tmp_path / "m.png", pathology="malignant"),
+        lesion("circle", circle=(80, 30, 5)),
+        lesion("box", (100, 10, 104, 20)),
+        lesion("nowhere"),
+        lesion("air", (2, 140, 8, 150)),
+    ]
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="malignant")], lesions)
+    found = prepare(catalogue, tmp_path / "out", workers=0)
+    areas = found.lesions.set_index("lesion_id")["area_px"]
+    down, across = np.mgrid[-5:6, -5:6]
+    assert areas["mask1"] == 100
+    assert areas["mask2"] == 44
+    assert areas["circle"] == (down**2 + across**2 <= 25).sum()
+    assert areas["box"] == 40
+    codes = found.lesions.set_index("lesion_id")["code"]
+    assert (codes["nowhere"], codes["air"]) == (0, 0)
+    assert list(found.quarantine["lesion_id"]) == ["air"]
+    assert "in the air" in found.quarantine.loc[0, "reason"]
+
+
+def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
+    film(tmp_path / "a.png")
+    mask = np.zeros((200, 160), dtype=np.uint8)
+    mask[50:60, 20:30] = 255
+    write_png(tmp_path / "m.png", mask)
+    lesions = [
+        lesion("all", (48, 18, 62, 32), mask=tmp_path / "m.png"),
+        lesion("half", (48, 18, 55, 32), mask=tmp_path / "m.png"),
+        lesion("none", (90, 18, 99, 32), mask=tmp_path / "m.png"),
+    ]
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="benign")], lesions)
+    found = prepare(catalogue, tmp_path / "out", workers=0)
+    assert found.lesions.set_index("lesion_id")["code"].to_dict() == {
+        "all": 2,
+        "half": 3,
+        "none": 0,
+    }
+    assert found.lesions.set_index("lesion_id")["area_px"].tolist()[:2] == [100, 50]
+    assert found.quarantine[["lesion_id", "effect"]].to_numpy().tolist() == [
+        ["none", "location unknown"]
+    ]
+    assert "no pixel lies in the outline" in found.quarantine.loc[0, "reason"]
+
+
+def test_where_lesions_overlap_the_worse_one_is_on_the_map(tmp_path):
+    film(tmp_path / "a.png")
+    lesions = [
+        lesion("bad", (90, 20, 110, 40), pathology="malignant"),
+        lesion("good", (100, 30, 120, 50), pathology="benign"),
+    ]
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="malignant")], lesions)
+    found = prepare(catalogue, tmp_path / "out", workers=0)
+    codes = found.lesions.set_index("lesion_id")["code"]
+    regions = found.regions("a")
+    assert (regions == codes["bad"]).sum() == 400
+    assert (regions == codes["good"]).sum() == 300
+
+
+def test_what_cannot_be_used_is_set_aside_or_an_error(tmp_path):
+    film(tmp_path / "a.png")
+    (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:500])
+    write_png(tmp_path / "empty.png", np.zeros((200, 160), dtype=np.uint8))
+    rows = [row(tmp_path / "a.png", label="benign"), row(tmp_path / "broken.png", "b")]
+    catalogue = Catalogue.from_rows(
+        rows, [lesion("l", (90, 20, 99, 29), mask=tmp_path / "empty.png")]
+    )
+    found = prepare(catalogue, tmp_path / "out", workers=0)
+    assert list(found.images["image_id"]) == ["a"]
+    effects = dict(zip(found.quarantine["image_id"], found.quarantine["effect"], strict=True))
+    assert effects == {"a": "location unknown", "b": "image left out"}
+    with pytest.raises(DataError, match="mask is empty"):
+        prepare(catalogue, tmp_path / "out", workers=0, strict=True)
+    only_broken = Catalogue.from_rows([row(tmp_path / "broken.png", "b")])
+    with pytest.raises(DataError, match="no image could be prepared"):
+        prepare(only_broken, tmp_path / "none", workers=0)
+
+
+def test_resampling_to_a_pixel_size(tmp_path):
+    film(tmp_path / "a.png")
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png", pixel_spacing_mm=0.1)])
+    plain = prepare(catalogue, tmp_path / "plain", workers=0)
+    half = prepare(catalogue, tmp_path / "half", PrepareSettings(spacing_mm=0.2), workers=0)
+    assert half.images.loc[0, "pixel_spacing_mm"] == pytest.approx(0.2)
+    assert half.transform("a").scale == pytest.approx(0.5)
+    expected = zoom(plain.pixels("a").astype(float), 0.5, order=1)
+    assert half.pixels("a").shape == expected.shape
+    assert abs(float(half.pixels("a").mean()) / expected.mean() - 1) < 0.02
+    assert set(np.unique(half.regions("a"))) == {0, 1}
+    unknown = Catalogue.from_rows([row(tmp_path / "a.png")])
+    with pytest.raises(DataError, match="no pixel size"):
+        prepare(unknown, tmp_path / "x", PrepareSettings(spacing_mm=0.2), workers=0)
+
+
+def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatch):
+    film(tmp_path / "a.png")
+    film(tmp_path / "b.png", seed=1)
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png"), row(tmp_path / "b.png", "b")])
+    calls = []
+    prepare_one = preparation._prepare_image
+    monkeypatch.setattr(
+        preparation,
+        "_prepare_image",
+        lambda job: calls.append(job.image["image_id"]) or prepare_one(job),
+    )
+    prepare(catalogue, tmp_path / "out", workers=0)
+    prepare(catalogue, tmp_path / "out", workers=0)
+    assert calls == ["a", "b"]
+    film(tmp_path / "b.png", seed=2)
+    prepare(catalogue, tmp_path / "out", workers=0)
+    (tmp_path / "out" / "a.pixels.npy").unlink()
+    prepare(catalogue, tmp_path / "out", workers=0)
+    prepare(catalogue, tmp_path / "out", PrepareSettings(pad_px=2), workers=0)
+    assert calls == ["a", "b", "b", "a", "a", "b"]
+
+
+def same(one: Prepared, two: Prepared):
+    pd.testing.assert_frame_equal(one.images, two.images)
+    pd.testing.assert_frame_equal(one.lesions, two.lesions)
+    for image_id in one.images["image_id"]:
+        np.testing.assert_array_equal(one.pixels(image_id), two.pixels(image_id))
+        np.testing.assert_array_equal(one.regions(image_id), two.regions(image_id))
+
+
+def test_a_worker_killed_in_the_middle_loses_no_image(phantoms, prepared, tmp_path):
+    out, killed = tmp_path / "out", []
+
+    def kill_a_worker():
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not killed:
+            if len(list(out.glob("*.json"))) >= 3:
+                for child in psutil.Process().children(recursive=True):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        os.kill(child.pid, signal.SIGKILL)
+                        killed.append(child.pid)
+                        return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill_a_worker)
+    thread.start()
+    found = prepare(phantoms, out, workers=2)
+    thread.join()
+    assert killed
+    same(found, prepared)
+    same(Prepared.load(out), prepared)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    pixels = film(tmp_path / "small.png").repeat(4, axis=0).repeat(4, axis=1)
+    write_png(tmp_path / "a.png", pixels)
+
+    def most_bytes(count):
+        shape = {"rows": pixels.shape[0], "cols": pixels.shape[1]}
+        rows = [row(tmp_path / "a.png", f"i{number}", **shape) for number in range(count)]
+        tracemalloc.start()
+        try:
+            prepare(Catalogue.from_rows(rows), tmp_path / f"{count}", workers=0)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_bytes(1)  # what is imported when it is first needed
+    few, many = most_bytes(2), most_bytes(8)
+    assert few > 2 * pixels.nbytes
+    assert many - few < pixels.nbytes
+
+
+def test_missing_parts_are_named(prepared, tmp_path):
+    with pytest.raises(OutputError, match="run notebook 01_data_survey"):
+        Prepared.load(tmp_path)
+    with pytest.raises(OutputError, match="nobody"):
+        prepared.pixels("nobody")
+
+
+def test_an_unwritable_folder_is_one_clear_error(phantoms, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        prepare(phantoms, tmp_path / "file" / "out", workers=0)
+
+
+def test_a_running_scheduler_is_used_and_left_running(tmp_path):
+    from distributed import Client, LocalCluster
+
+    films = tmp_path / "films"
+    names = ("a", "b", "c")
+    for place, name in enumerate(names):
+        film(films / f"{name}.png", seed=place)
+    catalogue = Catalogue.from_rows([row(films / f"{name}.png", name) for name in names])
+    cluster = LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        host="127.0.0.1",
+        protocol="tcp://",
+        dashboard_address=None,
+    )
+    with cluster, Client(cluster) as client:
+        address = cluster.scheduler_address
+        elsewhere = prepare(catalogue, tmp_path / "there", workers=0, scheduler=address)
+        assert client.submit(lambda: "still there").result(timeout=30) == "still there"
+    here = prepare(catalogue, tmp_path / "here", workers=0)
+    pd.testing.assert_frame_equal(elsewhere.images, here.images)
+    for name in names:
+        np.testing.assert_array_equal(elsewhere.pixels(name), here.pixels(name))
+
+
+def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "_SCHEDULER_S", 1)
+    film(tmp_path / "a.png")
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
+    with pytest.raises(OutputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        prepare(catalogue, tmp_path / "out", scheduler="tcp://127.0.0.1:9")

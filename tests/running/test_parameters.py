@@ -1,0 +1,258 @@
+"""Parameters: the notebooks' cells define them, params files set them, all is checked first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from second_look.errors import ParameterError
+from second_look.running.parameters import Cells, Parameter, load_params, read_cell
+
+REPO = Path(__file__).resolve().parents[2]
+SURVEY = """\
+outputs: str = "../outputs/lab"  # folder of the run
+source: str = "phantom"  # where from {phantom | mias | folder}
+patients: int = 24  # phantom: patients, four images each [8, 10000]
+val_share: float = 0.2  # share of the patients [0.01, 0.5]
+strict: bool = False  # make it an error
+columns: dict = {}  # name -> name; a # inside
+strides: list[int] = [64, 128]  # px [16, 256]
+free: list = []  # anything
+seed: int = 0  # of the split [0, 1000000]
+"""
+PATCHING = """\
+outputs: str = "../outputs/lab"  # folder of the run
+stride: int = 64  # px [1, 4096]
+seed: int = 0  # of the examples [0, 100]
+"""
+
+
+def notebook(path: Path, *sources: str, tags: str = "parameters") -> Path:
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": [tags]}, "source": source.splitlines(True)}
+        for source in sources
+    ]
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
+    return path
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Cells:
+    return {
+        "01_data_survey": read_cell(notebook(tmp_path / "01_data_survey.ipynb", SURVEY)),
+        "02_patching": read_cell(notebook(tmp_path / "02_patching.ipynb", PATCHING)),
+    }
+
+
+def load(tmp_path: Path, cells: Cells, text: str, *overrides: str) -> dict[str, dict[str, Any]]:
+    path = tmp_path / "smoke.yaml"
+    path.write_text(text)
+    return load_params(path, cells, overrides)
+
+
+def refused(tmp_path: Path, cells: Cells, text: str, *overrides: str) -> str:
+    with pytest.raises(ParameterError) as caught:
+        load(tmp_path, cells, text, *overrides)
+    return str(caught.value).replace(str(tmp_path), "")
+
+
+# ------------------------------------------------------------------ the cell
+
+
+def test_a_cell_is_read_with_type_default_help_range_and_choice(cells: Cells) -> None:
+    cell = cells["01_data_survey"]
+    assert list(cell)[:3] == ["outputs", "source", "patients"]
+    assert cell["source"] == Parameter(
+        "source",
+        "str",
+        "phantom",
+        "where from {phantom | mias | folder}",
+        choices=("phantom", "mias", "folder"),
+    )
+    assert (cell["val_share"].low, cell["val_share"].high) == (0.01, 0.5)
+    assert cell["columns"].help == "name -> name; a # inside"
+    assert cell["strides"].type == "list[int]"
+    assert cell["strides"].default == [64, 128]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("a = 1  # no type", "line 2: expected `name: type = value"),
+        ("a: tuple = ()  # no such type", "line 2: expected `name: type = value"),
+        ("a: list[tuple] = []  # no such type", "line 2: expected `name: type = value"),
+        ("a: int  # no value", "line 2: expected `name: type = value"),
+        ("print(1)", "line 2: expected `name: type = value"),
+        ("a: int = 1 +  # typing", "line 2: invalid syntax"),
+        ("a: int = len('a')  # a call", "line 2: the default must be a plain value"),
+        ("a: int = 1.5  # wrong", "the default does not fit: a must be of type int"),
+        ("a: int = 9  # wrong [0, 5]", "the default does not fit: a must lie between 0 and 5"),
+        ("a: str = 'x'  # wrong {y | z}", "the default does not fit: a must be one of y, z"),
+    ],
+)
+def test_a_line_that_does_not_follow_the_grammar_is_named(
+    tmp_path: Path, line: str, problem: str
+) -> None:
+    path = notebook(tmp_path / "01_a.ipynb", f"seed: int = 0  # fine\n{line}\n")
+    with pytest.raises(ParameterError) as caught:
+        read_cell(path)
+    assert f"{path}, parameters cell, " in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_a_notebook_has_one_parameters_cell(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"expected one parameters cell\. Got 0"):
+        read_cell(notebook(tmp_path / "a.ipynb", SURVEY, tags="other"))
+    with pytest.raises(ParameterError, match=r"expected one parameters cell\. Got 2"):
+        read_cell(notebook(tmp_path / "b.ipynb", SURVEY, PATCHING))
+    (tmp_path / "c.ipynb").write_text("<<<<<<< HEAD")
+    with pytest.raises(ParameterError, match=r"c\.ipynb: cannot be read as a notebook"):
+        read_cell(tmp_path / "c.ipynb")
+
+
+# ------------------------------------------------------------------ params files
+
+
+def test_defaults_common_section_and_override_come_in_that_order(
+    tmp_path: Path, cells: Cells
+) -> None:
+    text = "01_data_survey:\n  seed: 2\ncommon:\n  seed: 1\n"
+    values = load(tmp_path, cells, text)
+    assert values["01_data_survey"]["seed"] == 2
+    assert values["02_patching"] == {"outputs": "../outputs/lab", "stride": 64, "seed": 1}
+    values = load(tmp_path, cells, text, "seed=7", "02_patching.stride=32")
+    assert [own["seed"] for own in values.values()] == [7, 7]
+    assert values["02_patching"]["stride"] == 32
+
+
+def test_yaml_is_read_as_people_mean_it(tmp_path: Path, cells: Cells) -> None:
+    text = (
+        "\ufeff01_data_survey:\n  val_share: 2e-2\n  source: mias\n  strict: true\n"
+        "  columns: {path: file}\n  strides: [32]\n"
+    )
+    own = load(tmp_path, cells, text)["01_data_survey"]
+    assert own["val_share"] == 0.02
+    assert own["strict"] is True
+    assert own["columns"] == {"path": "file"}
+    assert own["strides"] == [32]
+    assert load(tmp_path, cells, "")["02_patching"]["stride"] == 64
+    assert load(tmp_path, cells, "02_patching:\n")["02_patching"]["stride"] == 64
+    # YAML 1.1 would read `no` as false.
+    assert "Got 'no'" in refused(tmp_path, cells, "01_data_survey:\n  strict: no\n")
+    assert load(tmp_path, cells, "01_data_survey:\n  val_share: 0.5\n")
+    whole = load(tmp_path, cells, "", "strides=[16, 32]", "columns={a: b}")["01_data_survey"]
+    assert (whole["strides"], whole["columns"]) == ([16, 32], {"a": "b"})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("comon:\n  seed: 1", "unknown section 'comon'. Did you mean 'common'?"),
+        ("03_dcgan: {}", "unknown section '03_dcgan'. Did you mean '0"),
+        (
+            "02_patching: {strid: 1}",
+            "02_patching: unknown parameter 'strid'. Did you mean 'stride'",
+        ),
+        ("common: {strid: 1}", "common: unknown parameter 'strid'. Did you mean 'stride'?"),
+        ("02_patching: {stride: a}", "02_patching: stride must be of type int. Got 'a'."),
+        ("02_patching: {stride: 1.5}", "stride must be of type int. Got 1.5."),
+        ("02_patching: {stride: true}", "stride must be of type int. Got True."),
+        ("02_patching: {stride: }", "stride must be of type int. Got None."),
+        ("01_data_survey: {strict: 1}", "strict must be of type bool. Got 1."),
+        ("01_data_survey: {source: 1}", "source must be of type str. Got 1."),
+        ("02_patching: {stride: 0}", "stride must lie between 1 and 4096. Got 0."),
+        ("01_data_survey: {val_share: .nan}", "val_share must hold plain finite numbers"),
+        ("01_data_survey: {val_share: 0.51}", "between 0.01 and 0.5. Got 0.51."),
+        ("01_data_survey: {seed: 1000001}", "between 0 and 1000000. Got 1000001."),
+        ("01_data_survey: {source: mia}", "phantom, mias, folder. Got 'mia'. Did you mean 'mias'?"),
+        ("01_data_survey: {strides: 3}", "strides must be of type list[int]. Got 3."),
+        ("01_data_survey: {strides: [a]}", "strides must be of type list[int]. Got ['a']."),
+        ("01_data_survey: {strides: [64, 8]}", "strides must lie between 16 and 256. Got 8."),
+        ("01_data_survey: {strides: []}", "strides must hold at least one value. Got []."),
+        ("01_data_survey: {free: [2020-01-01]}", "free must hold plain finite numbers and text"),
+        (
+            "common: {outputs: /tmp}",
+            "common: outputs is set by run_all.py, see its option --outputs",
+        ),
+        ("- 1", "expected sections with parameters. Got [1]."),
+        ("0", "expected sections with parameters. Got 0."),
+        ("common: 3", "section 'common' must hold parameters. Got 3."),
+        ("common: 0", "section 'common' must hold parameters. Got 0."),
+        ("common:\n  seed: 1\n  seed: 2", "line 3: not valid YAML: found duplicate key"),
+        ("common:\n  seed: [1\n", "line 3: not valid YAML: "),
+        ("common:\n\tseed: 1\n", "line 2: not valid YAML: "),
+    ],
+)
+def test_what_is_wrong_in_a_params_file_is_named(
+    tmp_path: Path, cells: Cells, text: str, problem: str
+) -> None:
+    message = refused(tmp_path, cells, text)
+    assert message.startswith("/smoke.yaml")
+    assert problem in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("stride", "--set stride: expected name=value"),
+        ("strid=1", "--set strid=1: unknown parameter 'strid'. Did you mean 'stride'?"),
+        ("02_patchin.stride=1", "unknown notebook. Did you mean '02_patching'?"),
+        ("02_patching.patients=9", "unknown parameter 'patients'"),
+        ("stride=0", "--set stride=0: stride must lie between 1 and 4096. Got 0."),
+        ("stride=", "stride must be of type int. Got ''."),
+        ("strides=[1", "the value is not valid YAML"),
+        ("outputs=x", "outputs is set by run_all.py"),
+    ],
+)
+def test_what_is_wrong_in_an_override_is_named(
+    tmp_path: Path, cells: Cells, override: str, problem: str
+) -> None:
+    assert problem in refused(tmp_path, cells, "", override)
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("strides=[64, 0]", "strides must lie between 1 and 4096. Got 0."),
+        ("strides=[]", "strides must hold at least one value"),
+        ("rule_shares=[0.5, 2]", "rule_shares must lie between 0 and 1. Got 2."),
+        ("also=[mia]", "also must be one of phantom, mias, cbis"),
+    ],
+)
+def test_lists_of_the_real_notebooks_are_checked_before_they_run(
+    tmp_path: Path, override: str, problem: str
+) -> None:
+    real = {
+        path.stem: read_cell(path) for path in sorted((REPO / "notebooks").glob("0[12]_*.ipynb"))
+    }
+    assert problem in refused(tmp_path, real, "", override)
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path, cells: Cells) -> None:
+    text = "comon: {}\ncommon:\n  sead: 1\n  seed: 200\n02_patching:\n  stride: x\n"
+    message = refused(tmp_path, cells, text, "stride=0")
+    assert len(message.splitlines()) == 5
+    for part in ("comon", "'sead'. Did you mean 'seed'", "Got 200", "Got 'x'", "--set stride=0"):
+        assert part in message
+
+
+def test_a_params_file_that_is_not_there_shows_those_that_are(tmp_path: Path, cells: Cells) -> None:
+    (tmp_path / "mias.yaml").write_text("")
+    with pytest.raises(ParameterError, match=r"mia\.yaml: there is no such file.*mias\.yaml"):
+        load_params(tmp_path / "mia.yaml", cells)
+    (tmp_path / "b.yaml").write_bytes(b"common:\n  seed: \xff\n")
+    with pytest.raises(ParameterError, match=r"b\.yaml: is not text in UTF-8"):
+        load_params(tmp_path / "b.yaml", cells)
+    with pytest.raises(ParameterError, match=r"cannot be read \(Is a directory\)"):
+        load_params(tmp_path, cells)
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "params").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_params_files_of_the_project_fit_its_notebooks(path: Path) -> None:
+    found = sorted((REPO / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        pytest.skip("no paired notebooks here: run `make sync`")
+    load_params(path, {notebook.stem: read_cell(notebook) for notebook in found})

@@ -1,0 +1,90 @@
+"""Where a run comes from: commit, versions, memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from queue import SimpleQueue
+from subprocess import PIPE
+
+import pytest
+from second_look.running import provenance
+from second_look.running.provenance import dependencies, describe, peak_memory
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def test_commit_and_dirty_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert describe(tmp_path, [])["commit"] is None
+    assert describe(tmp_path, [])["dirty"] is None
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"],
+    ):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    clean = describe(tmp_path, ["numpy", "no-such-distribution"])
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] is False
+    assert clean["versions"]["no-such-distribution"] == "not installed"
+    assert clean["versions"]["numpy"][0].isdigit()
+    (tmp_path / "new.py").write_text("")
+    assert describe(tmp_path, [])["dirty"] is True
+    monkeypatch.setattr(provenance.shutil, "which", lambda _: None)
+    without = describe(tmp_path, [])
+    assert (without["commit"], without["dirty"]) == (None, None)
+    assert without["device"].startswith("CPU, ")
+
+
+def test_the_declared_dependencies() -> None:
+    found = dependencies()
+    assert {"numpy", "pandera", "dask", "torch", "ruamel.yaml"} <= set(found)
+    assert not {"pytest", "ruff"} & set(found)
+
+
+# A child that takes so many bytes once it is told to, writes to each of their pages, since one that
+# was never written to is no memory, and keeps them until its input ends.
+CHILD = """
+import sys
+print("started", flush=True)
+size = int(input())
+kept = bytearray(size)
+kept[::4096] = bytes(len(range(0, size, 4096)))
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_of_children_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: SimpleQueue[None] = SimpleQueue()
+    measure = provenance._children_mb
+
+    def announced() -> float:
+        megabytes = measure()
+        measured.put(None)
+        return megabytes
+
+    def wait_for_a_measure() -> None:
+        """One that began after this call: that under way may have begun before, the next did not.
+
+        By then the one under way is noted too.
+        """
+        while not measured.empty():
+            measured.get()
+        measured.get()
+        measured.get()
+
+    monkeypatch.setattr(provenance, "_children_mb", announced)
+    command = [sys.executable, "-c", CHILD]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdout.readline() == "started\n"
+        with peak_memory(0.01) as peak:
+            wait_for_a_measure()
+            before = peak.megabytes
+            child.stdin.write("80000000\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "taken\n"
+            wait_for_a_measure()
+    assert before > 0
+    # Of memory that processes share, each one's part changes as others come and go.
+    assert peak.megabytes - before == pytest.approx(80, rel=0.1)

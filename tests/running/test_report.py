@@ -1,0 +1,391 @@
+"""The report: one page that needs nothing else, scorecard first, readable on a phone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import (
+    new_code_cell,
+    new_markdown_cell,
+    new_notebook,
+    new_output,
+)
+from PIL import Image
+from second_look.errors import OutputError
+from second_look.outputs import Run, open_run
+from second_look.paper import CLAIMS
+from second_look.running import report
+from second_look.running.report import build_report, contained, markdown, shrink_pictures
+
+SURVEY, PATCHING = "01_data_survey", "02_patching"
+NAMES = [SURVEY, PATCHING, "03_dcgan"]
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
+]  # fmt: skip
+WIDE = "".join(f"<td>a_rather_long_value_{k}</td>" for k in range(20))
+
+
+class Page(HTMLParser):
+    """What a page holds: tags with their attributes, and the text outside of tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def values(self, name: str) -> list[str]:
+        return [found[name] or "" for _, found in self.tags if name in found]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def png(width: int = 40, height: int = 20, seed: int = 0) -> str:
+    noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def shown(**data: str) -> Any:
+    bundle = {key.replace("_", "/"): value for key, value in data.items()}
+    return new_output("display_data", bundle)
+
+
+def cell(source: str, *outputs: Any, tags: tuple[str, ...] = ()) -> Any:
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def figure_html(anchor: str, picture: str, caption: str) -> str:
+    return (
+        f'<figure id="{anchor}"><img style="max-width:100%" alt="{caption}" '
+        f'src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def survey_cells() -> list[Any]:
+    return [
+        new_markdown_cell(
+            "# 01 · Survey: which *images*?\n\nSee [patching](02_patching.ipynb), "
+            "![far](https://example.org/a.png) and <script>alert(1)</script>a text."
+        ),
+        cell("stride = 64", tags=("parameters",)),
+        cell("stride = 32", tags=("injected-parameters",)),
+        new_markdown_cell("## How many & why?\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
+        cell(
+            "run.figure(f, 'areas')",
+            new_output("stream", name="stdout", text="said \x1b[31mred\x1b[0m <b>\n"),
+            new_output("stream", name="stderr", text="100%|####| 3/3"),
+            shown(**{"application_vnd.jupyter.widget-view+json": "{}", "text_plain": "a bar"}),
+            shown(text_html=figure_html("01_areas", png(1200, 300), "Areas of lesions.")),
+        ),
+        cell("table", shown(text_html=f"<style>p {{}}</style><table><tr>{WIDE}</tr></table>")),
+        cell("plot()", shown(image_png=png(seed=1), text_plain="<Figure size 1x1>")),
+        cell("Markdown(x)", shown(text_markdown="**Found:** 3 of `4`.")),
+        cell("x", new_output("execute_result", {"text/plain": "a < b"}, execution_count=1)),
+        new_markdown_cell("## How many & why?"),
+    ]
+
+
+def failing_cells() -> list[Any]:
+    error = new_output(
+        "error", ename="DataError", evalue="row 3 <bad>", traceback=["\x1b[31mTraceback\x1b[0m"]
+    )
+    return [
+        new_markdown_cell(
+            "An Exception was encountered.", metadata={"tags": ["papermill-error-cell-tag"]}
+        ),
+        new_markdown_cell("# 02 · Patching: how many?"),
+        cell("1 / 0", error),
+    ]
+
+
+def save(outputs: Path, name: str, cells: list[Any]) -> None:
+    path = outputs / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=cells), path)
+
+
+def run_json(outputs: Path) -> None:
+    state = {
+        "status": "done", "seconds": 12.5, "peak_memory_mb": 812, "seed": 3,
+        "parameters": {"source": "phantom", "seed": 3},
+    }  # fmt: skip
+    facts = {
+        "commit": "abc123", "dirty": True, "device": "a GPU", "platform": "Linux", "python": "3.11",
+        "versions": {"numpy": "2.0"},
+        "notebooks": {SURVEY: state, PATCHING: {**state, "status": "out of date"}},
+    }  # fmt: skip
+    (outputs / "run.json").write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """An outputs folder with one executed notebook and four results."""
+    run = open_run(tmp_path / "small", notebook=SURVEY)
+    save(run.folder, SURVEY, survey_cells())
+    run_json(run.folder)
+    run.result("data-mias", 322, n=322, how="counted")
+    run.result("area-mass", 1.52149, low=1.21977, high=1.83514, n=26, figure="areas")
+    run.result("area-calc", 0.9, low=0.8, high=1.0, figure="not_on_the_page")
+    run.result("size-range", 1024, low=1024, high=1024, n=1234)
+    return run
+
+
+def build(run: Run) -> str:
+    return build_report(run.folder, NAMES).read_text(encoding="utf-8")
+
+
+def row(text: str, claim: str) -> Page:
+    found = re.search(rf'<tr id="claim-{claim}">.*?</tr>', text, re.DOTALL)
+    assert found is not None
+    return Page(found[0])
+
+
+# ------------------------------------------------------------------ scorecard
+
+
+def test_every_claim_has_a_row_in_the_papers_order(run: Run) -> None:
+    ids = re.findall(r'<tr id="claim-([\w-]+)">', build(run))
+    assert ids == [claim.id for claim in CLAIMS]
+
+
+def test_the_paper_and_this_run_stand_side_by_side(run: Run) -> None:
+    text = build(run)
+    mias = row(text, "data-mias")
+    assert mias.text == "images in MIAS (Data) 322 322 counted 322 reproduced 01 data survey"
+    assert mias.values("href") == [f"#{SURVEY}"]
+    mass = row(text, "area-mass")
+    assert "1.2 % of image 1.52 [1.22, 1.84] % of image 26 not reproduced 01 areas" in mass.text
+    assert mass.values("href") == ["#01_areas"]
+    assert row(text, "area-calc").values("href") == [f"#{SURVEY}"]
+    sizes = row(text, "size-range").text
+    assert "1,024 to 4,096 px 1,024 to 1,024 px 1,234 reproduced in part" in sizes
+
+
+def test_what_no_notebook_measures_says_so_and_links_nowhere(run: Run) -> None:
+    found = row(build(run), "fig-3a")
+    assert found.text == "AUC of Mask R-CNN per image (Fig. 3a) 0.93 not measured 05 mask rcnn"
+    assert found.values("href") == []
+
+
+def test_the_scorecard_is_counted(run: Run) -> None:
+    text = Page(build(run)).text
+    assert f"1 reproduced 1 reproduced in part 2 not reproduced {len(CLAIMS) - 4} not me" in text
+
+
+def test_a_claim_measured_twice_has_two_rows(run: Run) -> None:
+    open_run(run.folder, notebook=PATCHING).result("data-mias", 321, n=321)
+    text = build(run)
+    assert "not reproduced" not in row(text, "data-mias").text
+    assert re.findall(r'<tr id="(claim-data-mias[^"]*)">', text) == [
+        "claim-data-mias",
+        "claim-data-mias-2",
+    ]
+
+
+def test_synthetic_images_are_said_before_anything_else(run: Run) -> None:
+    assert "mammograms are synthetic" not in build(run)
+    run.result("patch-classes", 4, synthetic=True)
+    text = Page(build(run)).text
+    assert text.index("mammograms are synthetic") < text.index("Scorecard: the paper")
+    assert "not a medical device" in text
+
+
+def test_related_work_is_there(run: Run) -> None:
+    assert "9 Levy and Jain 2016 masses found by radiologists, GoogLeNet accuracy 0.929" in (
+        Page(build(run)).text
+    )
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+def test_prose_figures_and_tables_are_there_with_the_code_folded(run: Run) -> None:
+    text = build(run)
+    page = Page(text)
+    assert "<h2>01 · Survey: which <em>images</em>?</h2>" in text
+    assert f'<h3 id="{SURVEY}-1">How many &amp; why?</h3>' in text
+    assert "<strong>Found:</strong> 3 of <code>4</code>." in text
+    assert "<pre>a &lt; b</pre>" in text
+    assert "Areas of lesions." in page.values("alt")
+    assert all(page.values("alt"))
+    assert text.count("<figcaption>Areas of lesions.</figcaption>") == 1
+    outside = re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
+    for folded in ("run.figure", "stride", "said red"):
+        assert folded in "".join(page.words)
+        assert folded not in outside
+    assert "parameters: defaults" in text
+    assert "parameters of this run" in text
+
+
+def test_progress_widgets_and_colour_codes_are_gone(run: Run) -> None:
+    text = build(run)
+    for gone in ("100%|####", "a bar", "\x1b", "<Figure size", "&lt;Figure size"):
+        assert gone not in text
+    assert "said red &lt;b&gt;" in text
+
+
+def test_contents_lead_to_every_section_and_ids_are_unique(run: Run) -> None:
+    page = Page(build(run))
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in page.values("href") if link.startswith("#")} <= {*ids, PATCHING}
+    assert {f"#{SURVEY}", f"#{SURVEY}-1", f"#{SURVEY}-2", "#scorecard"} <= set(page.values("href"))
+
+
+def test_a_failed_notebook_shows_its_error_plainly(run: Run) -> None:
+    save(run.folder, PATCHING, failing_cells())
+    text = build(run)
+    assert "This notebook stopped with an error." in text
+    assert "<strong>This cell failed.</strong> DataError: row 3 &lt;bad&gt;" in text
+    assert "<pre>Traceback</pre>" in text
+    assert "An Exception was encountered" not in text
+
+
+def test_an_out_of_date_notebook_says_so(run: Run) -> None:
+    assert "Out of date:" not in build(run)
+    save(run.folder, PATCHING, [new_markdown_cell("# 02 · Patching")])
+    assert "Out of date:" in build(run)
+
+
+def test_a_notebook_that_the_last_run_did_not_reach_says_so(run: Run) -> None:
+    facts = json.loads((run.folder / "run.json").read_text())
+    facts["notebooks"][SURVEY]["status"] = "not reached"
+    (run.folder / "run.json").write_text(json.dumps(facts))
+    assert "From an earlier run:" in build(run)
+
+
+def test_how_it_was_made(run: Run) -> None:
+    text = Page(build(run)).text
+    assert "Commit abc123 with uncommitted changes" in text
+    assert f"{SURVEY} done 12.5 812 3" in text
+    assert "numpy 2.0" in text
+    assert 'source: "phantom"' in text
+    assert "Not run in this set: 02_patching, 03_dcgan." in text
+
+
+def test_an_empty_folder_gives_a_page_that_measured_nothing(tmp_path: Path) -> None:
+    text = Page(build_report(tmp_path, NAMES).read_text()).text
+    assert f"{len(CLAIMS)} not measured" in text
+    assert "Not run in this set: 01_data_survey, 02_patching, 03_dcgan." in text
+
+
+# ------------------------------------------------------------------ one page, nothing else
+
+
+def test_the_page_names_nothing_outside_of_itself(run: Run) -> None:
+    page = Page(build(run))
+    tags = [tag for tag, _ in page.tags]
+    assert not {"script", "iframe", "object", "embed"} & set(tags)
+    assert all(source.startswith("data:") for source in page.values("src"))
+    assert [link for link in page.values("href") if not link.startswith(("#", "data:"))] == []
+    assert tags.count("style") == 1
+    assert "default-src 'none'" in build(run)
+
+
+def test_foreign_pictures_scripts_and_styles_are_taken_out() -> None:
+    kept = '<img alt="a" src="data:image/png;base64,AA==">'
+    text = contained(f"<SCRIPT src=x>1</SCRIPT ><style>p</style><img src='b.png'>{kept}<p>c</p>")
+    assert "1" not in Page(text).text
+    assert Page(text).text == "(a picture that is not on this page) c"
+    assert kept in text
+    assert 'href="#02_patching"' in markdown("[b](02_patching.ipynb) [c](./02_patching.py)")
+
+
+def test_the_same_outputs_give_the_same_page(run: Run) -> None:
+    assert build(run) == build(run)
+
+
+def test_folders_of_this_machine_are_left_out(run: Run) -> None:
+    save(run.folder, SURVEY, [cell(f"outputs = '{run.folder}'", tags=("injected-parameters",))])
+    text = build(run)
+    assert str(run.folder) not in text
+    assert "outputs/small" in text
+
+
+def test_pictures_shrink_until_the_page_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = len(build(run))
+    monkeypatch.setattr(report, "MOST_BYTES", whole - 200_000)
+    text = build(run)
+    assert len(text.encode()) < whole - 200_000
+    pictures = re.findall(r"base64,([A-Za-z0-9+/=]+)", text)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures]
+    assert sizes == [(900, 225), (40, 20)]
+    monkeypatch.setattr(report, "MOST_BYTES", 1000)
+    with pytest.raises(OutputError, match=r"report\.html: .*Show fewer or smaller figures"):
+        build(run)
+
+
+def test_shrinking_keeps_what_is_small_enough() -> None:
+    page = f'<img src="data:image/png;base64,{png(40, 20)}">'
+    assert shrink_pictures(page, 40) == page
+    assert shrink_pictures(page, 20) != page
+
+
+# ------------------------------------------------------------------ in a browser
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_reader_sees_all_of_it(run: Run, browser: Any, width: int, scheme: str) -> None:
+    save(run.folder, PATCHING, failing_cells())
+    build(run)
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    complaints: list[str] = []
+    asked: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto((run.folder / "report.html").as_uri())
+    for folded in tab.locator("details").all():
+        folded.evaluate("fold => { fold.open = true }")
+    widths = tab.evaluate("[...document.images].map(image => image.naturalWidth)")
+    page_width = tab.evaluate("document.documentElement.scrollWidth")
+    row_text = tab.locator("#claim-area-mass").inner_text()
+    backgrounds = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    tab.close()
+    assert complaints == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert sorted(widths) == [40, 1200]
+    assert page_width <= width
+    assert "1.52 [1.22, 1.84] % of image" in row_text
+    assert (backgrounds == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+@pytest.mark.browser
+def test_what_is_too_wide_for_a_phone_is_seen_by_the_check(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "wide.html").write_text(f"<table><tr>{WIDE}</tr></table>")
+    tab = browser.new_page(viewport={"width": 390, "height": 900})
+    tab.goto((tmp_path / "wide.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") > 390
+    tab.close()

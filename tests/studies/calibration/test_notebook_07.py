@@ -1,0 +1,79 @@
+"""Notebook 07 from its first cell to its last, on predictions of models that are too sure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pandas as pd
+import pytest
+from helpers.made_predictions import binary_predictions, several_depths
+from second_look.files import write_parquet
+from second_look.outputs import load_results
+
+NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "07_calibration.py"
+FIGURES = (
+    "ece_by_method", "reliability_width", "reliability_mass", "ece_by_depth", "confidence_bands",
+    "roc", "thresholds", "prevalence",
+)  # fmt: skip
+
+
+def run_notebook(outputs: Path, **parameters: Any) -> str:
+    """Run all code cells here and now; what the last one says."""
+    scope: dict[str, Any] = {}
+    cells = [c.source for c in jupytext.read(NOTEBOOK).cells if c.cell_type == "code"]
+    for source in cells[:-1]:
+        exec(compile(source, str(NOTEBOOK), "exec"), scope)
+        scope |= {"outputs": str(outputs), **parameters} if "screening" in source else {}
+    *before, last = cells[-1].splitlines()
+    exec("\n".join(before), scope)
+    return str(eval(last, scope).data)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    outputs = tmp_path_factory.mktemp("set")
+    rendering = pytest.MonkeyPatch()
+    rendering.setattr("second_look.outputs.PNG_DPI", 40)
+    depths = several_depths({"resnet18": 1.6, "resnet50": 3.0}, (0,), patients=120, each=20)
+    images = binary_predictions(patients=800)
+    write_parquet(outputs / "predictions" / "06_patches.parquet", depths)
+    write_parquet(outputs / "predictions" / "06_images.parquet", images)
+    text = run_notebook(outputs, draws=40, models_shown=2)
+    rendering.undo()
+    return outputs, text
+
+
+def test_every_figure_and_table_is_there(finished):
+    outputs, _ = finished
+    for name in FIGURES:
+        assert (outputs / "figures" / f"07_{name}.png").stat().st_size > 3000
+    names = {path.stem for path in (outputs / "tables").glob("*.csv")}
+    assert names == {
+        "07_predictions", "07_notes", "07_measures", "07_depths", "07_depth_effect", "07_bands",
+        "07_operating_points", "07_prevalence",
+    }  # fmt: skip
+    numbers = pd.read_parquet(outputs / "tables" / "07_measures.parquet")
+    assert set(numbers["measure"]) >= {"ece", "debiased", "mce", "nll", "brier", "ece_change"}
+
+
+def test_the_claim_stands_beside_what_was_measured(finished):
+    outputs, _ = finished
+    (row,) = load_results(outputs)
+    assert row["claim"] == "calibration"
+    assert 0 < row["low"] < row["value"] < row["high"] < 100
+    assert row["verdict"] == "now measured: too sure of itself"
+    assert (outputs / "figures" / f"{row['figure']}.png").exists()
+    assert "after temperature" in row["how"]
+
+
+def test_the_findings_are_made_of_numbers(finished):
+    _, text = finished
+    assert text.count("temperature lowers it") >= 2
+    assert "the deeper network is worse calibrated" in text
+    assert "no AUC of two classes by more than 0," in text
+    assert re.search(r"was 8\d % sure, .* were promised", text)
+    assert re.search(r"where 0\.6 % are positive: it states \d+\.\d % on average", text)
+    assert not re.search(r"\bnan\b", text)

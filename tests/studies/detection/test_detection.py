@@ -1,0 +1,298 @@
+"""What notebook 05 computes and says: schedules, examples, sentences, on tables of known truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.made_detections import made_images, made_truths, perfect, random_detections
+from helpers.small_mammograms import small_mammograms
+from second_look.errors import CheckpointError, MissingDataError, ParameterError
+from second_look.evaluation.detection import image_scores, patch_scores
+from second_look.evaluation.detection_tables import BOX
+from second_look.inference.blobs import NAME as BLOBS
+from second_look.models.mask_rcnn import CLASSES
+from second_look.outputs import load_results, open_run
+from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
+from second_look.preparing.patches import LabelRule
+from second_look.preparing.views import View
+from second_look.studies.detection import findings as last
+from second_look.studies.detection import results as results
+from second_look.studies.detection import training as study
+from second_look.training.detect import DetectSettings, Stage
+from sklearn.metrics import roc_auc_score
+
+
+@pytest.fixture(scope="module")
+def found():
+    """A perfect model, and a baseline that knows nothing."""
+    images = made_images(40)
+    truths = made_truths(images, seed=1)
+    detections = {"perfect": perfect(images, truths),
+                  BLOBS: random_detections(images, seed=2, each=5)}  # fmt: skip
+    windows = images.assign(**dict(zip(BOX, (0.0, 0.0, 1000.0, 1000.0), strict=True)))
+    windows = windows.drop(columns=["density", "unlocated"])
+    scores, patches, types = [], [], {}
+    for name, own in detections.items():
+        scores.append(image_scores(own, images, model=name, seed=0))
+        table, types[name] = patch_scores(own, windows, LabelRule(), model=name, seed=0)
+        patches.append(table)
+    return results.Found(images, truths, detections, pd.concat(scores), pd.concat(patches), types)
+
+
+# ------------------------------------------------------------------ the network and its settings
+
+
+def test_the_table_of_the_paper_s_network_costs_no_weights():
+    table = study.paper_parameters().set_index("module")
+    assert table.loc["all"].sum() == 63_744_170
+    assert CLASSES == 4
+
+
+def test_a_schedule_is_read_from_lists():
+    assert study.schedule([[100, 0.002, "heads"], [50, 2e-4]]) == (
+        Stage(100, 0.002, "heads"),
+        Stage(50, 2e-4, "all"),
+    )
+    for wrong in ([["many", 0.1]], [[5]], [], [[0, 0.1]]):
+        with pytest.raises(ParameterError, match="a s"):
+            study.schedule(wrong)
+
+
+def test_the_paper_s_schedule_is_recognised():
+    stages = (Stage(9, 0.002), Stage(9, 0.0002))
+    paper = DetectSettings(model="paper", stages=stages, weights="mask_rcnn_coco.h5")
+    assert study.schedule_verdict(paper) == "the same schedule"
+    assert study.schedule_verdict(DetectSettings()) == "another schedule: see how"
+    assert study.in_words(paper) == (
+        "paper: 2 images a step; learning rate 0.002, later 0.0002; 18 steps; mask_rcnn_coco.h5"
+    )
+
+
+def test_weights_are_named_from_the_data_root(tmp_path, monkeypatch):
+    dataset = small_mammograms(tmp_path, 8)
+    assert study.weights_file(dataset, "", "paper") == ""
+    monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path))
+    named = study.weights_file(dataset, "weights/a.h5", "paper")
+    assert named == str(tmp_path / "weights" / "a.h5")
+    with pytest.raises(CheckpointError, match="the ImageNet weights of mobilenet_v2 are not in"):
+        study.weights_file(dataset, "imagenet", "mobilenet")
+    (tmp_path / "weights").mkdir()
+    for name in ("mobilenet_v2-7ebf99e0.pth", "mobilenet_v2_imagenet.safetensors"):
+        (tmp_path / "weights" / name).touch()
+        found = study.weights_file(dataset, "imagenet", "mobilenet")
+        assert found == str(tmp_path / "weights" / name)
+    with pytest.raises(ParameterError, match="does not start from ImageNet weights alone"):
+        study.weights_file(dataset, "imagenet", "paper")
+    monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path / "none"))
+    with pytest.raises(MissingDataError, match="there is no data folder"):
+        study.weights_file(dataset, "weights/a.h5", "paper")
+
+
+def test_training_compares_with_and_without_normals(tmp_path):
+    dataset = small_mammograms(tmp_path)
+    settings = study.settings(
+        dataset, weights="", frame=(96, 64), stages=[[1, 0.01]], rotation_deg=0, scale=1.0,
+        contrast=0.0, detections=5, normals=0.5,
+    )  # fmt: skip
+    loop = study.loop_settings(settings, validate_every=0, accelerator="cpu", precision="auto")
+    assert (loop.steps, loop.log_every) == (1, 1)
+    models = study.train_models(dataset, settings, loop, tmp_path / "c", compare_normals=True)
+    assert [model.name for model in models] == ["Mask R-CNN (small)", study.WITHOUT_NORMALS]
+    table = study.training_table(models)
+    assert table["normal images"].tolist() == [4, 0]
+    assert table["images with lesions"].tolist() == [4, 4]
+    shown = study.shown_targets(dataset, settings, count=2)
+    assert [each.picture.shape for each in shown] == [(96, 64)] * 2
+    assert len({each.image_id for each in shown}) == 2
+    for each in shown:
+        assert [mask.shape for mask in each.masks] == [(96, 64)]
+        assert 0 < each.masks[0].sum() < 96 * 64
+    curves = study.training_curves(models)
+    assert set(curves["model"]) == {model.name for model in models}
+    for model in models:
+        own = curves[curves["model"] == model.name]
+        assert list(own["curve"].unique())[:2] == ["objectness", "rpn box reg"]
+        assert own["curve"].nunique() == 6
+        validated = own.loc[own["curve"] == "validation", ["step", "value"]]
+        given = model.trained.curve("val_froc")
+        assert validated.to_numpy().tolist() == given.to_numpy().tolist()
+        assert len(given)
+        assert set(own["kept"]) == {model.trained.best_step}
+    seen = results.find(dataset, models, patch_size=32, stride=32, rule=LabelRule(), seed=0)
+    assert list(seen.detections) == [*(model.name for model in models), BLOBS]
+    assert set(seen.all_detections["model"]) == set(seen.detections)
+    assert set(seen.of("test").image_scores["split"]) == {"test"}
+    assert len(seen.of("val").images) + len(seen.of("test").images) == len(seen.images) == 8
+
+
+def test_examples_show_hits_misses_and_false_alarms_in_the_pixels_of_the_view(found, monkeypatch):
+    """Of ten lesions the first is found, the others are not; views are a tenth of the films."""
+    one = found.truths["image_id"].iloc[0]
+    some = perfect(found.images, found.truths.iloc[:1]).assign(model="some")
+    noise = found.detections[BLOBS]
+    noise = noise[~noise["image_id"].isin(found.truths["image_id"])]
+    own = replace(found, detections={"some": pd.concat([some, noise], ignore_index=True)})
+    view = View("", "", np.zeros((100, 100)), np.zeros((100, 100)), {}, 1.0)
+    monkeypatch.setattr(last, "original_view", lambda dataset, image_id, height: view)
+    films = pd.DataFrame({"image_id": found.images["image_id"], "rows": 1000})
+    dataset = SimpleNamespace(catalogue=SimpleNamespace(images=films))
+    pages = last.examples(dataset, own, "some", each=2, height=100)
+    kinds = [page.title.split(": ")[0] for page in pages]
+    assert kinds == ["hit", "miss", "miss", "false alarm", "false alarm"]
+    assert pages[0].title == f"hit: {one}"
+    truth = found.truths.iloc[0][list(BOX)].to_numpy(dtype=float) / 10
+    np.testing.assert_allclose(pages[0].true_boxes[0], truth)
+    np.testing.assert_allclose(pages[0].found_boxes[0], truth)
+    assert pages[0].scores.tolist() == pytest.approx([0.9])
+    assert len(pages[1].true_boxes) == 1
+    assert len(pages[1].found_boxes) == 0
+    best = noise.sort_values("score_normal").iloc[0]
+    assert pages[3].title == f"false alarm: {best['image_id']}"
+    assert len(pages[3].found_boxes) == 3
+    assert pages[3].scores[0] == pytest.approx(1 - best["score_normal"])
+    lost = found.images.assign(unlocated=(found.images["image_id"] == best["image_id"]).astype(int))
+    pages = last.examples(dataset, replace(own, images=lost), "some", each=2, height=100)
+    assert best["image_id"] not in [page.title.split(": ")[1] for page in pages]
+
+
+# ------------------------------------------------------------------ what is measured and said
+
+
+@pytest.fixture(scope="module")
+def tables(found):
+    return {
+        "image": results.auc_table(found, "image", seed=0),
+        "patch": results.auc_table(found, "patch", seed=0),
+        "froc": results.sensitivity_table(found, seed=0),
+        "precision": results.precision_table(found),
+        "dice": results.dice_table(found, seed=0),
+    }
+
+
+def test_tables_have_every_model(tables):
+    per_image = tables["image"].set_index(["model", "target"])
+    assert per_image.loc[("perfect", "malignant"), "auc"] == 1
+    assert per_image.loc[(BLOBS, "lesion"), "auc"] < 0.8
+    per_patch = tables["patch"]
+    assert set(per_patch["target"]) >= {"a given type", "type benign", "malignant", "lesion"}
+    assert results.row(per_patch, model="perfect", target="a given type")["n"] == 120
+    precision = tables["precision"].set_index(["model", "of"])
+    assert precision.loc[("perfect", "any lesion"), "mAP50"] == pytest.approx(1)
+    dice = tables["dice"]
+    assert results.row(dice, model="perfect", measure="dice")["value"] == 1
+    with pytest.raises(KeyError, match="no row with"):
+        results.row(dice, model="none")
+
+
+def test_panels_hold_a_curve_and_words_for_every_model(found, tables):
+    table = tables["image"]
+    panels, words = results.roc_panels(found, table, "image", seed=0)
+    assert list(panels) == ["malignant?", "any lesion?"]
+    assert set(panels["any lesion?"]) == {"perfect", BLOBS}
+    assert words["any lesion?"]["perfect"] == "1.00 [1.00, 1.00]"
+    curves = results.froc_panels(found)
+    assert list(curves) == ["centre", "iou"]
+    assert curves["iou"]["perfect"]["sensitivity"].max() == 1
+
+
+def test_an_auc_without_interval_or_value_is_said():
+    line = {"auc": 0.75, "low": 0.5, "high": 1.0, "why": ""}
+    assert results.auc_in_words(pd.Series(line), 2) == "0.75 [0.50, 1.00]"
+    assert results.auc_in_words(pd.Series(line | {"low": np.nan}), 3) == "0.750, no interval"
+    none = line | {"auc": np.nan, "why": "no positive among them"}
+    assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
+
+
+def auc_line(**more):
+    """A table of AUCs whose rows all differ; the wanted one has the values given."""
+    other = {"model": "other", "target": "malignant", "auc": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    wanted = {"model": "ours", "auc": 0.75, "low": 0.5, "high": 0.95, "n": 40}
+    lesion = other | {"model": "ours", "target": "lesion", "auc": 0.6}
+    return pd.DataFrame([other, lesion, other | wanted | more])
+
+
+def reported(folder, table, *, synthetic, model="ours", target="malignant"):
+    """What is in results.json after a report."""
+    run = open_run(folder, notebook="05_mask_rcnn")
+    data = SimpleNamespace(name="made", synthetic=synthetic)
+    results.report_auc(run, "fig-3a", table, model, target, "roc_images", data)
+    return load_results(folder)
+
+
+@pytest.mark.parametrize(
+    ("high", "synthetic", "verdict"),
+    [
+        (0.95, False, REPRODUCED),  # the paper's 0.93 lies in it
+        (0.92, False, NOT_REPRODUCED),
+        (np.nan, False, NO_INTERVAL),
+        (0.95, True, SYNTHETIC),
+        (0.92, True, SYNTHETIC),
+        (np.nan, True, SYNTHETIC),
+    ],
+)
+def test_an_auc_is_put_beside_the_papers(tmp_path, high, synthetic, verdict):
+    (row,) = reported(tmp_path, auc_line(high=high), synthetic=synthetic)
+    assert row == {
+        "claim": "fig-3a",
+        "value": 0.75,
+        "low": 0.5,
+        "high": None if np.isnan(high) else high,
+        "n": 40,
+        "how": "ours, malignant, test patients of made",
+        "verdict": verdict,
+        "figure": "05_roc_images",
+        "notebook": "05_mask_rcnn",
+    }
+
+
+def test_an_undefined_auc_is_not_reported(tmp_path):
+    nothing = dict.fromkeys(("auc", "low", "high"), np.nan)
+    for synthetic in (False, True):
+        assert reported(tmp_path, auc_line(**nothing), synthetic=synthetic) == []
+
+
+def test_the_reported_auc_is_that_of_the_scores(found, tables, tmp_path):
+    own = found.image_scores.query(f"model == '{BLOBS}' and target == 'lesion'")
+    (row,) = reported(tmp_path, tables["image"], synthetic=False, model=BLOBS, target="lesion")
+    assert row["value"] == pytest.approx(roc_auc_score(own["label"] != "normal", own["score"]))
+    assert 0 < row["low"] < row["value"] < row["high"] < 1
+    assert row["n"] == len(found.images) == 40
+
+
+def test_groups_say_what_a_model_finds_of_each(found):
+    """A model that finds the masses, and half as many false alarms as there are images."""
+    masses = perfect(found.images, found.truths[found.truths["kind"] == "mass"])
+    normal = found.images[found.images["label"] == "normal"]
+    alarms = random_detections(normal, seed=3, each=1)
+    detections = {"masses": pd.concat([masses, alarms], ignore_index=True), **found.detections}
+    own = replace(found, detections=detections)
+    table = results.group_table(own, "masses", seed=0).set_index(["group", "value"])
+    truths = found.truths
+    assert table.loc["kind", "sensitivity"].to_dict() == {"calcification": 0, "mass": 1}
+    for group in ("kind", "pathology", "density"):
+        seen = truths.assign(seen=truths["kind"] == "mass").groupby(group)["seen"]
+        assert table.loc[group, "lesions"].to_dict() == seen.size().to_dict()
+        assert table.loc[group, "sensitivity"].to_dict() == pytest.approx(seen.mean().to_dict())
+    whole = results.group_table(own, "perfect", seed=0)
+    assert (whole["sensitivity"] == 1).all()
+
+
+def test_findings_are_sentences_from_the_tables(tables):
+    paper = {"fig-3a": 0.93, "fig-3b": 0.73}
+    text = last.findings(tables, "perfect", paper=paper, synthetic=True)
+    assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text
+    assert "paper 0.93; chance 0.5" in text
+    assert "120 questions" in text
+    assert "perfect: **100%** [69%, 100%] of 20 lesions at one false positive an image" in text
+    assert "Masks of 20 hit lesions: Dice 1.00 [1.00, 1.00]; Dhungel et al. 0.88." in text
+    assert "These images are phantoms" in text
+    assert "phantoms" not in last.findings(tables, "perfect", paper=paper, synthetic=False)
+
+
+def test_without_a_second_training_the_effect_of_normals_is_said_to_be_unknown(found):
+    text = last.normals_sentence(found, pd.DataFrame(), pd.DataFrame(), [])
+    assert "not measured in this run" in text

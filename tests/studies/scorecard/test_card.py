@@ -1,0 +1,109 @@
+"""Paper and measurements side by side."""
+
+from __future__ import annotations
+
+import pytest
+from second_look.outputs import load_results, open_run
+from second_look.paper import (
+    CLAIMS,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    RELATED_WORK,
+    REPRODUCED,
+    SYNTHETIC,
+)
+from second_look.studies.scorecard import card as scorecard
+from second_look.studies.scorecard import conclusions
+
+
+@pytest.fixture
+def results(tmp_path):
+    """What three notebooks would have measured, through the run that writes it."""
+    survey = open_run(tmp_path, notebook="01_data_survey")
+    survey.result("data-mias", 322, how="read", figure="counts")
+    survey.result("size-range", 2000, low=1000, high=5000, how="films")
+    patches = open_run(tmp_path, notebook="06_patch_transfer_learning")
+    patches.result(
+        "scheme-b", 0.7512, low=0.7, high=0.8012, n=1361, how="AUC", figure="whole_image_auc",
+        verdict=REPRODUCED,
+    )  # fmt: skip
+    patches.result("transfer", 1.5, low=-1, high=4, how="gain", verdict=REPRODUCED)
+    return load_results(tmp_path)
+
+
+def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
+    facts = {"n": 10, "how": "measured", "figure": None, "notebook": "06_x"}
+    return {
+        "claim": claim, "value": value, "low": low, "high": high, "verdict": verdict, **facts
+    }  # fmt: skip
+
+
+def test_every_claim_has_a_row_in_the_papers_order(results):
+    for found in (scorecard.rows([]), scorecard.rows(results)):
+        assert [row["id"] for row in found] == [claim.id for claim in CLAIMS]
+        assert [row["paper"] for row in found] == [claim.shown for claim in CLAIMS]
+    assert {row["verdict"] for row in scorecard.rows([])} == {NOT_MEASURED}
+    assert len(scorecard.table(results)) == len(CLAIMS)
+
+
+def test_rows_hold_what_was_measured(results):
+    rows = {row["id"]: row for row in scorecard.rows(results)}
+    assert rows["data-mias"]["ours"] == "322"
+    assert rows["data-mias"]["verdict"] == REPRODUCED
+    assert rows["size-range"]["ours"] == "1,000 to 5,000 px"
+    scheme_b = rows["scheme-b"]
+    assert scheme_b["ours"] == "0.751 [0.7, 0.801]"
+    assert (scheme_b["n"], scheme_b["how"]) == ("1,361", "AUC")
+    assert scheme_b["figure"] == "06_whole_image_auc"
+    gan = rows["gan-check"]
+    assert (gan["verdict"], gan["ours"], gan["figure"]) == (NOT_MEASURED, "", "")
+    assert gan["notebook"] == next(c.notebook for c in CLAIMS if c.id == "gan-check")
+
+
+def test_two_measurements_of_a_claim_are_two_rows(results):
+    more = [*results, measured("data-mias", NOT_REPRODUCED, 330, None, None)]
+    own = [row["ours"] for row in scorecard.rows(more) if row["id"] == "data-mias"]
+    assert own == ["322", "330"]
+
+
+def test_links_lead_to_the_figures(results):
+    lines = scorecard.links(results).splitlines()
+    assert len(lines) == 2
+    assert f"[01_counts](../figures/01_counts.png), {REPRODUCED}" in lines[0]
+    assert "[06_whole_image_auc](../figures/06_whole_image_auc.png)" in lines[1]
+    assert scorecard.links([]) == "Nothing has been measured yet."
+
+
+def test_verdicts_are_counted(results):
+    counts = scorecard.counts(results).set_index("verdict")["rows"].to_dict()
+    assert counts == {REPRODUCED: 4, NOT_MEASURED: len(CLAIMS) - 4}
+
+
+def test_related_work_stands_above_this_run(results):
+    table = scorecard.related(results, "cbis")
+    assert len(table) == len(RELATED_WORK) + 1
+    assert table["value"].iloc[: len(RELATED_WORK)].dropna().tolist() == [
+        row.value for row in RELATED_WORK if row.value is not None
+    ]
+    last = table.iloc[-1]
+    assert (last["who"], last["value"]) == ("this run, cbis", 0.7512)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_related_work_is_compared_without_a_verdict(results, tmp_path, synthetic):
+    run = open_run(tmp_path, notebook="08_scorecard")
+    scorecard.report_related(run, run.results_of_others(), synthetic=synthetic)
+    (row,) = [row for row in load_results(tmp_path) if row["claim"] == "related"]
+    assert (row["value"], row["low"], row["high"], row["n"]) == (0.7512, 0.7, 0.8012, 1361)
+    assert "no verdict" in row["verdict"]
+    assert (row["verdict"] == SYNTHETIC) == synthetic
+
+
+def test_findings_hold_the_runs_numbers(results):
+    evidence = conclusions.table(results, {}, synthetic=False)
+    text = scorecard.findings(results, evidence)
+    assert f"4 of {len(CLAIMS)} rows have a measurement" in text
+    assert f"4 rows are “{REPRODUCED}”" in text
+    patches, _, transfer, _ = (each.text for each in conclusions.CONCLUSIONS)
+    assert f"{patches} Evidence here: 1 {conclusions.OPEN}." in text
+    assert f"{transfer} Evidence here: 1 {conclusions.FOR}." in text

@@ -1,0 +1,261 @@
+"""What speaks for and against the paper's conclusions: every rule, both ways, and without data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from second_look.models.classifier import IMAGENET, RANDOM
+from second_look.outputs import load_json, open_run
+from second_look.paper import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, SUFFICIENT, SYNTHETIC
+from second_look.studies.scorecard import conclusions
+from second_look.studies.scorecard.conclusions import (
+    AGAINST,
+    DICE,
+    FOR,
+    FROC,
+    OPEN,
+    SAMPLES,
+    STARTS,
+    WHOLE_IMAGES,
+    WITHOUT_LOOKING,
+)
+
+PATCHES, GANS, TRANSFER, MRCNN = (each.text for each in conclusions.CONCLUSIONS)
+OURS, BLOBS = "Mask R-CNN (small)", "brightest blob"
+
+
+def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
+    facts = {"n": 10, "how": "measured", "figure": None, "notebook": "06_x"}
+    return {
+        "claim": claim, "value": value, "low": low, "high": high, "verdict": verdict, **facts
+    }  # fmt: skip
+
+
+def sides(results=(), tables=None, synthetic=False):
+    table = conclusions.table(results, tables or {}, synthetic=synthetic)
+    return {text: own["speaks"].tolist() for text, own in table.groupby("conclusion")}
+
+
+def whole_images(**areas):
+    """Start -> (value, low, high) by image; a breast, and mirror images, say the opposite."""
+    models, rows = [], []
+    for start, area in areas.items():
+        name = f"scheme B, 64×64, start {start}"
+        models += [(name, start, False), (f"{name} tta", start, True)]
+        other = tuple(1 - number for number in area)
+        rows += [(name, "image", *area), (f"{name} tta", "image", *other), (name, "breast", *other)]
+    table = pd.DataFrame(rows, columns=["model", "unit", "value", "low", "high"])
+    return {
+        WHOLE_IMAGES: table.assign(n=361),
+        STARTS: pd.DataFrame(models, columns=["model", "start", "averaged"]),
+    }
+
+
+def lessons(samples, real):
+    """Balanced accuracies (value, low, high); accuracies, and mixed sets, say the opposite."""
+    sets = {"samples only": (0, 9), "real only": (9, 0), "real + 50% samples": (9, 5)}
+    balanced = {"samples only": samples, "real only": real, "real + 50% samples": (0.1, 0.0, 0.2)}
+    rows = [
+        (name, *sets[name], measure, *numbers)
+        for name in sets
+        for measure, numbers in (
+            ("accuracy", tuple(1 - number for number in balanced[name])),
+            ("balanced_accuracy", balanced[name]),
+        )
+    ]
+    columns = ["name", "real", "generated", "measure", "value", "low", "high"]
+    looks = pd.DataFrame({"baseline": ["guess", "always"], "balanced_accuracy": [1 / 3, 0.4]})
+    return {SAMPLES: pd.DataFrame(rows, columns=columns), WITHOUT_LOOKING: looks}
+
+
+def located(name, value, ours, blobs):
+    """A table of notebook 05 with these values (value, low, high) among others."""
+    keys = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
+    if name == DICE:
+        keys = {"measure": "dice"}
+    models = {OURS: ours, "trained without normals": (0.0, 0.0, 0.0), BLOBS: blobs}
+    rows = []
+    for model, numbers in models.items():
+        own = dict(zip((value, "low", "high"), numbers, strict=True))
+        others = dict(zip((value, "low", "high"), (0.5, 0.5, 0.5), strict=True))
+        rows += [{"model": model, **(keys | {key: "x"}), **others, "n": 1} for key in keys]
+        rows.append({"model": model, **keys, **own, "n": 40})
+    return {name: pd.DataFrame(rows)}
+
+
+def test_without_evidence_every_conclusion_is_undecided():
+    table = conclusions.table([], {}, synthetic=False)
+    assert table["conclusion"].tolist() == [PATCHES, GANS, TRANSFER, MRCNN]
+    assert set(table["evidence"]) == {NOT_MEASURED}
+    assert set(table["speaks"]) == {OPEN}
+    assert "05_froc" in table.set_index("conclusion").loc[MRCNN, "source"]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "for_patches", "for_mrcnn"),
+    [
+        (0.7, 0.6, 0.8, AGAINST, FOR),
+        (0.7, 0.45, 0.9, OPEN, OPEN),
+        (0.45, 0.4, 0.55, OPEN, OPEN),
+        (0.3, 0.2, 0.4, FOR, AGAINST),
+        (0.5, 0.36, 0.65, OPEN, OPEN),
+        (0.7, None, None, OPEN, OPEN),
+        (0.4, None, None, OPEN, OPEN),
+    ],
+)
+def test_an_auc_speaks_where_its_interval_does(value, low, high, for_patches, for_mrcnn):
+    assert sides([measured("fig-3a", "–", value, low, high)])[MRCNN] == [for_mrcnn]
+    area = tuple(np.nan if number is None else number for number in (value, low, high))
+    for start in ("imagenet", "random"):
+        assert sides(tables=whole_images(**{start: area}))[PATCHES] == [for_patches]
+
+
+def test_a_measurement_without_an_interval_says_so():
+    assert conclusions.Measured(0.7, 0.6, 0.8).shown == "0.7 [0.6, 0.8]"
+    alone = conclusions.Measured(0.41, np.nan, np.nan).shown
+    assert alone == "0.41, too few patients for an interval"
+
+
+def test_a_model_that_learnt_from_patches_says_nothing_of_doing_without():
+    """Nor does the claim on scheme B, which is about such a model."""
+    good = (0.8, 0.7, 0.9)
+    for start in ("patches", "phantom", "some_file"):
+        tables = whole_images(**{start: good})
+        assert sides([measured("scheme-b")], tables)[PATCHES] == [OPEN]
+    both = whole_images(patches=good, imagenet=(0.45, 0.4, 0.49), random=good)
+    table = conclusions.table([], both, synthetic=False).set_index("conclusion").loc[PATCHES]
+    assert table["speaks"].tolist() == [FOR, AGAINST]
+    assert (
+        "0.45 [0.4, 0.49] (scheme B, 64×64, start imagenet, 361 test images"
+        in (table["evidence"].iloc[0])
+    )
+
+
+def test_an_area_that_is_undefined_or_of_unknown_start_is_no_evidence():
+    nan = (np.nan, np.nan, np.nan)
+    assert sides(tables=whole_images(imagenet=nan))[PATCHES] == [OPEN]
+    lone = whole_images(imagenet=(0.8, 0.7, 0.9))
+    for missing in (WHOLE_IMAGES, STARTS):
+        rest = {name: own for name, own in lone.items() if name != missing}
+        assert conclusions.table([], rest, synthetic=False)["evidence"].iloc[0] == NOT_MEASURED
+
+
+def test_the_starts_are_those_that_know_no_patch():
+    assert set(conclusions.NEVER_SAW_A_PATCH) == {IMAGENET, RANDOM}
+
+
+@pytest.mark.parametrize("claim", ["fig-2a", "fig-2b"])
+@pytest.mark.parametrize(
+    ("value", "side"), [(4.0, FOR), (SUFFICIENT + 0.01, FOR), (SUFFICIENT, OPEN), (0.9, OPEN)]
+)
+def test_texture_speaks_by_its_distance(claim, value, side):
+    found = [measured(claim, "as the paper or not", value, None, None)]
+    assert sides(found)[GANS] == [side]
+
+
+@pytest.mark.parametrize(
+    ("samples", "real", "side"),
+    [
+        ((0.4, 0.4, 0.4), (0.7, 0.6, 0.8), FOR),  # a constant answer
+        ((0.2, 0.1, 0.3), (0.7, 0.6, 0.8), FOR),
+        ((0.7, 0.6, 0.8), (0.7, 0.6, 0.8), AGAINST),
+        ((0.9, 0.85, 0.95), (0.7, 0.6, 0.8), AGAINST),
+        ((0.5, 0.45, 0.55), (0.7, 0.6, 0.8), OPEN),  # something, but less
+        ((0.4, 0.35, 0.45), (0.42, 0.38, 0.5), OPEN),  # real patches teach nothing either
+        ((0.5, 0.3, 0.7), (0.7, 0.6, 0.8), OPEN),  # too few patients
+        ((0.4, np.nan, np.nan), (0.7, 0.6, 0.8), OPEN),
+        ((0.9, 0.85, 0.95), (0.7, np.nan, np.nan), OPEN),
+    ],
+)
+def test_samples_are_judged_by_what_they_teach(samples, real, side):
+    assert sides(tables=lessons(samples, real))[GANS] == [side]
+
+
+def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
+    for verdict in (REPRODUCED, NOT_REPRODUCED):
+        found = [measured("gan-check", verdict, 5.0, 2.0, 8.0)]
+        assert sides(found)[GANS] == [OPEN]
+        tables = lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
+        table = conclusions.table(found, tables, synthetic=False).set_index("conclusion")
+        assert table.loc[GANS, "speaks"] == FOR
+        assert table.loc[GANS, "evidence"] == (
+            "balanced accuracy on real patches: 0.4 [0.4, 0.4] learnt from samples only, "
+            "0.7 [0.6, 0.8] from as many real patches, 0.4 without looking; measured"
+        )
+    assert sides(tables={SAMPLES: tables[SAMPLES]})[GANS] == [OPEN], "chance is not known"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "side"),
+    [(REPRODUCED, FOR), (NOT_REPRODUCED, AGAINST), ("undecided: too few", OPEN)],
+)
+def test_what_was_reproduced_speaks_for_what_was_drawn_from_it(verdict, side):
+    assert sides([measured("transfer", verdict)])[TRANSFER] == [side]
+
+
+@pytest.mark.parametrize(
+    ("ours", "blobs", "froc", "dice"),
+    [
+        ((0.7, 0.64, 0.75), (0.28, 0.22, 0.33), FOR, FOR),
+        ((0.7, 0.3, 0.9), (0.28, 0.22, 0.33), OPEN, OPEN),
+        ((0.2, 0.1, 0.3), (0.28, 0.22, 0.33), OPEN, OPEN),
+        ((0.28, 0.22, 0.33), (0.28, 0.22, 0.33), OPEN, OPEN),
+        ((0.1, 0.05, 0.2), (0.28, 0.22, 0.33), AGAINST, AGAINST),
+    ],
+)
+def test_location_is_judged_against_the_baseline(ours, blobs, froc, dice):
+    assert sides(tables=located(FROC, "sensitivity", ours, blobs))[MRCNN] == [froc]
+    assert sides(tables=located(DICE, "value", ours, blobs))[MRCNN] == [dice]
+
+
+def test_location_without_a_baseline_or_a_hit_is_no_evidence():
+    tables = located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
+    alone = {FROC: tables[FROC].query("model == @OURS")}
+    assert conclusions.table([], alone, synthetic=False)["evidence"].iloc[-1] == NOT_MEASURED
+    nothing = located(DICE, "value", (0.7, 0.6, 0.8), (np.nan, np.nan, np.nan))
+    assert conclusions.table([], nothing, synthetic=False)["evidence"].iloc[-1] == NOT_MEASURED
+
+
+def test_diagnosis_and_location_stand_beside_each_other():
+    tables = located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
+    tables |= located(DICE, "value", (0.79, 0.78, 0.8), (0.78, 0.77, 0.79))
+    found = [measured("fig-3a", NOT_REPRODUCED, 0.65, 0.58, 0.72), measured("fig-3b")]
+    table = conclusions.table(found, tables, synthetic=False).set_index("conclusion").loc[MRCNN]
+    assert table["source"].tolist() == ["fig-3a", "fig-3b", FROC, DICE]
+    assert table["speaks"].tolist() == [FOR, FOR, FOR, OPEN]
+    assert "0.65 [0.58, 0.72]" in table["evidence"].iloc[0]
+    assert (
+        "0.7 [0.6, 0.8] (n = 40, Mask R-CNN (small)) against 0.2 [0.1, 0.3] (n = 40, bright"
+        in (table["evidence"].iloc[2])
+    )
+
+
+def test_phantoms_speak_for_nothing():
+    tables = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
+    found = [measured(claim, SYNTHETIC) for claim in ("transfer", "fig-3a")]
+    said = sides(found, tables, synthetic=True)
+    assert said == {text: [SYNTHETIC] for text in (PATCHES, GANS, TRANSFER, MRCNN)}
+    assert sides(synthetic=True)[GANS] == [OPEN]
+
+
+def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path):
+    assert conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard")) == {}
+    reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
+    assert reads["tables/05_froc.csv"] == reads["predictions/06_scheme_b.parquet"] == "gone"
+    given = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
+    given |= located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
+    for name, table in given.items():
+        if name == STARTS:
+            open_run(tmp_path, notebook="06_x").parquet(
+                pd.concat([table, table]).assign(score=0.5), "predictions/06_scheme_b.parquet"
+            )
+        else:
+            open_run(tmp_path, notebook=f"{name[:2]}_x").table(table, name[3:], "")
+    tables = conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard"))
+    assert set(tables) == set(given)
+    assert len(tables[STARTS]) == 2
+    assert sides(tables=tables) == sides(tables=given)
+    assert sides(tables=tables)[MRCNN] == [FOR]
+    reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
+    assert reads["tables/05_froc.csv"] != "gone"

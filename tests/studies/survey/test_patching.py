@@ -1,0 +1,81 @@
+"""What notebooks 01 to 03 say of their numbers, and of the size of patches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from second_look.outputs import load_results, open_run
+from second_look.paper import PATCH_SIZE, REPRODUCED
+from second_look.preparing import views
+from second_look.preparing.patches import LabelRule, window_table
+from second_look.studies.gan import dcgan
+from second_look.studies.survey import data_survey, patching
+
+
+@pytest.fixture(scope="module")
+def windows(phantom_data):
+    return window_table(
+        phantom_data.prepared, phantom_data.catalogue, size=64, stride=64, rule=LabelRule()
+    )
+
+
+def with_labels(data, labels):
+    """The data set whose images have these labels only."""
+    images = data.catalogue.images
+    used = images[images["label"].isin(labels)]
+    return replace(data, catalogue=replace(data.catalogue, images=used))
+
+
+def test_the_number_of_patches_is_judged_at_the_papers_size_only():
+    assert patching.count_verdict(PATCH_SIZE) is None
+    assert patching.count_verdict(128) == "differs: windows of 128 px, 256 px in the paper"
+
+
+def test_a_data_set_that_lacks_a_class_is_not_to_blame(phantom_data, windows):
+    assert patching.classes_verdict(windows, phantom_data) is None
+    three = ["normal", "benign", "malignant"]
+    own = windows[windows["label"].isin([*three, ""])]
+    verdict = patching.classes_verdict(own, with_labels(phantom_data, three))
+    assert verdict == "differs: phantom has 3 of the 4"
+    # Here the windows lack a class that the images have: the stride or the rule is to blame.
+    assert patching.classes_verdict(own, phantom_data) is None
+
+
+def test_patches_of_a_run_are_judged_where_they_are_as_many():
+    table = pd.DataFrame({"label": ["normal", "benign"], "patches": [4000, 3000]})
+    assert dcgan.patches_verdict(table) is None
+    few = dcgan.patches_verdict(table.assign(patches=256))
+    assert few == "differs: 256 were chosen for this run"
+
+
+def test_pixels_of_patches_and_views_have_their_size(phantom_data, windows):
+    some = windows.groupby("image_id").head(1).head(3)
+    found = patching.mm_per_px(phantom_data, some, 32)
+    spacing = phantom_data.prepared.images.set_index("image_id")["pixel_spacing_mm"]
+    assert found.tolist() == [2 * spacing[image_id] for image_id in some["image_id"]]
+    image_id = some["image_id"].iloc[0]
+    view = views.prepared_view(phantom_data, image_id, 128)
+    rows = phantom_data.prepared.pixels(image_id).shape[0]
+    assert patching.zoom(phantom_data, view) == rows / view.picture.shape[0]
+    assert np.isfinite(found).all()
+
+
+def test_images_of_mias_are_counted_in_any_company(phantom_data, tmp_path):
+    run = open_run(tmp_path, notebook="01_data_survey")
+    data_survey.report_counts(run, phantom_data, files=10_239, mammograms=3_103)
+    assert load_results(tmp_path) == []
+    images = phantom_data.catalogue.images
+    names = np.where(np.arange(len(images)) < 10, "mias", "cbis")
+    mixed = replace(
+        phantom_data,
+        catalogue=replace(phantom_data.catalogue, images=images.assign(dataset=names)),
+    )
+    data_survey.report_counts(run, mixed, files=10_239, mammograms=3_103)
+    rows = {row["claim"]: row for row in load_results(tmp_path)}
+    assert rows["data-mias"]["value"] == 10
+    assert rows["data-mias"]["verdict"] != REPRODUCED
+    assert rows["data-total"]["value"] == 10_249
+    assert rows["data-total"]["verdict"] == "differs: 3,113 of them are mammograms"

@@ -1,0 +1,232 @@
+"""Scheme A against counts by hand and by enumeration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers.made_predictions import binary_predictions
+from second_look.evaluation.predictions import CLASS_SCORES
+from second_look.models.classifier import build_classifier
+from second_look.outputs import load_results, open_run
+from second_look.paper import NOT_REPRODUCED, REPRODUCED, SYNTHETIC
+from second_look.studies.transfer import scheme_a
+from second_look.studies.transfer.scheme_a import MALIGNANT, RULES
+
+RULE = "scheme A, any window"
+
+
+def windows(image_id, malignant):
+    """Windows with these scores; what is left goes to normal."""
+    scores = np.asarray(malignant, dtype=float)
+    table = pd.DataFrame(0.0, index=range(len(scores)), columns=list(CLASS_SCORES))
+    return table.assign(image_id=image_id, score_normal=1 - scores, score_malignant=scores)
+
+
+def images(labels, split="test"):
+    """An image of each label, two images a patient."""
+    ids = [f"i{number}" for number in range(len(labels))]
+    patients = [f"p{number // 2}" for number in range(len(labels))]
+    return pd.DataFrame(
+        {
+            "dataset": "d",
+            "image_id": ids,
+            "patient_id": patients,
+            "split": split,
+            "label": labels,
+            "laterality": "L",
+            "view": "CC",
+        }
+    )
+
+
+def counted(totals, hits):
+    return pd.DataFrame(
+        {
+            "image_id": [f"i{number}" for number in range(len(totals))],
+            "windows": totals,
+            "positive_windows": hits,
+            "any window": (np.array(hits) > 0).astype(float),
+        }
+    )
+
+
+def test_rules_by_hand():
+    scored = pd.concat([windows("b", [0.2, 0.3, 0.1]), windows("a", [0.9, 0.1, 0.6, 0.2])])
+    usual = [0.05, 0.15, 0.25, 0.35]
+    found = scheme_a.image_scores(scored, usual, top=2).set_index("image_id")
+    assert found.index.tolist() == ["a", "b"]
+    assert found["windows"].tolist() == [4, 3]
+    assert found["positive_windows"].tolist() == [2, 0]
+    assert found["any window"].tolist() == [1, 0]
+    assert found["highest"].tolist() == [0.9, 0.3]
+    assert found["top mean"].tolist() == pytest.approx([0.75, 0.25])
+    # 4 of the 4 usual windows are lower than 0.9, 3 of 4 are lower than 0.3; half a window spare.
+    assert found["highest, for its number"].tolist() == pytest.approx([0.9**4, 0.7**3])
+
+
+def test_a_window_counts_if_malignant_is_its_likeliest_class():
+    table = windows("a", [0.4, 0.4]).assign(
+        score_normal=[0.5, 0.3], score_benign=[0.1, 0.3], score_malignant=[0.4, 0.4]
+    )
+    assert scheme_a.image_scores(table, [0.1])["positive_windows"].tolist() == [1]
+
+
+def test_for_its_number_the_same_score_says_less_among_more_windows():
+    numbers = [1, 2, 4, 16, 64]
+    scored = pd.concat([windows(f"i{n:02d}", [0.8] + [0.1] * (n - 1)) for n in numbers])
+    found = scheme_a.image_scores(scored, np.linspace(0, 1, 101))
+    assert found["highest"].tolist() == [0.8] * 5
+    column = found["highest, for its number"]
+    assert (column.diff().dropna() < 0).all()
+    assert column.between(0, 1).all()
+
+
+def test_for_its_number_is_what_images_of_usual_windows_do():
+    rng = np.random.default_rng(0)
+    usual = rng.random(4000) ** 3
+    found = scheme_a.image_scores(windows("a", [0.7] + [0.0] * 7), usual)
+    drawn = rng.choice(usual, (20_000, 8)).max(axis=1)
+    assert found["highest, for its number"][0] == pytest.approx((drawn < 0.7).mean(), abs=0.02)
+
+
+def test_usual_windows_are_those_of_validation_images_without_a_malignancy():
+    scored = pd.concat([windows(f"i{n}", [n / 10]) for n in range(4)])
+    table = images(["normal", "malignant", "benign", "normal"]).assign(
+        split=["val", "val", "val", "test"]
+    )
+    assert scheme_a.usual_scores(scored, table).tolist() == [0.0, 0.2]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 8])
+def test_chances_are_those_of_all_ways_to_choose(k):
+    totals, hits = [5, 4, 3, 6, 5], [2, 0, 3, 1, 5]
+    found = scheme_a.flagged_by_number(counted(totals, hits), images(["malignant"] * 5), [k])
+    chances = []
+    for total, hit in zip(totals, hits, strict=True):
+        ways = list(combinations(range(total), min(k, total)))
+        chances.append(np.mean([any(place < hit for place in way) for way in ways]))
+    assert found["flagged"].tolist() == pytest.approx([np.mean(chances)])
+    assert found["independent"].tolist() == pytest.approx([1 - (1 - 11 / 23) ** k])
+
+
+def test_sick_and_well_are_counted_apart_and_only_on_test_images():
+    table = images(["malignant", "benign", "normal", "malignant"]).assign(
+        split=["test", "test", "test", "val"]
+    )
+    found = scheme_a.flagged_by_number(counted([4, 4, 4, 4], [4, 1, 0, 0]), table, [1, 4])
+    rows = found.set_index(["malignant", "windows"])
+    assert rows["images"].to_dict() == {(False, 1): 2, (False, 4): 2, (True, 1): 1, (True, 4): 1}
+    assert rows.loc[(True, 1), "flagged"] == pytest.approx(1)
+    assert rows.loc[(False, 1), "flagged"] == pytest.approx(0.125)
+    assert rows.loc[(False, 4), "flagged"] == pytest.approx(0.5)
+
+
+def test_sensitivity_and_specificity_of_the_papers_rule():
+    labels = ["malignant"] * 40 + ["normal"] * 20 + ["benign"] * 20
+    flags = [1] * 30 + [0] * 10 + [1] * 10 + [0] * 30
+    found = scheme_a.at_the_papers_rule(counted([4] * 80, flags), images(labels), seed=0)
+    rows = found.set_index("measure")
+    assert rows["value"].to_dict() == {"sensitivity": 0.75, "specificity": 0.75}
+    assert rows["n"].to_dict() == {"sensitivity": 40, "specificity": 40}
+    # Patients of two alike images: as wide as 20 independent ones.
+    width = rows["high"] - rows["low"]
+    assert width.to_numpy() == pytest.approx(2 * 1.96 * np.sqrt(0.75 * 0.25 / 20), rel=0.2)
+
+
+def test_a_rule_that_flags_everything_is_not_certain_to_do_so_again():
+    labels = ["malignant"] * 10 + ["normal"] * 10
+    found = scheme_a.at_the_papers_rule(counted([4] * 20, [2] * 20), images(labels), seed=0)
+    rows = found.set_index("measure")
+    # Of 5 patients all: 1 - 0.025^(1/5) from the end (Clopper & Pearson).
+    far = 0.025 ** (1 / 5)
+    assert rows.loc["sensitivity", ["value", "low", "high"]].tolist() == pytest.approx([1, far, 1])
+    assert rows.loc["specificity", ["value", "low", "high"]].tolist() == pytest.approx(
+        [0, 0, 1 - far]
+    )
+
+
+def test_rules_become_models_of_images():
+    scored = pd.concat([windows(f"i{n}", [n / 10, 0.1]) for n in range(4)])
+    found = scheme_a.image_scores(scored, [0.05, 0.15])
+    table = scheme_a.predictions(
+        found, images(["normal"] * 4), seed=3, architecture="small", start="random"
+    )
+    assert table["model"].unique().tolist() == [f"scheme A, {rule}" for rule in RULES]
+    assert len(table) == 16
+    assert set(table["target"]) == {"malignant"}
+    assert set(table["unit"]) == {"image"}
+    for rule in RULES:
+        own = table[table["model"] == f"scheme A, {rule}"]
+        assert own.set_index("image_id")["score"].to_dict() == pytest.approx(
+            found.set_index("image_id")[rule].to_dict()
+        )
+
+
+def judged(score):
+    table = binary_predictions(patients=300, each=1, model=RULE)
+    return table.assign(score=score(table))
+
+
+def row_of(folder, data, predicted):
+    run = open_run(folder, notebook="06_patch_transfer_learning")
+    scheme_a.report(run, predicted, data, seed=0, claim_id="scheme-a", rule=RULE)
+    return load_results(folder)
+
+
+def noise(table):
+    return np.random.default_rng(1).random(len(table))
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [
+        (lambda t: 0.1 * noise(t) + 0.9 * (t["label"] == "malignant"), NOT_REPRODUCED),
+        (lambda t: t["score"], "undecided"),
+        (noise, REPRODUCED),
+    ],
+)
+def test_the_papers_claim_is_judged_by_the_interval(phantom_data, tmp_path, score, verdict):
+    predicted = judged(score)
+    real = replace(phantom_data, synthetic=False)
+    (row,) = row_of(tmp_path, real, predicted)
+    assert row["verdict"].startswith(verdict)
+    assert row["low"] <= row["value"] <= row["high"]
+    assert row["n"] == (predicted["split"] == "test").sum()
+
+
+def test_phantoms_judge_nothing_and_an_undefined_auc_is_left_out(phantom_data, tmp_path):
+    (row,) = row_of(tmp_path / "a", phantom_data, judged(lambda t: t["score"]))
+    assert row["verdict"] == SYNTHETIC
+    assert row_of(tmp_path / "b", phantom_data, judged(lambda t: 0.5)) == []
+
+
+def test_heat_maps_show_found_and_missed_ones():
+    table = images(["malignant"] * 3 + ["normal"] * 3)
+    found = counted([1] * 6, [0] * 6).assign(highest=[0.2, 0.9, 0.5, 0.1, 0.8, 0.4])
+    assert scheme_a.choose_heat_maps(found, table, each=1) == [
+        ("i1", "malignant, highest score: 0.90"),
+        ("i0", "malignant, lowest score: 0.20"),
+        ("i4", "not malignant, highest score: 0.80"),
+        ("i3", "not malignant, lowest score: 0.10"),
+    ]
+    assert MALIGNANT == "score_malignant"
+
+
+def test_a_heat_map_shows_what_the_network_says_of_malignancy(phantom_data):
+    network = build_classifier("small", seed=0).eval()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.tensor([0.1, 0.2, 0.3, 0.4]).log())
+    chosen = [(image_id, "") for image_id in phantom_data.prepared.images["image_id"].head(2)]
+    scales = dict.fromkeys((image_id for image_id, _ in chosen), 0.5)
+    shown = scheme_a.heat_maps(network, phantom_data, chosen, size=64, scales=scales)
+    assert [view.image_id for view, _ in shown] == [image_id for image_id, _ in chosen]
+    for view, heat in shown:
+        assert heat.shape == view.picture.shape
+        np.testing.assert_array_equal(np.isnan(heat), view.regions == 0)
+        np.testing.assert_allclose(heat[view.regions > 0], 0.4, rtol=1e-5)
