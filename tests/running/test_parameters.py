@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from second_look.errors import ParameterError
-from second_look.running.parameters import Cells, Parameter, load_params, read_cell
+from second_look.running import parameters
+from second_look.running.parameters import (
+    COMMON,
+    RENAMED,
+    Cells,
+    Parameter,
+    load_params,
+    read_cell,
+)
 
 REPO = Path(__file__).resolve().parents[2]
 SURVEY = """\
@@ -53,9 +61,9 @@ def load(tmp_path: Path, cells: Cells, text: str, *overrides: str) -> dict[str, 
 
 
 def refused(tmp_path: Path, cells: Cells, text: str, *overrides: str) -> str:
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(ParameterError) as error:
         load(tmp_path, cells, text, *overrides)
-    return str(caught.value).replace(str(tmp_path), "")
+    return str(error.value).replace(str(tmp_path), "")
 
 
 # ------------------------------------------------------------------ the cell
@@ -96,10 +104,10 @@ def test_a_line_that_does_not_follow_the_grammar_is_named(
     tmp_path: Path, line: str, problem: str
 ) -> None:
     path = notebook(tmp_path / "01_a.ipynb", f"seed: int = 0  # fine\n{line}\n")
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(ParameterError) as error:
         read_cell(path)
-    assert f"{path}, parameters cell, " in str(caught.value)
-    assert problem in str(caught.value)
+    assert f"{path}, parameters cell, " in str(error.value)
+    assert problem in str(error.value)
 
 
 def test_a_notebook_has_one_parameters_cell(tmp_path: Path) -> None:
@@ -123,7 +131,7 @@ def test_defaults_common_section_and_override_come_in_that_order(
     assert values["01_data_survey"]["seed"] == 2
     assert values["02_patching"] == {"outputs": "../outputs/lab", "stride": 64, "seed": 1}
     values = load(tmp_path, cells, text, "seed=7", "02_patching.stride=32")
-    assert [own["seed"] for own in values.values()] == [7, 7]
+    assert [section["seed"] for section in values.values()] == [7, 7]
     assert values["02_patching"]["stride"] == 32
 
 
@@ -132,18 +140,18 @@ def test_yaml_is_read_as_people_mean_it(tmp_path: Path, cells: Cells) -> None:
         "\ufeff01_data_survey:\n  val_share: 2e-2\n  source: mias\n  strict: true\n"
         "  columns: {path: file}\n  strides: [32]\n"
     )
-    own = load(tmp_path, cells, text)["01_data_survey"]
-    assert own["val_share"] == 0.02
-    assert own["strict"] is True
-    assert own["columns"] == {"path": "file"}
-    assert own["strides"] == [32]
+    survey = load(tmp_path, cells, text)["01_data_survey"]
+    assert survey["val_share"] == 0.02
+    assert survey["strict"] is True
+    assert survey["columns"] == {"path": "file"}
+    assert survey["strides"] == [32]
     assert load(tmp_path, cells, "")["02_patching"]["stride"] == 64
     assert load(tmp_path, cells, "02_patching:\n")["02_patching"]["stride"] == 64
     # YAML 1.1 would read `no` as false.
     assert "Got 'no'" in refused(tmp_path, cells, "01_data_survey:\n  strict: no\n")
     assert load(tmp_path, cells, "01_data_survey:\n  val_share: 0.5\n")
-    whole = load(tmp_path, cells, "", "strides=[16, 32]", "columns={a: b}")["01_data_survey"]
-    assert (whole["strides"], whole["columns"]) == ([16, 32], {"a": "b"})
+    survey = load(tmp_path, cells, "", "strides=[16, 32]", "columns={a: b}")["01_data_survey"]
+    assert (survey["strides"], survey["columns"]) == ([16, 32], {"a": "b"})
 
 
 @pytest.mark.parametrize(
@@ -231,6 +239,49 @@ def test_lists_of_the_real_notebooks_are_checked_before_they_run(
     assert problem in refused(tmp_path, real, "", override)
 
 
+@pytest.fixture
+def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if `seed` had been called `start` everywhere, and `stride` of 02 `step`, then `pace`."""
+    names = {COMMON: {"start": "seed"}, "02_patching": {"step": "stride", "pace": "stride"}}
+    monkeypatch.setattr(parameters, "RENAMED", names)
+
+
+@pytest.mark.usefixtures("renamed")
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("02_patching: {step: 32}", "02_patching: 'step' is now called 'stride'."),
+        ("02_patching: {start: 1}", "02_patching: 'start' is now called 'seed'."),
+        ("common: {pace: 32}", "common: 'pace' is now called 'stride'."),
+        ("01_data_survey: {step: 32}", "01_data_survey: unknown parameter 'step'"),
+    ],
+)
+def test_an_old_name_in_a_params_file_is_refused_with_the_new_one(
+    tmp_path: Path, cells: Cells, text: str, problem: str
+) -> None:
+    assert problem in refused(tmp_path, cells, text)
+
+
+@pytest.mark.usefixtures("renamed")
+def test_an_old_name_in_an_override_is_refused_with_the_new_one(
+    tmp_path: Path, cells: Cells
+) -> None:
+    assert "--set step=32: 'step' is now called 'stride'." in refused(
+        tmp_path, cells, "", "step=32"
+    )
+
+
+def test_renamed_parameters_lead_to_parameters_of_the_notebooks() -> None:
+    notebooks = sorted((REPO / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    real = {path.stem: read_cell(path) for path in notebooks}
+    assert set(RENAMED) <= {COMMON, *real}
+    for section, names in RENAMED.items():
+        affected = list(real.values()) if section == COMMON else [real[section]]
+        for old, new in names.items():
+            assert any(new in cell for cell in affected), f"{section}: {new}"
+            assert not any(old in cell for cell in affected), f"{section}: {old}"
+
+
 def test_all_problems_are_named_at_once(tmp_path: Path, cells: Cells) -> None:
     text = "comon: {}\ncommon:\n  sead: 1\n  seed: 200\n02_patching:\n  stride: x\n"
     message = refused(tmp_path, cells, text, "stride=0")
@@ -252,7 +303,7 @@ def test_a_params_file_that_is_not_there_shows_those_that_are(tmp_path: Path, ce
 
 @pytest.mark.parametrize("path", sorted((REPO / "params").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_params_files_of_the_project_fit_its_notebooks(path: Path) -> None:
-    found = sorted((REPO / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    if not found:
+    notebooks = sorted((REPO / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
         pytest.skip("no paired notebooks here: run `make sync`")
-    load_params(path, {notebook.stem: read_cell(notebook) for notebook in found})
+    load_params(path, {notebook.stem: read_cell(notebook) for notebook in notebooks})

@@ -39,6 +39,11 @@ TYPES: Mapping[str, type] = {
     "list": list,
     "dict": dict,
 }
+# Notebook (or COMMON: every one) -> old name of a parameter -> its name now. Old names are refused
+# with the new one, so that a params file of an earlier version never sets less than it says.
+RENAMED: Mapping[str, Mapping[str, str]] = {
+    COMMON: {},
+}
 _LIST_OF = re.compile(r"list\[(\w+)\]")
 _RANGE = re.compile(r"\[\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\]\s*$")
 _CHOICE = re.compile(r"\{([^{}]*\|[^{}]*)\}\s*$")
@@ -131,19 +136,20 @@ def read_cell(notebook: Path) -> dict[str, Parameter]:
     try:
         lines = ast.parse(source).body
     except SyntaxError as error:
-        where = f"{notebook}, parameters cell, line {error.lineno}"
-        raise ParameterError(f"{where}: {error.msg}.") from None
+        raise ParameterError(
+            f"{notebook}, parameters cell, line {error.lineno}: {error.msg}."
+        ) from None
     comments = {
         token.start[0]: token.string.lstrip("# ")
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
-    found = [_parse(notebook, line, comments.get(line.end_lineno or 0, "")) for line in lines]
-    return {parameter.name: parameter for parameter in found}
+    parameters = [_parse(notebook, line, comments.get(line.end_lineno or 0, "")) for line in lines]
+    return {parameter.name: parameter for parameter in parameters}
 
 
 def _parse(notebook: Path, line: ast.stmt, text: str) -> Parameter:
-    where = f"{notebook}, parameters cell, line {line.lineno}"
+    line_name = f"{notebook}, parameters cell, line {line.lineno}"
     kind = ast.unparse(line.annotation) if isinstance(line, ast.AnnAssign) else ""
     elements = _LIST_OF.fullmatch(kind)
     if (
@@ -153,12 +159,12 @@ def _parse(notebook: Path, line: ast.stmt, text: str) -> Parameter:
         or (elements[1] if elements else kind) not in TYPES
     ):
         raise ParameterError(
-            f"{where}: expected `name: type = value  # help`, with a type of {', '.join(TYPES)}."
+            f"{line_name}: expected `name: type = value  # help`, of type {', '.join(TYPES)}."
         )
     try:
         default = ast.literal_eval(line.value)
     except ValueError:
-        raise ParameterError(f"{where}: the default must be a plain value.") from None
+        raise ParameterError(f"{line_name}: the default must be a plain value.") from None
     limits, choice = _RANGE.search(text), _CHOICE.search(text)
     parameter = Parameter(
         line.target.id,
@@ -170,7 +176,7 @@ def _parse(notebook: Path, line: ast.stmt, text: str) -> Parameter:
         tuple(part.strip() for part in choice[1].split("|")) if choice else (),
     )
     if parameter.problem(default):
-        raise ParameterError(f"{where}: the default does not fit: {parameter.problem(default)}")
+        raise ParameterError(f"{line_name}: the default does not fit: {parameter.problem(default)}")
     return parameter
 
 
@@ -188,20 +194,20 @@ def load_params(
         ParameterError: The file cannot be read, or holds unknown sections or names, wrong types or
             values out of range; all of them are named at once.
     """
-    given = _load_yaml(path)
+    sections = _load_yaml(path)
     problems: list[str] = []
     values = {
         notebook: {name: parameter.default for name, parameter in cell.items()}
         for notebook, cell in cells.items()
     }
-    for section in given:
+    for section in sections:
         if section not in cells and section != COMMON:
             hint = _nearest(section, [COMMON, *cells])
             problems.append(f"{path}: unknown section {section!r}{hint}")
     # The common section comes first, so that a notebook's own one wins.
-    for section in sorted(set(given) & {COMMON, *cells}, key=lambda name: name != COMMON):
+    for section in sorted(set(sections) & {COMMON, *cells}, key=lambda name: name != COMMON):
         targets = list(cells) if section == COMMON else [section]
-        for name, value in given[section].items():
+        for name, value in sections[section].items():
             _put(values, cells, targets, (name, value), f"{path}: {section}", problems)
     for override in overrides:
         _override(values, cells, override, problems)
@@ -215,23 +221,38 @@ def _put(
     cells: Cells,
     targets: Sequence[str],
     item: tuple[str, Any],
-    where: str,
+    source: str,
     problems: list[str],
 ) -> None:
     """Set a parameter in all target notebooks that have it; one at least must."""
     name, value = item
     if name == OUTPUTS:
-        problems.append(f"{where}: {OUTPUTS} is set by run_all.py, see its option --outputs")
+        problems.append(f"{source}: {OUTPUTS} is set by run_all.py, see its option --outputs")
+        return
+    new_names = sorted(
+        {
+            repr(new)
+            for notebook in targets
+            if name not in cells[notebook] and (new := _new_name(notebook, name)) in cells[notebook]
+        }
+    )
+    if new_names:
+        problems.append(f"{source}: {name!r} is now called {' or '.join(new_names)}.")
         return
     owners = [notebook for notebook in targets if name in cells[notebook]]
     if not owners:
-        known = {key for notebook in targets for key in cells[notebook] if key != OUTPUTS}
-        problems.append(f"{where}: unknown parameter {name!r}{_nearest(name, known)}")
+        valid_names = {key for notebook in targets for key in cells[notebook] if key != OUTPUTS}
+        problems.append(f"{source}: unknown parameter {name!r}{_nearest(name, valid_names)}")
     for notebook in owners:
         problem = cells[notebook][name].problem(value)
-        if problem and f"{where}: {problem}" not in problems:
-            problems.append(f"{where}: {problem}")
+        if problem and f"{source}: {problem}" not in problems:
+            problems.append(f"{source}: {problem}")
         values[notebook][name] = value
+
+
+def _new_name(notebook: str, name: str) -> str:
+    """Today's name of a parameter that a notebook had under an old one, or ""."""
+    return RENAMED.get(notebook, {}).get(name) or RENAMED[COMMON].get(name, "")
 
 
 def _override(
@@ -241,7 +262,7 @@ def _override(
     if not equals:
         problems.append(f"--set {override}: expected name=value")
         return
-    section, _, own = name.rpartition(".")
+    section, _, key = name.rpartition(".")
     if section and section not in cells:
         problems.append(f"--set {override}: unknown notebook{_nearest(section, cells)}")
         return
@@ -251,16 +272,16 @@ def _override(
         problems.append(f"--set {override}: the value is not valid YAML; put it in quotes")
         return
     targets = [section] if section else list(cells)
-    _put(values, cells, targets, (own.strip(), value), f"--set {override}", problems)
+    _put(values, cells, targets, (key.strip(), value), f"--set {override}", problems)
 
 
 def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
     """Sections of a params file, YAML 1.2, in which 1e-4 is a number."""
     try:
-        given = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        there = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) or "none"
-        raise ParameterError(f"{path}: there is no such file. Here are: {there}.") from None
+        existing = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none"
+        raise ParameterError(f"{path}: there is no such file. Here are: {existing}.") from None
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
@@ -271,10 +292,10 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
         raise ParameterError(f"{path}{line}: not valid YAML: {error.problem}.") from None
     except YAMLError as error:
         raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    given = {} if given is None else given
-    if not isinstance(given, dict):
-        raise ParameterError(f"{path}: expected sections with parameters. Got {given!r}.")
-    sections = {str(name): {} if own is None else own for name, own in given.items()}
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path}: expected sections with parameters. Got {content!r}.")
+    sections = {str(name): {} if section is None else section for name, section in content.items()}
     for name, section in sections.items():
         if not isinstance(section, dict):
             raise ParameterError(f"{path}: section {name!r} must hold parameters. Got {section!r}.")
@@ -284,6 +305,6 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
-    return f". Did you mean {near[0]!r}?" if near else "."
+def _nearest(name: str, valid_names: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, sorted(valid_names), n=1, cutoff=0)
+    return f". Did you mean {matches[0]!r}?" if matches else "."
