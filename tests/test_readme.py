@@ -41,7 +41,7 @@ def named_paths(text: str) -> list[str]:
 
 
 def exists(path: str) -> bool:
-    """Whether a path of a document is there, from the root, the package or the parameters."""
+    """Whether a path of a document exists, from the root, the package or the parameters."""
     starts = (REPO, REPO / "lib", REPO / "lib" / "second_look", REPO / "params")
     return any(any(start.glob(path.rstrip("/"))) for start in starts)
 
@@ -52,9 +52,9 @@ def make_targets(text: str) -> set[str]:
 
 
 def run_all_options(text: str) -> set[str]:
-    # What stands before it are options of torchrun.
+    # Options before the script's name are torchrun's.
     parts = (line.partition("run_all.py") for line in re.split(r"\n|`", text))
-    lines = [after for _, found, after in parts if found]
+    lines = [arguments for _, script, arguments in parts if script]
     return {option for line in lines for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", line)}
 
 
@@ -80,22 +80,22 @@ def test_named_files_are_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_make_targets_exist(name: str) -> None:
-    there = set(re.findall(r"^([a-z][\w-]*):", text_of("Makefile"), flags=re.MULTILINE))
-    assert make_targets(text_of(name)) <= there
+    targets = set(re.findall(r"^([a-z][\w-]*):", text_of("Makefile"), flags=re.MULTILINE))
+    assert make_targets(text_of(name)) <= targets
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_options_of_run_all_exist(name: str) -> None:
-    shown = subprocess.run(
+    help_text = subprocess.run(
         [sys.executable, "run_all.py", "--help"],
         cwd=REPO,
         text=True,
         capture_output=True,
         check=True,
     ).stdout
-    there = set(re.findall(r"--[a-z][a-z-]*", shown))
-    assert "--params" in there
-    assert run_all_options(text_of(name)) <= there
+    options = set(re.findall(r"--[a-z][a-z-]*", help_text))
+    assert "--params" in options
+    assert run_all_options(text_of(name)) <= options
 
 
 def test_numbers_of_the_phantoms_are_those_that_were_measured() -> None:
@@ -103,9 +103,9 @@ def test_numbers_of_the_phantoms_are_those_that_were_measured() -> None:
     first = table[(table["contrast"] == 1) & (table["group"] == "all") & (table["seed"] == 1)]
     rows = first.set_index("method")[["auc", "low", "high"]]
     text = " ".join(text_of("README.md").split())
-    said = re.search(r"CNN reaches (.*?) at contrast 0", text)
-    assert said is not None
-    numbers = [float(number) for number in re.findall(r"\d\.\d\d", said[1])]
+    sentence = re.search(r"CNN reaches (.*?) at contrast 0", text)
+    assert sentence is not None
+    numbers = [float(number) for number in re.findall(r"\d\.\d\d", sentence[1])]
     measured = rows.loc[["small CNN", "maximum", "mean"]].to_numpy().ravel()
     assert numbers == pytest.approx(list(measured), abs=0.0051)
 
@@ -118,13 +118,13 @@ def intervals(text: str) -> list[tuple[float, float, float]]:
     return [(float(a), float(b), float(c)) for a, b, c in INTERVAL.findall(text)]
 
 
-def is_measured(said: tuple[float, float, float], measured: pd.DataFrame) -> bool:
+def is_measured(interval: tuple[float, float, float], measured: pd.DataFrame) -> bool:
     """Whether a row of a table rounds to these numbers, as shares or in percent."""
     numbers = measured[["value", "low", "high"]].to_numpy()
     rounded = {tuple(row) for row in numbers.round(2)} | {
         tuple(row) for row in (100 * numbers).round(0)
     }
-    return said in rounded
+    return interval in rounded
 
 
 def section(text: str, title: str) -> str:
@@ -133,26 +133,26 @@ def section(text: str, title: str) -> str:
 
 def test_results_are_those_that_were_measured() -> None:
     measured = pd.read_csv(REPO / "benchmarks" / "results" / "real_mammograms.csv")
-    own = section(text_of("README.md"), "What came out on real mammograms")
+    text = section(text_of("README.md"), "What came out on real mammograms")
     for column, name in ((2, "cbis_mass"), (3, "mias")):
-        cells = [line.split("|")[column] for line in own.splitlines() if line.startswith("|")]
-        said = intervals("\n".join(cells))
-        assert len(said) > 8
+        cells = [line.split("|")[column] for line in text.splitlines() if line.startswith("|")]
+        stated_intervals = intervals("\n".join(cells))
+        assert len(stated_intervals) > 8
         rows = measured[measured["set"] == name]
-        assert [one for one in said if not is_measured(one, rows)] == []
+        assert [x for x in stated_intervals if not is_measured(x, rows)] == []
 
 
 def test_speeds_are_those_that_were_measured() -> None:
     measured = pd.read_csv(REPO / "benchmarks" / "results" / "speed.csv")["value"]
-    there = {*measured, *(3600 * measured)}
-    own = section(text_of("README.md"), "How fast is it?")
-    lines = [line.split("|")[2:4] for line in own.splitlines() if line.startswith("| ")][1:]
+    values = {*measured, *(3600 * measured)}
+    table = section(text_of("README.md"), "How fast is it?")
+    lines = [line.split("|")[2:4] for line in table.splitlines() if line.startswith("| ")][1:]
     cells = " ".join(cell for line in lines for cell in line)
     text = re.sub(r"torchvision|from \d+ draws|two|one", "", cells)
-    said = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
-    assert len(said) > 25
-    close = [any(abs(one - value) < 0.006 * one for value in there) for one in said]
-    assert [one for one, found in zip(said, close, strict=True) if not found] == []
+    numbers = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
+    assert len(numbers) > 25
+    close = {x for x in numbers if any(abs(x - value) < 0.006 * x for value in values)}
+    assert [x for x in numbers if x not in close] == []
 
 
 # ------------------------------------------------------------------ the checks can fail
