@@ -82,7 +82,7 @@ def test_an_auc_of_one_class_only_says_why(images, truths):
     scores = image_scores(perfect(images, truths), sick, model="perfect", seed=0)
     own = roc_table(scores, None, seed=0, draws=20).set_index("target").loc["lesion"]
     assert np.isnan(own["auc"])
-    assert own["why"] == "no negative among them"
+    assert own["reason"] == "no negative among them"
 
 
 # ------------------------------------------------------------------ patches
@@ -228,7 +228,7 @@ def test_a_coarse_mask_agrees_with_a_fine_one(images, truths):
 def test_no_hit_no_dice(images, truths):
     table = mask_table(mask_agreement(perfect(images, truths).iloc[:0], truths), seed=0)
     assert table["value"].isna().all()
-    assert set(table["why"]) == {"no lesion was hit"}
+    assert set(table["reason"]) == {"no lesion was hit"}
 
 
 def test_a_mask_survives_its_bytes():

@@ -227,7 +227,7 @@ def test_one_patient_with_lesions_among_many_gives_no_interval():
     estimate = sensitivities(marks(found, truths, images), seed=0)["1"]
     assert estimate.value == 0.5
     assert np.isnan(estimate.low)
-    assert "of the draws" in estimate.why
+    assert "of the draws" in estimate.reason
 
 
 def test_without_lesions_a_sensitivity_is_undefined_and_says_why():
@@ -235,7 +235,7 @@ def test_without_lesions_a_sensitivity_is_undefined_and_says_why():
     found = random_detections(images, seed=9, each=2)
     estimate = sensitivities(marks(found, made_truths(images, seed=0), images), seed=0)["1"]
     assert np.isnan(estimate.value)
-    assert estimate.why == "no lesion among them"
+    assert estimate.reason == "no lesion among them"
 
 
 def test_a_draw_that_needs_more_alarms_than_were_kept_at_hand_gets_them(images):

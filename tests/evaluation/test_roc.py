@@ -90,20 +90,20 @@ def test_auc_interval_covers_the_truth_where_patients_have_several_units():
 
 
 @pytest.mark.parametrize(
-    ("scores", "truth", "why"),
+    ("scores", "truth", "reason"),
     [
         ([0.1, 0.2], [True, True], "no negative"),
         ([0.1, 0.2], [False, False], "no positive"),
         ([0.5, 0.5], [False, True], "equal"),
     ],
 )
-def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, why):
+def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, reason):
     found = roc.auc_estimate(scores, truth, Patients.of([0, 1]), seed=0)
     assert np.isnan([found.value, found.low, found.high, roc.auc(scores, truth)]).all()
-    assert why in found.why
-    assert str(found) == f"undefined ({found.why})"
+    assert reason in found.reason
+    assert str(found) == f"undefined ({found.reason})"
     gap = roc.auc_difference([0.1, 0.2], scores, truth, Patients.of([0, 1]), seed=0)
-    assert why in gap.why
+    assert reason in gap.reason
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_macro_auc_passes_over_a_class_that_nobody_has():
     )
     assert found.value == 1.0
     nothing = roc.macro_auc_estimate(probabilities, [0, 0, 0], Patients.of([0, 1, 2]), seed=0)
-    assert nothing.why == "no class has an AUC"
+    assert nothing.reason == "no class has an AUC"
     assert np.isnan(roc.macro_auc(probabilities, [0, 0, 0]))
 
 
@@ -221,7 +221,7 @@ def test_aucs_of_several_trainings_are_averaged():
     gap = roc.auc_difference([scores, other], [other], truth, patients, seed=0, draws=50)
     assert gap.value == pytest.approx(np.mean(each) - each[1])
     flat = np.zeros_like(scores)
-    assert "equal" in roc.auc_estimate([scores, flat], truth, patients, seed=0).why
+    assert "equal" in roc.auc_estimate([scores, flat], truth, patients, seed=0).reason
 
 
 def test_draws_that_miss_a_class_leave_the_interval_undefined():

@@ -42,7 +42,9 @@ def findings(tmp_path_factory):
 
 
 def test_damage_gives_our_own_error_or_a_valid_result(findings):
-    wrong = [f"{row['format']} {row['case']}: {row['why']}" for row in findings if "why" in row]
+    wrong = [
+        f"{row['format']} {row['case']}: {row['reason']}" for row in findings if "reason" in row
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -352,16 +352,16 @@ def _fuzz(form: Format, folder: Path, count: int, seed: int) -> Iterator[dict[st
     folder.mkdir()
     path = form.make(folder)
     whole, before = path.read_bytes(), set(folder.rglob("*"))
-    why = _one(form, folder, path)
-    if why:
-        yield {"format": form.name, "case": "undamaged", "why": why}
+    reason = _one(form, folder, path)
+    if reason:
+        yield {"format": form.name, "case": "undamaged", "reason": reason}
     for number in range(count):
         rng = random.Random(f"{seed} {form.name} {number}")
         path.write_bytes(damaged(whole, whole, rng, text=form.text))
         (folder.parent / "case.json").write_text(json.dumps([form.name, number, seed]))
-        why = _one(form, folder, path)
-        if why:
-            yield {"format": form.name, "case": number, "why": why}
+        reason = _one(form, folder, path)
+        if reason:
+            yield {"format": form.name, "case": number, "reason": reason}
         for entry in sorted(folder.rglob("*"), reverse=True):
             if entry not in before:
                 entry.rmdir() if entry.is_dir() and not entry.is_symlink() else entry.unlink()

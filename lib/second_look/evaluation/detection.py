@@ -161,7 +161,7 @@ def roc_table(
         draws: Bootstrap samples.
 
     Returns:
-        target, auc, low, high, n, positives, patients, why. Target "a given type" pools the
+        target, auc, low, high, n, positives, patients, reason. Target "a given type" pools the
         questions of all types: one row a window and type.
     """
     questions: dict[str, tuple[pd.Series, Any, pd.Series]] = {}
@@ -177,7 +177,7 @@ def roc_table(
         found = auc_estimate(score, truth, Patients.of(whose), seed=seed, draws=draws)
         rows.append({"target": name, "auc": found.value, "low": found.low, "high": found.high,
                      "n": found.n, "positives": int(np.sum(truth)), "patients": found.patients,
-                     "why": found.why})  # fmt: skip
+                     "reason": found.reason})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -307,7 +307,7 @@ def _drawn(
 
 
 def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Mean Dice and IoU with intervals over patients: measure, value, low, high, n, why."""
+    """Mean Dice and IoU with intervals over patients: measure, value, low, high, n, reason."""
     rows = []
     for name in ("dice", "iou"):
         if agreement.empty:
@@ -315,7 +315,7 @@ def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         else:
             found = bootstrap_mean(agreement[name], agreement["patient_id"], seed=seed)
         rows.append({"measure": name, "value": found.value, "low": found.low, "high": found.high,
-                     "n": found.n, "why": found.why})  # fmt: skip
+                     "n": found.n, "reason": found.reason})  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -37,7 +37,7 @@ class Estimate:
         low, high: Ends of the percentile interval; NaN where there is none.
         n: Observations.
         patients: Patients that they come from.
-        why: Why the value or its interval is undefined; "" where both are there.
+        reason: Why the value or its interval is undefined; "" where both are there.
     """
 
     value: float
@@ -45,12 +45,12 @@ class Estimate:
     high: float
     n: int
     patients: int
-    why: str = ""
+    reason: str = ""
 
     def __str__(self) -> str:
         if np.isnan(self.value):
-            return f"undefined ({self.why})"
-        ends = f"[{self.low:.3g}, {self.high:.3g}]" if np.isfinite(self.low) else f"[{self.why}]"
+            return f"undefined ({self.reason})"
+        ends = f"[{self.low:.3g}, {self.high:.3g}]" if np.isfinite(self.low) else f"[{self.reason}]"
         return f"{self.value:.3g} {ends}"
 
     def mapped(self, function: Callable[[float], float]) -> Estimate:
@@ -103,13 +103,13 @@ def of_share(found: Estimate, patients: int, level: float = 0.95) -> Estimate:
         return found
     far = ((1 - level) / 2) ** (1 / patients)
     ends = (0.0, 1 - far) if found.value == 0.0 else (far, 1.0)
-    return replace(found, low=ends[0], high=ends[1], why="")
+    return replace(found, low=ends[0], high=ends[1], reason="")
 
 
-def undefined(why: str, patients: Patients) -> Estimate:
+def undefined(reason: str, patients: Patients) -> Estimate:
     """What a metric is that these observations do not define."""
     nan = float("nan")
-    return Estimate(nan, nan, nan, len(patients.codes), patients.count, why)
+    return Estimate(nan, nan, nan, len(patients.codes), patients.count, reason)
 
 
 def mean(values: npt.ArrayLike, patients: Patients, weights: npt.ArrayLike = 1.0) -> Statistic:
@@ -212,8 +212,8 @@ def estimate(value: float, drawn: Floats, patients: Patients, level: float = 0.9
     size = (len(patients.codes), patients.count)
     defined = drawn[np.isfinite(drawn)]
     if defined.size < MIN_DEFINED * drawn.size:
-        why = f"undefined in {1 - defined.size / drawn.size:.0%} of the draws of patients"
-        return Estimate(value, float("nan"), float("nan"), *size, why)
+        reason = f"undefined in {1 - defined.size / drawn.size:.0%} of the draws of patients"
+        return Estimate(value, float("nan"), float("nan"), *size, reason)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high), *size)
 

@@ -209,9 +209,9 @@ def auc_estimate(
         draws: Bootstrap samples.
         level: Of the interval.
     """
-    statistic, why = _mean_auc(scores, positive, patients)
-    if why:
-        return undefined(why, patients)
+    statistic, reason = _mean_auc(scores, positive, patients)
+    if reason:
+        return undefined(reason, patients)
     return bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
 
 
@@ -242,9 +242,9 @@ def _mean_auc(
 ) -> tuple[Statistic, str]:
     """Mean AUC of scores (k, n) or (n,) as a statistic, and why there is none."""
     each = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    why = next(filter(None, (undefined_because(one, positive) for one in each)), "")
-    if why:
-        return average([]), why
+    reason = next(filter(None, (undefined_because(one, positive) for one in each)), "")
+    if reason:
+        return average([]), reason
     return average([auc_statistic(one, positive, patients) for one in each]), ""
 
 

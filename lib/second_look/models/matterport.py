@@ -68,7 +68,7 @@ def load_matterport(
         leave_out: Layers that keep their weights.
 
     Returns:
-        One row a weight: layer, weight, shape (in the file), loaded, why (it was left out).
+        One row a weight: layer, weight, shape (in the file), loaded, reason (why it was left out).
 
     Raises:
         DataError: The file cannot be read, or a layer is missing, unknown, or of another shape.
@@ -100,7 +100,7 @@ def load_matterport(
         with torch.no_grad():
             for (target, *_), tensor in zip(pairs, tensors, strict=True):
                 target.copy_(tensor)
-    return pd.DataFrame(rows, columns=["layer", "weight", "shape", "loaded", "why"])
+    return pd.DataFrame(rows, columns=["layer", "weight", "shape", "loaded", "reason"])
 
 
 @contextmanager

@@ -22,7 +22,7 @@ SOURCES = {
     "torchvision": MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.url,
     "mobilenet": imagenet_url("mobilenet_v2"),
 }
-_COLUMNS = ["layer", "weight", "shape", "loaded", "why"]
+_COLUMNS = ["layer", "weight", "shape", "loaded", "reason"]
 # Layers of torchvision's heads that depend on the classes.
 _OUTPUTS = (
     "roi_heads.box_predictor.cls_score",
@@ -40,7 +40,7 @@ def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
         weights: The file.
 
     Returns:
-        One row a weight: layer, weight, shape, loaded, why (it was not).
+        One row a weight: layer, weight, shape, loaded, reason (why it was not).
 
     Raises:
         MissingDataError: There is no such file; says where it can be had.
@@ -83,9 +83,9 @@ def _load(
         layer, _, weight = name.rpartition(".")
         found = tensors.get(name)
         if layer in left_out:
-            why = "output layer: depends on the classes"
+            reason = "output layer: depends on the classes"
             shape = "" if found is None else str(tuple(found.shape))
-            rows.append((layer, weight, shape, False, why))
+            rows.append((layer, weight, shape, False, reason))
         elif found is None and weight == "num_batches_tracked":
             continue
         elif found is None:

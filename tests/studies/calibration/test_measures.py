@@ -129,7 +129,7 @@ def test_without_validation_patients_nothing_is_fitted_and_the_report_goes_on():
     (one,) = study.calibrate(groups({"05": table[table["split"] == "test"]}))
     assert one.methods == [AS_IT_IS]
     assert np.isnan(one.temperature)
-    assert study.notes([one])["why"].str.contains("no predictions of validation").all()
+    assert study.notes([one])["reason"].str.contains("no predictions of validation").all()
     measured = study.measure([one], bins=15, seed=0, draws=5)
     assert decisions.usable([one]) == []
     empty = decisions.operating_points([], sensitivity=0.9, prevalence=0.006, seed=0, draws=5)
@@ -155,7 +155,7 @@ def test_faults_of_the_data_are_notes_and_no_errors():
     found_groups = groups({"a": pd.concat([table, benign, constant], ignore_index=True)})
     calibrated = study.calibrate(found_groups)
     notes = study.notes(calibrated)
-    said = (notes["model"] + ": " + notes["what"] + ": " + notes["why"]).tolist()
+    said = (notes["model"] + ": " + notes["what"] + ": " + notes["reason"]).tolist()
     assert any("classes without units got" in line for line in said)
     assert any("all benign: AUC: undefined: all test units are not mal" in line for line in said)
     assert any("all benign: Platt: class malignant has no example" in line for line in said)

@@ -200,10 +200,10 @@ def test_panels_hold_a_curve_and_words_for_every_model(found, tables):
 
 
 def test_an_auc_without_interval_or_value_is_said():
-    line = {"auc": 0.75, "low": 0.5, "high": 1.0, "why": ""}
+    line = {"auc": 0.75, "low": 0.5, "high": 1.0, "reason": ""}
     assert results.auc_in_words(pd.Series(line), 2) == "0.75 [0.50, 1.00]"
     assert results.auc_in_words(pd.Series(line | {"low": np.nan}), 3) == "0.750, no interval"
-    none = line | {"auc": np.nan, "why": "no positive among them"}
+    none = line | {"auc": np.nan, "reason": "no positive among them"}
     assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
 
 

@@ -149,7 +149,7 @@ def test_every_number_of_patches_is_compared_with_its_own_random_start():
 )
 def test_only_an_interval_beside_zero_is_an_answer(low, high, expected):
     assert study.answer(Estimate(0.0, low, high, 10, 5)) == expected
-    assert study.answer(Estimate(0.0, np.nan, np.nan, 10, 5, "why")) == "undefined"
+    assert study.answer(Estimate(0.0, np.nan, np.nan, 10, 5, "reason")) == "undefined"
 
 
 # ------------------------------------------------------------------ one model

@@ -72,7 +72,7 @@ def test_aucs_by_image_breast_and_patient_are_means_over_seeds():
         assert rows.loc[("b", unit), "value"] == pytest.approx(expected)
         assert rows.loc[("other", unit), "value"] == pytest.approx(by_hand(tables[2])[unit])
         row = rows.loc[("b", unit)]
-        assert (row["seeds"], row["n"], row["patients"], row["why"]) == (2, n, 40, "")
+        assert (row["seeds"], row["n"], row["patients"], row["reason"]) == (2, n, 40, "")
         assert row["low"] < row["value"] < row["high"]
 
 
@@ -94,7 +94,7 @@ def test_constant_scores_are_said_to_have_no_auc():
     areas = study.auc_table(pd.concat([constant, images()]), seed=0, draws=DRAWS)
     rows = areas[areas["model"] == "constant"]
     assert rows["value"].isna().all()
-    assert set(rows["why"]) == {"all scores are equal"}
+    assert set(rows["reason"]) == {"all scores are equal"}
     assert rows["n"].tolist() == [160, 80, 40]
     alone = study.findings(rows)
     assert "By image there is no AUC: all scores are equal." in alone
@@ -105,7 +105,7 @@ def test_constant_scores_are_said_to_have_no_auc():
 
 def test_without_a_malignancy_there_is_no_auc_either():
     areas = study.auc_table(images().assign(label="benign"), seed=0, draws=DRAWS)
-    assert set(areas["why"]) == {"no positive among them"}
+    assert set(areas["reason"]) == {"no positive among them"}
 
 
 def test_the_claim_gets_the_auc_by_image(tmp_path, phantom_data):

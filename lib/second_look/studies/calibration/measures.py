@@ -136,10 +136,10 @@ def _calibrated(group: Group) -> Calibrated:
 
 
 def notes(calibrated: Sequence[Calibrated]) -> pd.DataFrame:
-    """What could not be done, or only in part: columns KEYS, what, why."""
+    """What could not be done, or only in part: columns KEYS, what, reason."""
     rows = []
     for one in calibrated:
-        found = [(method, why) for method, why in one.failed.items()]
+        found = [(method, reason) for method, reason in one.failed.items()]
         heat = one.fitted.get(TEMPERATURE)
         if isinstance(heat, rec.Temperature) and heat.at_its_bound:
             found.append((TEMPERATURE, f"ran into its bound, {heat.temperature:g}"))
@@ -151,8 +151,8 @@ def notes(calibrated: Sequence[Calibrated]) -> pd.DataFrame:
             found.append(("AUC", f"undefined: all test units are {one.group.names[present[0]]}"))
         elif one.group.binary and np.ptp(one.test.probabilities[:, 1]) == 0:
             found.append(("AUC", "undefined: all scores are equal"))
-        rows += [{**one.group.key, "what": what, "why": why} for what, why in found]
-    return pd.DataFrame(rows, columns=[*KEYS, "what", "why"])
+        rows += [{**one.group.key, "what": what, "reason": reason} for what, reason in found]
+    return pd.DataFrame(rows, columns=[*KEYS, "what", "reason"])
 
 
 def measure(calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: int) -> pd.DataFrame:

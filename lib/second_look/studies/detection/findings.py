@@ -120,7 +120,7 @@ def findings(
             f"{dice['high']:.2f}]; Dhungel et al. {DHUNGEL_DICE:.2f}."
         )
     else:
-        lines.append(f"- No Dice of masks: {dice['why']}.")
+        lines.append(f"- No Dice of masks: {dice['reason']}.")
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
     return "\n".join(lines)
@@ -129,7 +129,7 @@ def findings(
 def _auc_line(table: pd.DataFrame, model: str, target: str, unit: str, paper: float) -> str:
     ours, blob = row(table, model=model, target=target), row(table, model=BLOBS, target=target)
     if not np.isfinite(ours["auc"]):
-        return f"- AUC per {unit} ({target}): none, because there is {ours['why']}."
+        return f"- AUC per {unit} ({target}): none, because there is {ours['reason']}."
     asked = f"{ours['n']:,} {unit}s" if target != "a given type" else f"{ours['n']:,} questions"
     return (
         f"- AUC per {unit} ({target}): **{auc_in_words(ours, 3)}**, {asked}, {ours['patients']} "

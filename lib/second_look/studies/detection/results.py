@@ -199,7 +199,7 @@ def auc_in_words(line: pd.Series, digits: int) -> str:
         digits: After the point.
     """
     if not np.isfinite(line["auc"]):
-        return f"none: {line['why']}"
+        return f"none: {line['reason']}"
     value = f"{line['auc']:.{digits}f}"
     if not np.isfinite(line["low"]):
         return f"{value}, no interval"

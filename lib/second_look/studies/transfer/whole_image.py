@@ -220,7 +220,7 @@ def findings(areas: pd.DataFrame) -> str:
     for unit, own in areas.groupby("unit", sort=False):
         known = own.dropna(subset=["value"])
         if known.empty:
-            lines.append(f"By {unit} there is no AUC: {own['why'].iloc[0]}.")
+            lines.append(f"By {unit} there is no AUC: {own['reason'].iloc[0]}.")
             continue
         best = known.loc[known["value"].idxmax()]
         lines.append(
@@ -268,7 +268,7 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.
         draws: Bootstrap samples.
 
     Returns:
-        model, unit, value, low, high (means over the seeds of a model), seeds, n, patients, why
+        model, unit, value, low, high (means over the seeds of a model), seeds, n, patients, reason
         (the AUC is undefined, where it is).
     """
     test = predictions[predictions["split"] == "test"]
@@ -293,7 +293,7 @@ def gains(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.Data
 
     Returns:
         model, less (the model that it is compared with), value, low, high (means over the seeds),
-        seeds, n, patients, why; by image of the test patients, for pictures of one size. Empty
+        seeds, n, patients, reason; by image of the test patients, for pictures of one size. Empty
         where there is one start.
     """
     test = predictions[predictions["split"] == "test"]
@@ -319,12 +319,12 @@ def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], P
     return scores, truth, Patients.of(patient_keys(first))
 
 
-_TOLD = ("value", "low", "high", "seeds", "n", "patients", "why")
+_TOLD = ("value", "low", "high", "seeds", "n", "patients", "reason")
 
 
 def _told(found: Estimate, seeds: int) -> dict[str, object]:
     """An estimate as columns of a table."""
-    numbers = (found.value, found.low, found.high, seeds, found.n, found.patients, found.why)
+    numbers = (found.value, found.low, found.high, seeds, found.n, found.patients, found.reason)
     return dict(zip(_TOLD, numbers, strict=True))
 
 
