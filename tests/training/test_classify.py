@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from second_look.catalogue import LABELS
 from second_look.evaluation.predictions import CLASS_SCORES, from_classes
 from second_look.files import write_parquet
 from second_look.inference.images import score_images
-from second_look.models.classifier import build_classifier
+from second_look.models.classifier import build_classifier, load_start
 from second_look.models.weights import read_tensors
 from second_look.training.classify import (
     ClassifierSettings,
     ClassifierTask,
+    InitialNetwork,
+    Validation,
+    fit_classifier,
     schedule,
     train_classifier,
 )
@@ -66,7 +70,8 @@ def batches():
 def task(settings=FROZEN, *, steps=STEPS, validate=None, watched="", source=None):
     network = build_classifier("small", seed=0)
     source = source or batches()
-    return ClassifierTask("tiny", network, "random", source, settings, steps, validate, watched)
+    validation = Validation(validate, "images", watched) if validate else None
+    return ClassifierTask("tiny", network, "random", source, settings, steps, validation)
 
 
 def loop(steps=STEPS, **changes):
@@ -180,6 +185,24 @@ def test_it_learns_what_can_be_seen(tmp_path):
     assert (np.array(LABELS)[said] == found["label"]).mean() > 0.9
 
 
+@pytest.mark.parametrize("start", ["random", "file"])
+def test_a_fit_is_the_training_of_a_network_with_its_start(tmp_path, start):
+    earlier = build_classifier("small", seed=7).train()
+    earlier(batches().make(0, 0, 1)[0])  # its batch normalisation has statistics to keep
+    path = tmp_path / "start.pt"
+    torch.save({f"network/{key}": value for key, value in state(earlier).items()}, path)
+    begun, named = build_classifier("small", seed=3), str(path) if start == "file" else start
+    load_start(begun, named, [])
+    settings = ClassifierSettings(rate=1e-3)
+    fitted, _ = fit_classifier(
+        "fit", InitialNetwork("small", 3, named), batches(), settings, loop(2, seed=3), tmp_path
+    )
+    settings = replace(settings, frozen_statistics=start == "file")
+    by_hand = ClassifierTask("by-hand", begun, start, batches(), settings, 2)
+    expected, _ = train_classifier(by_hand, loop(2, seed=3), tmp_path)
+    assert same(state(fitted), state(expected))
+
+
 # ------------------------------------------------------------------ validation, resume, processes
 
 
@@ -218,7 +241,7 @@ def test_everything_that_decides_is_part_of_the_identity():
     assert plain == task().identity()
     assert plain["architecture"] == "small"
     other = Batches(pictures(), images(), batch_size=8, seed=2)
-    for changed in (task(ClassifierSettings()), task(source=other), task(watched="auc")):
+    for changed in (task(ClassifierSettings()), task(source=other), task(validate=len)):
         assert changed.identity() != plain
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW
 
-from second_look.models.classifier import RANDOM, Classifier, freeze_statistics
+from second_look.models.classifier import (
+    RANDOM,
+    Classifier,
+    build_classifier,
+    freeze_statistics,
+    load_start,
+)
 from second_look.models.folded import is_folded, restore_normalisation
 from second_look.training.loop import LoopSettings, Trained, train
 from second_look.training.task import Task
@@ -59,6 +65,38 @@ class ClassifierSettings:
     clip: float = 1.0
 
 
+@dataclass(frozen=True)
+class InitialNetwork:
+    """The network that a training starts with.
+
+    Attributes:
+        architecture: One of models.classifier.ARCHITECTURES.
+        channels: Of its input, 1 or 3.
+        start: "random", "imagenet" or a file of weights, as `load_start` takes it.
+        folders: Where ImageNet weights may lie.
+    """
+
+    architecture: str
+    channels: int
+    start: str = RANDOM
+    folders: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a classifier is validated on.
+
+    Attributes:
+        measure: Network in evaluation mode → numbers by name.
+        digest: Of the units that are validated on: part of the training's identity.
+        watched: The number that chooses the weights to keep; "" keeps the last.
+    """
+
+    measure: Callable[[nn.Module], Mapping[str, float]]
+    digest: str
+    watched: str = ""
+
+
 class ClassifierTask(Task):
     """A classifier that learns from a source of batches.
 
@@ -69,9 +107,7 @@ class ClassifierTask(Task):
         source: Of batches.
         settings: How it learns.
         steps: Updates in all, for the schedule of the learning rate.
-        validate: Network → numbers by name on validation patients; None validates nothing.
-        watched: The one of these numbers that chooses the weights to keep; "" keeps the last.
-        validated_on: Digest of the units that are validated on: part of the training's identity.
+        validation: None validates nothing.
     """
 
     def __init__(
@@ -82,13 +118,11 @@ class ClassifierTask(Task):
         source: BatchSource,
         settings: ClassifierSettings,
         steps: int,
-        validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
-        watched: str = "",
-        validated_on: str = "",
+        validation: Validation | None = None,
     ) -> None:
-        self.name, self.watched, self._validated_on = name, watched, validated_on
+        self.name, self._validation = name, validation
+        self.watched = validation.watched if validation else ""
         self._start, self._source, self._settings, self._steps = start, source, settings, steps
-        self._measure = validate
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules = {"network": self.network}
         optimizer = AdamW(_groups(network, settings.weight_decay), lr=settings.rate)
@@ -102,7 +136,7 @@ class ClassifierTask(Task):
             "classes": self.network.head.out_features,
             "start": self._start,
             "watched": self.watched,
-            "validated_on": self._validated_on,
+            "validated_on": self._validation.digest if self._validation else "",
             **asdict(self._settings),
             **self._source.identity(),
         }
@@ -147,12 +181,46 @@ class ClassifierTask(Task):
         return {"loss": loss.detach(), "accuracy": right.detach()}
 
     def validate(self, number: int) -> Mapping[str, float]:
-        """The numbers of `validate`, with the network in evaluation mode."""
-        if self._measure is None:
+        """The numbers of the validation, with the network in evaluation mode."""
+        if self._validation is None:
             return {}
         self.network.eval()
         with self._fabric.autocast():
-            return self._measure(self.network)
+            return self._validation.measure(self.network)
+
+
+def fit_classifier(
+    name: str,
+    initial: InitialNetwork,
+    source: BatchSource,
+    settings: ClassifierSettings,
+    loop: LoopSettings,
+    folder: Path,
+    validation: Validation | None = None,
+) -> tuple[Classifier, Trained]:
+    """Build a network, load what it starts from and train it; a finished training is only loaded.
+
+    Args:
+        name: Of the training.
+        initial: The network before its first step; random weights follow from the loop's seed.
+        source: Of batches.
+        settings: How it learns; whether batch normalisation keeps its statistics is decided here,
+            by `keeps_statistics`.
+        loop: How long, and on which device.
+        folder: Of all checkpoints.
+        validation: None validates nothing.
+
+    Returns:
+        The network with the kept weights, in evaluation mode, and the record of its training.
+
+    Raises:
+        CheckpointError: The start weights are missing or do not fit.
+    """
+    network = build_classifier(initial.architecture, seed=loop.seed, channels=initial.channels)
+    start = load_start(network, initial.start, initial.folders)
+    settings = replace(settings, frozen_statistics=keeps_statistics(network, initial.start, source))
+    task = ClassifierTask(name, network, start, source, settings, loop.steps, validation)
+    return train_classifier(task, loop, folder)
 
 
 def train_classifier(

@@ -17,7 +17,7 @@ from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.evaluation import classification
 from second_look.evaluation.intervals import Floats, Patients
-from second_look.models.classifier import Classifier, build_classifier
+from second_look.models.classifier import Classifier
 from second_look.models.generator import PatchGenerator, Scaling
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.store import Prepared
@@ -27,7 +27,12 @@ from second_look.studies.windows import (
     WindowValidation,
     predict_windows,
 )
-from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
+from second_look.training.classify import (
+    ClassifierSettings,
+    InitialNetwork,
+    Validation,
+    fit_classifier,
+)
 from second_look.training.loop import LoopSettings, Trained
 
 GENERATED = "samples only"
@@ -178,19 +183,18 @@ def _train(
     seed: int,
     folder: Path,
 ) -> tuple[Classifier, Trained]:
-    network = build_classifier(plan.architecture, seed=seed, channels=1)
-    task = ClassifierTask(
+    return fit_classifier(
         "gan-check",
-        network,
-        f"random {seed}",
+        InitialNetwork(plan.architecture, channels=1),
         MixedBatches(pools, batch_size=plan.batch_size, seed=seed),
         ClassifierSettings(rate=plan.rate),
-        plan.steps,
-        WindowValidation(prepared, validation, plan.size, _real_accuracy),
-        validated_on=digest(validation[WINDOW]),
+        LoopSettings(steps=plan.steps, validate_every=plan.steps_an_epoch, seed=seed),
+        folder,
+        Validation(
+            WindowValidation(prepared, validation, plan.size, _real_accuracy),
+            digest(validation[WINDOW]),
+        ),
     )
-    settings = LoopSettings(steps=plan.steps, validate_every=plan.steps_an_epoch, seed=seed)
-    return train_classifier(task, settings, folder)
 
 
 def _real_accuracy(

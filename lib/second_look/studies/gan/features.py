@@ -18,7 +18,7 @@ from second_look.models.classifier import Classifier, build_classifier, load_ima
 from second_look.models.inception import INCEPTION, URL, Inception
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.patches import labelled
-from second_look.training.classify import ClassifierSettings, ClassifierTask, train_classifier
+from second_look.training.classify import ClassifierSettings, InitialNetwork, fit_classifier
 from second_look.training.loop import LoopSettings
 
 FLOATS = npt.NDArray[np.float32]
@@ -67,16 +67,14 @@ def feature_space(
     pool = RealPool(
         dataset.prepared, windows, labels, count=max(_BATCH, len(windows)), size=size, seed=seed
     )
-    network = build_classifier(architecture, seed=seed, channels=1)
-    task = ClassifierTask(
+    trained, _ = fit_classifier(
         "gan-features",
-        network,
-        f"random {seed}",
+        InitialNetwork(architecture, channels=1),
         MixedBatches([pool], batch_size=_BATCH, seed=seed),
         ClassifierSettings(),
-        steps,
+        LoopSettings(steps=steps, seed=seed),
+        folder,
     )
-    trained, _ = train_classifier(task, LoopSettings(steps=steps, seed=seed), folder)
     return lambda pictures: features_of(trained, pictures, size=size)
 
 

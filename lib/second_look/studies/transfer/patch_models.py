@@ -16,7 +16,7 @@ from second_look.errors import ParameterError
 from second_look.evaluation.classification import balanced_accuracy_statistic
 from second_look.evaluation.intervals import Floats, Patients, once
 from second_look.evaluation.roc import macro_auc
-from second_look.models.classifier import RANDOM, Classifier, build_classifier, load_start
+from second_look.models.classifier import RANDOM, Classifier
 from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
 from second_look.preparing.patches import LabelRule, window_table
 from second_look.studies.transfer.starts import PHANTOM, start_name
@@ -30,9 +30,9 @@ from second_look.studies.windows import (
 )
 from second_look.training.classify import (
     ClassifierSettings,
-    ClassifierTask,
-    keeps_statistics,
-    train_classifier,
+    InitialNetwork,
+    Validation,
+    fit_classifier,
 )
 from second_look.training.loop import LoopSettings, Trained
 
@@ -124,8 +124,6 @@ def train_patch_model(
     if shuffled:
         labels = np.random.default_rng(seed).permutation(training["label"].to_numpy())
         training = training.assign(label=labels)
-    network = build_classifier(settings.architecture, seed=seed, channels=settings.channels)
-    named = load_start(network, start, weights)
     batches = PatchBatches(
         data.prepared,
         training,
@@ -135,27 +133,27 @@ def train_patch_model(
         balance=settings.balance,
         memory=settings.memory,
     )
-    how = ClassifierSettings(
-        rate=settings.rate,
-        label_smoothing=settings.label_smoothing,
-        frozen_statistics=keeps_statistics(network, start, batches),
-    )
     steps = max(1, round(patches / settings.batch_size))
     sample = sample_windows(windows, split="val", most=validation, seed=0)
-    checked = WindowValidation(data.prepared, sample, settings.size, ranking)
-    name = f"patch-{settings.architecture}{'-shuffled' if shuffled else ''}"
-    watched = "macro_auc" if settings.patience else ""
-    task = ClassifierTask(
-        name, network, named, batches, how, steps, checked, watched, digest(sample[WINDOW])
+    network, trained = fit_classifier(
+        f"patch-{settings.architecture}{'-shuffled' if shuffled else ''}",
+        InitialNetwork(settings.architecture, settings.channels, start, weights),
+        batches,
+        ClassifierSettings(rate=settings.rate, label_smoothing=settings.label_smoothing),
+        LoopSettings(
+            steps=steps,
+            seed=seed,
+            validate_every=max(1, steps // max(1, settings.validations)),
+            patience=settings.patience,
+            accelerator=settings.accelerator,
+        ),
+        folder,
+        Validation(
+            WindowValidation(data.prepared, sample, settings.size, ranking),
+            digest(sample[WINDOW]),
+            "macro_auc" if settings.patience else "",
+        ),
     )
-    loop = LoopSettings(
-        steps=steps,
-        seed=seed,
-        validate_every=max(1, steps // max(1, settings.validations)),
-        patience=settings.patience,
-        accelerator=settings.accelerator,
-    )
-    network, trained = train_classifier(task, loop, folder)
     return PatchModel(network, trained, start_name(start), patches, seed, settings.batch_size)
 
 

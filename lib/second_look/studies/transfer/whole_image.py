@@ -20,16 +20,16 @@ from second_look.evaluation.intervals import Estimate, Floats, Patients
 from second_look.evaluation.predictions import binary_scores, combine, from_classes, positive
 from second_look.evaluation.roc import auc, auc_difference, auc_estimate
 from second_look.inference.images import score_images
-from second_look.models.classifier import Classifier, build_classifier, load_start
+from second_look.models.classifier import Classifier
 from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
 from second_look.studies.transfer.field import worse_than_the_field
 from second_look.studies.transfer.starts import PATCHES
 from second_look.training.classify import (
     ClassifierSettings,
-    ClassifierTask,
-    keeps_statistics,
-    train_classifier,
+    InitialNetwork,
+    Validation,
+    fit_classifier,
 )
 from second_look.training.loop import LoopSettings, Trained
 
@@ -107,8 +107,6 @@ def train_whole_image(
         weights: Folders where ImageNet weights may lie.
     """
     images = data.catalogue.images
-    network = build_classifier(settings.architecture, seed=seed, channels=settings.channels)
-    named = load_start(network, start[1], weights)
     batches = ImageBatches(
         pictures,
         images[images["split"] == "train"],
@@ -117,34 +115,24 @@ def train_whole_image(
         balance=settings.balance,
     )
     epoch = max(1, round((images["split"] == "train").sum() / settings.batch_size))
-    how = ClassifierSettings(
-        rate=settings.rate,
-        label_smoothing=settings.label_smoothing,
-        frozen_statistics=keeps_statistics(network, start[1], batches),
-    )
-    steps = epoch * settings.epochs
     held = images[images["split"] == "val"]
     checked = _Validation(pictures, held)
     rows, cols = pictures.size
-    task = ClassifierTask(
+    network, trained = fit_classifier(
         f"image-{settings.architecture}-{rows}x{cols}",
-        network,
-        named,
+        InitialNetwork(settings.architecture, settings.channels, start[1], weights),
         batches,
-        how,
-        steps,
-        checked,
-        "auc" if checked.has_both else "",
-        digest(held[["image_id", "label"]]),
+        ClassifierSettings(rate=settings.rate, label_smoothing=settings.label_smoothing),
+        LoopSettings(
+            steps=epoch * settings.epochs,
+            seed=seed,
+            validate_every=epoch,
+            patience=settings.patience,
+            accelerator=settings.accelerator,
+        ),
+        folder,
+        Validation(checked, digest(held[["image_id", "label"]]), "auc" if checked.has_both else ""),
     )
-    loop = LoopSettings(
-        steps=steps,
-        seed=seed,
-        validate_every=epoch,
-        patience=settings.patience,
-        accelerator=settings.accelerator,
-    )
-    network, trained = train_classifier(task, loop, folder)
     facts = {
         "architecture": settings.architecture,
         "start": start[0],
