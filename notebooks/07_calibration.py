@@ -89,12 +89,12 @@ run.table(
 )  # fmt: skip
 
 # %%
-chosen = study.choose(calibrated, most=models_shown)
+chosen = study.choose(calibrated, max_groups=models_shown)
 run.figure(
     draw.errors_by_method(*found.one_measure(measured, chosen, "ece"), "ECE"),
     "ece_by_method",
     "ECE on test patients before and after recalibration, with 95 % intervals over patients. For "
-    "each unit and question the model that tells most on validation patients (NLL over entropy).",
+    f"each unit and question {study.CHOICE}.",
 )
 
 # %%
@@ -164,8 +164,8 @@ run.figure(
 #
 # A threshold that reaches the wanted sensitivity on validation patients is taken over to the test
 # patients. Temperature moves the threshold and leaves the decisions as they are: what changes is
-# whether its number can be read as a probability. Units next to the threshold tell: among the
-# fifth of the test units that rank nearest to it, how many are positive?
+# whether its number can be read as a probability. The test units whose scores rank nearest to the
+# threshold show that: how many of them are positive?
 
 # %%
 usable = decisions.usable(chosen)
@@ -175,7 +175,8 @@ points = decisions.operating_points(
 run.table(
     points, "operating_points",
     f"Thresholds for a sensitivity of {sensitivity:g} on validation patients, and what they do on "
-    f"test patients; screening: {screening:.2%} positive.",
+    f"test patients; screening: {screening:.2%} positive; observed: share of positives among the "
+    f"{decisions.NEAR:.0%} of the test units that rank nearest to the threshold.",
 )  # fmt: skip
 
 # %%

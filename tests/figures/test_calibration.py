@@ -6,8 +6,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.made_predictions import binary_predictions
+from second_look.evaluation import recalibration
+from second_look.evaluation.groups import groups
 from second_look.figures import calibration as draw
-from second_look.figures.calibration import METHOD_COLOURS
+from second_look.figures.calibration import method_colours
+from second_look.studies.calibration import decisions, findings
+from second_look.studies.calibration import measures as study
 
 METHODS = ["as it is", "temperature", "isotonic"]
 
@@ -54,7 +59,7 @@ def test_each_method_has_its_value_and_interval_in_the_row_of_its_model(measured
         for method in METHODS:
             here = (measured["group"] == group) & (measured["method"] == method)
             (row,) = measured[here].to_dict("records")
-            colour = METHOD_COLOURS[method]
+            colour = method_colours()[method]
             dots = {x[0]: y[0] for x, y in lines_of(axis, colour, "o")}
             ends = {tuple(x): y for x, y in lines_of(axis, colour, "None")}
             assert ends[row["low"], row["high"]] == [dots[row["value"]]] * 2
@@ -78,7 +83,32 @@ def test_methods_models_and_measure_are_named(measured):
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
     colours = [line.get_color() for line in legend.get_lines()]
-    assert dict(zip(names, colours, strict=True)) == {m: METHOD_COLOURS[m] for m in METHODS}
+    assert dict(zip(names, colours, strict=True)) == {m: method_colours()[m] for m in METHODS}
+
+
+def test_a_new_method_is_in_every_table_and_drawn_without_further_ado(monkeypatch):
+    added = "square root"
+    monkeypatch.setitem(
+        recalibration.METHODS, added, lambda shares, classes: recalibration.Temperature(2.0)
+    )
+    calibrated = study.calibrate(groups({"a": binary_predictions(patients=60)}))
+    measured = study.measure(calibrated, bins=5, seed=0, draws=5)
+    points = decisions.operating_points(
+        calibrated, sensitivity=0.9, prevalence=0.01, seed=0, draws=5
+    )
+    assert added in set(study.readable(measured)["method"])
+    figure = draw.errors_by_method(*findings.one_measure(measured, calibrated, "ece"), "ECE")
+    rows = measured[(measured["measure"] == "ece") & (measured["method"] == added)]
+    dots = lines_of(figure.axes[0], method_colours()[added], "o")
+    assert [x for x, _ in dots] == [[rows["value"].item()]]
+    for names in (figure, draw.thresholds(points)):
+        assert [text.get_text() for text in names.legends[0].get_texts()] == list(method_colours())
+    assert list(method_colours())[-1] == added
+
+
+def test_a_method_that_nobody_defined_stops_the_figure(measured):
+    with pytest.raises(ValueError, match="unheard of"):
+        draw.errors_by_method(measured.replace("isotonic", "unheard of"), TITLES, "ECE")
 
 
 # ------------------------------------------------------------------ depth

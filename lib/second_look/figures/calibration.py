@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,11 +12,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from second_look.evaluation.recalibration import METHODS
 from second_look.figures.style import NEUTRAL, SERIES
+from second_look.studies.calibration.measures import AS_IT_IS
 
-METHOD_COLOURS = dict(
-    zip(("as it is", "temperature", "vector scaling", "Platt", "isotonic"), SERIES, strict=False)
-)
+
+def method_colours() -> dict[str, str]:
+    """Method -> its colour, AS_IT_IS first, then all METHODS in their order."""
+    return dict(zip((AS_IT_IS, *METHODS), cycle(SERIES), strict=False))
+
+
+def _drawn_methods(table: pd.DataFrame) -> dict[str, str]:
+    """Colours of the methods that a table has rows of, in the order of `method_colours`."""
+    present = set(table["method"])
+    unknown = present - set(method_colours())
+    if unknown:
+        raise ValueError(f"a method must be one of {', '.join(method_colours())}. Got {unknown}.")
+    return {method: colour for method, colour in method_colours().items() if method in present}
 
 
 def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> Figure:
@@ -26,20 +39,20 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
         errors: (title, method) -> what is written above the diagram, such as its ECE.
     """
     titles = list(dict.fromkeys(table["title"]))
-    methods = list(dict.fromkeys(table["method"]))
+    methods = _drawn_methods(table)
     figure = plt.figure(figsize=(0.6 + 3.0 * len(titles), 3.9 * len(methods)))
     rows = 2 * len(methods)
     axes = figure.subplots(
         rows, len(titles), sharex=True, squeeze=False, height_ratios=[3.2, 1] * len(methods)
     )
     for col, title in enumerate(titles):
-        for place, method in enumerate(methods):
+        for place, (method, colour) in enumerate(methods.items()):
             part = table[(table["title"] == title) & (table["method"] == method)]
             above, below = axes[2 * place, col], axes[2 * place + 1, col]
-            _diagram(above, part, METHOD_COLOURS[method])
+            _diagram(above, part, colour)
             heading = f"{method}: {errors[title, method]}" if (title, method) in errors else method
             above.set_title(f"{_broken(title)}\n{heading}" if place == 0 else heading, fontsize=9)
-            _counts(below, part, METHOD_COLOURS[method])
+            _counts(below, part, colour)
             if col == 0:
                 above.set_ylabel("how often it is true")
                 below.set_ylabel("units")
@@ -90,17 +103,18 @@ def errors_by_method(measured: pd.DataFrame, titles: Mapping[int, str], name: st
         titles: Group -> how it is called, in the order of the rows.
         name: Of the measure, with its unit.
     """
-    methods = [method for method in METHOD_COLOURS if method in set(measured["method"])]
+    methods = _drawn_methods(measured)
+    gap = min(0.14, 0.7 / len(methods))
     figure, axis = plt.subplots(figsize=(8, 1.3 + 0.75 * len(titles)))
     for place, group in enumerate(titles):
-        for step, method in enumerate(methods):
+        for step, (method, colour) in enumerate(methods.items()):
             here = (measured["group"] == group) & (measured["method"] == method)
             for row in measured[here].itertuples():
-                y = place + (step - (len(methods) - 1) / 2) * 0.14
-                axis.plot([row.low, row.high], [y, y], color=METHOD_COLOURS[method], linewidth=1.5)
-                axis.plot(row.value, y, "o", color=METHOD_COLOURS[method], markersize=5)
-    for method in methods:
-        axis.plot([], [], "o-", color=METHOD_COLOURS[method], label=method)
+                y = place + (step - (len(methods) - 1) / 2) * gap
+                axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
+                axis.plot(row.value, y, "o", color=colour, markersize=5)
+    for method, colour in methods.items():
+        axis.plot([], [], "o-", color=colour, label=method)
     axis.set_yticks(range(len(titles)), [_broken(title) for title in titles.values()], fontsize=9)
     axis.set_ylim(len(titles) - 0.5, -0.5)
     axis.set_xlim(left=0)
@@ -144,16 +158,15 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
         own = table[table["title"] == title]
         starts = sorted(own["from"].unique())
         ends_of = own.set_index("from")["to"].to_dict()
-        methods = list(dict.fromkeys(own["method"]))
-        for step, method in enumerate(methods):
+        for step, (method, colour) in enumerate(_drawn_methods(own).items()):
             part = own[own["method"] == method]
             x = [starts.index(start) + (step - 0.5) * 0.3 for start in part["from"]]
             ends = [part["observed"] - part["low"], part["high"] - part["observed"]]
             axis.errorbar(x, 100 * part["observed"], yerr=100 * np.nan_to_num(np.array(ends)),
-                          fmt="o", markersize=5, capsize=3, color=METHOD_COLOURS[method],
+                          fmt="o", markersize=5, capsize=3, color=colour,
                           label=f"found, {method}")  # fmt: skip
             axis.plot(x, 100 * part["promised"], "_", markersize=14, markeredgewidth=2,
-                      color=METHOD_COLOURS[method], label=f"promised, {method}")  # fmt: skip
+                      color=colour, label=f"promised, {method}")  # fmt: skip
         names = [f"{start:g}\nto {ends_of[start]:g}" for start in starts]
         axis.set_xticks(range(len(starts)), names, fontsize=9)
         axis.set_title(_broken(title), fontsize=9)
@@ -202,18 +215,18 @@ def prevalence(table: pd.DataFrame) -> Figure:
 def thresholds(points: pd.DataFrame) -> Figure:
     """The probability at which a threshold lies, and how often units next to it are positive."""
     titles: Sequence[str] = list(dict.fromkeys(points["title"]))
-    methods = [method for method in METHOD_COLOURS if method in set(points["method"])]
+    methods = _drawn_methods(points)
     width = max(5.2, 0.8 + 3.2 * len(titles))
     figure, axes = plt.subplots(1, len(titles), figsize=(width, 4.8), squeeze=False, sharey=True)
     for axis, title in zip(axes.flat, titles, strict=True):
         axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL)
-        for method in methods:
+        for method, colour in methods.items():
             part = points[(points["title"] == title) & (points["method"] == method)]
             ends = [part["observed"] - part["observed_low"],
                     part["observed_high"] - part["observed"]]  # fmt: skip
             axis.errorbar(part["threshold"], part["observed"],
                           yerr=np.nan_to_num(np.array(ends, dtype=float)), fmt="o", capsize=3,
-                          color=METHOD_COLOURS[method], label=method)  # fmt: skip
+                          color=colour, label=method)  # fmt: skip
         axis.set_title(_broken(title), fontsize=9)
         axis.set_xlabel("probability at the threshold")
         axis.set_xlim(-0.02, 1.02)
@@ -221,5 +234,5 @@ def thresholds(points: pd.DataFrame) -> Figure:
         axis.set_aspect("equal")
     axes[0, 0].set_ylabel("positive among the units next to it")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
-                  ncols=5 if len(titles) > 1 else 3, fontsize=9)  # fmt: skip
+                  ncols=len(methods) if len(titles) > 1 else 3, fontsize=9)  # fmt: skip
     return figure

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.made_predictions import binary_predictions, class_predictions, several_depths
+from scipy.special import expit, logit
 from second_look.errors import OutputError
 from second_look.evaluation.groups import groups
 from second_look.files import write_parquet
@@ -92,11 +93,42 @@ def test_validation_chooses_what_the_figures_show():
     bad = good.assign(model="bad", score=(good["score"] + noise).clip(0, 1))
     patches = class_predictions(patients=40, each=4)
     all_of_them = study.calibrate(groups({"b": pd.concat([bad, good]), "a": patches}))
-    chosen = study.choose(all_of_them, most=9)
+    chosen = study.choose(all_of_them, max_groups=9)
     assert [(one.group.unit, one.group.model) for one in chosen] == [
         ("patch", "resnet18 imagenet"), ("patch", "resnet18 imagenet"), ("image", "good"),
     ]  # fmt: skip
-    assert len(study.choose(all_of_them, most=1)) == 1
+    assert len(study.choose(all_of_them, max_groups=1)) == 1
+
+
+def sharpened(table, *, factor, offset):
+    """The same ranking with other log odds."""
+    odds = logit(table["score"]) * factor + offset
+    return table.assign(score=expit(odds))
+
+
+def test_captions_say_how_models_are_chosen():
+    """Highest macro AUC on validation: not likelihood, not accuracy, not the test patients."""
+    best = binary_predictions(patients=400, temperature=1.0)
+    noise = np.random.default_rng(0).normal(size=len(best))
+    worse = best.assign(score=expit(logit(best["score"]) + noise))
+    val = best["split"] == "val"
+    models = {
+        "ranks": sharpened(best, factor=1.0, offset=4.0),  # nearly all called positive
+        "likely": worse,
+        "test": worse.assign(score=best["score"].where(~val, worse["score"])),
+    }
+    table = pd.concat([rows.assign(model=name) for name, rows in models.items()])
+    truth = (best["label"] == "malignant")[val]
+    scores = {name: rows["score"][val] for name, rows in models.items()}
+    areas = {name: roc_auc_score(truth, score) for name, score in scores.items()}
+    losses = {name: log_loss(truth, score) for name, score in scores.items()}
+    accuracies = {name: ((score > 0.5) == truth).mean() for name, score in scores.items()}
+    assert max(areas, key=areas.get) == "ranks"
+    assert max(losses, key=losses.get) == min(accuracies, key=accuracies.get) == "ranks"
+    for order in (table, table.iloc[::-1]):
+        (chosen,) = study.choose(study.calibrate(groups({"a": order})), max_groups=9)
+        assert chosen.group.model == "ranks"
+    assert study.CHOICE == "the model with the highest macro AUC on validation patients"
 
 
 def test_ranking_comes_before_likelihood():
@@ -116,7 +148,7 @@ def test_ranking_comes_before_likelihood():
     expected = roc_auc_score(sick, val["score"])
     assert study.separation(by_model["ranks"]) == pytest.approx(expected)
     assert study.separation(by_model["constant"]) == pytest.approx(0.5)
-    assert study.choose(study.calibrate(found), most=1)[0].group.model == "ranks"
+    assert study.choose(study.calibrate(found), max_groups=1)[0].group.model == "ranks"
     unseen = groups({"a": right[right["split"] == "test"]})[0]
     assert study.separation(unseen) == -np.inf
 

@@ -59,6 +59,12 @@ def test_every_figure_and_table_is_there(finished):
     assert set(numbers["measure"]) >= {"ece", "debiased", "mce", "nll", "brier", "ece_change"}
 
 
+def test_captions_take_their_rules_from_the_code():
+    source = NOTEBOOK.read_text()
+    assert 'f"each unit and question {study.CHOICE}' in source
+    assert "{decisions.NEAR:.0%} of the test units that rank nearest" in source
+
+
 def test_the_claim_stands_beside_what_was_measured(finished):
     outputs, _ = finished
     (row,) = load_results(outputs)

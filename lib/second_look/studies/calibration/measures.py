@@ -25,7 +25,7 @@ from second_look.evaluation.intervals import (
     bootstrap,
     difference,
 )
-from second_look.evaluation.predictions import load_all
+from second_look.evaluation.predictions import TARGETS, UNITS, load_all
 from second_look.evaluation.roc import macro_auc
 from second_look.outputs import Run
 from second_look.phantoms.forms import DATASET as PHANTOM
@@ -210,25 +210,27 @@ def readable(measured: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def choose(calibrated: Sequence[Calibrated], *, most: int) -> list[Calibrated]:
-    """For the figures: for each unit and question the model that validation patients favour.
+# The rule of `choose` in words, for captions.
+CHOICE = "the model with the highest macro AUC on validation patients"
 
-    That is the one that ranks them best (`separation`), of equals the first. Likelihood would not
-    do: a model that learnt from balanced classes states too many rare ones, and one that knows
-    nothing can then look better. Patches come first.
+
+def choose(calibrated: Sequence[Calibrated], *, max_groups: int) -> list[Calibrated]:
+    """For the figures: CHOICE for each unit and question; the first one where several are equal.
+
+    Likelihood would not do: a model trained on balanced classes overstates the rare ones, and one
+    that knows nothing can then look better. Patches come first.
     """
     best: dict[tuple[str, str], Calibrated] = {}
-    for one in calibrated:
-        place = (one.group.unit, one.group.target)
-        if place not in best or separation(one.group) > separation(best[place].group):
-            best[place] = one
-    units, targets = ("patch", "image", "breast", "patient"), ("label", "malignant", "lesion")
-    order = sorted(best, key=lambda place: (targets.index(place[1]), units.index(place[0])))
-    return [best[place] for place in order][:most]
+    for model in calibrated:
+        question = (model.group.unit, model.group.target)
+        if question not in best or separation(model.group) > separation(best[question].group):
+            best[question] = model
+    order = sorted(best, key=lambda key: (TARGETS.index(key[1]), UNITS.index(key[0])))
+    return [best[question] for question in order][:max_groups]
 
 
 def separation(group: Group) -> float:
-    """Macro AUC on validation units; where no class has one nobody is told apart: 0.5.
+    """Macro AUC on validation units; chance, 0.5, where no class has one.
 
     -inf where there are no validation units.
     """
