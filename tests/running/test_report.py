@@ -6,13 +6,14 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbformat.v4 import (
     new_code_cell,
@@ -22,7 +23,7 @@ from nbformat.v4 import (
 )
 from PIL import Image
 from second_look.errors import OutputError
-from second_look.outputs import Run, open_run
+from second_look.outputs import Run, open_run, table_html
 from second_look.paper import CLAIMS
 from second_look.running import report
 from second_look.running.report import build_report, contained, markdown, shrink_pictures
@@ -52,7 +53,7 @@ class Page(HTMLParser):
         self.words.append(data)
 
     def values(self, name: str) -> list[str]:
-        return [found[name] or "" for _, found in self.tags if name in found]
+        return [attributes[name] or "" for _, attributes in self.tags if name in attributes]
 
     @property
     def text(self) -> str:
@@ -66,7 +67,7 @@ def png(width: int = 40, height: int = 20, seed: int = 0) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def shown(**data: str) -> Any:
+def displayed(**data: str) -> Any:
     bundle = {key.replace("_", "/"): value for key, value in data.items()}
     return new_output("display_data", bundle)
 
@@ -95,12 +96,12 @@ def survey_cells() -> list[Any]:
             "run.figure(f, 'areas')",
             new_output("stream", name="stdout", text="said \x1b[31mred\x1b[0m <b>\n"),
             new_output("stream", name="stderr", text="100%|####| 3/3"),
-            shown(**{"application_vnd.jupyter.widget-view+json": "{}", "text_plain": "a bar"}),
-            shown(text_html=figure_html("01_areas", png(1200, 300), "Areas of lesions.")),
+            displayed(**{"application_vnd.jupyter.widget-view+json": "{}", "text_plain": "a bar"}),
+            displayed(text_html=figure_html("01_areas", png(1200, 300), "Areas of lesions.")),
         ),
-        cell("table", shown(text_html=f"<style>p {{}}</style><table><tr>{WIDE}</tr></table>")),
-        cell("plot()", shown(image_png=png(seed=1), text_plain="<Figure size 1x1>")),
-        cell("Markdown(x)", shown(text_markdown="**Found:** 3 of `4`.")),
+        cell("table", displayed(text_html=f"<style>p {{}}</style><table><tr>{WIDE}</tr></table>")),
+        cell("plot()", displayed(image_png=png(seed=1), text_plain="<Figure size 1x1>")),
+        cell("Markdown(x)", displayed(text_markdown="**Found:** 3 of `4`.")),
         cell("x", new_output("execute_result", {"text/plain": "a < b"}, execution_count=1)),
         new_markdown_cell("## How many & why?"),
     ]
@@ -156,9 +157,9 @@ def build(run: Run) -> str:
 
 
 def row(text: str, claim: str) -> Page:
-    found = re.search(rf'<tr id="claim-{claim}">.*?</tr>', text, re.DOTALL)
-    assert found is not None
-    return Page(found[0])
+    match = re.search(rf'<tr id="claim-{claim}">.*?</tr>', text, re.DOTALL)
+    assert match is not None
+    return Page(match[0])
 
 
 # ------------------------------------------------------------------ scorecard
@@ -183,9 +184,9 @@ def test_the_paper_and_this_run_stand_side_by_side(run: Run) -> None:
 
 
 def test_what_no_notebook_measures_says_so_and_links_nowhere(run: Run) -> None:
-    found = row(build(run), "fig-3a")
-    assert found.text == "AUC of Mask R-CNN per image (Fig. 3a) 0.93 not measured 05 mask rcnn"
-    assert found.values("href") == []
+    unmeasured = row(build(run), "fig-3a")
+    assert unmeasured.text == "AUC of Mask R-CNN per image (Fig. 3a) 0.93 not measured 05 mask rcnn"
+    assert unmeasured.values("href") == []
 
 
 def test_the_scorecard_is_counted(run: Run) -> None:
@@ -303,13 +304,120 @@ def test_the_page_names_nothing_outside_of_itself(run: Run) -> None:
     assert "default-src 'none'" in build(run)
 
 
-def test_foreign_pictures_scripts_and_styles_are_taken_out() -> None:
-    kept = '<img alt="a" src="data:image/png;base64,AA==">'
-    text = contained(f"<SCRIPT src=x>1</SCRIPT ><style>p</style><img src='b.png'>{kept}<p>c</p>")
-    assert "1" not in Page(text).text
+HOSTILE = {
+    "script": "<SCRIPT src=x>alert(1)</SCRIPT >",
+    "script after a comment": "<!--><script>alert(1)</script>-->",
+    "nested script": "<scr<script>ipt>alert(1)</script>",
+    "script with a slash": "<script/src=//e.org/a.js></script>",
+    "meta refresh": '<meta http-equiv="refresh" content="0;url=https://e.org">',
+    "base": '<base href="https://e.org/">',
+    "link": '<link rel="stylesheet" href="https://e.org/a.css">',
+    "style": "<style>body { display: none }</style>",
+    "iframe": '<iframe src="https://e.org">frame</iframe>',
+    "iframe with a document": '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
+    "object": '<object data="https://e.org/a.swf"><embed src="a.swf"></object>',
+    "form": '<form action="https://e.org"><input name="a"><button>go</button></form>',
+    "javascript link": '<a href="javascript:alert(1)">a</a>',
+    "javascript link with entities": '<a href=" jAva&#x73;cript&#58;alert(1)">a</a>',
+    "javascript link with a tab": '<a href="java\tscript:alert(1)">a</a>',
+    "link with data": '<a href="data:text/html,<script>alert(1)</script>">a</a>',
+    "vbscript link": '<a href="vbscript:a">a</a>',
+    "handler": '<p onclick="alert(1)" ONMOUSEOVER=alert(1)>a</p>',
+    "handler of a picture": "<img src=x onerror=alert(1)>",
+    "handler of an embedded picture": '<img src="data:image/png;base64,AA==" onload=alert(1)>',
+    "svg with onload": '<svg onload="alert(1)"><script>alert(1)</script></svg>',
+    "svg with a link": '<svg><a xlink:href="javascript:alert(1)">a</a></svg>',
+    "math with a link": "<math><mtext><img src=x onerror=alert(1)></mtext></math>",
+    "style with url": '<p style="background:url(https://e.org/a.png)">a</p>',
+    "cell with url": '<table><tr><td style="background:url(https://e.org/a.png)">a</td></table>',
+    "fixed over the page": '<div style="position:fixed;top:0;left:0">a</div>',
+    "picture from elsewhere": '<img src="https://e.org/a.png" srcset="https://e.org/b.png 2x">',
+    "picture in a background": '<table background="https://e.org/a.png"><tr><td>a</td></tr></table>',
+    "picture that is a page": '<img src="data:text/html,<script>alert(1)</script>">',
+    "tags in an attribute": '<img alt="<table><img onerror=a>" src="data:image/png;base64,AA==">',
+    "quote that stays open": '<img alt="a src="x" onerror="alert(1)"',
+    "anchor of the page itself": '<figure id="scorecard">a</figure>',
+    "broken nesting": "</div></section></main><b><p></b><table><tr><i></table></table>",
+}
+TAKEN_OUT = {
+    "script", "style", "meta", "base", "link", "iframe", "object", "embed", "form", "input",
+    "button", "svg", "math",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("markup", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("render", [contained, markdown])
+def test_nothing_of_a_notebook_acts_on_the_page(markup: str, render: Callable[[str], str]) -> None:
+    text = render(f"<p>start</p>{markup}<p>end</p>")
+    page = Page(text)
+    assert not TAKEN_OUT & {tag for tag, _ in page.tags}
+    names = {name for _, attributes in page.tags for name in attributes}
+    assert names <= {"class", "href", "src", "alt", "tabindex", "style"}
+    assert set(page.values("style")) <= {""}
+    assert all(source.startswith("data:image/") for source in page.values("src"))
+    assert all(link.startswith(("#", "https://")) for link in page.values("href"))
+    assert "start" in page.text
+    # Balanced: what follows on the page is not drawn into it.
+    assert [text.count(f"<{tag}") - text.count(f"</{tag}>") for tag in ("div", "table", "b")] == [
+        0
+    ] * 3
+
+
+def test_what_a_script_that_is_not_closed_would_take_stays_in_its_own_output(run: Run) -> None:
+    cells = [
+        new_markdown_cell("# 02 · Patching\n\n<script>alert(1)"),
+        cell("x", displayed(text_html="<b>bold<script>alert(2)"), displayed(text_html="<!-- open")),
+        new_markdown_cell("## Later"),
+    ]
+    save(run.folder, PATCHING, cells)
+    text = build(run)
+    assert "alert" not in text
+    assert f'<h3 id="{PATCHING}-1">Later</h3>' in text
+    assert "<b>bold</b>" in text
+    assert "How this was made" in text
+
+
+def test_foreign_pictures_are_named_and_links_stay_on_the_page() -> None:
+    image = '<img alt="a &gt; b" src="data:image/png;base64,AA==">'
+    text = contained(f"<img src='b.png'>{image}<p>c</p>")
     assert Page(text).text == "(a picture that is not on this page) c"
-    assert kept in text
-    assert 'href="#02_patching"' in markdown("[b](02_patching.ipynb) [c](./02_patching.py)")
+    assert f'<div class="scroll picture" tabindex="0">{image}</div>' in text
+    links = (
+        "[a](02_patching.ipynb) [b](./02_patching.py) [c](../figures/01_areas.png) [d](other.md)"
+    )
+    assert Page(markdown(links)).values("href") == ["#02_patching", "#02_patching", "#01_areas"]
+    assert Page(markdown("[a](https://doi.org/1)")).values("href") == ["https://doi.org/1"]
+
+
+def test_what_the_notebooks_show_comes_through() -> None:
+    text = markdown(
+        "## A *b* `c`\n\n| left | right |\n|:--|--:|\n| 1 | $x_1 < y$ |\n\n$$\\frac{a}{b}$$\n\n"
+        "```python\nif a < b:\n    pass\n```\n\n1. one\n2. two\n\n> quote\n\n**bold** ~~no~~ a<br>b"
+    )
+    page = Page(text)
+    assert "<h2" in text
+    assert "<em>b</em> <code>c</code>" in text
+    assert page.values("style") == ["text-align:left", "text-align:right"] * 2
+    assert "$x_1 < y$" in page.text
+    assert "\\frac{a}{b}" in page.text
+    assert re.search(r"<pre>.*if.*&lt;", text)
+    assert '<div class="scroll" tabindex="0"><table>' in text
+    for tag in ("ol", "li", "blockquote", "strong", "pre", "br"):
+        assert f"<{tag}" in text, tag
+
+
+def test_tables_of_a_run_come_through_unchanged() -> None:
+    table = pd.DataFrame({"image_id": ["a<b"], "AUC": [0.75]})
+    markup = (
+        f'<figure id="01_t" class="table"><figcaption>T.</figcaption>{table_html(table)}</figure>'
+    )
+    assert (
+        contained(markup).replace('<div class="scroll" tabindex="0">', "").replace("</div>", "")
+        == markup
+    )
+    styled = Page(contained(table.to_html()))
+    assert styled.text == "image_id AUC 0 a<b 0.75"
+    assert styled.values("class") == ["scroll", "dataframe"]
 
 
 def test_the_same_outputs_give_the_same_page(run: Run) -> None:
@@ -324,10 +432,10 @@ def test_folders_of_this_machine_are_left_out(run: Run) -> None:
 
 
 def test_pictures_shrink_until_the_page_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = len(build(run))
-    monkeypatch.setattr(report, "MOST_BYTES", whole - 200_000)
+    size = len(build(run))
+    monkeypatch.setattr(report, "MOST_BYTES", size - 200_000)
     text = build(run)
-    assert len(text.encode()) < whole - 200_000
+    assert len(text.encode()) < size - 200_000
     pictures = re.findall(r"base64,([A-Za-z0-9+/=]+)", text)
     sizes = [Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures]
     assert sizes == [(900, 225), (40, 20)]

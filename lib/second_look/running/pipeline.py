@@ -57,13 +57,13 @@ def find_notebooks(folder: Path) -> dict[str, Path]:
     Raises:
         ParameterError: There are none.
     """
-    found = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
-    if not found:
+    notebooks = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    if not notebooks:
         raise ParameterError(
             f"{folder}: there are no notebooks such as 01_data_survey.ipynb. "
             "`make sync` writes them from their .py."
         )
-    return found
+    return notebooks
 
 
 def read_cells(notebooks: Mapping[str, Path]) -> dict[str, dict[str, Parameter]]:
@@ -159,7 +159,7 @@ class Notebook:
         self.values = {key: value for key, value in values.items() if key != OUTPUTS}
         self.executed = outputs / "notebooks" / f"{name}.ipynb"
         self._passed = _from_here(self.values)
-        self._own = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
+        self._outputs_parameter = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
         self._record = outputs / "manifests" / f"{name}.json"
 
     def record(self) -> dict[str, Any]:
@@ -173,10 +173,11 @@ class Notebook:
         if not record or not self.executed.is_file():
             return OUT_OF_DATE if self.executed.is_file() else NOT_RUN
         files = {**record["reads"], **record["writes"]}
-        same = record["key"] == self.key() and all(
-            fingerprint(self.outputs / name, self.outputs) == known for name, known in files.items()
+        unchanged = record["key"] == self.key() and all(
+            fingerprint(self.outputs / name, self.outputs) == recorded
+            for name, recorded in files.items()
         )
-        return UP_TO_DATE if same else OUT_OF_DATE
+        return UP_TO_DATE if unchanged else OUT_OF_DATE
 
     def key(self) -> str:
         """Changes with the notebook, its parameters and the library code that it can reach."""
@@ -223,13 +224,13 @@ class Notebook:
 
         # papermill writes after every cell; under its own name the notebook appears whole.
         draft = self.executed.with_name(f".{self.name}.draft.ipynb")
-        kept = f"The notebook with its traceback: {self.executed}"
+        hint = f"The notebook with its traceback: {self.executed}"
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
             papermill.execute_notebook(
                 str(self.path),
                 str(draft),
-                parameters={**self._passed, **self._own},
+                parameters={**self._passed, **self._outputs_parameter},
                 kernel_name="python3",
                 cwd=str(self.path.parent),
                 extra_arguments=_QUIET,
@@ -237,12 +238,12 @@ class Notebook:
             draft.replace(self.executed)
         except PapermillExecutionError as error:
             draft.replace(self.executed)
-            said = f"{self.name} failed: {error.ename}: {error.evalue}"
-            raise NotebookFailedError(f"{said}\n{kept}") from None
+            message = f"{self.name} failed: {error.ename}: {error.evalue}"
+            raise NotebookFailedError(f"{message}\n{hint}") from None
         except DeadKernelError:
             draft.replace(self.executed)
             raise NotebookFailedError(
-                f"{self.name} failed: its kernel died, most often for want of memory.\n{kept}"
+                f"{self.name} failed: its kernel died, usually because memory ran out.\n{hint}"
             ) from None
         except OSError as error:
             raise OutputError(
@@ -312,14 +313,14 @@ def choose_notebook(text: str, names: Sequence[str]) -> str:
     Raises:
         ParameterError: There is no such notebook, or there are several.
     """
-    found = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
-    if len(found) != 1:
-        near = difflib.get_close_matches(text, names, n=1, cutoff=0)
+    matches = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
+    if len(matches) != 1:
+        nearest = difflib.get_close_matches(text, names, n=1, cutoff=0)
         raise ParameterError(
-            f"there is no notebook {text!r}. Did you mean {near[0]!r}? There are: "
+            f"there is no notebook {text!r}. Did you mean {nearest[0]!r}? There are: "
             f"{', '.join(names)}."
         )
-    return found[0]
+    return matches[0]
 
 
 def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -346,14 +347,14 @@ def _check_same_set(outputs: Path, params_file: Path) -> None:
 @contextmanager
 def _data_variable_from_here() -> Iterator[None]:
     """The environment variable too, for the kernels that are started meanwhile."""
-    before = os.environ.get(DATA_VARIABLE)
-    if before:
-        os.environ[DATA_VARIABLE] = str(Path(before).expanduser().resolve())
+    previous = os.environ.get(DATA_VARIABLE)
+    if previous:
+        os.environ[DATA_VARIABLE] = str(Path(previous).expanduser().resolve())
     try:
         yield
     finally:
-        if before:
-            os.environ[DATA_VARIABLE] = before
+        if previous:
+            os.environ[DATA_VARIABLE] = previous
 
 
 @contextmanager

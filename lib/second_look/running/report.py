@@ -1,6 +1,11 @@
 """The report: one page with the scorecard first, then every notebook that ran.
 
-The page needs no other file and no network; a content policy in its head forbids both.
+The page needs no other file and no network; a content policy in its head forbids both. What the
+notebooks show passes a list of permitted tags and attributes (nh3) on its way to the page.
+
+nbconvert's HTML exporter would not shorten this module: its cells come with prompts, styles and
+scripts of JupyterLab, so that folded code, headings below the page's own, the contents and the
+failed cells would need a template and a parser of its output besides.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nh3
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from nbconvert.filters.ansi import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -48,14 +54,23 @@ _CLASSES = {
 _SKIPPED_TAGS = {"papermill-error-cell-tag"}
 _TAGS = {"parameters": "parameters: defaults", "injected-parameters": "parameters of this run"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_ACTIVE = re.compile(r"<(script|style|iframe|object)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-_FOREIGN_PICTURE = re.compile(r"<img\b(?![^>]*\bsrc=[\"']data:)[^>]*>", re.IGNORECASE)
-_ANY_PICTURE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+_CONTENT_DROPPED = {"script", "style", "iframe", "object", "noscript", "template", "svg", "math"}
+_ATTRIBUTES = {
+    "*": {"class"},
+    "a": {"href"},
+    "figure": {"id"},
+    "img": {"alt", "src"},
+    "ol": {"start"},
+    "td": {"colspan", "rowspan", "style"},
+    "th": {"colspan", "rowspan", "scope", "style"},
+}
+_FIGURE_ID = re.compile(r"\d\d_\w+")
+_LINK_WITHIN = re.compile(r"(?:\./)?(\d\d_\w+)\.(?:ipynb|py)|\.\./figures/(\w+)\.(?:png|svg)")
 _PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
-_TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL | re.IGNORECASE)
+# These read what nh3 has written, where < and > stand in tags only.
+_IMAGE_TAG = re.compile(r"<img\b[^>]*>")
+_TABLE_TAGS = re.compile(r"<table\b[^>]*>|</table>")
 _HEADING = re.compile(r"<h([1-6])[^>]*>(.*?)</h\1>", re.DOTALL)
-_NOTEBOOK_LINK = re.compile(r'href="(?:\./)?(\d\d_\w+)\.(?:ipynb|py)"')
-_FIGURE_LINK = re.compile(r'href="\.\./figures/(\w+)\.(?:png|svg)"')
 _TAG = re.compile(r"<[^>]+>")
 
 
@@ -64,11 +79,11 @@ class Section:
     """One notebook on the page.
 
     Attributes:
-        name: Of the notebook, and of its place on the page.
+        name: Of the notebook, and its anchor on the page.
         title: Its first heading.
         status: Of its last run, as run.json says.
         body: HTML.
-        headings: (place on the page, text) of its sections.
+        headings: (anchor, text) of its sections.
         failed: Whether a cell of it stopped with an error.
     """
 
@@ -101,9 +116,9 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
         if (content := load_json(outputs / "notebooks" / f"{name}.ipynb"))
     ]
     results = load_results(outputs)
-    places = {section.name for section in sections}
-    places |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
-    rows = _scorecard(results, places)
+    anchors = {section.name for section in sections}
+    anchors |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
+    rows = _scorecard(results, anchors)
     page = _template().render(
         name=outputs.name,
         run=run,
@@ -113,7 +128,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
         synthetic=any(row["verdict"] == SYNTHETIC for row in results),
         related=RELATED_WORK,
         sections=sections,
-        missing=[name for name in notebooks if name not in places],
+        missing=[name for name in notebooks if name not in anchors],
         highlight_light=HtmlFormatter(style="default").get_style_defs("pre"),
         highlight_dark=HtmlFormatter(style="github-dark").get_style_defs("pre"),
     )
@@ -154,10 +169,10 @@ def _fitted(page: str, path: Path) -> str:
 def shrink_pictures(page: str, width: int) -> str:
     """The page with each of its PNG pictures reduced to a width, px; narrower ones stay."""
 
-    def smaller(found: re.Match[str]) -> str:
-        with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+    def smaller(match: re.Match[str]) -> str:
+        with Image.open(io.BytesIO(base64.b64decode(match[1]))) as picture:
             if picture.width <= width:
-                return found[0]
+                return match[0]
             height = max(1, round(picture.height * width / picture.width))
             stream = io.BytesIO()
             picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(
@@ -171,15 +186,15 @@ def shrink_pictures(page: str, width: int) -> str:
 # ------------------------------------------------------------------ scorecard
 
 
-def _scorecard(results: Sequence[Mapping[str, Any]], places: set[str]) -> list[dict[str, str]]:
-    """The rows of the scorecard, each with its colour and its place on the page."""
+def _scorecard(results: Sequence[Mapping[str, Any]], anchors: set[str]) -> list[dict[str, str]]:
+    """The rows of the scorecard, each with its colour and its anchor on the page."""
     return [
         {
             **row,
             "kind": _CLASSES.get(row["verdict"], "other"),
             "notebook": row["notebook"].replace("_", " "),
-            "place": next(
-                (place for place in (row["figure"], row["notebook"]) if place in places), ""
+            "anchor": next(
+                (anchor for anchor in (row["figure"], row["notebook"]) if anchor in anchors), ""
             ),
         }
         for row in scorecard.rows(results)
@@ -215,33 +230,68 @@ def _section(name: str, notebook: Mapping[str, Any], status: str) -> Section:
 
 
 def markdown(text: str) -> str:
-    """Markdown as HTML that names nothing outside the page."""
+    """Markdown as HTML that the page may hold, as `contained` makes it."""
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
-    rendered = str(MarkdownWithMath(renderer=renderer).render(text))
-    return _FIGURE_LINK.sub(r'href="#\1"', _NOTEBOOK_LINK.sub(r'href="#\1"', contained(rendered)))
+    return contained(str(MarkdownWithMath(renderer=renderer).render(text)))
 
 
 def contained(markup: str) -> str:
-    """HTML without scripts, styles and foreign pictures.
+    """HTML without anything that acts, loads or changes the page around it.
 
-    Its tables, and on phones its pictures, can be scrolled sideways where they are too wide.
+    Links to notebooks and figures of the project become links within the page. Tables, and on
+    phones pictures, can be scrolled sideways where they are too wide.
     """
-    markup = _FOREIGN_PICTURE.sub("<em>(a picture that is not on this page)</em>", markup)
-    markup = _TABLE.sub(r'<div class="scroll" tabindex="0">\g<0></div>', _ACTIVE.sub("", markup))
-    return _ANY_PICTURE.sub(r'<div class="scroll picture" tabindex="0">\g<0></div>', markup)
+    markup = _CLEANER.clean(markup)
+    markup = _TABLE_TAGS.sub(_scrolled_table, markup)
+    return _IMAGE_TAG.sub(_scrolled_image, markup)
+
+
+def _permitted(tag: str, attribute: str, value: str) -> str | None:
+    """The value that an attribute has on the page; None: it goes."""
+    if attribute == "src":
+        return value if value.startswith("data:image/") else None
+    if attribute == "id":
+        return value if _FIGURE_ID.fullmatch(value) else None
+    if attribute != "href" or value.startswith(("#", "https://", "http://")):
+        return value
+    link = _LINK_WITHIN.fullmatch(value)
+    return f"#{link[1] or link[2]}" if link else None
+
+
+_CLEANER = nh3.Cleaner(
+    tags=(nh3.ALLOWED_TAGS | {"tfoot"}) - {"area", "map"},
+    clean_content_tags=_CONTENT_DROPPED,
+    attributes=_ATTRIBUTES,
+    attribute_filter=_permitted,
+    filter_style_properties={"text-align"},
+    url_schemes={"data", "http", "https"},
+    link_rel=None,
+)
+
+
+def _scrolled_table(match: re.Match[str]) -> str:
+    if match[0] == "</table>":
+        return "</table></div>"
+    return f'<div class="scroll" tabindex="0">{match[0]}'
+
+
+def _scrolled_image(match: re.Match[str]) -> str:
+    if ' src="' not in match[0]:
+        return "<em>(a picture that is not on this page)</em>"
+    return f'<div class="scroll picture" tabindex="0">{match[0]}</div>'
 
 
 def _anchored(markup: str, section: Section) -> str:
-    """Headings one level lower, below the page's own, each with its place on the page."""
+    """Headings one level lower, below the page's own, each with its anchor."""
 
-    def heading(found: re.Match[str]) -> str:
-        level, text = int(found[1]), html.unescape(_TAG.sub("", found[2]))
+    def heading(match: re.Match[str]) -> str:
+        level, text = int(match[1]), html.unescape(_TAG.sub("", match[2]))
         if level == 1 and section.title == section.name:
             section.title = text
-            return f"<h2>{found[2]}</h2>"
-        place = f"{section.name}-{len(section.headings) + 1}"
-        section.headings.append((place, text))
-        return f'<h{min(level + 1, 6)} id="{place}">{found[2]}</h{min(level + 1, 6)}>'
+            return f"<h2>{match[2]}</h2>"
+        anchor = f"{section.name}-{len(section.headings) + 1}"
+        section.headings.append((anchor, text))
+        return f'<h{min(level + 1, 6)} id="{anchor}">{match[2]}</h{min(level + 1, 6)}>'
 
     return _HEADING.sub(heading, markup)
 
@@ -264,10 +314,10 @@ def _output(output: Mapping[str, Any], section: Section) -> str:
         )
     if kind == "error":
         section.failed = True
-        said = html.escape(f"{output['ename']}: {output['evalue']}")
+        message = html.escape(f"{output['ename']}: {output['evalue']}")
         trace = html.escape(strip_ansi("\n".join(output["traceback"])))
         return (
-            f'<div class="error" role="alert"><strong>This cell failed.</strong> {said}'
+            f'<div class="error" role="alert"><strong>This cell failed.</strong> {message}'
             f"{_folded('traceback', f'<pre>{trace}</pre>', 'code')}</div>"
         )
     return _displayed(output.get("data", {}), section)
