@@ -14,44 +14,44 @@
 # %% [markdown]
 # # 01 · Data survey: which mammograms are there, and can they be trusted?
 #
-# The paper counts **322 images in MIAS and 10,239 in DDSM**, 10,561 together, between 1024² and
+# The paper counts **322 images in MIAS and 10,239 in DDSM**, 10,561 in all, between 1024² and
 # about 4096² pixels in size, with lesions that cover on average **0.5 % (calcifications) and
-# 1.2 % (masses)** of the image. Every later number stands on these images, so this notebook asks:
+# 1.2 % (masses)** of the image. Every later number rests on these images, so this notebook asks:
 #
-# 1. How many images are there really, and what are the 10,239?
-# 2. How large are the images and the lesions, and of what is the lesion's share a share?
-# 3. Does a patient, or a picture, stand on both sides of a split?
+# 1. How many images are there, and what are the 10,239?
+# 2. How large are the images and the lesions, and what is a lesion's area a share of?
+# 3. Is any patient, or any image, in more than one split?
 # 4. What could not be used, and why?
-# 5. Is the breast found on every film?
+# 5. Is the breast found correctly in every image?
 #
 # Nothing is trained here. This is research software, not a medical device.
 
 # %% tags=["parameters"]
-outputs: str = "../outputs/lab"  # folder for everything that this run leaves behind
+outputs: str = "../outputs/lab"  # folder for everything that this run writes
 source: str = "phantom"  # where the mammograms come from {phantom | mias | cbis | ddsm | folder}
-also: list[str] = []  # further sources, read beside the first {phantom|mias|cbis|ddsm|folder}
+also: list[str] = []  # more sources to read with the first {phantom|mias|cbis|ddsm|folder}
 data_root: str = ""  # folder of the data sets; empty: $SECOND_LOOK_DATA, then data/
 cbis_folder: str = ""  # source cbis: folder of its CSVs and DICOM files, relative to data_root
 ddsm_folder: str = ""  # source ddsm: folder of its volumes, relative to data_root
-optical_density: bool = False  # source ddsm: grey levels that films of all scanners have in common
+optical_density: bool = False  # source ddsm: convert all scanners' grey levels to optical density
 table: str = ""  # source folder: its CSV, relative to data_root
 columns: dict = {}  # source folder: standard column -> name of the column in the CSV
 box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh}
 dataset: str = "folder"  # source folder: name of the data set in tables and figures
-pixel_size_mm: float = 0.0  # mm a pixel where the source says nothing; 0: unknown [0, 1]
+pixel_size_mm: float = 0.0  # mm per pixel where the source does not give it; 0: unknown [0, 1]
 patients: int = 24  # phantom: patients, four images each [16, 10000]
 image_rows: int = 1024  # phantom: height of an image, px [256, 8192]
 image_cols: int = 832  # phantom: width of an image, px [208, 8192]
-lesion_contrast: float = 1.0  # phantom: contrast of lesions, 1 is hard but learnable [0, 10]
+lesion_contrast: float = 1.0  # phantom: contrast of lesions; 1 is hard but learnable [0, 10]
 phantom_form: str = "folder"  # {folder|mias|ddsm|cbis_classic|cbis_nbia|cbis_nbia_old|cbis_idc}
 phantom_faults: bool = False  # phantom in a cbis_ form: with every known fault of the real files
-spacing_mm: float = 0.0  # resample all images to this pixel size, mm; 0: keep their own [0, 1]
-val_share: float = 0.2  # share of the patients for validation [0.01, 0.5]
-test_share: float = 0.2  # share for the test, where no official test set is given [0, 0.5]
-strict: bool = False  # make an error of everything that would go to the quarantine
-sheet_images: int = 64  # breast masks to look at on the contact sheet [1, 2000]
+spacing_mm: float = 0.0  # resample all images to this pixel size, mm; 0: do not resample [0, 1]
+val_share: float = 0.2  # share of patients for validation [0.01, 0.5]
+test_share: float = 0.2  # share of patients for test, if there is no official test set [0, 0.5]
+strict: bool = False  # raise an error instead of putting items in the quarantine
+sheet_images: int = 64  # breast masks on the contact sheet [1, 2000]
 seed: int = 0  # of the phantom, the split and the bootstrap [0, 1000000]
-workers: int = 2  # local processes that prepare images; 0: none but this one [0, 256]
+workers: int = 2  # local processes that prepare images; 0: this process alone [0, 256]
 scheduler: str = ""  # address of a running Dask scheduler; empty: local processes
 
 # %%
@@ -59,20 +59,20 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.preparing import views
 from second_look.catalogue import split_counts
+from second_look.figures import data_survey as survey_figures
+from second_look.figures import style
+from second_look.outputs import open_run
+from second_look.paper import claim
+from second_look.preparing import views
 from second_look.preparing.dataset import (
     DataSettings,
     build_dataset,
     case_descriptions,
     data_locations,
 )
-from second_look.figures import data_survey as draw
-from second_look.figures import style
-from second_look.outputs import open_run
-from second_look.paper import claim
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies.survey import data_survey as study
+from second_look.studies.survey import data_survey
 
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")
@@ -81,29 +81,30 @@ run = open_run(outputs, notebook="01_data_survey")
 # ## What are the 10,239 images of DDSM?
 #
 # The public index of the Imaging Data Commons lists every file of CBIS-DDSM, the curated version
-# of DDSM that the paper cites. It comes as a Python package: nothing is downloaded.
+# of DDSM that the paper cites. The index comes as a Python package, so nothing is downloaded.
 
 # %%
-files = study.public_ddsm_files()
-run.table(files, "ddsm_files", "The files of CBIS-DDSM by what they show, from the public index.")
+ddsm_files = data_survey.public_ddsm_files()
+run.table(ddsm_files, "ddsm_files", "The files of CBIS-DDSM by content, from the public index.")
 
 # %%
-total, whole = int(files["files"].iloc[-1]), int(files["files"].iloc[0])
+total, mammograms = int(ddsm_files["files"].iloc[-1]), int(ddsm_files["files"].iloc[0])
 run.result(
-    "data-ddsm", total, n=total, how="files in the public index, counted", figure="ddsm_files",
-    verdict=f"differs: {total:,} files, {whole:,} of them mammograms",
+    "data-ddsm", total, n=total, how="files counted in the public index", figure="ddsm_files",
+    verdict=f"differs: {total:,} files, {mammograms:,} of them mammograms",
 )  # fmt: skip
 Markdown(
-    f"The index holds **{total:,} files**, and the paper counts {claim('data-ddsm').value:,.0f} "
-    f"images. But only **{whole:,} of them are mammograms**: each of the {(total - whole) // 2:,} "
-    "lesions adds a crop and a mask. The paper's data set is a third of the size that it states."
+    f"The index holds **{total:,} files**; the paper counts {claim('data-ddsm').value:,.0f} "
+    f"images. But only **{mammograms:,} of the files are mammograms**: each of the "
+    f"{(total - mammograms) // 2:,} lesions adds a crop and a mask. The paper's data set is a "
+    "third of the size that it states."
 )
 
 # %% [markdown]
 # ## The images of this run
 #
-# Read, split by patient, cropped to the breast and kept on disk, each once. An interrupted run
-# goes on where it stopped.
+# Each image is read once, assigned to a split by patient, cropped to the breast and stored on
+# disk. An interrupted run resumes where it stopped.
 
 # %%
 settings = DataSettings(
@@ -119,141 +120,144 @@ run.uses(*data_locations(settings))
 run.made(*data.files)
 
 # %%
-run.table(study.counts(data), "counts", "Images, patients, breasts and lesions.")
+run.table(data_survey.counts(data), "counts", "Images, patients, breasts and lesions.")
 
 # %% [markdown]
-# The case descriptions of CBIS-DDSM, where they are part of the run, say how many regions, images
-# and patients there are, how far the official split leaks when masses and calcifications are
-# merged, and which of their rows mislead. An image is a (patient, side, view).
+# If CBIS-DDSM is part of the run, its case descriptions give the number of regions, images and
+# patients, show how the official split leaks when masses and calcifications are merged, and list
+# the rows that mislead. An image is a (patient, side, view).
 
 # %%
-described = case_descriptions(settings, Path(outputs))
-if described is not None:
-    run.table(survey_descriptions(described), "descriptions", "What the case descriptions hold.")
+descriptions = case_descriptions(settings, Path(outputs))
+if descriptions is not None:
+    summary = survey_descriptions(descriptions)
+    run.table(summary, "descriptions", "Contents of the case descriptions.")
 
 # %%
-study.report_counts(run, data, files=total, mammograms=whole)
+data_survey.report_counts(run, data, files=total, mammograms=mammograms)
 run.figure(
-    draw.labels_by_split(split_counts(data.catalogue.images)),
+    survey_figures.labels_by_split(split_counts(data.catalogue.images)),
     "labels_by_split",
     f"Images of every label in each split of {data.name}. A patient is in one split only.",
 )
 
 # %%
-run.table(study.split_table(data), "splits", "Images of every label by split (and patients).")
+run.table(data_survey.split_table(data), "splits", "Images (patients) by label and split.")
 
 # %% [markdown]
 # ## How large are the images?
 #
-# The paper gives 1024² to about 4096² and, elsewhere, up to nearly 5000×4000. What counts for a
+# The paper gives 1024² to about 4096² and, elsewhere, up to nearly 5000×4000. What matters to a
 # network is how many pixels lie on the breast, and how many grey levels a pixel can hold: 16-bit
-# films read as 8-bit lose their fine contrast, a common fault in code for these data.
+# images read as 8-bit lose their fine contrast, a common bug in code for these data sets.
 
 # %%
-run.table(study.sizes(data), "sizes", "Size (px) and bit depth of the pictures.")
+run.table(data_survey.sizes(data), "sizes", "Size (px) and bit depth of the images.")
 
 # %%
 images = data.catalogue.images
-if "folder" not in (source, *also):  # such pictures may have been reduced
+if "folder" not in (source, *also):  # images in a user's folder may have been downsampled
     run.result(
         "size-range", int(images["rows"].max()), low=int(images["rows"].min()),
-        high=int(images["rows"].max()), n=len(images), how="height of the images, px: from, to",
+        high=int(images["rows"].max()), n=len(images), how="image height, px: smallest to largest",
         figure="film_sizes", synthetic=data.synthetic,
     )  # fmt: skip
 run.figure(
-    draw.film_sizes(images),
+    survey_figures.film_sizes(images),
     "film_sizes",
-    "Width and height of the pictures with square pixels; larger dots stand for more pictures.",
+    "Width and height of the images with square pixels; a larger dot stands for more images.",
 )
 
 # %% [markdown]
 # ## How small are the lesions?
 #
-# The paper's 0.5 % and 1.2 % are shares "of the overall image on average". Measured here against
-# that, the whole film, and against the part of it that is breast. The outline of a lesion is its
-# mask, or its circle in mini-MIAS, which encloses the lesion and so overstates it.
+# The paper's 0.5 % and 1.2 % are shares "of the overall image on average". Here the area is
+# measured as a share of the whole image and as a share of the breast. The outline of a lesion is
+# its mask; in mini-MIAS it is a circle around the lesion, which overstates the area.
 
 # %%
-areas = study.lesion_areas(data)
-estimates = study.area_estimates(areas, seed=seed)
+areas = data_survey.lesion_areas(data)
+estimates = data_survey.area_estimates(areas, seed=seed)
 run.table(estimates, "lesion_areas", "Mean lesion area in %, with 95 % intervals over patients.")
 
 # %%
-paper_percent = {kind: claim(name).value for kind, name in study.AREA_CLAIMS.items()}
+paper_percent = {kind: claim(name).value for kind, name in data_survey.AREA_CLAIMS.items()}
 if len(areas):
     run.figure(
-        draw.lesion_area_shares(areas, estimates, paper_percent),
+        survey_figures.lesion_area_shares(areas, estimates, paper_percent),
         "lesion_areas",
-        "Lesion areas: median, quartiles and 5th to 95th percentile; dots are means with 95 % "
+        "Lesion areas: median, quartiles, and 5th to 95th percentile; dots are means with 95 % "
         "intervals over patients, dashed lines the paper's means.",
     )
 
 # %%
-study.report_areas(run, estimates, data)
+data_survey.report_areas(run, estimates, data)
 
 # %% [markdown]
-# ## What kinds of lesions, in what kinds of breasts?
+# ## Which kinds of lesions, in which kinds of breasts?
 
 # %%
 run.figure(
-    draw.composition(
+    survey_figures.composition(
         [
-            ("breast density, images", study.labels_by(data, "density")),
-            ("view, images", study.labels_by(data, "view")),
-            ("pathology, lesions", study.kinds_by_pathology(data)),
+            ("breast density, images", data_survey.labels_by(data, "density")),
+            ("view, images", data_survey.labels_by(data, "view")),
+            ("pathology, lesions", data_survey.kinds_by_pathology(data)),
         ]
     ),
     "composition",
     "Images by label against density and view, and lesions by kind against pathology. Density "
-    "as the source writes it: BI-RADS 1 to 4; mini-MIAS: F fatty, G fatty-glandular, D dense.",
+    "as the source codes it: BI-RADS 1 to 4; mini-MIAS: F fatty, G fatty-glandular, D dense.",
 )
 
 # %%
-chosen = views.choose_examples(data.catalogue.images, per_label=4, seed=seed)
-pictures = [views.original_view(data, image_id, 480) for image_id in chosen["image_id"]]
+examples = views.choose_examples(data.catalogue.images, per_label=4, seed=seed)
+example_views = [views.original_view(data, image_id, 480) for image_id in examples["image_id"]]
 run.figure(
-    draw.examples(pictures, columns=4),
+    survey_figures.examples(example_views, columns=4),
     "examples",
-    "Examples drawn at random, label by label, with breast mask and outlined lesions.",
+    "Random examples of each label, with breast mask and outlined lesions.",
 )
 
 # %% [markdown]
 # ## Does anything leak between the splits?
 #
-# Two images of one woman resemble each other, so a patient on both sides of a split lets a model
-# recognise instead of diagnose. The check goes by patient, and by content: the same picture can
-# stand under two names.
+# Two images of the same woman resemble each other, so if a patient is in both training and test
+# set, a model can recognise her instead of diagnosing. The check compares patient ids, and also
+# the images themselves, because the same image can appear under two names.
 
 # %%
-run.table(study.leak_checks(data), "leaks", "What was looked for between the splits.")
+run.table(data_survey.leak_checks(data), "leaks", "Checks for leaks between the splits.")
 
 # %%
-run.table(data.duplicates, "duplicates", "Pictures that stand under two names.")
+run.table(data.duplicates, "duplicates", "Images that appear under two names.")
 
 # %% [markdown]
 # ## What could not be used?
 #
-# Nothing is dropped in silence. An image or lesion that is unreadable, has no label or no usable
-# location goes to the quarantine with file and reason.
+# Nothing is dropped silently. An image or lesion that is unreadable or has no label or no usable
+# location goes to the quarantine, with its file and the reason.
 
 # %%
-run.table(study.quarantine_summary(data), "quarantine", "The quarantine by effect and reason.")
+run.table(
+    data_survey.quarantine_summary(data), "quarantine", "The quarantine by effect and reason."
+)
 
 # %% [markdown]
-# ## Is the breast found on every film?
+# ## Is the breast found correctly in every image?
 #
-# Labels, tape and scratches lie beside the breast, and a model will use them if it can. The yellow
-# line is where this project believes the breast to be. A quarter of the films below have the
-# smallest masks, a quarter the largest, where an error would show first; the rest are random.
+# Labels, tape and scratches lie outside the breast, and a model will use them if it can. The yellow
+# line is the outline of the breast mask. A quarter of the images below have the smallest masks and
+# a quarter the largest, where errors are most likely; the others are random.
 
 # %%
 sheet = views.choose_masks_to_look_at(data, count=sheet_images, seed=seed)
-pictures = [views.original_view(data, image_id, 200) for image_id in sheet["image_id"]]
+sheet_views = [views.original_view(data, image_id, 200) for image_id in sheet["image_id"]]
 run.figure(
-    draw.mask_contact_sheet(pictures),
+    survey_figures.mask_contact_sheet(sheet_views),
     "mask_contact_sheet",
-    f"Breast masks on {len(sheet)} of {len(data.prepared.images)} films, from the smallest share "
-    f"of the film ({sheet['breast_share'].min():.0%}) to the largest "
+    f"Breast masks of {len(sheet)} of {len(data.prepared.images)} images, from the smallest share "
+    f"of the image ({sheet['breast_share'].min():.0%}) to the largest "
     f"({sheet['breast_share'].max():.0%}).",
 )
 
@@ -261,10 +265,10 @@ run.figure(
 # ## What was found, and what it does not mean
 
 # %%
-Markdown(study.findings(data, estimates, paper_percent))
+Markdown(data_survey.findings(data, estimates, paper_percent))
 
 # %% [markdown]
-# **Limits.** Lesion areas rest on the outlines that each data set gives: radiologists' masks for
-# CBIS-DDSM, enclosing circles for mini-MIAS, exact ones for phantoms. Synthetic phantoms test the
-# pipeline and say nothing about patients. A content check finds copies of a picture, not two films
-# of one breast; that is what the patient check is for, and it trusts the data set's patient ids.
+# **Limits.** Lesion areas depend on the outlines that each data set provides: radiologists' masks
+# for CBIS-DDSM, enclosing circles for mini-MIAS, exact masks for phantoms. Phantoms test the
+# pipeline and say nothing about patients. Comparing images finds copies of an image, not two images
+# of the same breast; for those there is the patient check, which trusts the data set's patient ids.

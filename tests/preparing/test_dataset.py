@@ -53,7 +53,7 @@ def data(phantom_data):
 
 @pytest.fixture(scope="module")
 def windows(data):
-    return patching_study.windows_at(data, [16, 32, 64], size=64, size_mm=None, rule=RULE)
+    return patching_study.windows_by_stride(data, [16, 32, 64], size=64, size_mm=None, rule=RULE)
 
 
 @pytest.fixture(autouse=True)
@@ -157,9 +157,9 @@ def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_p
     true = dict(described.itertuples(index=False))
     assert (true["patients in train and test"], true["images in train and test"]) == (2, 2)
     leaks = dict(data_survey.leak_checks(data).itertuples(index=False))
-    left = "training images left out: patient of the official test set"
-    assert (leaks[left], leaks["patients in more than one split"]) == (2, 0)
-    counted = data_survey.counts(data).set_index("what")["count"]
+    excluded = "training images excluded: patient is in the official test set"
+    assert (leaks[excluded], leaks["patients in more than one split"]) == (2, 0)
+    counted = data_survey.counts(data).set_index("quantity")["count"]
     # Two rows without a file, two files that are cut off and the two images that leak.
     assert counted["images"] == true["all: images"] - 2 - 2 - 2
     # Two masks are missing, two no larger than a crop, two lie in the air.
@@ -169,7 +169,7 @@ def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_p
     assert summary["reason"].str.contains("in the air").sum() == 1
     found = data_survey.findings(data, data_survey.area_estimates(
         data_survey.lesion_areas(data), seed=0), {})  # fmt: skip
-    assert "2 images of 1 patient were left out of training" in found
+    assert "2 images of 1 patient were excluded from training" in found
 
 
 def test_several_sources_are_one_data_set(tmp_path):
@@ -250,7 +250,7 @@ def test_the_same_picture_twice_in_one_split_is_said_only(tmp_path):
 
 
 def test_where_the_papers_number_of_images_comes_from():
-    files = data_survey.public_ddsm_files().set_index("what")
+    files = data_survey.public_ddsm_files().set_index("content")
     assert files.loc["all files", ["series", "files"]].tolist() == [6775, 10_239]
     assert files.loc["whole mammograms", "files"] == 3103
     # One crop and one mask for each of the 3,568 lesions in the four official tables.
@@ -259,7 +259,7 @@ def test_where_the_papers_number_of_images_comes_from():
 
 
 def test_counts_areas_and_tables_agree_with_the_catalogue(data):
-    counts = data_survey.counts(data).set_index("what")["count"]
+    counts = data_survey.counts(data).set_index("quantity")["count"]
     assert (counts["images"], counts["patients"], counts["breasts"]) == (64, 16, 32)
     assert counts["lesions"] == len(data.catalogue.lesions)
     areas = data_survey.lesion_areas(data)
@@ -271,7 +271,7 @@ def test_counts_areas_and_tables_agree_with_the_catalogue(data):
     assert mass["low"] < mass["mean"] < mass["high"]
     assert data_survey.labels_by(data, "view").to_numpy().sum() == 64
     assert data_survey.kinds_by_pathology(data).to_numpy().sum() == counts["lesions"]
-    assert (data_survey.leak_checks(data)["found"] == 0).all()
+    assert (data_survey.leak_checks(data)["count"] == 0).all()
     assert data_survey.sizes(data)["images"].sum() == 64
     assert data_survey.split_table(data)["label"].tolist() == list(LABELS)
     text = data_survey.findings(data, estimates, {"mass": 1.2})
@@ -331,17 +331,17 @@ def test_examples_and_masks_to_look_at_are_chosen_by_rule(data):
     assert len(views.choose_masks_to_look_at(data, count=1000, seed=0)) == 64
 
 
-def test_patch_numbers_fall_from_film_to_breast_and_rise_with_smaller_strides(data, windows):
-    counts = patching_study.counts_against_stride(data, windows, size=64)
-    assert (counts["film"] > counts["crop"]).all()
+def test_patch_numbers_fall_from_image_to_breast_and_rise_with_smaller_strides(data, windows):
+    counts = patching_study.counts_by_stride(data, windows, size=64, size_mm=None)
+    assert (counts["image"] > counts["crop"]).all()
     assert (counts["crop"] > counts["breast"]).all()
     assert counts["breast"].is_monotonic_decreasing
-    # Films of 256 x 208 px at stride 16: 13 x 10 windows each.
-    assert counts.loc[0, "film"] == 64 * 13 * 10
-    reached = patching_study.reach(counts, 10, 1e9)
-    assert reached["stride"].tolist() == [64, 64, 0, 0]
+    # Images of 256 x 208 px at stride 16: 13 x 10 windows each.
+    assert counts.loc[0, "image"] == 64 * 13 * 10
+    strides = patching_study.largest_strides(counts, 10, 1e9)
+    assert strides["stride"].tolist() == [64, 64, 0, 0]
     assert "not reached" in patching_study.findings(
-        windows[32], reached, costs_of(data, windows[32]), synthetic=True
+        windows[32], strides, costs_of(data, windows[32]), synthetic=True
     )
     assert "lie on the breast" in patching_study.savings(counts)
 
@@ -351,20 +351,20 @@ def costs_of(data, table):
     return patching_study.cost(sampler, data, batches=2, patches=[10, 1000])
 
 
-def test_windows_in_mm_are_counted_on_the_film_too(data):
+def test_windows_in_mm_are_counted_on_the_whole_image_too(data):
     size = {"size": 32, "size_mm": 51.2}
-    table = patching_study.windows_at(data, [16], rule=RULE, **size)
-    counts = patching_study.counts_against_stride(data, table, **size)
+    table = patching_study.windows_by_stride(data, [16], rule=RULE, **size)
+    counts = patching_study.counts_by_stride(data, table, **size)
     # 51.2 mm are 64 px of 0.8 mm, and the stride keeps its ratio to the size: 32 px.
-    in_px = patching_study.windows_at(data, [32], size=64, size_mm=None, rule=RULE)
-    expected = patching_study.counts_against_stride(data, in_px, size=64)
-    columns = ["film", "crop", "breast"]
+    in_px = patching_study.windows_by_stride(data, [32], size=64, size_mm=None, rule=RULE)
+    expected = patching_study.counts_by_stride(data, in_px, size=64, size_mm=None)
+    columns = ["image", "crop", "breast"]
     assert counts[columns].to_numpy().tolist() == expected[columns].to_numpy().tolist()
 
 
 def test_a_window_larger_than_every_image_is_an_error_that_says_so(data):
     with pytest.raises(DataError, match=r"none of 64 images holds a window of 512 px.*smaller"):
-        patching_study.windows_at(data, [64], size=512, size_mm=None, rule=RULE)
+        patching_study.windows_by_stride(data, [64], size=512, size_mm=None, rule=RULE)
 
 
 def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
@@ -406,7 +406,7 @@ def test_a_data_set_without_a_located_lesion_is_surveyed_and_patched_too(data, w
     assert "No lesion has a usable location" in data_survey.findings(
         nowhere, estimates, {"mass": 1.2}
     )
-    table = patching_study.windows_at(nowhere, [32], size=64, size_mm=None, rule=RULE)
+    table = patching_study.windows_by_stride(nowhere, [32], size=64, size_mm=None, rule=RULE)
     assert set(table[32]["label"]) == {"normal", ""}
     assert patching_study.choose_rule_example(table[32]) in set(data.prepared.images["image_id"])
     shown = texts(
@@ -446,7 +446,7 @@ def test_figures_show_units_numbers_and_the_papers_values(data, windows):
     sheet = draw_survey.mask_contact_sheet(pictures, columns=4)
     assert len([axis for axis in sheet.axes if axis.images]) == 6
     assert {"breast mask", "50 mm"} <= texts(sheet)
-    counts = patching_study.counts_against_stride(data, windows, size=64)
+    counts = patching_study.counts_by_stride(data, windows, size=64, size_mm=None)
     shown = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
     assert {"stride (px)", "patches (n)", "the paper's range"} <= shown
     balance = patching_study.balance(windows, "stride")

@@ -36,7 +36,7 @@ def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: fl
     """Patches against stride, as studies.patching counts them; the paper's range shaded."""
     figure, axis = plt.subplots(figsize=(8, 4.6))
     lines = (
-        ("film", "whole film", ":"),
+        ("image", "whole image", ":"),
         ("crop", "crop around the breast", "--"),
         ("breast", "windows on the breast", "-"),
         ("breast_augmented", "on the breast, flips and quarter turns (×8)", "-"),

@@ -1,4 +1,4 @@
-"""What is in the data: the numbers of notebook 01."""
+"""The numbers of notebook 01: images, lesions, splits and quarantine."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ AREA_CLAIMS = {"calcification": "area-calc", "mass": "area-mass"}
 def public_ddsm_files() -> pd.DataFrame:
     """The files of CBIS-DDSM by what they show, from the public index; nothing is downloaded.
 
-    A series is a whole mammogram where its PatientID ends with the view (…_LEFT_CC, or
-    …_LEFT_CC.dcm, as 246 do), and belongs to one lesion where a number follows (…_LEFT_CC_1); a
-    lesion has one crop and one mask.
+    A series is a whole mammogram if its PatientID ends with the view (…_LEFT_CC, or …_LEFT_CC.dcm,
+    as 246 do), and belongs to a lesion if a number follows (…_LEFT_CC_1). A lesion has one crop and
+    one mask.
 
     Returns:
-        One row a kind of file and a total: what, series, files, gigabytes.
+        One row per kind of file and a total: content, series, files, gigabytes.
     """
     index = pq.read_table(
         idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
         columns=["PatientID", "instanceCount", "series_size_MB"],
         filters=[("collection_id", "=", "cbis_ddsm")],
     ).to_pandas()
-    whole = index["PatientID"].str.contains(r"_(?:CC|MLO)(?:\.dcm)?$")
+    is_mammogram = index["PatientID"].str.contains(r"_(?:CC|MLO)(?:\.dcm)?$")
     rows = []
-    for what, part in (
-        ("whole mammograms", index[whole]),
-        ("crops and masks of lesions", index[~whole]),
+    for content, part in (
+        ("whole mammograms", index[is_mammogram]),
+        ("crops and masks of lesions", index[~is_mammogram]),
         ("all files", index),
     ):
         files = int(part["instanceCount"].sum())
-        rows.append((what, len(part), files, part["series_size_MB"].sum() / 1000))
-    return pd.DataFrame(rows, columns=["what", "series", "files", "gigabytes"])
+        rows.append((content, len(part), files, part["series_size_MB"].sum() / 1000))
+    return pd.DataFrame(rows, columns=["content", "series", "files", "gigabytes"])
 
 
 def counts(dataset: Dataset) -> pd.DataFrame:
-    """Images, patients, breasts and lesions by data set: columns dataset, what, count."""
+    """Images, patients, breasts and lesions by data set: dataset, quantity, count."""
     images = dataset.catalogue.images
     lesions = dataset.prepared.lesions.merge(images[["image_id", "dataset"]], on="image_id")
     rows = []
     for name, part in images.groupby("dataset"):
         breasts = part[["patient_id", "laterality"]].drop_duplicates()
-        own = lesions[lesions["dataset"] == name]
-        unlocated = int((own["code"] == 0).sum())
+        dataset_lesions = lesions[lesions["dataset"] == name]
+        unlocated = int((dataset_lesions["code"] == 0).sum())
         rows += [
             (name, "images", len(part)),
             (name, "patients", part["patient_id"].nunique()),
             (name, "breasts", len(breasts)),
-            (name, "lesions", len(own)),
+            (name, "lesions", len(dataset_lesions)),
             (name, "lesions without a location", unlocated),
         ]
-    return pd.DataFrame(rows, columns=["dataset", "what", "count"])
+    return pd.DataFrame(rows, columns=["dataset", "quantity", "count"])
 
 
 def sizes(dataset: Dataset) -> pd.DataFrame:
-    """Pictures by size and depth: dataset, rows and cols (min, median, max, px), bits, images."""
+    """Images by size and depth: dataset, rows and cols (min, median, max, px), bits, images."""
     grouped = dataset.catalogue.images.groupby(["dataset", "bits"])
     table = grouped.agg(
         images=("image_id", "size"),
@@ -78,7 +78,7 @@ def sizes(dataset: Dataset) -> pd.DataFrame:
 
 
 def lesion_areas(dataset: Dataset) -> pd.DataFrame:
-    """Every located lesion with its area as a share of the film and of the breast, 0 to 1."""
+    """Every located lesion with its area as a share of the image and of the breast, 0 to 1."""
     measured = dataset.prepared.lesions[dataset.prepared.lesions["code"] > 0]
     lesions = dataset.catalogue.lesions[["lesion_id", "kind", "pathology"]]
     images = dataset.catalogue.images[["image_id", "patient_id", "dataset"]]
@@ -124,7 +124,7 @@ def labels_by(dataset: Dataset, column: str) -> pd.DataFrame:
 
 
 def kinds_by_pathology(dataset: Dataset) -> pd.DataFrame:
-    """Lesions by kind (rows) and pathology (columns), counts; kinds that occur."""
+    """Lesions by kind (rows, only kinds that occur) and pathology (columns), counts."""
     lesions = dataset.catalogue.lesions
     table = pd.crosstab(lesions["kind"], lesions["pathology"])
     kinds = [kind for kind in KINDS if kind in table.index]
@@ -132,34 +132,33 @@ def kinds_by_pathology(dataset: Dataset) -> pd.DataFrame:
 
 
 def leak_checks(dataset: Dataset) -> pd.DataFrame:
-    """What was looked for between the splits, and what was found: check, found."""
+    """Checks for leaks between the splits and how many cases each found: check, count."""
     images, quarantine = dataset.catalogue.images, dataset.catalogue.quarantine
     splits = images.groupby(["dataset", "patient_id"])["split"].nunique()
     split_of = images.set_index("image_id")["split"]
     duplicates = dataset.duplicates
-    across = split_of.reindex(duplicates["image_a"]).to_numpy() != (
-        split_of.reindex(duplicates["image_b"]).to_numpy()
-    )
-    official = _left_out_for_the_test(quarantine)
+    split_a = split_of.reindex(duplicates["image_a"]).to_numpy()
+    split_b = split_of.reindex(duplicates["image_b"]).to_numpy()
+    official = _excluded_for_official_test(quarantine)
     return pd.DataFrame(
         [
             ("patients in more than one split", int((splits > 1).sum())),
-            ("training images left out: patient of the official test set", len(official)),
-            ("pairs of identical pictures", int((duplicates["how"] == "identical").sum())),
-            ("pairs of nearly identical pictures", int((duplicates["how"] == "near").sum())),
-            ("of these pairs, across splits", int(np.count_nonzero(across))),
+            ("training images excluded: patient is in the official test set", len(official)),
+            ("pairs of identical images", int((duplicates["how"] == "identical").sum())),
+            ("pairs of nearly identical images", int((duplicates["how"] == "near").sum())),
+            ("of these pairs, in different splits", int(np.count_nonzero(split_a != split_b))),
         ],
-        columns=["check", "found"],
+        columns=["check", "count"],
     )
 
 
-def _left_out_for_the_test(quarantine: pd.DataFrame) -> pd.DataFrame:
-    """The training images that left because their patient is in the official test set."""
+def _excluded_for_official_test(quarantine: pd.DataFrame) -> pd.DataFrame:
+    """The training images that were excluded because their patient is in the official test set."""
     return quarantine[quarantine["reason"].str.contains("official test set", regex=False)]
 
 
 def split_table(dataset: Dataset) -> pd.DataFrame:
-    """Images (and patients) of every label in each split, as text for people."""
+    """Images (and patients) of every label in each split, as text."""
     images = dataset.catalogue.images
     cells = (
         images.assign(patient=patient_keys(images))
@@ -182,18 +181,18 @@ def quarantine_summary(dataset: Dataset) -> pd.DataFrame:
 
 
 def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) -> None:
-    """Put the number of mini-MIAS's images beside the paper's, where they are part of the run.
+    """Record the number of images of mini-MIAS beside the paper's, if they are part of the run.
 
     Args:
         run: Of the notebook.
         dataset: The data set.
-        files: Of DDSM, as the paper counts them.
-        mammograms: Among these files.
+        files: Number of files of DDSM, as the paper counts them.
+        mammograms: How many of them are mammograms.
     """
     images = int((dataset.catalogue.images["dataset"] == "mias").sum())
     if not images:
         return
-    run.result("data-mias", images, n=images, how="images read from the archive, counted")
+    run.result("data-mias", images, n=images, how="images counted in the archive")
     run.result(
         "data-total",
         images + files,
@@ -204,54 +203,61 @@ def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) ->
 
 
 def report_areas(run: Run, estimates: pd.DataFrame, dataset: Dataset) -> None:
-    """Put the mean lesion areas beside the paper's, for the kinds that the data set has."""
-    on_film = estimates[estimates["share_of"] == "image"].set_index("kind")
+    """Record the mean lesion areas beside the paper's, for the kinds that the data set has."""
+    image_shares = estimates[estimates["share_of"] == "image"].set_index("kind")
     for kind, claim_id in AREA_CLAIMS.items():
-        if kind in on_film.index:
-            row = on_film.loc[kind]
+        if kind in image_shares.index:
+            row = image_shares.loc[kind]
             run.result(
                 claim_id,
                 row["mean"],
                 low=row["low"],
                 high=row["high"],
                 n=int(row["lesions"]),
-                how=f"mean share of the film, {dataset.name}, 95 % bootstrap over patients",
+                how=f"mean share of the image, {dataset.name}, 95 % bootstrap over patients",
                 figure="lesion_areas",
                 synthetic=dataset.synthetic,
             )
 
 
 def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str, float]) -> str:
-    """What the survey found, as Markdown sentences made from its own numbers."""
+    """The findings of notebook 01 as Markdown, with the numbers of this run.
+
+    Args:
+        dataset: The data set.
+        estimates: Of `area_estimates`.
+        paper_percent: Kind of lesion -> the paper's mean area, %.
+    """
     images, quarantine = dataset.catalogue.images, dataset.catalogue.quarantine
     lines = [
         f"- {len(images):,} images of {patient_keys(images).nunique():,} patients could be used; "
-        f"{len(quarantine):,} items stand in the quarantine."
+        f"{len(quarantine):,} items are in the quarantine."
     ]
-    leaking = _left_out_for_the_test(quarantine)
+    leaking = _excluded_for_official_test(quarantine)
     if len(leaking):
         patients = leaking["reason"].nunique()  # it names the patient
         lines.append(
             f"- The official split leaks: {len(leaking):,} images of {patients:,} "
-            f"patient{'s' if patients > 1 else ''} were left out of training, since the test set "
-            "has films of them too."
+            f"patient{'s' if patients > 1 else ''} were excluded from training because the test "
+            f"set has images of {'them' if patients > 1 else 'her'} too."
         )
     for row in estimates[estimates["share_of"] == "image"].itertuples():
         if row.kind not in paper_percent:
             continue
         paper = paper_percent[row.kind]
         agrees = "agrees with" if row.low <= paper <= row.high else "differs from"
-        other = estimates[(estimates["kind"] == row.kind) & (estimates["share_of"] == "breast")]
+        of_breast = estimates[(estimates["kind"] == row.kind) & (estimates["share_of"] == "breast")]
         lines.append(
-            f"- A {row.kind} covers {row.mean:.2f} % [{row.low:.2f}, {row.high:.2f}] of the film "
-            f"and {other['mean'].iloc[0]:.2f} % of the breast on average; the first {agrees} the "
-            f"paper's {paper:g} %. Half of them cover less than {row.median:.2f} %."
+            f"- On average, a {row.kind} covers {row.mean:.2f} % [{row.low:.2f}, {row.high:.2f}] "
+            f"of the image and {of_breast['mean'].iloc[0]:.2f} % of the breast; the former "
+            f"{agrees} the paper's {paper:g} %. Half of them cover less than {row.median:.2f} % "
+            "of the image."
         )
     if estimates.empty:
         lines.append("- No lesion has a usable location, so no area could be measured.")
     if dataset.synthetic:
         lines.append(
-            "- **These images are phantoms.** Their areas were planted to resemble the paper's, so "
-            "agreement shows that the pipeline measures what was planted, and nothing else."
+            "- **These images are phantoms.** Their lesions were given areas like the paper's, so "
+            "agreement shows that the pipeline measures these areas correctly, and nothing else."
         )
     return "\n".join(lines)

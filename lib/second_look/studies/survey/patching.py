@@ -1,4 +1,4 @@
-"""How many patches, of which class, at what cost: the numbers of notebook 02."""
+"""The numbers of notebook 02: how many patches, of which classes, at what cost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from second_look.preparing.views import View
 EXACT_AUGMENTATIONS = 8
 
 
-def windows_at(
+def windows_by_stride(
     dataset: Dataset, strides: Sequence[int], *, size: int, size_mm: float | None, rule: LabelRule
 ) -> dict[int, pd.DataFrame]:
     """Stride -> the labelled windows of the whole data set at that stride."""
@@ -41,23 +41,23 @@ def windows_at(
     }
 
 
-def counts_against_stride(
+def counts_by_stride(
     dataset: Dataset,
     windows: Mapping[int, pd.DataFrame],
     *,
     size: int,
-    size_mm: float | None = None,
+    size_mm: float | None,
 ) -> pd.DataFrame:
-    """Number of windows on the whole film, on the crop around the breast, and on the breast.
+    """Number of windows on the whole image, on the crop around the breast, and on the breast.
 
-    The first two follow from the sizes alone. Film windows are counted in the pixels of the
-    prepared images, so that the three can be compared.
+    The first two follow from the sizes alone. Windows of whole images are counted in the pixels of
+    the prepared images, so that the three can be compared.
 
     Returns:
-        stride, film, crop, breast, breast_augmented (with flips and quarter turns).
+        stride, image, crop, breast, breast_augmented (with flips and quarter turns).
     """
     images = dataset.prepared.images
-    film = np.column_stack(
+    original = np.column_stack(
         [
             np.round(images["original_rows"] * images["scale"]),
             np.round(images["original_cols"] * images["scale"]),
@@ -67,16 +67,13 @@ def counts_against_stride(
     rows = []
     for stride, table in windows.items():
         on_breast = int((table["excluded"] != "off breast").sum())
-        own = [window_px(size, stride, size_mm, mm) for mm in images["pixel_spacing_mm"]]
+        # (size, stride) in px of each image
+        grids = [window_px(size, stride, size_mm, mm) for mm in images["pixel_spacing_mm"]]
         rows.append(
             {
                 "stride": stride,
-                "film": sum(
-                    count_windows(r, c, *win) for (r, c), win in zip(film, own, strict=True)
-                ),
-                "crop": sum(
-                    count_windows(r, c, *win) for (r, c), win in zip(crop, own, strict=True)
-                ),
+                "image": _count_windows(original, grids),
+                "crop": _count_windows(crop, grids),
                 "breast": on_breast,
                 "breast_augmented": EXACT_AUGMENTATIONS * on_breast,
             }
@@ -84,12 +81,19 @@ def counts_against_stride(
     return pd.DataFrame(rows)
 
 
-def reach(counts: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
-    """At which of the strides the paper's numbers of patches are reached.
+def _count_windows(shapes: npt.NDArray[np.int64], grids: Sequence[tuple[int, int]]) -> int:
+    """Windows of all images. Shapes are (n, 2): rows and cols; grids are size and stride, px."""
+    return sum(
+        count_windows(rows, cols, *grid) for (rows, cols), grid in zip(shapes, grids, strict=True)
+    )
+
+
+def largest_strides(counts: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
+    """The largest of the strides that still gives each of the paper's numbers of patches.
 
     Returns:
-        patches, augmented (whether flips and turns are counted), largest stride that gives as
-        many (0 where none of the strides does).
+        patches, augmented (whether flips and turns are counted), stride (the largest that gives as
+        many; 0 where none of the strides does).
     """
     rows = []
     for target in (low, high):
@@ -105,16 +109,16 @@ def balance(windows: Mapping[object, pd.DataFrame], name: str) -> pd.DataFrame:
 
     Args:
         windows: Setting -> windows.
-        name: What the setting is called, the first column of the result.
+        name: Name of the setting, the first column of the result.
 
     Returns:
-        The setting, then label, windows, share (of the labelled ones), excluded (all others
-        that lie on the breast: partial or unlocated lesions).
+        The setting, then label, windows, share (of the labelled windows), excluded (windows on the
+        breast that have no class: partial or unlocated lesions).
     """
     rows = []
     for setting, table in windows.items():
         used = labelled(table)
-        left = int(((table["excluded"] != "") & (table["excluded"] != "off breast")).sum())
+        excluded = int(((table["excluded"] != "") & (table["excluded"] != "off breast")).sum())
         for label in LABELS:
             count = int((used["label"] == label).sum())
             rows.append(
@@ -123,7 +127,7 @@ def balance(windows: Mapping[object, pd.DataFrame], name: str) -> pd.DataFrame:
                     "label": label,
                     "windows": count,
                     "share": count / len(used) if len(used) else float("nan"),
-                    "excluded": left,
+                    "excluded": excluded,
                 }
             )
     return pd.DataFrame(rows)
@@ -138,7 +142,7 @@ def windows_by_rule(
     stride: int,
     rule: LabelRule,
 ) -> dict[float, pd.DataFrame]:
-    """Share of a lesion that a window must hold -> the windows labelled by that rule."""
+    """Share of a lesion that a window must contain -> the windows labelled by that rule."""
     return {
         share: window_table(
             dataset.prepared,
@@ -161,10 +165,10 @@ def count_verdict(patch_size: int) -> str | None:
 
 def classes_verdict(windows: pd.DataFrame, dataset: Dataset) -> str | None:
     """Verdict on the number of classes: a data set that lacks some cannot give all four."""
-    there = set(dataset.catalogue.images["label"])
-    own = set(labelled(windows)["label"])
-    if own < set(LABELS) and own == there:
-        return f"differs: {dataset.name} has {len(there)} of the {len(LABELS)}"
+    image_labels = set(dataset.catalogue.images["label"])
+    window_labels = set(labelled(windows)["label"])
+    if window_labels < set(LABELS) and window_labels == image_labels:
+        return f"differs: {dataset.name} has {len(image_labels)} of the {len(LABELS)}"
     return None
 
 
@@ -177,9 +181,9 @@ def zoom(dataset: Dataset, view: View) -> float:
 def mm_per_px(dataset: Dataset, windows: pd.DataFrame, size: int) -> npt.NDArray[np.float64]:
     """Pixel size of patches of `size` px that were cut from windows, mm, (n,); NaN: unknown."""
     spacing = dataset.prepared.images.set_index("image_id")["pixel_spacing_mm"]
-    of_images = spacing[windows["image_id"]].to_numpy(dtype=np.float64)
-    found: npt.NDArray[np.float64] = of_images * windows["size"].to_numpy() / size
-    return found
+    image_spacing = spacing[windows["image_id"]].to_numpy(dtype=np.float64)
+    patch_spacing: npt.NDArray[np.float64] = image_spacing * windows["size"].to_numpy() / size
+    return patch_spacing
 
 
 def choose_patches(windows: pd.DataFrame, *, per_label: int, seed: int) -> pd.DataFrame:
@@ -193,37 +197,42 @@ def choose_patches(windows: pd.DataFrame, *, per_label: int, seed: int) -> pd.Da
 
 
 def choose_rule_example(windows: pd.DataFrame) -> str:
-    """The image with the most windows that hold part of a lesion: it shows the rule best.
+    """The image with the most windows that contain part of a lesion: it shows the rule best.
 
-    Where no window holds any, the image with the most windows.
+    If no window contains any, the image with the most windows.
     """
     partial = windows[(windows["excluded"] == "partial lesion") | (windows["lesion_code"] > 0)]
-    shown = windows if partial.empty else partial
-    found: str = shown["image_id"].value_counts(sort=True).index[0]
-    return found
+    candidates = windows if partial.empty else partial
+    image_id: str = candidates["image_id"].value_counts(sort=True).index[0]
+    return image_id
 
 
 def cost(
     sampler: PatchSampler, dataset: Dataset, *, batches: int, patches: Sequence[int]
 ) -> pd.DataFrame:
-    """What patches cost when they are cut as they are needed, against writing them out.
+    """What patches cost when they are cut on demand, against writing them out.
 
-    Time is measured on this machine over a few batches; disk and time of written patches are those
-    of some of the same patches as PNG files, times their number.
+    Time is measured on this machine over a few batches; disk space and time of written patches are
+    extrapolated from some of the same patches, encoded as PNG.
+
+    Args:
+        sampler: Cuts the patches.
+        dataset: The data set.
+        batches: How many to time.
+        patches: Numbers of patches, one row each.
 
     Returns:
-        One row a number of patches: patches, minutes_to_cut, minutes_to_write (cut and encoded,
-        once), gb_memory (images that the sampler keeps), gb_prepared (the prepared images),
-        gb_as_png.
+        patches, minutes_to_cut, minutes_to_write (cut and encoded, once), gb_memory (images that
+        the sampler keeps), gb_prepared (the prepared images), gb_as_png.
     """
     sampler.batch(0)
     start = time.perf_counter()
-    drawn = [sampler.batch(step) for step in range(1, batches + 1)]
-    seconds_each = (time.perf_counter() - start) / sum(len(batch.labels) for batch in drawn)
-    full = 255 if (dataset.prepared.images["bits"] <= 8).all() else 65535
-    sample = (drawn[0].pixels[:32, 0].numpy() * full).round()
+    timed = [sampler.batch(step) for step in range(1, batches + 1)]
+    seconds_each = (time.perf_counter() - start) / sum(len(batch.labels) for batch in timed)
+    white = 255 if (dataset.prepared.images["bits"] <= 8).all() else 65535
+    sample = (timed[0].pixels[:32, 0].numpy() * white).round()
     start = time.perf_counter()
-    png_bytes = np.mean([_png_size(patch, full) for patch in sample])
+    png_bytes = np.mean([_png_size(patch, white) for patch in sample])
     seconds_png = (time.perf_counter() - start) / len(sample)
     stored = sum(path.stat().st_size for path in dataset.prepared.folder.glob("*.npy"))
     return pd.DataFrame(
@@ -238,45 +247,55 @@ def cost(
     )
 
 
-def _png_size(patch: np.ndarray, full: int) -> int:
+def _png_size(patch: np.ndarray, white: int) -> int:
+    """Bytes of a patch as PNG, 8 or 16 bit; white is its largest possible value."""
     stream = io.BytesIO()
-    Image.fromarray(patch.astype(np.uint8 if full == 255 else np.uint16)).save(stream, "PNG")
+    Image.fromarray(patch.astype(np.uint8 if white == 255 else np.uint16)).save(stream, "PNG")
     return stream.getbuffer().nbytes
 
 
 def savings(counts: pd.DataFrame) -> str:
-    """What cropping and the breast mask leave of the film's windows, as a Markdown sentence."""
+    """How many windows cropping and the breast mask leave, as a Markdown sentence."""
     finest = counts.loc[counts["stride"].idxmin()]
     return (
-        f"At stride {finest['stride']:,.0f} px the films hold {finest['film']:,.0f} windows, their "
-        f"crops {finest['crop']:,.0f}, and **{finest['breast']:,.0f} lie on the breast**: "
-        f"{1 - finest['breast'] / finest['film']:.0%} of the work on whole films is saved."
+        f"At stride {finest['stride']:,.0f} px the whole images hold {finest['image']:,.0f} "
+        f"windows and their crops {finest['crop']:,.0f}; **{finest['breast']:,.0f} lie on the "
+        f"breast**. Keeping to the breast saves {1 - finest['breast'] / finest['image']:.0%} of the "
+        "work on whole images."
     )
 
 
 def findings(
-    windows: pd.DataFrame, reached: pd.DataFrame, costs: pd.DataFrame, *, synthetic: bool
+    windows: pd.DataFrame, strides: pd.DataFrame, costs: pd.DataFrame, *, synthetic: bool
 ) -> str:
-    """What notebook 02 found, as Markdown sentences made from its own numbers."""
+    """The findings of notebook 02 as Markdown, with the numbers of this run.
+
+    Args:
+        windows: At the stride of the run.
+        strides: Of `largest_strides`.
+        costs: Of `cost`.
+        synthetic: Whether the images are phantoms.
+    """
     lines = []
-    for row in reached.itertuples():
+    for row in strides.itertuples():
         with_turns = "with" if row.augmented == "yes" else "without"
-        found = f"reached at stride {row.stride} px" if row.stride else "not reached at any stride"
-        lines.append(f"- {row.patches:,} patches {with_turns} flips and turns: {found}.")
+        stride = f"reached at stride {row.stride} px" if row.stride else "not reached at any stride"
+        lines.append(f"- {row.patches:,} patches {with_turns} flips and turns: {stride}.")
     used = labelled(windows)
     normal = (used["label"] == "normal").mean()
     partial = int((windows["excluded"] == "partial lesion").sum())
     lines.append(
         f"- {normal:.1%} of the labelled windows are normal: a classifier that always says "
-        f"“normal” is right that often. {partial:,} windows hold too little of a lesion to count."
+        f"“normal” is right that often. {partial:,} windows contain too little of a lesion to "
+        "count."
     )
     largest = costs.iloc[-1]
     lines.append(
-        f"- {largest['patches']:,.0f} patches written out would take "
-        f"{largest['gb_as_png']:,.0f} GB of disk and {largest['minutes_to_write']:,.0f} minutes of "
-        f"this machine; cut when needed they take the {largest['gb_prepared']:.2g} GB of the "
+        f"- Writing out {largest['patches']:,.0f} patches would take "
+        f"{largest['gb_as_png']:,.0f} GB of disk and {largest['minutes_to_write']:,.0f} minutes on "
+        f"this machine; cutting them on demand takes the {largest['gb_prepared']:.2g} GB of the "
         f"prepared images, {largest['gb_memory']:.2g} GB of memory and "
-        f"{largest['minutes_to_cut']:,.0f} minutes for each pass."
+        f"{largest['minutes_to_cut']:,.0f} minutes per pass."
     )
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
