@@ -66,11 +66,8 @@ from second_look.outputs import open_run
 from second_look.paper import claim
 from second_look.preparing import views
 from second_look.preparing.dataset import (
-    DataSettings,
-    build_dataset,
-    case_descriptions,
-    data_locations,
-)
+    DataSettings, build_dataset, case_descriptions, data_locations,
+)  # fmt: skip
 from second_look.sources.cbis_descriptions import survey_descriptions
 from second_look.studies.survey import data_survey
 

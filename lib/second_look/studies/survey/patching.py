@@ -257,11 +257,11 @@ def _png_size(patch: np.ndarray, white: int) -> int:
 def savings(counts: pd.DataFrame) -> str:
     """How many windows cropping and the breast mask leave, as a Markdown sentence."""
     finest = counts.loc[counts["stride"].idxmin()]
+    saved = 1 - finest["breast"] / finest["image"]
     return (
         f"At stride {finest['stride']:,.0f} px the whole images hold {finest['image']:,.0f} "
         f"windows and their crops {finest['crop']:,.0f}; **{finest['breast']:,.0f} lie on the "
-        f"breast**. Keeping to the breast saves {1 - finest['breast'] / finest['image']:.0%} of the "
-        "work on whole images."
+        f"breast**. Keeping to the breast saves {saved:.0%} of the work on whole images."
     )
 
 
