@@ -59,7 +59,7 @@ feature_size: int = 64  # px, to which patches are brought for it [32, 1024]
 feature_steps: int = 30  # updates of its training [1, 1000000]
 seed: int = 0  # of everything random [0, 1000000]
 
-# %%
+# %% tags=["train"]
 from pathlib import Path
 
 from IPython.display import Markdown
@@ -77,7 +77,7 @@ from second_look.studies.gan.features import feature_space
 from second_look.studies.windows import open_windows, training_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
 
-# %%
+# %% tags=["train"]
 style.use_style()
 run = open_run(outputs, notebook="03_dcgan")
 data = open_dataset(Path(outputs))
@@ -113,11 +113,13 @@ Markdown(
 # it; its critic sees how much the patches of a batch differ, and samples come from an average of
 # its weights over the training.
 
-# %%
+# %% tags=["train"]
 growing = ProgressiveSettings(
     size=progressive_size, latent=progressive_latent, most=progressive_most,
     base=progressive_base, start=min(progressive_start, progressive_size),
 )  # fmt: skip
+
+# %%
 run.table(study.progressive_layers(growing), "progressive", "The growing networks, at full size.")
 
 # %% [markdown]
@@ -127,9 +129,11 @@ run.table(study.progressive_layers(growing), "progressive", "The growing network
 # patches are scaled by one rule: the 0.1 % darkest grey level of the sets becomes −1, the 0.1 %
 # brightest 1. Samples are scaled back, so that they have grey levels of a mammogram.
 
-# %%
+# %% tags=["train"]
 windows = training_windows(open_windows(run, data, size=patch_size))
 sets = study.choose_patch_sets(data, windows, classes, count=patches, size=patch_size, seed=seed)
+
+# %%
 table = sets.table()
 run.table(table, "patches", "Windows that there are and patches that the generators learn from.")
 run.result(
@@ -145,7 +149,7 @@ run.result(
 # One generator a class. A training that was stopped goes on from its last checkpoint; one that is
 # done is only loaded.
 
-# %%
+# %% tags=["train"]
 printed = DcganSettings(dcgan_size, latent, slope, dropout, last)
 how = study.recipes(
     generators,
@@ -202,11 +206,13 @@ run.figure(
 # their classes apart (or of a network with ImageNet weights, where a file is given); distances in
 # them compare sets of one size with each other, not with published ones.
 
-# %%
+# %% tags=["train"]
 features = feature_space(
     data, windows, architecture=feature_architecture, size=feature_size, steps=feature_steps,
     weights=Path(feature_weights) if feature_weights else None, folder=checkpoints, seed=seed,
 )  # fmt: skip
+
+# %%
 measures = quality.measure_all(data, gans, sets.windows, features, count=measured, seed=seed)
 run.table(measures, "quality", "Samples, and real patches of other women in their place (real).")
 

@@ -39,7 +39,7 @@ validation_windows: int = 200  # real windows that each epoch is validated on [1
 test_windows: int = 500  # real windows that the classifiers are judged on [10, 1000000]
 seed: int = 0  # of windows and intervals [0, 1000000]
 
-# %%
+# %% tags=["train"]
 from pathlib import Path
 
 from IPython.display import Markdown
@@ -54,7 +54,7 @@ from second_look.studies.gan import classifiers as study
 from second_look.studies.gan.generators import open_generators
 from second_look.studies.windows import open_windows, sample_windows, training_windows
 
-# %%
+# %% tags=["train"]
 style.use_style()
 run = open_run(outputs, notebook="04_gan_training_data")
 data = open_dataset(Path(outputs))
@@ -68,7 +68,7 @@ run.uses(*data.files)
 # shows them more often. Half of the patches are mirrored left to right, half top to bottom. Sample
 # number k is made when it is needed, from the seed and k, and never stored.
 
-# %%
+# %% tags=["train"]
 generators = open_generators(run, generator)
 labels = study.check_labels(generators)
 windows = open_windows(run, data, size=patch_size)
@@ -76,6 +76,8 @@ training = training_windows(windows)
 validation = sample_windows(windows, split="val", labels=labels, most=validation_windows, seed=seed)
 test = sample_windows(windows, split="test", labels=labels, most=test_windows, seed=seed)
 sets = study.mixtures(patches, added)
+
+# %%
 run.table(study.set_table(sets, training, labels), "sets", "What the classifiers learn from.")
 
 # %% [markdown]
@@ -93,12 +95,14 @@ run.table(baselines, "baselines", f"Without looking at a picture: {len(test):,} 
 # %% [markdown]
 # ## The trainings
 
-# %%
+# %% tags=["train"]
 plan = study.Plan(architecture, size, patches, batch_size, epochs, rate)
 learnt = study.train_all(
     data, training, generators, plan, sets, validation, seeds=seeds,
     folder=run.folder / "checkpoints",
 )  # fmt: skip
+
+# %%
 curve = study.by_epoch(learnt, plan)
 stated = claim("gan-check").value / 100
 run.figure(

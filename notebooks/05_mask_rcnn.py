@@ -49,7 +49,7 @@ accelerator: str = "auto"  # device of the training {auto | cpu | cuda}
 precision: str = "auto"  # bf16 where a GPU knows it {auto | 32-true | bf16-mixed}
 seed: int = 0  # of weights, order, augmentation and intervals [0, 1000000]
 
-# %%
+# %% tags=["train"]
 from pathlib import Path
 
 from IPython.display import Markdown
@@ -64,7 +64,7 @@ from second_look.studies.detection import training as study
 from second_look.studies.detection import findings as last
 from second_look.studies.detection import results as results
 
-# %%
+# %% tags=["train"]
 style.use_style()
 run = open_run(outputs, notebook="05_mask_rcnn")
 data = open_dataset(Path(outputs))
@@ -95,7 +95,7 @@ run.result("mrcnn-nontrainable", int(counted["fixed"]), how="counted", figure="p
 # training: the network would learn to overlook it. A step's images and variations follow from its
 # number.
 
-# %%
+# %% tags=["train"]
 settings = study.settings(
     data, model=model, weights=weights, frame=(image_rows, image_cols), stages=stages,
     optimizer=optimizer, batch_size=batch_size, normals=normals, warmup=warmup,
@@ -103,6 +103,8 @@ settings = study.settings(
     validate_images=validate_images, seed=seed,
 )  # fmt: skip
 run.uses(settings.weights or None)
+
+# %%
 shown = study.shown_targets(data, settings, count=4)
 run.figure(
     draw.targets(shown), "targets", "Varied pictures as the network gets them, with lesion masks."
@@ -115,13 +117,15 @@ run.figure(
 # and which pixels (heads). The weights that find most on validation patients are kept. A training
 # that is broken off goes on from its last checkpoint.
 
-# %%
+# %% tags=["train"]
 loop = study.loop_settings(
     settings, validate_every=validate_every, accelerator=accelerator, precision=precision
 )
 models = study.train_models(
     data, settings, loop, Path(outputs) / "checkpoints", compare_normals=compare_normals
 )
+
+# %%
 run.table(study.training_table(models), "training", "What each training saw and took.")
 
 # %%

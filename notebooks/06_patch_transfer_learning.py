@@ -58,7 +58,7 @@ image_label_smoothing: float = 0.1  # share of the truth spread over all classes
 image_patience: int = 0  # epochs without a better AUC before it stops; 0: none [0, 1000]
 seed: int = 0  # of samples and intervals [0, 1000000]
 
-# %%
+# %% tags=["train"]
 from pathlib import Path
 
 from IPython.display import Markdown
@@ -91,10 +91,12 @@ run.uses(*data.files)
 # model that always says "normal" is right most of the time. Balanced accuracy, the mean share of
 # each class that is recognised, does not reward that.
 
-# %%
+# %% tags=["train"]
 checkpoints = run.folder / "checkpoints"
 weights = weights_folders(data_root, weights_folder)
 windows = open_windows(run, data, size=patch_size)
+
+# %%
 test = sample_windows(windows, split="test", most=test_windows, seed=seed)
 validation = sample_windows(windows, split="val", most=test_windows, seed=seed)
 baselines = study.baselines(windows, test)
@@ -108,13 +110,13 @@ run.table(baselines, "baselines", f"Without looking at a picture: {len(test):,} 
 # from synthetic mammograms, which cost nothing. Weights that come from elsewhere keep their batch
 # statistics, unless their normalisation had been folded away: then it is put back and learns.
 
-# %%
+# %% tags=["train"]
 settings = patch_models.PatchSettings(
     architecture=architecture, size=patch_size, batch_size=batch_size, rate=rate, balance=balance,
     label_smoothing=label_smoothing, patience=patience,
 )  # fmt: skip
 
-# %%
+# %% tags=["train"]
 phantom = patch_models.phantom_start(
     run.folder, settings, starts=starts, patients=pretraining_patients,
     patches=pretraining_patches, seed=seed,
@@ -171,8 +173,10 @@ run.figure(
     "Gain of each start over the random one, intervals over patients; right of the line it helps.",
 )
 
-# %%
+# %% tags=["train"]
 main = study.best_model(models)
+
+# %%
 study.report(run, curve, effect, baselines, data, main.start)
 own = judged[(judged["model"] == main.name) & (judged["seed"] == main.seed)]
 run.table(study.by_class(own, seed=seed), "classes", f"{main.name}: recall and AUC of each class.")
@@ -231,7 +235,7 @@ run.figure(
 # The paper's "worse than 0.81 and 0.87" is taken for reproduced where the whole interval by image
 # lies below 0.81, for not reproduced where it lies above 0.87, and is undecided in between.
 
-# %%
+# %% tags=["train"]
 whole = whole_image.train_all(
     data,
     whole_image.WholeImageSettings(
@@ -241,6 +245,8 @@ whole = whole_image.train_all(
     sizes=image_sizes, starts=resolve_starts(image_starts, {PATCHES: main.trained.weights}),
     seeds=seeds, folder=run.folder, weights=weights,
 )  # fmt: skip
+
+# %%
 by_image = patch_models.together(*(model.predictions for model in whole))
 run.parquet(by_image, "predictions/06_scheme_b.parquet")
 
@@ -282,11 +288,13 @@ run.figure(draw.heat_maps(shown, [title for _, title in chosen]), "heat_maps", "
 # A model that learnt from shuffled labels must end at chance; where data sets are mixed, the name
 # of the data set alone must not tell who is ill.
 
-# %%
+# %% tags=["train"]
 blind = patch_models.train_patch_model(
     data, windows, settings, patches=min(sizes), start="random", seed=seed, folder=checkpoints,
     shuffled=True, validation=validation_windows,
 )  # fmt: skip
+
+# %%
 blindly = patch_models.predict_patches([blind], data, test, size=patch_size)
 run.table(
     controls.table(controls.shuffled(blindly, seed=seed), controls.source_only(images, seed=seed)),

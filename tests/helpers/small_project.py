@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,21 @@ class Project:
     def params(self) -> Path:
         return self.root / "params" / "small.yaml"
 
-    def write(self, name: str, parameters: str, *code: str, title: str = "") -> None:
-        """Write a notebook: a title, its parameters, its code."""
+    def write(
+        self,
+        name: str,
+        parameters: str,
+        *code: str,
+        title: str = "",
+        training: Sequence[str] = (),
+    ) -> None:
+        """Write a notebook; `training` is the part of its code that has the tag `train`."""
         cells = [new_markdown_cell(title or f"# {name[:2]} · {name[3:]}: does it work?")]
         cells += [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
-        cells += [new_code_cell(source) for source in code]
+        cells += [
+            new_code_cell(source, metadata={"tags": ["train"]} if source in training else {})
+            for source in code
+        ]
         kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
         notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
         self.notebooks.mkdir(parents=True, exist_ok=True)

@@ -1,25 +1,25 @@
 """A notebook's trainings run by several processes, before the notebook itself draws.
 
-torchrun or Slurm starts the processes; each runs the notebook's code with the parameters of a set,
-and the training loop shares every batch among them. Only the trainings leave anything: when the
-notebook runs afterwards, on one process, it finds them finished.
+torchrun or Slurm starts the processes; each runs the cells that the trainings need, those with the
+tag `train`, with the parameters of a set, and the training loop shares every batch among them. When
+the notebook runs afterwards, on one process, it finds the trainings finished.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-from second_look.errors import OutputError
+from second_look.errors import OutputError, ParameterError
 from second_look.outputs import silenced
 from second_look.running.parameters import OUTPUTS, load_params
 from second_look.running.pipeline import choose_notebook, find_notebooks, read_cells
 
-_PARAMETERS = "parameters"
+_PARAMETERS, _TRAIN = "parameters", "train"
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     *,
     overrides: Sequence[str] = (),
 ) -> None:
-    """Run the code of one notebook for what it trains.
+    """Run what one notebook trains: its cells with the tag `train`.
 
     Args:
         params_file: Its stem names the set: outputs_root/<stem>.
@@ -40,13 +40,19 @@ def train(
         overrides: As `parameters.load_params` takes them.
 
     Raises:
-        ParameterError: There is no such notebook, or a parameter is wrong.
+        ParameterError: There is no such notebook, it trains nothing, or a parameter is wrong.
         OutputError: Notebook 01 has not run for this set.
     """
     paths = find_notebooks(notebooks_folder)
     cells = read_cells(paths)
     name = choose_notebook(notebook, list(paths))
     values = load_params(params_file, cells, overrides)[name]
+    if not training_cells(paths[name]):
+        training = [stem for stem, path in paths.items() if training_cells(path)]
+        raise ParameterError(
+            f"{name} trains nothing: no cell of it has the tag {_TRAIN!r}. Notebooks that train: "
+            f"{', '.join(training) or 'none'}."
+        )
     outputs = (outputs_root / params_file.stem).resolve()
     if not (outputs / "dataset" / "settings.json").is_file():
         raise OutputError(
@@ -63,13 +69,25 @@ def train(
         run_code(paths[name].resolve(), values)
 
 
-def run_code(notebook: Path, values: dict[str, Any]) -> None:
-    """Run a notebook's code cells one after the other in this process, with these parameters."""
+def training_cells(notebook: Path) -> list[str]:
+    """The code of the cells with the tag `train`, in their order."""
+    return [source for source, tags in _code_cells(notebook) if _TRAIN in tags]
+
+
+def run_code(notebook: Path, values: Mapping[str, Any]) -> None:
+    """Run a notebook's parameters cell, with these values, and its cells with the tag `train`."""
     scope: dict[str, Any] = {"__name__": notebook.stem}
-    for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
-        if cell["cell_type"] != "code":
-            continue
-        source = "".join(cell["source"])
-        exec(compile(source, f"{notebook.name}, cell {number}", "exec"), scope)
-        if _PARAMETERS in cell["metadata"].get("tags", []):
+    for number, (source, tags) in enumerate(_code_cells(notebook), 1):
+        if _PARAMETERS in tags or _TRAIN in tags:
+            exec(compile(source, f"{notebook.name}, code cell {number}", "exec"), scope)
+        if _PARAMETERS in tags:
             scope.update(values)
+
+
+def _code_cells(notebook: Path) -> list[tuple[str, list[str]]]:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return [
+        ("".join(cell["source"]), cell["metadata"].get("tags", []))
+        for cell in cells
+        if cell["cell_type"] == "code"
+    ]
