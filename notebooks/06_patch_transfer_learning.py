@@ -77,6 +77,7 @@ from second_look.studies.transfer import patch_transfer as study
 from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
 from second_look.studies.windows import open_windows, sample_windows
 
+# %% tags=["train"]
 style.use_style()
 run = open_run(outputs, notebook="06_patch_transfer_learning")
 data = open_dataset(Path(outputs))
