@@ -210,7 +210,7 @@ if usable:
 
 # %%
 shifted = decisions.prevalence_shift(
-    usable, prevalences=[*prevalences, screening], seed=seed, draws=draws
+    usable, prevalences=[*prevalences, screening], bins=bins, seed=seed, draws=draws
 )
 run.table(shifted, "prevalence", "Calibration by prevalence, without and with the correction.")
 

@@ -1,7 +1,7 @@
 """Calibration and bootstrap intervals of 100,000 predictions, against a loop over scikit-learn.
 
 The peer draws patients and calls scikit-learn's metrics anew in every draw, as is usual. It is
-timed over few draws and reckoned up to as many as ours: its time grows with the draws, and with
+timed over few draws and extrapolated to as many as ours: its time grows with the draws and with
 nothing else.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 from second_look.evaluation import calibration, recalibration
 from second_look.evaluation.classification import measures as accuracies
-from second_look.evaluation.intervals import Patients
+from second_look.evaluation.intervals import DRAWS, Patients
 from second_look.evaluation.roc import auc_difference, auc_estimate
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
@@ -26,7 +26,7 @@ from sklearn.metrics import (
 
 from measures.timing import OURS, Row, row
 
-UNITS, PATIENTS, DRAWS, PEER_DRAWS = 100_000, 1_500, 2_000, 5
+UNITS, PATIENTS, BINS, PEER_DRAWS = 100_000, 1_500, 15, 5
 
 
 def measure() -> list[Row]:
@@ -42,7 +42,7 @@ def measure() -> list[Row]:
     ours = time.process_time() - fitted
     theirs = _loop(methods, truth, ids) * DRAWS / PEER_DRAWS
     what = f"intervals of 9 metrics, {UNITS:,} predictions, {len(methods)} calibrations"
-    loop = f"scikit-learn, {DRAWS:,} draws, reckoned up from {PEER_DRAWS}"
+    loop = f"scikit-learn, {DRAWS:,} draws, extrapolated from {PEER_DRAWS}"
     return [
         row("4 recalibrations fitted and applied", OURS, fitted - start, "s of CPU"),
         row(what, f"{OURS}, {DRAWS:,} draws", ours, "s of CPU", 1.0),
@@ -61,7 +61,7 @@ def _recalibrated(scores: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
 def _ours(methods: list[np.ndarray], truth: np.ndarray, patients: Patients) -> None:
     first = methods[0][:, 1]
     for shares in methods:
-        calibration.measures(shares, truth, patients, seed=0, draws=DRAWS)
+        calibration.measures(shares, truth, patients, bins=BINS, seed=0, draws=DRAWS)
         accuracies(truth, shares.argmax(axis=1), patients, seed=0, draws=DRAWS)
         auc_estimate(shares[:, 1], truth == 1, patients, seed=0, draws=DRAWS)
     auc_difference(methods[-1][:, 1], first, truth == 1, patients, seed=0, draws=DRAWS)
@@ -82,7 +82,7 @@ def _loop(methods: list[np.ndarray], truth: np.ndarray, ids: np.ndarray) -> floa
 
 def _metrics(scores: np.ndarray, truth: np.ndarray) -> None:
     for strategy in ("uniform", "quantile"):
-        calibration_curve(truth, scores, n_bins=calibration.BINS, strategy=strategy)
+        calibration_curve(truth, scores, n_bins=BINS, strategy=strategy)
     log_loss(truth, scores)
     brier_score_loss(truth, scores)
     accuracy_score(truth, scores >= 0.5)

@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import (
 )
 
 ONES = np.ones((1, 1))
+BINS = 15
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,9 @@ def test_errors_are_those_of_torchmetrics(patches, images, bins, norm, name):
         ours = cal.measures(shares, truth, patients, seed=0, draws=2, bins=bins)[name].value
         expected = theirs(torch.tensor(shares), torch.tensor(truth)).item()
         assert ours == pytest.approx(expected, abs=1e-6)
-    assert cal.ece(*images[:2]) == pytest.approx(
+    assert cal.ece(*images[:2], bins=BINS) == pytest.approx(
         binary_calibration_error(
-            torch.tensor(images[0][:, 1].copy()), torch.tensor(images[1]), n_bins=15
+            torch.tensor(images[0][:, 1].copy()), torch.tensor(images[1]), n_bins=BINS
         ).item(),
         abs=1e-6,
     )
@@ -56,7 +57,7 @@ def test_errors_are_those_of_torchmetrics(patches, images, bins, norm, name):
 
 def test_proper_scores_are_scikit_learns(patches, images):
     for shares, truth, patients in (patches, images):
-        found = cal.measures(shares, truth, patients, seed=0, draws=200)
+        found = cal.measures(shares, truth, patients, bins=BINS, seed=0, draws=200)
         assert found["nll"].value == pytest.approx(log_loss(truth, shares))
         said = shares[:, 1] if shares.shape[1] == 2 else shares
         labels = range(shares.shape[1])
@@ -67,12 +68,12 @@ def test_proper_scores_are_scikit_learns(patches, images):
 
 def test_equal_mass_bins_hold_as_many_each(images):
     shares, truth, patients = images
-    table = cal.reliability(shares, truth, patients, kind="mass", seed=0, draws=50)
+    table = cal.reliability(shares, truth, patients, kind="mass", bins=BINS, seed=0, draws=50)
     assert len(table) == 15
     assert table["units"].max() - table["units"].min() <= 2
     assert table["units"].sum() == 500
     few = cal.two_columns(np.repeat([0.1, 0.9], 250))
-    assert len(cal.reliability(few, truth, patients, kind="mass", seed=0, draws=5)) == 2
+    assert len(cal.reliability(few, truth, patients, kind="mass", bins=BINS, seed=0, draws=5)) == 2
 
 
 def test_reliability_says_what_each_bin_holds():
@@ -97,7 +98,7 @@ def test_debiased_error_is_kumars_where_each_patient_has_one_prediction():
     rng = np.random.default_rng(2)
     said = rng.choice([0.1, 0.5, 0.8], size=300)
     true = rng.random(300) < said + 0.1
-    ours = cal.Binned.of(said, true, Patients.of(range(300)), cal.bin_edges(said, "mass"))
+    ours = cal.Binned.of(said, true, Patients.of(range(300)), cal.bin_edges(said, "mass", BINS))
     expected = 0.0
     for value in (0.1, 0.5, 0.8):
         here = said == value
@@ -115,7 +116,9 @@ def test_debiasing_takes_away_what_chance_adds(each):
         odds = np.repeat(rng.normal(size=200 // each), each)
         # All predictions of a patient come true together: worse than independent ones.
         true = np.repeat(rng.random(200 // each), each) < expit(odds)
-        binned = cal.Binned.of(expit(odds), true, patients, cal.bin_edges(expit(odds), "mass"))
+        binned = cal.Binned.of(
+            expit(odds), true, patients, cal.bin_edges(expit(odds), "mass", BINS)
+        )
         everybody = np.ones((1, patients.count))
         shares, gaps = binned.gaps(everybody)
         plain.append(np.nansum(shares * gaps**2))
@@ -134,7 +137,9 @@ def test_intervals_of_the_debiased_error_cover_the_true_one():
         same = np.repeat(rng.random(150), 3)
         true = np.where(rng.random(450) < 0.5, same, rng.random(450)) < said + 0.1
         shares = cal.two_columns(said)
-        found = cal.measures(shares, true.astype(int), patients, seed=seed, draws=200)["debiased"]
+        found = cal.measures(shares, true.astype(int), patients, bins=BINS, seed=seed, draws=200)[
+            "debiased"
+        ]
         hits += found.low <= 0.1 <= found.high
     assert 88 <= hits <= 100
 
@@ -145,8 +150,8 @@ def test_weights_are_repetitions(images):
     everybody = Patients.of(range(len(truth)))
     again = np.repeat(np.arange(len(truth)), weights)
     repeated = Patients.of(again)
-    weighted = cal.statistics(shares, truth, everybody, weights=weights)
-    plain = cal.statistics(shares[again], truth[again], repeated)
+    weighted = cal.statistics(shares, truth, everybody, bins=BINS, weights=weights)
+    plain = cal.statistics(shares[again], truth[again], repeated, bins=BINS)
     for name in ("ece", "mce", "nll", "brier"):
         assert once(weighted[name], everybody) == pytest.approx(once(plain[name], repeated))
 
@@ -189,9 +194,9 @@ def test_what_are_no_probabilities_is_refused(shares, truth, message):
 def test_a_perfect_and_a_hopeless_model():
     truth = np.arange(40) % 2
     patients = Patients.of(range(40))
-    perfect = cal.measures(cal.two_columns(truth), truth, patients, seed=0, draws=20)
+    perfect = cal.measures(cal.two_columns(truth), truth, patients, bins=BINS, seed=0, draws=20)
     assert [perfect[name].value for name in cal.MEASURES] == pytest.approx([0] * 6)
-    wrong = cal.measures(cal.two_columns(1 - truth), truth, patients, seed=0, draws=20)
+    wrong = cal.measures(cal.two_columns(1 - truth), truth, patients, bins=BINS, seed=0, draws=20)
     assert wrong["ece"].value == wrong["mce"].value == wrong["brier"].value == 1
     assert wrong["nll"].value == pytest.approx(-np.log(cal.EPSILON))
 

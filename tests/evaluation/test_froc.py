@@ -18,6 +18,7 @@ from second_look.evaluation.detection_tables import BOX, boxes, overlap
 from second_look.evaluation.froc import (
     RATES,
     curve,
+    froc_table,
     marks,
     pairs,
     sensitivities,
@@ -320,3 +321,12 @@ def test_boxes_are_read_in_their_order(truths):
     image = one[["dataset", "image_id", "patient_id", "split"]]
     found = made_detections(image, boxes(one), np.array([0.4]), ["benign"])
     assert pairs(found, one, "iou")["iou"].tolist() == pytest.approx([1.0])
+
+
+def test_the_table_of_froc_has_every_model_rule_and_rate(images, truths):
+    found = {"perfect": perfect(images, truths), "none": perfect(images, truths).iloc[:0]}
+    table = froc_table(found, truths, images, seed=0, draws=20)
+    assert len(table) == 2 * 2 * 4 * 7
+    own = table[(table["model"] == "perfect") & (table["target"] == "lesion")]
+    assert own["sensitivity"].tolist() == [1.0] * 28
+    assert table.loc[table["model"] == "none", "sensitivity"].max() == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -19,6 +22,15 @@ from second_look.evaluation.intervals import (
     once,
     undefined,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_level_that_captions_state_is_that_of_the_intervals():
+    texts = [path.read_text() for path in sorted((ROOT / "notebooks").glob("*.py"))]
+    texts.append((ROOT / "README.md").read_text())
+    stated = {int(n) for text in texts for n in re.findall(r"(\d+) %\s+(?:\"\s+\")?interval", text)}
+    assert stated == {100 * intervals.LEVEL}
 
 
 def test_one_value_a_patient_agrees_with_scipy():

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from helpers.made_detections import made_images, made_truths, perfect
 from second_look import figures
-from second_look.evaluation.detection import by_group, froc_table
-from second_look.evaluation.froc import curve, marks
+from second_look.evaluation.detection import by_group
+from second_look.evaluation.froc import curve, froc_table, marks
 from second_look.figures import detection as draw
 from second_look.preparing.views import Example, Target, View
 

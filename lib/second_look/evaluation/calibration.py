@@ -23,6 +23,7 @@ import pandas as pd
 
 from second_look.errors import DataError
 from second_look.evaluation.intervals import (
+    LEVEL,
     Estimate,
     Floats,
     Patients,
@@ -35,7 +36,6 @@ from second_look.evaluation.intervals import (
 )
 from second_look.evaluation.predictions import SUM_TOLERANCE
 
-BINS = 15
 # Probabilities are kept this far from 0 where their logarithm is taken.
 EPSILON = 1e-12
 Kind = Literal["width", "mass"]
@@ -103,7 +103,7 @@ def brier(probabilities: Floats, classes: npt.NDArray[np.int64]) -> Floats:
     return squared / 2 if probabilities.shape[1] == 2 else squared
 
 
-def bin_edges(stated_probabilities: npt.ArrayLike, kind: Kind, bins: int = BINS) -> Floats:
+def bin_edges(stated_probabilities: npt.ArrayLike, kind: Kind, bins: int) -> Floats:
     """Ends of the bins, from 0 to 1: equally wide, or with as many predictions in each.
 
     Bins of equal mass are fewer where many predictions are equal.
@@ -185,7 +185,7 @@ class Binned:
 
 
 def ece(
-    probabilities: npt.ArrayLike, classes: npt.ArrayLike, kind: Kind = "width", bins: int = BINS
+    probabilities: npt.ArrayLike, classes: npt.ArrayLike, *, bins: int, kind: Kind = "width"
 ) -> float:
     """Expected calibration error of probabilities (n, k) against classes (n,)."""
     said, true = stated(*checked(probabilities, classes))
@@ -200,7 +200,7 @@ def statistics(
     patients: Patients,
     *,
     weights: npt.ArrayLike = 1.0,
-    bins: int = BINS,
+    bins: int,
 ) -> dict[str, Statistic]:
     """MEASURES as statistics for `intervals.bootstrap`; "debiased" is still squared.
 
@@ -233,10 +233,10 @@ def measures(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int,
+    level: float = LEVEL,
     weights: npt.ArrayLike = 1.0,
-    bins: int = BINS,
+    bins: int,
 ) -> dict[str, Estimate]:
     """Every one of MEASURES with its interval over patients; arguments as of `statistics`.
 
@@ -252,8 +252,8 @@ def estimates(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int,
+    level: float = LEVEL,
 ) -> dict[str, Estimate]:
     """Intervals of what `statistics` gives: the errors recentred, and none of them below 0."""
     result: dict[str, Estimate] = {}
@@ -275,9 +275,9 @@ def reliability(
     *,
     kind: Kind,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
-    bins: int = BINS,
+    draws: int,
+    level: float = LEVEL,
+    bins: int,
 ) -> pd.DataFrame:
     """What was said against what came true, bin by bin; empty bins are left out.
 
@@ -326,8 +326,8 @@ def bands(
     *,
     edges: npt.ArrayLike,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int,
+    level: float = LEVEL,
 ) -> pd.DataFrame:
     """How often the most probable class is wrong, by how sure the model is of it.
 

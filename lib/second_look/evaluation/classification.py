@@ -10,6 +10,8 @@ import pandas as pd
 
 from second_look.errors import DataError
 from second_look.evaluation.intervals import (
+    DRAWS,
+    LEVEL,
     Estimate,
     Floats,
     Patients,
@@ -71,8 +73,8 @@ def measures(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> dict[str, Estimate]:
     """Accuracy and balanced accuracy with their intervals over patients.
 
@@ -100,8 +102,8 @@ def by_class(
     names: Sequence[str],
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> pd.DataFrame:
     """Recall of each class with its interval, and its AUC against all others.
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from pycocotools.cocoeval import COCOeval
 
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.detection_tables import BOX, boxes, lesion_scores, unpack_mask
-from second_look.evaluation.froc import RULES, Marks, marks, pairs, sensitivities
+from second_look.evaluation.froc import HIT_IOU, marks, pairs
 from second_look.evaluation.intervals import (
+    DRAWS,
     Estimate,
     Floats,
     Patients,
@@ -150,7 +150,7 @@ def _predictions(
 
 
 def roc_table(
-    predictions: pd.DataFrame, types: pd.DataFrame | None, *, seed: int, draws: int = 2000
+    predictions: pd.DataFrame, types: pd.DataFrame | None, *, seed: int, draws: int = DRAWS
 ) -> pd.DataFrame:
     """AUC of each target with its interval, and of the paper's question to patches.
 
@@ -252,14 +252,14 @@ def _entries(
 
 
 def mask_agreement(
-    detections: pd.DataFrame, truths: pd.DataFrame, *, least_iou: float = 0.5
+    detections: pd.DataFrame, truths: pd.DataFrame, *, min_iou: float = HIT_IOU
 ) -> pd.DataFrame:
     """Dice and IoU of the masks of hit lesions, each by its best-scored hit of that overlap.
 
     Returns:
         One row a hit lesion: lesion_id, patient_id, box_iou, dice, iou.
     """
-    hits = pairs(detections, truths, "iou", least_iou)
+    hits = pairs(detections, truths, "iou", min_iou)
     hits["score"] = lesion_scores(detections, "lesion")[hits["detection"].to_numpy()]
     hits = hits.sort_values("score", ascending=False, kind="stable").drop_duplicates("truth")
     rows = []
@@ -317,56 +317,6 @@ def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         rows.append({"measure": name, "value": found.value, "low": found.low, "high": found.high,
                      "n": found.n, "reason": found.reason})  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def froc_table(
-    detections: Mapping[str, pd.DataFrame],
-    truths: pd.DataFrame,
-    images: pd.DataFrame,
-    *,
-    seed: int,
-    targets: Sequence[str] = ("lesion", "malignant"),
-    draws: int = 500,
-) -> pd.DataFrame:
-    """Sensitivity at the usual rates for every model, target, rule and way of counting.
-
-    Args:
-        detections: Model -> its detections.
-        truths: Of TRUTHS.
-        images: Of IMAGES.
-        seed: Of the draws.
-        targets: "lesion", "malignant".
-        draws: Bootstrap samples.
-
-    Returns:
-        model, target, rule, by, false_positives (an image, "mean" over all), sensitivity, low,
-        high, n, what (rule and denominators in words).
-    """
-    rows = []
-    for model, found in detections.items():
-        for target in targets:
-            for rule, by in product(RULES, ("lesion", "image")):
-                marked = marks(found, truths, images, target=target, rule=rule, by=by)
-                start = {"model": model, "target": target, "rule": rule, "by": by}
-                rows += _froc_rows(marked, start, seed, draws)
-    return pd.DataFrame(rows)
-
-
-def _froc_rows(
-    marked: Marks, start: Mapping[str, str], seed: int, draws: int
-) -> list[dict[str, Any]]:
-    return [
-        {
-            **start,
-            "false_positives": rate,
-            "sensitivity": found.value,
-            "low": found.low,
-            "high": found.high,
-            "n": found.n,
-            "what": marked.what,
-        }
-        for rate, found in sensitivities(marked, seed=seed, draws=draws).items()
-    ]
 
 
 def by_group(

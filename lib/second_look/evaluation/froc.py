@@ -12,8 +12,10 @@ For the target "malignant" only malignant lesions count, and a detection on a be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,8 @@ import pandas as pd
 from second_look.catalogue import patient_keys
 from second_look.evaluation.detection_tables import boxes, lesion_scores, overlap
 from second_look.evaluation.intervals import (
+    CURVE_DRAWS,
+    LEVEL,
     Estimate,
     Floats,
     Patients,
@@ -34,14 +38,15 @@ from second_look.evaluation.intervals import (
 )
 
 Ints = npt.NDArray[np.int64]
-RULES = ("centre", "iou")
 HIT_IOU = 0.5
+# Hit rule -> what it asks for, in words.
+RULES = {"centre": "centre in the lesion's box", "iou": f"IoU ≥ {HIT_IOU:g}"}
 # False positives an image at which the field states sensitivities.
 RATES = (0.1, 0.3, 0.5, 1.0, 2.0, 4.0)
 
 
 def pairs(
-    detections: pd.DataFrame, truths: pd.DataFrame, rule: str, least_iou: float = HIT_IOU
+    detections: pd.DataFrame, truths: pd.DataFrame, rule: str, min_iou: float = HIT_IOU
 ) -> pd.DataFrame:
     """Which detection hits which lesion, for all images at once.
 
@@ -49,7 +54,7 @@ def pairs(
         detections: Of detection_tables.DETECTIONS.
         truths: Of detection_tables.TRUTHS.
         rule: One of RULES.
-        least_iou: Of a hit by the rule "iou".
+        min_iou: Of a hit by the rule "iou".
 
     Returns:
         One row a hit: detection and truth (rows of the two tables, from 0), iou.
@@ -58,7 +63,7 @@ def pairs(
         ValueError: There is no such rule.
     """
     if rule not in RULES:
-        raise ValueError(f"a hit rule must be one of {RULES}. Got {rule!r}.")
+        raise ValueError(f"a hit rule must be one of {tuple(RULES)}. Got {rule!r}.")
     found = pd.DataFrame({"image_id": detections["image_id"].to_numpy()})
     there = pd.DataFrame({"image_id": truths["image_id"].to_numpy()})
     found["detection"], there["truth"] = np.arange(len(found)), np.arange(len(there))
@@ -66,7 +71,7 @@ def pairs(
     first, second = boxes(detections)[both["detection"]], boxes(truths)[both["truth"]]
     both["iou"] = overlap(first, second)
     if rule == "iou":
-        return both[both["iou"] >= least_iou].reset_index(drop=True)
+        return both[both["iou"] >= min_iou].reset_index(drop=True)
     centre = (first[:, :2] + first[:, 2:]) / 2
     inside = ((centre >= second[:, :2]) & (centre < second[:, 2:])).all(axis=1)
     return both[inside].reset_index(drop=True)
@@ -127,47 +132,63 @@ def marks(
     """
     if by not in ("lesion", "image") or alarms_on not in ("all", "normal"):
         raise ValueError(f"expected by lesion or image, on all or normal. Got {by}, {alarms_on}.")
-    used = images[images["unlocated"] == 0]
-    codes = Patients.of(patient_keys(images))
-    patient_of = pd.Series(codes.codes, index=images["image_id"])
-    found = detections[detections["image_id"].isin(used["image_id"])]
-    there = truths[truths["image_id"].isin(used["image_id"])]
+    located = images[images["unlocated"] == 0]
+    counted = located if alarms_on == "all" else located[located["label"] == "normal"]
+    patients = Patients.of(patient_keys(images))
+    patient_of = pd.Series(patients.codes, index=images["image_id"])
+    used = detections[detections["image_id"].isin(located["image_id"])]
+    lesions = truths[truths["image_id"].isin(located["image_id"])]
     if target != "lesion":
-        there = there[there["pathology"] == target]
-    scores = lesion_scores(found, target)
-    hits = pairs(found, there, rule)
-    false = np.ones(len(found), dtype=bool)
-    false[hits["detection"].to_numpy()] = False
-    counted = used if alarms_on == "all" else used[used["label"] == "normal"]
-    false &= found["image_id"].isin(counted["image_id"]).to_numpy()
-    order = np.argsort(-scores[false], kind="stable")
-    best = np.full(len(there), -np.inf)
-    np.maximum.at(best, hits["truth"].to_numpy(), scores[hits["detection"].to_numpy()])
-    owner = there["image_id"]
-    if by == "image":
-        grouped = pd.Series(best).groupby(owner.to_numpy(), sort=False).max()
-        best, owner = grouped.to_numpy(dtype=np.float64), pd.Series(grouped.index)
-    left_out = len(images) - len(used)
+        lesions = lesions[lesions["pathology"] == target]
+    scores = lesion_scores(used, target)
+    hits = pairs(used, lesions, rule)
+    alarms = _false_positives(used, hits, scores, counted)
+    best, image_ids = _best_hits(lesions, hits, scores, by)
+    skipped = len(images) - len(located)
     return Marks(
-        scores[false][order],
-        patient_of[found["image_id"]].to_numpy(dtype=np.int64)[false][order],
+        scores[alarms],
+        patient_of[used["image_id"].iloc[alarms]].to_numpy(dtype=np.int64),
         best,
-        patient_of[owner].to_numpy(dtype=np.int64),
+        patient_of[image_ids].to_numpy(dtype=np.int64),
         patient_of[counted["image_id"]].to_numpy(dtype=np.int64),
-        codes.count,
-        _in_words(rule, by, target, len(best), len(counted), alarms_on, left_out),
+        patients.count,
+        _in_words(rule, by, target, len(best), len(counted), alarms_on, skipped),
     )
+
+
+def _false_positives(
+    detections: pd.DataFrame, hits: pd.DataFrame, scores: Floats, counted: pd.DataFrame
+) -> Ints:
+    """Rows of the detections on counted images that hit nothing, by falling score, int64 (m,)."""
+    false = detections["image_id"].isin(counted["image_id"]).to_numpy(copy=True)
+    false[hits["detection"].to_numpy()] = False
+    rows = np.flatnonzero(false)
+    return rows[np.argsort(-scores[rows], kind="stable")]
+
+
+def _best_hits(
+    lesions: pd.DataFrame, hits: pd.DataFrame, scores: Floats, by: str
+) -> tuple[Floats, pd.Series]:
+    """Highest score among the hits of each lesion or image, −inf without any; their image ids."""
+    best = np.full(len(lesions), -np.inf)
+    np.maximum.at(best, hits["truth"].to_numpy(), scores[hits["detection"].to_numpy()])
+    if by == "lesion":
+        return best, lesions["image_id"]
+    by_image = pd.Series(best).groupby(lesions["image_id"].to_numpy(), sort=False).max()
+    return by_image.to_numpy(dtype=np.float64), pd.Series(by_image.index)
 
 
 def _in_words(
     rule: str, by: str, target: str, lesions: int, images: int, alarms_on: str, left_out: int
 ) -> str:
-    hit = "centre in the lesion's box" if rule == "centre" else f"IoU ≥ {HIT_IOU:g}"
     kind = "malignant " if target == "malignant" else ""
     unit = f"{kind}lesions" if by == "lesion" else f"images with {kind}lesions"
     normal = "normal " if alarms_on == "normal" else ""
-    rest = f"; {left_out} images with a lesion of unknown place left out" if left_out else ""
-    return f"hit: {hit}; {lesions} {unit}; false positives over {images} {normal}images{rest}"
+    skipped = f"; {left_out} images with a lesion of unknown place left out" if left_out else ""
+    return (
+        f"hit: {RULES[rule]}; {lesions} {unit}; "
+        f"false positives over {images} {normal}images{skipped}"
+    )
 
 
 def curve(marked: Marks) -> pd.DataFrame:
@@ -227,8 +248,8 @@ def sensitivities(
     rates: Sequence[float] = RATES,
     *,
     seed: int,
-    draws: int = 500,
-    level: float = 0.95,
+    draws: int = CURVE_DRAWS,
+    level: float = LEVEL,
 ) -> dict[str, Estimate]:
     """Sensitivity at each rate of false positives an image, with its interval over patients.
 
@@ -247,3 +268,53 @@ def sensitivities(
     for name, at, draws_of_it in zip(names, value, drawn.T, strict=False):
         found[name] = of_share(estimate(float(at), draws_of_it, own, level), with_lesions, level)
     return {name: found[name] for name in names}
+
+
+def froc_table(
+    detections: Mapping[str, pd.DataFrame],
+    truths: pd.DataFrame,
+    images: pd.DataFrame,
+    *,
+    seed: int,
+    targets: Sequence[str] = ("lesion", "malignant"),
+    draws: int = CURVE_DRAWS,
+) -> pd.DataFrame:
+    """Sensitivity at the usual rates for every model, target, rule and way of counting.
+
+    Args:
+        detections: Model -> its detections.
+        truths: Of TRUTHS.
+        images: Of IMAGES.
+        seed: Of the draws.
+        targets: "lesion", "malignant".
+        draws: Bootstrap samples.
+
+    Returns:
+        model, target, rule, by, false_positives (an image, "mean" over all), sensitivity, low,
+        high, n, what (rule and denominators in words).
+    """
+    rows = []
+    for model, found in detections.items():
+        for target in targets:
+            for rule, by in product(RULES, ("lesion", "image")):
+                marked = marks(found, truths, images, target=target, rule=rule, by=by)
+                start = {"model": model, "target": target, "rule": rule, "by": by}
+                rows += _froc_rows(marked, start, seed, draws)
+    return pd.DataFrame(rows)
+
+
+def _froc_rows(
+    marked: Marks, start: Mapping[str, str], seed: int, draws: int
+) -> list[dict[str, Any]]:
+    return [
+        {
+            **start,
+            "false_positives": rate,
+            "sensitivity": found.value,
+            "low": found.low,
+            "high": found.high,
+            "n": found.n,
+            "what": marked.what,
+        }
+        for rate, found in sensitivities(marked, seed=seed, draws=draws).items()
+    ]

@@ -24,6 +24,10 @@ Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 # Numbers in a block of counts: fits the cache, whatever the number of patients.
 BLOCK = 1 << 18
+# Bootstrap samples, of numbers and of whole curves, whose points are read by eye.
+DRAWS, CURVE_DRAWS = 2000, 500
+# Coverage of the intervals.
+LEVEL = 0.95
 # An interval is given where at least this share of the draws defines the metric.
 MIN_DEFINED = 0.95
 
@@ -88,7 +92,7 @@ class Patients:
         return sums.astype(np.float64)  # without any observation, bincount counts in integers
 
 
-def of_share(found: Estimate, patients: int, level: float = 0.95) -> Estimate:
+def of_share(found: Estimate, patients: int, level: float = LEVEL) -> Estimate:
     """An estimate of a share, with the exact interval where all units agree.
 
     There no draw differs from another, and a bootstrap would claim certainty: the interval is that
@@ -170,8 +174,8 @@ def bootstrap(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
     recentred: bool = False,
 ) -> dict[str, Estimate]:
     """Metrics with percentile intervals, all from the same draws of patients.
@@ -198,7 +202,7 @@ def bootstrap(
     return found
 
 
-def estimate(value: float, drawn: Floats, patients: Patients, level: float = 0.95) -> Estimate:
+def estimate(value: float, drawn: Floats, patients: Patients, level: float = LEVEL) -> Estimate:
     """A metric with its percentile interval; the one rule for when there is none.
 
     Args:
@@ -252,8 +256,8 @@ def bootstrap_mean(
     patients: npt.ArrayLike,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> Estimate:
     """Mean of a quantity over all observations, with its interval over patients.
 

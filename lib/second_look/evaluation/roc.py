@@ -15,6 +15,9 @@ import pandas as pd
 
 from second_look.errors import DataError
 from second_look.evaluation.intervals import (
+    CURVE_DRAWS,
+    DRAWS,
+    LEVEL,
     Estimate,
     Floats,
     Patients,
@@ -196,8 +199,8 @@ def auc_estimate(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> Estimate:
     """The AUC with its interval over patients; where it is undefined, NaN and the reason.
 
@@ -222,8 +225,8 @@ def auc_difference(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> Estimate:
     """AUC of the first scores less that of the second, on the same units, paired over patients.
 
@@ -284,8 +287,8 @@ def macro_auc_estimate(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> Estimate:
     """The macro AUC with its interval over patients; where no class has an AUC, NaN and why."""
     statistic = macro_auc_statistic(probabilities, classes, patients)
@@ -328,8 +331,8 @@ def operating_point(
     *,
     threshold: float,
     seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
+    draws: int = DRAWS,
+    level: float = LEVEL,
 ) -> dict[str, Estimate]:
     """Sensitivity and specificity at a threshold that was chosen elsewhere, with intervals."""
     values, truth = checked(scores, positive)
@@ -358,8 +361,8 @@ def roc_band(
     patients: Patients,
     *,
     seed: int,
-    draws: int = 500,
-    level: float = 0.95,
+    draws: int = CURVE_DRAWS,
+    level: float = LEVEL,
     points: int = 41,
 ) -> pd.DataFrame:
     """Sensitivity at evenly spaced specificities with its interval over patients, point by point.

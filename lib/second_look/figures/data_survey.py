@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from second_look.catalogue import LABELS, SPLITS
+from second_look.evaluation.intervals import LEVEL
 from second_look.figures.style import (
     LABEL_COLOURS,
     PAPER_COLOUR,
@@ -82,7 +83,7 @@ def lesion_area_shares(
                 fmt="o",
                 color=SERIES[0],
                 capsize=3,
-                label="mean, 95 % interval" if place == 1 else None,
+                label=f"mean, {100 * LEVEL:g} % interval" if place == 1 else None,
             )
             if share_of == "image" and kind in marked:
                 axis.plot(

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from second_look.evaluation.froc import RATES
+from second_look.evaluation.froc import RATES, RULES
+from second_look.evaluation.intervals import LEVEL
 from second_look.figures.style import (
     LABEL_COLOURS,
     NEUTRAL,
@@ -112,7 +113,7 @@ def froc(
 
     Args:
         panels: Hit rule -> model -> curve, of evaluation.froc.curve.
-        points: Of evaluation.detection.froc_table.
+        points: Of evaluation.froc.froc_table.
         most: False positives an image at the right end.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
@@ -132,8 +133,7 @@ def froc(
         axis.set_xlim(0, most)
         axis.set_ylim(0, 1)
         axis.set_xlabel("false positives an image")
-        name = "centre in the lesion's box" if rule == "centre" else "IoU of the boxes ≥ 0.5"
-        axis.set_title(f"hit: {name}", fontsize=10)
+        axis.set_title(f"hit: {RULES[rule]}", fontsize=10)
     axes[0][0].set_ylabel("sensitivity, by lesion")
     axes[0][0].legend(fontsize=8, loc="upper left")
     return figure
@@ -179,7 +179,9 @@ def groups(table: pd.DataFrame) -> Figure:
     axis.set_yticks(down, names, fontsize=9)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
-    axis.set_xlabel("sensitivity at one false positive an image\n(95 % interval over patients)")
+    axis.set_xlabel(
+        f"sensitivity at one false positive an image\n({100 * LEVEL:g} % interval over patients)"
+    )
     return figure
 
 

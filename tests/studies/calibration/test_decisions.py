@@ -70,7 +70,7 @@ def test_on_validation_the_threshold_reaches_what_was_asked(images):
 
 
 def test_screening_spoils_calibration_and_the_correction_mends_it(images):
-    table = decisions.prevalence_shift(images, prevalences=[0.006, 0.1], seed=0, draws=50)
+    table = decisions.prevalence_shift(images, prevalences=[0.006, 0.1], bins=15, seed=0, draws=50)
     rows = table.set_index(["corrected", "prevalence"])
     own = table["prevalence"].max()
     assert sorted(table["prevalence"].unique()) == [0.006, 0.1, own]

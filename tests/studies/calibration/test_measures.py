@@ -165,7 +165,7 @@ def test_without_validation_patients_nothing_is_fitted_and_the_report_goes_on():
     measured = study.measure([one], bins=15, seed=0, draws=5)
     assert decisions.usable([one]) == []
     empty = decisions.operating_points([], sensitivity=0.9, prevalence=0.006, seed=0, draws=5)
-    shifted = decisions.prevalence_shift([], prevalences=[0.1], seed=0, draws=5)
+    shifted = decisions.prevalence_shift([], prevalences=[0.1], bins=15, seed=0, draws=5)
     tables = {
         "bands": decisions.bands([one], edges=[0.5, 0.8], seed=0, draws=5),
         "depth": network_depth.depth_effect([one], bins=15, seed=0, draws=5),

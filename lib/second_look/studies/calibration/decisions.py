@@ -10,7 +10,15 @@ import pandas as pd
 from second_look.evaluation import calibration as cal
 from second_look.evaluation import recalibration as rec
 from second_look.evaluation.groups import KEYS
-from second_look.evaluation.intervals import Estimate, Floats, Patients, bootstrap, mean, of_share
+from second_look.evaluation.intervals import (
+    CURVE_DRAWS,
+    Estimate,
+    Floats,
+    Patients,
+    bootstrap,
+    mean,
+    of_share,
+)
 from second_look.evaluation.roc import (
     Bools,
     auc_estimate,
@@ -156,7 +164,7 @@ def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd
     for one in calibrated:
         scores, truth = one.test.probabilities[:, 1], one.test.classes == 1
         patients = one.test.patients
-        table = roc_band(scores, truth, patients, seed=seed, draws=min(draws, 500))
+        table = roc_band(scores, truth, patients, seed=seed, draws=min(draws, CURVE_DRAWS))
         area = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
         ends = f" [{area.low:.3f}, {area.high:.3f}]" if np.isfinite(area.low) else ""
         shown = f"AUC {area.value:.3f}{ends}"
@@ -170,6 +178,7 @@ def prevalence_shift(
     calibrated: Sequence[Calibrated],
     *,
     prevalences: Sequence[float],
+    bins: int,
     seed: int,
     draws: int,
 ) -> pd.DataFrame:
@@ -194,7 +203,7 @@ def prevalence_shift(
             moved = rec.PriorShift.of_positive(learned, prevalence).apply(shares)
             for corrected, found in (("no", shares), ("yes", moved)):
                 measured = cal.measures(
-                    found, truth, patients, seed=seed, draws=draws, weights=weights
+                    found, truth, patients, bins=bins, seed=seed, draws=draws, weights=weights
                 )
                 said = float(np.average(found[:, 1], weights=weights))
                 error = measured["ece_mass"]

@@ -18,13 +18,7 @@ from second_look.evaluation import calibration as cal
 from second_look.evaluation import recalibration as rec
 from second_look.evaluation.classification import accuracy_statistic
 from second_look.evaluation.groups import KEYS, Group, Part, groups
-from second_look.evaluation.intervals import (
-    Estimate,
-    Floats,
-    Statistic,
-    bootstrap,
-    difference,
-)
+from second_look.evaluation.intervals import Estimate, Floats, Statistic, bootstrap, difference
 from second_look.evaluation.predictions import TARGETS, UNITS, load_all
 from second_look.evaluation.roc import macro_auc
 from second_look.outputs import Run

@@ -10,13 +10,7 @@ import pandas as pd
 
 from second_look.evaluation import calibration as cal
 from second_look.evaluation.groups import KEYS, Group
-from second_look.evaluation.intervals import (
-    Floats,
-    Patients,
-    Statistic,
-    bootstrap,
-    difference,
-)
+from second_look.evaluation.intervals import Floats, Patients, Statistic, bootstrap, difference
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
 
 _DEPTH = re.compile(r"resnet(\d+)", re.IGNORECASE)

@@ -12,7 +12,6 @@ from second_look.catalogue import patient_keys
 from second_look.evaluation.detection import (
     average_precision,
     by_group,
-    froc_table,
     image_scores,
     mask_agreement,
     mask_table,
@@ -20,7 +19,7 @@ from second_look.evaluation.detection import (
     roc_table,
 )
 from second_look.evaluation.detection_tables import image_table, truth_table
-from second_look.evaluation.froc import RULES, curve, marks
+from second_look.evaluation.froc import RULES, curve, froc_table, marks
 from second_look.evaluation.intervals import Patients
 from second_look.evaluation.predictions import positive
 from second_look.evaluation.roc import roc_band
@@ -240,7 +239,7 @@ def froc_panels(found: Found) -> dict[str, dict[str, pd.DataFrame]]:
 
 
 def sensitivity_table(found: Found, *, seed: int) -> pd.DataFrame:
-    """FROC's usual numbers of every model, of evaluation.detection.froc_table."""
+    """FROC's usual numbers of every model, of evaluation.froc.froc_table."""
     return froc_table(found.detections, found.truths, found.images, seed=seed)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
 from second_look.evaluation.intervals import (
+    DRAWS,
     Estimate,
     Patients,
     Statistic,
@@ -207,6 +208,6 @@ def _statistics(predictions: pd.DataFrame, patients: Patients) -> dict[str, Stat
     }
 
 
-def _measures(predictions: pd.DataFrame, seed: int, draws: int = 2000) -> dict[str, Estimate]:
+def _measures(predictions: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[str, Estimate]:
     patients = Patients.of(patient_keys(predictions))
     return bootstrap(_statistics(predictions, patients), patients, seed=seed, draws=draws)

@@ -10,6 +10,7 @@ import pandas as pd
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
 from second_look.evaluation.intervals import (
+    DRAWS,
     Estimate,
     Patients,
     Statistic,
@@ -39,7 +40,7 @@ MEASURES = {
 }
 
 
-def learning_curve(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.DataFrame:
+def learning_curve(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
     """Each measure against the number of patches, averaged over seeds, with intervals.
 
     Args:
@@ -69,7 +70,7 @@ def learning_curve(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -
     return pd.DataFrame(rows).sort_values(["measure", "start", "patches"], ignore_index=True)
 
 
-def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.DataFrame:
+def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
     """What each start gains over the random one with as many patches, paired over patients.
 
     Returns:

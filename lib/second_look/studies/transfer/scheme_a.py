@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from second_look.catalogue import patient_keys
-from second_look.evaluation.intervals import Patients
+from second_look.evaluation.intervals import DRAWS, Patients
 from second_look.evaluation.predictions import CLASS_SCORES, from_scores, positive
 from second_look.evaluation.roc import auc_estimate, operating_point
 from second_look.inference.windows import score_image
@@ -106,7 +106,7 @@ def predictions(
 
 
 def at_the_papers_rule(
-    found: pd.DataFrame, images: pd.DataFrame, *, seed: int, draws: int = 2000
+    found: pd.DataFrame, images: pd.DataFrame, *, seed: int, draws: int = DRAWS
 ) -> pd.DataFrame:
     """Sensitivity and specificity of "any window" on test images, with intervals over patients.
 

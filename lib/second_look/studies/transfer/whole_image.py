@@ -16,7 +16,7 @@ from second_look.batches.images import ImageBatches
 from second_look.batches.pictures import Pictures, make_pictures
 from second_look.batches.sharing import digest
 from second_look.catalogue import patient_keys
-from second_look.evaluation.intervals import Estimate, Floats, Patients
+from second_look.evaluation.intervals import DRAWS, Estimate, Floats, Patients
 from second_look.evaluation.predictions import binary_scores, combine, from_classes, positive
 from second_look.evaluation.roc import auc, auc_difference, auc_estimate
 from second_look.inference.images import score_images
@@ -247,7 +247,7 @@ def predict(
     return pd.concat(parts, ignore_index=True)
 
 
-def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.DataFrame:
+def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
     """AUC on test patients, malignant or not, by image, breast and patient.
 
     Args:
@@ -271,7 +271,7 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.
     return pd.DataFrame(rows)
 
 
-def gains(predictions: pd.DataFrame, *, seed: int, draws: int = 2000) -> pd.DataFrame:
+def gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
     """What a start changes: AUC less that of the first start, paired over patients.
 
     Args:
