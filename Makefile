@@ -1,9 +1,11 @@
 # Each target sets up .venv by itself, from the exact versions in requirements.lock.
 #   make report   the report from synthetic mammograms, in minutes, with nothing to download
-#   make test     checks, tests and the whole smoke run
+#   make test     checks, all tests but the slow ones, and the whole smoke run
+#   make test-all the slow tests, which make test leaves out
+#   make test-fast  tests of the inner loop: no notebooks, no browser, no real data
 #   make lab      JupyterLab on the notebooks
 #   make bench    speed, side by side with peers
-#   make check    lint, format, types, import contract
+#   make check    lint, format, spelling, types, import contracts
 #   make sync     bring notebooks and their .py in step, without outputs
 #   make lock     write requirements.lock anew from pyproject.toml (LOCK_OPTIONS=--upgrade)
 #   make clean    remove .venv and caches; outputs and data stay
@@ -12,17 +14,24 @@ PARAMS ?= params/smoke.yaml
 JOBS ?= 2
 
 VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 LAB := $(VENV)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
 	--FileContentsManager.preferred_dir=notebooks
 
-.PHONY: report test lab bench check sync lock clean check-python
+.PHONY: report test test-all test-fast lab bench check sync lock clean check-python
 
 report: .venv/.ready
 	$(VENV)/python run_all.py --params $(PARAMS)
 
 test: check
-	$(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	$(PYTEST) -m "not slow" --cov --cov-report=term
 	$(MAKE) report
+
+test-all: .venv/.ready
+	$(PYTEST) -m slow
+
+test-fast: .venv/.ready
+	$(PYTEST) -m "not slow and not notebook and not browser and not real_data"
 
 lab: .venv/.ready
 	$(LAB) $(LAB_OPTIONS)
@@ -35,6 +44,7 @@ bench: .venv/.ready
 check: .venv/.ready
 	$(VENV)/python -m ruff check .
 	$(VENV)/python -m ruff format --check .
+	$(VENV)/codespell
 	$(VENV)/python -m mypy
 	$(VENV)/lint-imports
 

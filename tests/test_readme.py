@@ -64,7 +64,7 @@ def test_readme_starts_with_two_commands() -> None:
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert re.search(r"^\s*make test\b|`make test`", text_of("README.md"), flags=re.MULTILINE)
-    assert text_of(".ci/run").splitlines()[-1] == "make test"
+    assert "make test" in text_of(".ci/run").splitlines()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

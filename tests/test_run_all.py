@@ -17,6 +17,8 @@ import psutil
 import pytest
 from helpers.small_project import MAKE, USE, USE_CODE, USE_PARAMETERS, Project, small_project
 
+pytestmark = pytest.mark.notebook
+
 REPO = Path(__file__).resolve().parents[1]
 WAITS = """\
 import os, time
@@ -97,7 +99,7 @@ def test_nothing_slow_is_imported_where_nothing_runs(finished: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--set", "strid=3"], "--set strid=3: unknown parameter 'strid'. Did you mean 'stride'?"),
         (["--set", "stride=0"], "--set stride=0: stride must lie between 1 and 4096. Got 0."),
@@ -112,12 +114,12 @@ def test_what_a_user_can_put_right_is_one_message(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     options: list[str],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(finished.root)
     assert main_of(finished)(options) == 2
     printed = capsys.readouterr()
-    assert said in printed.err
+    assert message in printed.err
     assert len(printed.err.splitlines()) == 1
     assert printed.out == ""
 
@@ -143,8 +145,8 @@ def test_a_failing_notebook_ends_in_1_and_going_on_repeats_nothing(project: Proj
     assert "01_make failed: ValueError: failed on purpose" in done.stderr
     assert "run the same command again" in done.stderr
     assert "Traceback" not in done.stderr
-    kept = project.outputs / "smoke" / "notebooks" / f"{MAKE}.ipynb"
-    assert "failed on purpose" in kept.read_text()
+    failed = project.outputs / "smoke" / "notebooks" / f"{MAKE}.ipynb"
+    assert "failed on purpose" in failed.read_text()
     again = run_all(project)
     assert again.returncode == 0
     assert "01_make: done" in again.stdout

@@ -37,22 +37,22 @@ def lock_lines() -> list[str]:
 
 def pins(python: str | None = None) -> dict[str, Version]:
     """Package -> pinned version under one Python on Linux; None: the Python that runs this."""
-    place = {str(key): str(value) for key, value in default_environment().items()}
+    environment = {str(key): str(value) for key, value in default_environment().items()}
     if python is not None:
-        place |= {
+        environment |= {
             "python_version": python,
             "python_full_version": f"{python}.1",
             "sys_platform": "linux",
             "os_name": "posix",
             "platform_system": "Linux",
         }
-    found: dict[str, Version] = {}
+    pinned: dict[str, Version] = {}
     for requirement in map(Requirement, lock_lines()):
-        if requirement.marker is None or requirement.marker.evaluate(place):
+        if requirement.marker is None or requirement.marker.evaluate(environment):
             name = canonicalize_name(requirement.name)
-            assert name not in found, f"{name} is pinned twice under Python {python}"
-            found[name] = Version(str(requirement.specifier).removeprefix("=="))
-    return found
+            assert name not in pinned, f"{name} is pinned twice under Python {python}"
+            pinned[name] = Version(str(requirement.specifier).removeprefix("=="))
+    return pinned
 
 
 def project() -> dict[str, Any]:
@@ -94,8 +94,8 @@ def test_lock_pins_what_its_packages_ask_for() -> None:
     for name in pinned:
         for text in importlib.metadata.requires(name) or []:
             needed = Requirement(text)
-            places = [{"extra": extra} for extra in ("", *extras.get(name, ()))]
-            if needed.marker and not any(needed.marker.evaluate(place) for place in places):
+            chosen = [{"extra": extra} for extra in ("", *extras.get(name, ()))]
+            if needed.marker and not any(map(needed.marker.evaluate, chosen)):
                 continue
             version = pinned.get(canonicalize_name(needed.name))
             if version is None or not needed.specifier.contains(version, prereleases=True):
@@ -104,12 +104,12 @@ def test_lock_pins_what_its_packages_ask_for() -> None:
 
 
 def test_tests_run_with_the_versions_of_the_lock() -> None:
-    other = {
+    different = {
         name: f"{importlib.metadata.version(name)} instead of {version}"
         for name, version in pins().items()
         if Version(importlib.metadata.version(name)) != version
     }
-    assert other == {}, "pip install -r requirements.lock"
+    assert different == {}, "pip install -r requirements.lock"
 
 
 def test_torch_and_torchvision_are_the_published_pair() -> None:
@@ -132,9 +132,9 @@ def test_python_versions_agree() -> None:
     bounds = re.findall(r"\((\d+), (\d+)\) <= v\[:2\] < \((\d+), (\d+)\)", makefile)
     assert bounds == [("3", "11", "3", "15")]
     for minor in range(30):
-        here = f"3.{minor}" in PYTHONS
-        assert conda.contains(f"3.{minor}.1") == here
-        assert required.contains(f"3.{minor}.1") or not here
+        supported = f"3.{minor}" in PYTHONS
+        assert conda.contains(f"3.{minor}.1") == supported
+        assert required.contains(f"3.{minor}.1") or not supported
     assert not required.contains("3.10.14")
     matrix = read_yaml(".github/workflows/ci.yml")["jobs"]["test"]["strategy"]["matrix"]
     assert {"3.11"} < set(matrix["python"]) <= set(PYTHONS)
@@ -156,8 +156,8 @@ def test_set_up_names_no_registry_and_no_place_of_one_machine(name: str) -> None
 
 
 def make(*arguments: str, folder: Path = REPO) -> subprocess.CompletedProcess[str]:
-    ours = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTHON", "PARAMS", "JOBS")
-    clean = {name: value for name, value in os.environ.items() if name not in ours}
+    variables = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTHON", "PARAMS", "JOBS")
+    clean = {name: value for name, value in os.environ.items() if name not in variables}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=clean, text=True, capture_output=True, check=False
     )
@@ -171,26 +171,45 @@ def steps(target: str) -> list[str]:
 
 
 def position(lines: list[str], part: str) -> int:
-    found = [number for number, line in enumerate(lines) if part in line]
-    assert found, f"{part} is not in {lines}"
-    return found[0]
+    numbers = [number for number, line in enumerate(lines) if part in line]
+    assert numbers, f"{part} is not in {lines}"
+    return numbers[0]
 
 
 def test_make_test_checks_then_tests_then_runs_the_smoke_report() -> None:
     lines = steps("test")
     order = [
         "-m venv .venv", "-r requirements.lock", "-e .", "ruff check", "ruff format --check",
-        "-m mypy", "lint-imports", "-m pytest", "run_all.py --params params/smoke.yaml",
+        "codespell", "-m mypy", "lint-imports", "-m pytest",
+        "run_all.py --params params/smoke.yaml",
     ]  # fmt: skip
     positions = [position(lines, part) for part in order]
     assert positions == sorted(positions)
-    assert "--cov" in lines[position(lines, "-m pytest")]
+    tests = lines[position(lines, "-m pytest")]
+    assert '-m "not slow"' in tests
+    assert "--cov" in tests
 
 
-@pytest.mark.parametrize("target", ["report", "test", "lab", "bench", "check", "sync"])
+def test_make_test_all_runs_what_make_test_leaves_out() -> None:
+    lines = steps("test-all")
+    assert "-m slow" in lines[position(lines, "-m pytest")]
+
+
+def test_make_test_fast_leaves_out_all_that_takes_long() -> None:
+    lines = steps("test-fast")
+    tests = lines[position(lines, "-m pytest")]
+    markers = re.findall(r"not (\w+)", tests)
+    assert set(markers) == {"slow", "notebook", "browser", "real_data"}
+    assert "ruff" not in "".join(lines)
+    assert "run_all.py" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "target", ["report", "test", "test-all", "test-fast", "lab", "bench", "check", "sync"]
+)
 def test_every_target_sets_up_the_environment_first(target: str) -> None:
-    last = position(steps(target), "touch .venv/.ready")
-    assert any(".venv/bin/" in line for line in steps(target)[last + 1 :])
+    ready = position(steps(target), "touch .venv/.ready")
+    assert any(".venv/bin/" in line for line in steps(target)[ready + 1 :])
 
 
 FAKE_PYTHON = """#!/bin/sh
@@ -291,7 +310,7 @@ def test_ci_run_takes_nothing_from_stdin_and_can_be_executed() -> None:
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
     lines = script.read_text(encoding="utf-8").splitlines()
-    assert lines[-1] == "make test"
+    assert lines[-2:] == ["make test", "make test-all"]
     assert "exec </dev/null" in lines
 
 

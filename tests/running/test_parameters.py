@@ -157,7 +157,7 @@ def test_yaml_is_read_as_people_mean_it(tmp_path: Path, cells: Cells) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("comon:\n  seed: 1", "unknown section 'comon'. Did you mean 'common'?"),
+        ("commn:\n  seed: 1", "unknown section 'commn'. Did you mean 'common'?"),
         ("03_dcgan: {}", "unknown section '03_dcgan'. Did you mean '0"),
         (
             "02_patching: {strid: 1}",
@@ -283,10 +283,10 @@ def test_renamed_parameters_lead_to_parameters_of_the_notebooks() -> None:
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path, cells: Cells) -> None:
-    text = "comon: {}\ncommon:\n  sead: 1\n  seed: 200\n02_patching:\n  stride: x\n"
+    text = "commn: {}\ncommon:\n  sead: 1\n  seed: 200\n02_patching:\n  stride: x\n"
     message = refused(tmp_path, cells, text, "stride=0")
     assert len(message.splitlines()) == 5
-    for part in ("comon", "'sead'. Did you mean 'seed'", "Got 200", "Got 'x'", "--set stride=0"):
+    for part in ("commn", "'sead'. Did you mean 'seed'", "Got 200", "Got 'x'", "--set stride=0"):
         assert part in message
 
 

@@ -47,6 +47,8 @@ from second_look.running.pipeline import (
     run,
 )
 
+pytestmark = pytest.mark.notebook
+
 LIBRARY = Path(__file__).resolve().parents[2] / "lib" / "second_look"
 
 
@@ -289,14 +291,14 @@ def test_a_notebook_that_fails_is_kept_and_going_on_repeats_nothing(project: Pro
         "1 / seed",
         "print('after')",
     )
-    with pytest.raises(NotebookFailedError) as caught:
+    with pytest.raises(NotebookFailedError) as error:
         go(project)
-    said = str(caught.value)
-    assert "02_use failed: ZeroDivisionError: division by zero" in said
-    assert "run the same command again" in said
-    kept = project.set / "notebooks" / f"{USE}.ipynb"
-    assert str(kept) in said
-    assert "ZeroDivisionError" in kept.read_text()
+    message = str(error.value)
+    assert "02_use failed: ZeroDivisionError: division by zero" in message
+    assert "run the same command again" in message
+    failed = project.set / "notebooks" / f"{USE}.ipynb"
+    assert str(failed) in message
+    assert "ZeroDivisionError" in failed.read_text()
     assert project.statuses() == [UP_TO_DATE, FAILED]
     assert load_results(project.set) == []
     page = (project.set / "report.html").read_text()
@@ -305,7 +307,7 @@ def test_a_notebook_that_fails_is_kept_and_going_on_repeats_nothing(project: Pro
 
     go(project, "02_use.seed=1")
     assert project.statuses() == [UP_TO_DATE, DONE]
-    assert "ZeroDivisionError" not in kept.read_text()
+    assert "ZeroDivisionError" not in failed.read_text()
 
 
 def test_a_kernel_that_dies_is_a_failed_notebook(tmp_path: Path) -> None:
@@ -351,13 +353,13 @@ def test_outputs_that_cannot_be_written_are_named(project: Project) -> None:
 
 
 def test_sets_do_not_touch_each_other(project: Project, executed: list[str]) -> None:
-    before = {path: path.read_bytes() for path in project.set.rglob("*") if path.is_file()}
-    other = project.params.with_name("other.yaml")
-    other.write_text("common:\n  seed: 3\n")
-    run(other, project.notebooks, project.outputs)
+    contents = {path: path.read_bytes() for path in project.set.rglob("*") if path.is_file()}
+    other_params = project.params.with_name("other.yaml")
+    other_params.write_text("common:\n  seed: 3\n")
+    run(other_params, project.notebooks, project.outputs)
     assert executed == [MAKE, USE]
     assert (project.outputs / "other" / "run.json").is_file()
-    assert {path: path.read_bytes() for path in before} == before
+    assert {path: path.read_bytes() for path in contents} == contents
 
 
 def test_two_params_files_of_one_name_do_not_share_outputs(
@@ -379,20 +381,20 @@ def test_a_second_run_at_once_is_refused_and_a_dead_one_is_not(
         f"with _alone(Path({str(project.set)!r})):\n"
         "    print('locked', flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert other.stdout is not None
-    assert other.stdin is not None
+    assert process.stdout is not None
+    assert process.stdin is not None
     try:
-        assert other.stdout.readline() == "locked\n"
-        with pytest.raises(OutputError, match=rf"another run \(process {other.pid}\)"):
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(OutputError, match=rf"another run \(process {process.pid}\)"):
             go(project)
     finally:
-        other.kill()
-        other.wait()
-        other.stdout.close()
-        other.stdin.close()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stdin.close()
     go(project)
     assert (project.set / ".lock").read_text() == str(os.getpid())
 

@@ -68,6 +68,7 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.notebook
 def test_only_the_trainings_run_and_the_notebook_finds_them(project: Project) -> None:
     train(project.params, "01", project.notebooks, project.outputs)
     assert files(project.set) == {"dataset", "checkpoints", "steps.txt"}
@@ -80,6 +81,7 @@ def test_only_the_trainings_run_and_the_notebook_finds_them(project: Project) ->
     assert (project.set / "tables" / "01_table.csv").read_text().split() == ["steps", "7"]
 
 
+@pytest.mark.notebook
 @pytest.mark.slow
 def test_torchrun_shares_a_training_among_its_processes(project: Project) -> None:
     shutil.copy(REPO / "run_all.py", project.root)

@@ -37,9 +37,9 @@ def test_commit_and_dirty_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_declared_dependencies() -> None:
-    found = dependencies()
-    assert {"numpy", "pandera", "dask", "torch", "ruamel.yaml"} <= set(found)
-    assert not {"pytest", "ruff"} & set(found)
+    names = dependencies()
+    assert {"numpy", "pandera", "dask", "torch", "ruamel.yaml"} <= set(names)
+    assert not {"pytest", "ruff"} & set(names)
 
 
 # A child that takes so many bytes once it is told to, writes to each of their pages, since one that
@@ -80,11 +80,11 @@ def test_memory_of_children_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert child.stdout.readline() == "started\n"
         with peak_memory(0.01) as peak:
             wait_for_a_measure()
-            before = peak.megabytes
+            start = peak.megabytes
             child.stdin.write("80000000\n")
             child.stdin.flush()
             assert child.stdout.readline() == "taken\n"
             wait_for_a_measure()
-    assert before > 0
+    assert start > 0
     # Of memory that processes share, each one's part changes as others come and go.
-    assert peak.megabytes - before == pytest.approx(80, rel=0.1)
+    assert peak.megabytes - start == pytest.approx(80, rel=0.1)

@@ -318,7 +318,7 @@ HOSTILE = {
     "object": '<object data="https://e.org/a.swf"><embed src="a.swf"></object>',
     "form": '<form action="https://e.org"><input name="a"><button>go</button></form>',
     "javascript link": '<a href="javascript:alert(1)">a</a>',
-    "javascript link with entities": '<a href=" jAva&#x73;cript&#58;alert(1)">a</a>',
+    "javascript link with entities": '<a href=" jAvascrip&#x74;&#58;alert(1)">a</a>',
     "javascript link with a tab": '<a href="java\tscript:alert(1)">a</a>',
     "link with data": '<a href="data:text/html,<script>alert(1)</script>">a</a>',
     "vbscript link": '<a href="vbscript:a">a</a>',
