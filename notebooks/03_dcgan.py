@@ -37,18 +37,18 @@ latent: int = 100  # random numbers behind a sample of the DCGAN; the paper has 
 slope: float = 0.2  # of LeakyReLU; not in the paper, 0.2 in the DCGAN paper [0, 1]
 dropout: float = 0.25  # of the discriminator; not in the paper, none in the DCGAN paper [0, 0.9]
 last: str = "tanh"  # last activation; not in the paper, tanh in its ref 14 {tanh|sigmoid|linear}
-rate: float = 2e-4  # of Adam; not in the paper, 0.0002 in the DCGAN paper [1e-7, 1]
-momentum: float = 0.5  # of Adam; not in the paper, 0.5 in the DCGAN paper [0, 0.999]
+learning_rate: float = 2e-4  # of Adam; not in the paper, 0.0002 in the DCGAN paper [1e-7, 1]
+beta1: float = 0.5  # of Adam; not in the paper, 0.5 in the DCGAN paper [0, 0.999]
 batch_size: int = 8  # patches a batch; not in the paper, 128 in the DCGAN paper [2, 4096]
 early_epochs: int = 1  # of figure 2a: 50 in the paper; samples are kept every so often [1, 100000]
 epochs: int = 2  # of figure 2b: 1000 in the paper [1, 100000]
 progressive_size: int = 32  # px of the growing generator {8|16|32|64|128|256|512|1024}
 progressive_start: int = 8  # px that it begins with {4|8|16|32|64|128|256}
 progressive_latent: int = 64  # random numbers behind its samples; 512 in the publication [1, 4096]
-progressive_most: int = 32  # channels of its widest layers; 512 in the publication [1, 1024]
+progressive_max_channels: int = 32  # of its widest layers; 512 in the publication [1, 1024]
 progressive_base: int = 1024  # channels times width elsewhere; 8192 in the publication [16, 32768]
 progressive_loss: str = "wgan-gp"  # {wgan-gp | nonsaturating}
-progressive_rate: float = 1e-3  # of Adam; 0.001 in the publication [1e-7, 1]
+progressive_learning_rate: float = 1e-3  # of Adam; 0.001 in the publication [1e-7, 1]
 progressive_batch: int = 16  # patches a batch [2, 4096]
 progressive_early: int = 10  # epochs between kept samples [1, 100000]
 progressive_epochs: int = 30  # in all, shared by the resolutions [1, 100000]
@@ -105,7 +105,7 @@ Markdown(
 # %% [markdown]
 # What the figures leave open is a parameter of this notebook, with the value of the DCGAN paper
 # (ref 14) as default: a slope of 0.2 below zero, tanh at the end (so that pictures lie between −1
-# and 1), Adam with a rate of 0.0002 and a momentum of 0.5, which that paper found to keep the
+# and 1), Adam with a learning rate of 0.0002 and β₁ = 0.5, which that paper found to keep the
 # training stable. It has no dropout; the figure shows the layer without its rate, and 0.25 leaves
 # most of the signal.
 #
@@ -115,7 +115,7 @@ Markdown(
 
 # %% tags=["train"]
 growing = ProgressiveSettings(
-    size=progressive_size, latent=progressive_latent, most=progressive_most,
+    size=progressive_size, latent=progressive_latent, max_channels=progressive_max_channels,
     base=progressive_base, start=min(progressive_start, progressive_size),
 )  # fmt: skip
 
@@ -153,8 +153,8 @@ run.result(
 printed = DcganSettings(dcgan_size, latent, slope, dropout, last)
 how = study.recipes(
     generators,
-    dcgan=DcganTraining(printed, rate, momentum),
-    progressive=ProgressiveTraining(growing, progressive_loss, progressive_rate),
+    dcgan=DcganTraining(printed, learning_rate, beta1),
+    progressive=ProgressiveTraining(growing, progressive_loss, progressive_learning_rate),
 )
 schedules = {
     "dcgan": study.Schedule(epochs, min(early_epochs, epochs), batch_size),

@@ -33,7 +33,7 @@ architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|c
 size: int = 64  # px, to which patches are brought for the classifier [32, 1024]
 batch_size: int = 32  # patches a batch [1, 4096]
 epochs: int = 3  # passes over `patches` patches; 25 in the paper [1, 1000]
-rate: float = 1e-3  # highest learning rate [1e-6, 1]
+learning_rate: float = 1e-3  # highest learning rate [1e-6, 1]
 seeds: list[int] = [0, 1]  # of weights and batches, a training each [0, 1000000]
 validation_windows: int = 200  # real windows that each epoch is validated on [10, 1000000]
 test_windows: int = 500  # real windows that the classifiers are judged on [10, 1000000]
@@ -96,7 +96,7 @@ run.table(baselines, "baselines", f"Without looking at a picture: {len(test):,} 
 # ## The trainings
 
 # %% tags=["train"]
-plan = study.Plan(architecture, size, patches, batch_size, epochs, rate)
+plan = study.Plan(architecture, size, patches, batch_size, epochs, learning_rate)
 learnt = study.train_all(
     data, training, generators, plan, sets, validation, seeds=seeds,
     folder=run.folder / "checkpoints",

@@ -36,7 +36,7 @@ starts: list[str] = ["random", "phantom"]  # random, imagenet, phantom, or files
 sizes: list[int] = [512, 2048]  # patches seen in training, each once [1, 100000000]
 seeds: list[int] = [0]  # of weights and batches, a training each [0, 1000000]
 batch_size: int = 32  # patches a batch [1, 4096]
-rate: float = 1e-3  # highest learning rate [1e-6, 1]
+learning_rate: float = 1e-3  # highest learning rate [1e-6, 1]
 balance: str = "balanced"  # classes drawn alike, or as they come {balanced|natural}
 label_smoothing: float = 0.0  # share of the truth spread over all classes [0, 0.9]
 patience: int = 0  # validations without a better macro AUC before it stops; 0: none [0, 1000]
@@ -52,7 +52,7 @@ image_sizes: list = [[256, 256]]  # rows and columns of whole images; [0, 0]: th
 image_starts: list[str] = ["random", "patches"]  # random, imagenet, patches, or files of weights
 image_epochs: int = 6  # passes over the training images [1, 1000]
 image_batch: int = 8  # images a batch [1, 1024]
-image_rate: float = 5e-4  # highest learning rate of whole images [1e-6, 1]
+image_learning_rate: float = 5e-4  # highest learning rate of whole images [1e-6, 1]
 image_balance: str = "natural"  # labels as they come, or drawn alike {balanced|natural}
 image_label_smoothing: float = 0.1  # share of the truth spread over all classes [0, 0.9]
 image_patience: int = 0  # epochs without a better AUC before it stops; 0: none [0, 1000]
@@ -113,8 +113,8 @@ run.table(baselines, "baselines", f"Without looking at a picture: {len(test):,} 
 
 # %% tags=["train"]
 settings = patch_models.PatchSettings(
-    architecture=architecture, size=patch_size, batch_size=batch_size, rate=rate, balance=balance,
-    label_smoothing=label_smoothing, patience=patience,
+    architecture=architecture, size=patch_size, batch_size=batch_size, learning_rate=learning_rate,
+    balance=balance, label_smoothing=label_smoothing, patience=patience,
 )  # fmt: skip
 
 # %% tags=["train"]
@@ -240,8 +240,9 @@ run.figure(
 whole = whole_image.train_all(
     data,
     whole_image.WholeImageSettings(
-        architecture=architecture, epochs=image_epochs, batch_size=image_batch, rate=image_rate,
-        balance=image_balance, label_smoothing=image_label_smoothing, patience=image_patience,
+        architecture=architecture, epochs=image_epochs, batch_size=image_batch,
+        learning_rate=image_learning_rate, balance=image_balance,
+        label_smoothing=image_label_smoothing, patience=image_patience,
     ),
     sizes=image_sizes, starts=resolve_starts(image_starts, {PATCHES: main.trained.weights}),
     seeds=seeds, folder=run.folder, weights=weights,

@@ -189,7 +189,9 @@ def _reference(loader: DataLoader, scale: Scale, device: torch.device) -> Callab
     network = build_classifier(scale.architecture, seed=0)
     network = network.to(device, memory_format=torch.channels_last).train()
     how = ClassifierSettings()
-    optimizer = torch.optim.AdamW(network.parameters(), how.rate, weight_decay=how.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), how.learning_rate, weight_decay=how.weight_decay
+    )
 
     def work() -> int:
         done = 0

@@ -21,7 +21,7 @@ def generator(request):
     torch.manual_seed(0)
     if request.param == "dcgan":
         return Dcgan(DcganSettings(size=16, latent=5))
-    return Progressive(ProgressiveSettings(size=16, latent=5, most=8, base=64))
+    return Progressive(ProgressiveSettings(size=16, latent=5, max_channels=8, base=64))
 
 
 def test_scaling_is_undone() -> None:

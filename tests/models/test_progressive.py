@@ -21,7 +21,7 @@ from second_look.models.progressive import (
 )
 from torch.nn import functional
 
-SMALL = ProgressiveSettings(size=32, latent=6, most=8, base=64)
+SMALL = ProgressiveSettings(size=32, latent=6, max_channels=8, base=64)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from second_look.training.loop import LoopSettings
 from torch import nn
 
 COUNT, STEPS = 24, 8
-FROZEN = ClassifierSettings(rate=3e-3, frozen_statistics=True)
+FROZEN = ClassifierSettings(learning_rate=3e-3, frozen_statistics=True)
 
 
 class Batches(ImageBatches):
@@ -116,7 +116,7 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine():
 
 
 def test_steps_use_the_schedule(tmp_path):
-    one = task(ClassifierSettings(rate=0.01, warmup=0.5, frozen_statistics=True))
+    one = task(ClassifierSettings(learning_rate=0.01, warmup=0.5, frozen_statistics=True))
     train_classifier(one, loop(), tmp_path)
     rates = {group["lr"] for group in one.optimizers["adamw"].param_groups}
     assert list(rates) == pytest.approx([0.01 * (1 + np.cos(np.pi * 3 / 4)) / 2])
@@ -178,7 +178,7 @@ def test_the_gradient_is_clipped_to_its_longest(tmp_path):
 
 
 def test_it_learns_what_can_be_seen(tmp_path):
-    how = ClassifierSettings(rate=3e-3)
+    how = ClassifierSettings(learning_rate=3e-3)
     network, _ = train_classifier(task(how, steps=40), loop(40), tmp_path)
     found = predictions_of(network)
     said = found[list(CLASS_SCORES)].to_numpy().argmax(axis=1)
@@ -193,7 +193,7 @@ def test_a_fit_is_the_training_of_a_network_with_its_start(tmp_path, start):
     torch.save({f"network/{key}": value for key, value in state(earlier).items()}, path)
     begun, named = build_classifier("small", seed=3), str(path) if start == "file" else start
     load_start(begun, named, [])
-    settings = ClassifierSettings(rate=1e-3)
+    settings = ClassifierSettings(learning_rate=1e-3)
     fitted, _ = fit_classifier(
         "fit", InitialNetwork("small", 3, named), batches(), settings, loop(2, seed=3), tmp_path
     )
@@ -223,7 +223,7 @@ def test_the_best_weights_are_kept_and_patience_ends_it(tmp_path):
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path, frozen):
-    how = ClassifierSettings(rate=3e-3, frozen_statistics=frozen)
+    how = ClassifierSettings(learning_rate=3e-3, frozen_statistics=frozen)
     whole, done = train_classifier(task(how), loop(), tmp_path / "a")
     killed = batches()
     killed.stop_at = 5

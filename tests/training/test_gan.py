@@ -106,8 +106,8 @@ def test_a_finished_training_is_only_loaded(how, patches, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     "how",
     [
-        replace(small_gan.TINY_DCGAN, rate=5e-4),
-        replace(small_gan.TINY_PROGRESSIVE, rate=3e-3, loss="nonsaturating"),
+        replace(small_gan.TINY_DCGAN, learning_rate=5e-4),
+        replace(small_gan.TINY_PROGRESSIVE, learning_rate=3e-3, loss="nonsaturating"),
     ],
 )
 def test_training_moves_samples_towards_the_patches(how, patches, tmp_path):
@@ -175,7 +175,7 @@ def test_a_truncated_checkpoint_gives_way_to_the_one_before(patches, tmp_path, c
 
 
 def test_a_loss_that_is_not_finite_stops_it_and_names_images(patches, tmp_path):
-    how = replace(small_gan.TINY_DCGAN, rate=1e30)
+    how = replace(small_gan.TINY_DCGAN, learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"dcgan-benign: the loss is not finite .*i\d"):
         train_gan("benign", how, patches, settings(), tmp_path)
 

@@ -32,16 +32,20 @@ class Line(Task):
 
     name = "line"
 
-    def __init__(self, *, rate=0.1, watched="", stop_at=None, break_at=None, size=8, dropout=0.2):
+    def __init__(
+        self, *, learning_rate=0.1, watched="", stop_at=None, break_at=None, size=8, dropout=0.2
+    ):
         with seeded(1):
             self.modules = {"net": nn.Sequential(nn.Dropout(dropout), nn.Linear(3, 1, bias=False))}
-        self.optimizers = {"adam": torch.optim.Adam(self.modules["net"].parameters(), lr=rate)}
-        self.rate, self.watched, self.size = rate, watched, size
+        self.optimizers = {
+            "adam": torch.optim.Adam(self.modules["net"].parameters(), lr=learning_rate)
+        }
+        self.learning_rate, self.watched, self.size = learning_rate, watched, size
         self.stop_at, self.break_at = stop_at, break_at
         self.validated = []
 
     def identity(self):
-        return {"rate": self.rate, "size": self.size}
+        return {"learning_rate": self.learning_rate, "size": self.size}
 
     def setup(self, fabric, folder):
         self.fabric = fabric
@@ -114,15 +118,15 @@ def test_a_finished_training_is_only_loaded(tmp_path: Path) -> None:
 
 def test_other_settings_have_a_folder_of_their_own(tmp_path: Path) -> None:
     folders = {
-        train(Line(rate=rate), settings(3, seed=seed), tmp_path).folder
-        for rate in (0.1, 0.2)
+        train(Line(learning_rate=learning_rate), settings(3, seed=seed), tmp_path).folder
+        for learning_rate in (0.1, 0.2)
         for seed in (0, 1)
     }
     assert len(folders) == 4
 
 
 def test_the_best_weights_are_kept_and_patience_ends_it(tmp_path: Path) -> None:
-    task = Line(watched="near", rate=3.0)  # so fast that it jumps about
+    task = Line(watched="near", learning_rate=3.0)  # so fast that it jumps about
     done = train(task, settings(200, validate_every=5, patience=4), tmp_path)
     near = done.curve("near")
     best = near.loc[near["value"].idxmax()]
@@ -185,11 +189,11 @@ def test_where_no_checkpoint_can_be_read_it_says_what_to_do(tmp_path: Path) -> N
 
 
 def test_a_checkpoint_of_another_training_is_named(tmp_path: Path) -> None:
-    done = train(Line(rate=0.1), settings(3), tmp_path)
-    other = train(Line(rate=0.5), settings(3), tmp_path)
+    done = train(Line(learning_rate=0.1), settings(3), tmp_path)
+    other = train(Line(learning_rate=0.5), settings(3), tmp_path)
     (other.folder / "last.pt").write_bytes((done.folder / "last.pt").read_bytes())
-    with pytest.raises(CheckpointError, match=r"another training: rate 0\.1 \(wanted: 0\.5\)"):
-        train(Line(rate=0.5), settings(3), tmp_path)
+    with pytest.raises(CheckpointError, match=r"learning_rate 0\.1 \(wanted: 0\.5\)"):
+        train(Line(learning_rate=0.5), settings(3), tmp_path)
 
 
 def test_code_that_decides_is_part_of_the_identity(monkeypatch) -> None:

@@ -29,7 +29,7 @@ class ProgressiveSettings:
     Attributes:
         size: Of a picture, px: a power of two, 8 to 1024.
         latent: Random numbers behind a picture.
-        most: Channels of the widest layers.
+        max_channels: Of the widest layers.
         base: Channels times width of a picture in the narrower ones; with 8192, a layer of
             256×256 px has 64 channels behind it (32 of them kept).
         start: Resolution that the training begins with, px.
@@ -37,7 +37,7 @@ class ProgressiveSettings:
 
     size: int = 256
     latent: int = 512
-    most: int = 512
+    max_channels: int = 512
     base: int = 8192
     start: int = 4
 
@@ -49,8 +49,8 @@ class ProgressiveSettings:
             raise ValueError(
                 f"start must be a power of two from {_SMALLEST} to size. Got {self.start}."
             )
-        if min(self.latent, self.most, self.base) < 1:
-            raise ValueError("latent, most and base must be positive.")
+        if min(self.latent, self.max_channels, self.base) < 1:
+            raise ValueError("latent, max_channels and base must be positive.")
 
     @property
     def levels(self) -> int:
@@ -59,7 +59,7 @@ class ProgressiveSettings:
 
     def channels(self, level: int) -> int:
         """Channels of the layers that work at a level."""
-        return max(1, min(self.most, self.base >> (level + 1)))
+        return max(1, min(self.max_channels, self.base >> (level + 1)))
 
 
 @dataclass(frozen=True)

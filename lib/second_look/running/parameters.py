@@ -43,6 +43,17 @@ TYPES: Mapping[str, type] = {
 # with the new one, so that a params file of an earlier version never sets less than it says.
 RENAMED: Mapping[str, Mapping[str, str]] = {
     COMMON: {},
+    "03_dcgan": {
+        "rate": "learning_rate",
+        "momentum": "beta1",
+        "progressive_most": "progressive_max_channels",
+        "progressive_rate": "progressive_learning_rate",
+    },
+    "04_gan_training_data": {"rate": "learning_rate"},
+    "06_patch_transfer_learning": {
+        "rate": "learning_rate",
+        "image_rate": "image_learning_rate",
+    },
 }
 _LIST_OF = re.compile(r"list\[(\w+)\]")
 _RANGE = re.compile(r"\[\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\]\s*$")

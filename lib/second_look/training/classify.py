@@ -48,7 +48,7 @@ class ClassifierSettings:
     """How a classifier learns.
 
     Attributes:
-        rate: Learning rate at its highest; it rises over the first `warmup` share of the steps and
+        learning_rate: At its highest; it rises over the first `warmup` share of the steps and
             falls as a cosine to zero (Loshchilov & Hutter 2017).
         weight_decay: Of AdamW; not on norms and biases.
         warmup: Share of the steps.
@@ -57,7 +57,7 @@ class ClassifierSettings:
         clip: Largest norm of the gradient; 0 leaves it as it is.
     """
 
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup: float = 0.1
     label_smoothing: float = 0.0
@@ -125,7 +125,7 @@ class ClassifierTask(Task):
         self._start, self._source, self._settings, self._steps = start, source, settings, steps
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules = {"network": self.network}
-        optimizer = AdamW(_groups(network, settings.weight_decay), lr=settings.rate)
+        optimizer = AdamW(_groups(network, settings.weight_decay), lr=settings.learning_rate)
         self.optimizers = {"adamw": optimizer}
 
     def identity(self) -> Mapping[str, Any]:
@@ -162,9 +162,9 @@ class ClassifierTask(Task):
         pixels, labels = self._source.share(
             number, fabric.global_rank, fabric.world_size, fabric.device
         )
-        rate = how.rate * schedule(number, self._steps, how.warmup)
+        learning_rate = how.learning_rate * schedule(number, self._steps, how.warmup)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate
         self._wrapped.train()
         if how.frozen_statistics:
             freeze_statistics(self.network)

@@ -55,12 +55,12 @@ class Stage:
 
     Attributes:
         steps: Updates.
-        rate: Learning rate.
+        learning_rate: Of the optimizer.
         layers: "heads", "upper" or "all" of the network are trained.
     """
 
     steps: int
-    rate: float
+    learning_rate: float
     layers: str = "all"
 
 
@@ -261,10 +261,10 @@ class DetectionTask(Task):
         return pictures, [(frame.rows, frame.cols)] * len(own), targets
 
     def _enter(self, stage: Stage, number: int) -> None:
-        """Set rate and trained layers of an update."""
+        """Set the learning rate and the trained layers of an update."""
         warm = min(1.0, (number + 1) / self.settings.warmup) if self.settings.warmup else 1.0
         for group in self.optimizer.param_groups:
-            group["lr"] = stage.rate * warm
+            group["lr"] = stage.learning_rate * warm
         if stage != self._stage:
             self._stage = stage
             frozen = self.detector.frozen_in(stage.layers)
@@ -288,11 +288,11 @@ class DetectionTask(Task):
 
 
 def _optimizer(detector: Detector, settings: DetectSettings) -> Optimizer:
-    parameters, rate = detector.parameters(), settings.stages[0].rate
+    parameters, learning_rate = detector.parameters(), settings.stages[0].learning_rate
     if settings.optimizer == "sgd":
-        return SGD(parameters, lr=rate, momentum=settings.momentum)
+        return SGD(parameters, lr=learning_rate, momentum=settings.momentum)
     if settings.optimizer == "adamw":
-        return AdamW(parameters, lr=rate, weight_decay=0.0)
+        return AdamW(parameters, lr=learning_rate, weight_decay=0.0)
     raise ValueError(f"optimizer must be sgd or adamw. Got {settings.optimizer!r}.")
 
 

@@ -38,12 +38,12 @@ class DcganTraining:
 
     Attributes:
         network: Both networks.
-        rate, momentum: Of Adam; 0.0002 and 0.5, which the DCGAN paper found to be stable.
+        learning_rate, beta1: Of Adam; 0.0002 and 0.5, which the DCGAN paper found to be stable.
     """
 
     network: dcgan.DcganSettings = field(default_factory=dcgan.DcganSettings)
-    rate: float = 2e-4
-    momentum: float = 0.5
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ProgressiveTraining:
         network: Both networks.
         loss: "wgan-gp" (Gulrajani et al. 2017), or "nonsaturating" with a penalty on the
             discriminator's gradient at real patches (Mescheder et al. 2018).
-        rate: Of Adam, without momentum.
+        learning_rate: Of Adam, with β₁ = 0.
         penalty: Weight of the gradient penalty.
         drift: Weight that keeps the critic's numbers near 0; for wgan-gp.
         average: Share that the averaged generator keeps in a step, at most: less while it warms up,
@@ -67,7 +67,7 @@ class ProgressiveTraining:
         default_factory=progressive.ProgressiveSettings
     )
     loss: str = "wgan-gp"
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     penalty: float = 10.0
     drift: float = 1e-3
     average: float = 0.999
@@ -185,7 +185,7 @@ class DcganTask(GanTask):
             self.rival = _channels_last(dcgan.Discriminator(how.network))
         self.modules = {"generator": self.generator, "discriminator": self.rival}
         self.optimizers = {
-            name: Adam(module.parameters(), how.rate, (how.momentum, 0.999), fused=True)
+            name: Adam(module.parameters(), how.learning_rate, (how.beta1, 0.999), fused=True)
             for name, module in self.modules.items()
         }
 
@@ -235,7 +235,7 @@ class ProgressiveTask(GanTask):
             "average": self.average,
         }
         self.optimizers = {
-            name: Adam(module.parameters(), how.rate, (0.0, 0.99), fused=True)
+            name: Adam(module.parameters(), how.learning_rate, (0.0, 0.99), fused=True)
             for name, module in list(self.modules.items())[:2]
         }
         self._steps = steps

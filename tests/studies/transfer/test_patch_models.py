@@ -80,7 +80,9 @@ def distance(one, other):
     return max((one[k] - other[k]).abs().max().item() for k in one if k.endswith("weight"))
 
 
-TINY = study.PatchSettings(size=32, batch_size=4, rate=1e-3, accelerator="cpu", validations=1)
+TINY = study.PatchSettings(
+    size=32, batch_size=4, learning_rate=1e-3, accelerator="cpu", validations=1
+)
 PRETRAINING = {"patients": 16, "patches": 8, "seed": 3, "rows": 80}
 
 
@@ -136,7 +138,7 @@ def test_a_start_from_phantoms_begins_with_what_was_learnt_from_them(
     models = study.train_grid(
         phantom_data,
         windows,
-        replace(TINY, size=SIZE, rate=1e-6),
+        replace(TINY, size=SIZE, learning_rate=1e-6),
         starts=starts,
         sizes=[4],
         seeds=[0],
@@ -206,7 +208,7 @@ def test_a_patch_model_of_phantoms_beats_what_is_reached_without_looking(tmp_pat
     made = DataSettings(patients=16, image_rows=256, image_cols=208, lesion_contrast=4, seed=2)
     data = build_dataset(tmp_path, made, workers=0)
     table = window_table(data.prepared, data.catalogue, size=32, stride=8, rule=LabelRule())
-    settings = study.PatchSettings(size=32, batch_size=64, rate=3e-3, accelerator="cpu")
+    settings = study.PatchSettings(size=32, batch_size=64, learning_rate=3e-3, accelerator="cpu")
     model = study.train_patch_model(
         data, table, settings, patches=64 * 120, start="random", seed=0, folder=tmp_path,
         validation=200,

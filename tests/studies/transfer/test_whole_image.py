@@ -227,7 +227,7 @@ def test_patch_weights_are_where_a_model_begins(phantom_data, tmp_path, trained)
     patches = models[0].trained.weights
     (model,) = study.train_all(
         phantom_data,
-        replace(settings, epochs=1, rate=1e-12),
+        replace(settings, epochs=1, learning_rate=1e-12),
         sizes=[(64, 64)],
         starts=resolve_starts(["patches"], {PATCHES: patches}),
         seeds=[7],

@@ -44,8 +44,12 @@ def schedule(stages: Sequence[Sequence[object]]) -> tuple[Stage, ...]:
     made = []
     for stage in stages:
         try:
-            steps, rate, *rest = stage
-            made.append(Stage(int(str(steps)), float(str(rate)), str(rest[0]) if rest else "all"))
+            steps, learning_rate, *layers = stage
+            made.append(
+                Stage(
+                    int(str(steps)), float(str(learning_rate)), str(layers[0]) if layers else "all"
+                )
+            )
         except (TypeError, ValueError):
             raise ParameterError(
                 f"a stage must be [steps, learning rate, layers]. Got {stage!r}."
@@ -80,7 +84,7 @@ def weights_file(dataset: Dataset, weights: str, model: str) -> str:
 
 def in_words(settings: DetectSettings) -> str:
     """A schedule as people read it."""
-    rates = ", later ".join(f"{stage.rate:g}" for stage in settings.stages)
+    rates = ", later ".join(f"{stage.learning_rate:g}" for stage in settings.stages)
     start = Path(settings.weights).name if settings.weights else "no weights to start from"
     return (
         f"{settings.model}: {settings.batch_size} images a step; learning rate {rates}; "
@@ -90,7 +94,7 @@ def in_words(settings: DetectSettings) -> str:
 
 def schedule_verdict(settings: DetectSettings) -> str:
     """Whether a schedule is the paper's, in words."""
-    rates = tuple(stage.rate for stage in settings.stages)
+    rates = tuple(stage.learning_rate for stage in settings.stages)
     same = (
         settings.model == "paper"
         and settings.batch_size == IMAGES_PER_GPU

@@ -51,7 +51,7 @@ class Plan:
         patches: That a training set of one kind has.
         batch_size: Patches a batch.
         epochs: Passes over as many patches.
-        rate: Highest learning rate.
+        learning_rate: Highest learning rate.
     """
 
     architecture: str
@@ -59,7 +59,7 @@ class Plan:
     patches: int
     batch_size: int
     epochs: int
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
 
     @property
     def steps(self) -> int:
@@ -187,7 +187,7 @@ def _train(
         "gan-check",
         InitialNetwork(plan.architecture, channels=1),
         MixedBatches(pools, batch_size=plan.batch_size, seed=seed),
-        ClassifierSettings(rate=plan.rate),
+        ClassifierSettings(learning_rate=plan.learning_rate),
         LoopSettings(steps=plan.steps, validate_every=plan.steps_an_epoch, seed=seed),
         folder,
         Validation(

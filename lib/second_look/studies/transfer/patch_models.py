@@ -45,7 +45,7 @@ class PatchSettings:
         architecture: One of models.classifier.ARCHITECTURES.
         size: Of a patch, px.
         batch_size: Patches a batch.
-        rate: Highest learning rate.
+        learning_rate: Highest learning rate.
         balance: "balanced" draws the classes alike, "natural" as they come.
         label_smoothing: Share of the truth spread over all classes.
         validations: How often it is validated, evenly over the training.
@@ -57,7 +57,7 @@ class PatchSettings:
     architecture: str = "small"
     size: int = 256
     batch_size: int = 32
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     balance: str = "balanced"
     label_smoothing: float = 0.0
     validations: int = 4
@@ -139,7 +139,9 @@ def train_patch_model(
         f"patch-{settings.architecture}{'-shuffled' if shuffled else ''}",
         InitialNetwork(settings.architecture, settings.channels, start, weights),
         batches,
-        ClassifierSettings(rate=settings.rate, label_smoothing=settings.label_smoothing),
+        ClassifierSettings(
+            learning_rate=settings.learning_rate, label_smoothing=settings.label_smoothing
+        ),
         LoopSettings(
             steps=steps,
             seed=seed,

@@ -45,7 +45,7 @@ class WholeImageSettings:
         architecture: One of models.classifier.ARCHITECTURES.
         epochs: Passes over the training images.
         batch_size: Pictures a batch.
-        rate: Highest learning rate.
+        learning_rate: Highest learning rate.
         balance: "natural" or "balanced" (see ImageBatches).
         label_smoothing: Share of the truth spread over all classes.
         patience: Epochs without a better validation AUC before it stops; 0 never stops early.
@@ -56,7 +56,7 @@ class WholeImageSettings:
     architecture: str = "small"
     epochs: int = 8
     batch_size: int = 8
-    rate: float = 3e-4
+    learning_rate: float = 3e-4
     balance: str = "natural"
     label_smoothing: float = 0.1
     patience: int = 0
@@ -122,7 +122,9 @@ def train_whole_image(
         f"image-{settings.architecture}-{rows}x{cols}",
         InitialNetwork(settings.architecture, settings.channels, start[1], weights),
         batches,
-        ClassifierSettings(rate=settings.rate, label_smoothing=settings.label_smoothing),
+        ClassifierSettings(
+            learning_rate=settings.learning_rate, label_smoothing=settings.label_smoothing
+        ),
         LoopSettings(
             steps=epoch * settings.epochs,
             seed=seed,
