@@ -196,12 +196,6 @@ def test_a_checkpoint_of_another_training_is_named(tmp_path: Path) -> None:
         train(Line(learning_rate=0.5), settings(3), tmp_path)
 
 
-def test_code_that_decides_is_part_of_the_identity(monkeypatch) -> None:
-    before = checkpoints.full_identity(Line(), {})
-    monkeypatch.setattr(checkpoints, "_DECIDING", ())
-    assert checkpoints.full_identity(Line(), {})["code"] != before["code"]
-
-
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="steps and log_every must be positive"):
         LoopSettings(steps=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,9 @@ from second_look.batches.sampler import Augmentation
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.geometry import Box, Transform
-from second_look.preparing.dataset import Dataset
+
+if TYPE_CHECKING:
+    from second_look.preparing.dataset import Dataset
 
 # A picture whose shorter side is less in the frame, px, gives the deepest features nothing to see.
 LEAST_SIDE = 32

@@ -203,6 +203,10 @@ class MixedBatches:
             "data_seed": self.seed,
         }
 
+    def parts(self) -> Sequence[object]:
+        """The pools (see `Task.parts`)."""
+        return self._pools
+
     def share(
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ import pandas as pd
 import psutil
 import torch
 
-from second_look.decoding.pixels import Pixels
 from second_look.preparing.store import Prepared
+
+if TYPE_CHECKING:
+    from second_look.decoding.pixels import Pixels
 
 IntArray = npt.NDArray[np.int64]
 MEMORIES = ("auto", "resident", "streamed")

@@ -8,7 +8,7 @@ truth.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from second_look.catalogue import KINDS, LABELS, SPLITS
 from second_look.errors import DataError
 from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.geometry import Box
-from second_look.preparing.dataset import Dataset
+
+if TYPE_CHECKING:
+    from second_look.preparing.dataset import Dataset
 
 BOX = ("row_min", "col_min", "row_max", "col_max")
 # Side of the grid of a true mask.

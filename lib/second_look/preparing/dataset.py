@@ -26,7 +26,8 @@ from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
 from second_look.phantoms.forms import DATASET as PHANTOM
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
-from second_look.preparing.prepare import PrepareSettings, prepare
+from second_look.preparing.image import PrepareSettings
+from second_look.preparing.prepare import prepare
 from second_look.preparing.store import Prepared
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
 from second_look.sources.ddsm import read_ddsm

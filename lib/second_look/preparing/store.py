@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from second_look.decoding.pixels import Pixels
 from second_look.errors import OutputError
 from second_look.files import write_parquet, write_with
 from second_look.geometry import Transform
+
+if TYPE_CHECKING:
+    from second_look.decoding.pixels import Pixels
 
 TABLES = ("images", "lesions", "quarantine")
 

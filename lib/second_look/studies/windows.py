@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
-from second_look.catalogue import LABELS, patient_keys
+from second_look.catalogue import LABELS
 from second_look.errors import DataError
-from second_look.evaluation.intervals import Floats, Patients
 from second_look.evaluation.predictions import from_classes
 from second_look.inference.windows import score_windows
 from second_look.models.classifier import Classifier
 from second_look.outputs import Run
 from second_look.preparing.dataset import LAB, Dataset
 from second_look.preparing.patches import LabelRule, labelled, window_table
-from second_look.preparing.store import Prepared
 
 # Where notebook 02 leaves the labelled windows for the notebooks that train on them.
 WINDOWS = "predictions/windows.parquet"
 # What names a window and what it shows.
 WINDOW = ["image_id", "row", "col", "size", "label"]
-# Probabilities (n, classes), true classes (n,) and patients -> name -> number.
-Measures = Callable[[Floats, npt.NDArray[np.int64], Patients], Mapping[str, float]]
 
 
 def open_windows(run: Run, dataset: Dataset, *, size: int) -> pd.DataFrame:
@@ -124,28 +117,3 @@ def predict_windows(
         for one in networks
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-class WindowValidation:
-    """Measures of a network on validation windows, to be called while it learns.
-
-    Args:
-        prepared: The images.
-        windows: Labelled.
-        size: Of a patch as the network gets it, px.
-        measures: Of its answers.
-    """
-
-    def __init__(
-        self, prepared: Prepared, windows: pd.DataFrame, size: int, measures: Measures
-    ) -> None:
-        self._prepared, self._windows, self._size = prepared, windows, size
-        self._measures = measures
-        self._classes = windows["label"].map(LABELS.index).to_numpy(np.int64)
-        self._patients = Patients.of(patient_keys(windows))
-
-    def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Name -> number."""
-        assert isinstance(network, Classifier)
-        scores = score_windows(network, self._prepared, self._windows, size=self._size)
-        return dict(self._measures(scores, self._classes, self._patients))

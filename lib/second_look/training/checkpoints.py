@@ -6,9 +6,9 @@ others use lie in `weights.safetensors`.
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,26 @@ from torch import Tensor
 from second_look.errors import CheckpointError
 from second_look.files import write_bytes, written_whole
 from second_look.models.weights import BROKEN, load_states, load_weights, reason
-from second_look.source_code import content_hash, library_files, meaning
+from second_look.source_code import code_digest, content_hash
 from second_look.training.task import Task
-
-# Code whose meaning decides what comes out of a training.
-_DECIDING = ("models", "training", "sampler.py", "squares.py", "patches.py", "pictures.py")
 
 
 def full_identity(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that decides what comes out of a training, as plain values."""
-    code = code_digest(type(part) for part in task.parts())
-    return {"task": task.name, **task.identity(), **settings, "code": code}
+    return {"task": task.name, **task.identity(), **settings, "code": code_of(task)}
 
 
-def code_digest(kinds: Iterable[type]) -> str:
-    """Changes with the meaning of the code that classes are made of and reach, where it decides."""
-    files = {Path(inspect.getfile(kind)) for kind in kinds}
-    reached = library_files(path.read_text(encoding="utf-8") for path in sorted(files))
-    base = Path(__file__).parents[1]
-    deciding = {path for path in reached if path.relative_to(base).parts[0] in _DECIDING}
-    texts = [path.read_text(encoding="utf-8") for path in sorted(files | deciding)]
-    return content_hash([meaning(text).encode() for text in texts])
+def code_of(task: Task) -> str:
+    """Changes with the meaning of the code that decides what comes out of a task."""
+    return code_digest(part if isroutine(part) else type(part) for part in all_parts(task))
+
+
+def all_parts(thing: object) -> Iterator[object]:
+    """A task, its parts, and theirs."""
+    yield thing
+    parts = getattr(thing, "parts", None)
+    for part in parts() if callable(parts) else ():
+        yield from all_parts(part)
 
 
 def folder_name(name: str, identity: Mapping[str, Any]) -> str:

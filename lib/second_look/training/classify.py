@@ -142,8 +142,8 @@ class ClassifierTask(Task):
         }
 
     def parts(self) -> Sequence[object]:
-        """This task and its source."""
-        return (self, self._source)
+        """What it learns from, and what chooses the weights to keep."""
+        return (self._source, *([self._validation.measure] if self._validation else []))
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put the network on its device.

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +40,12 @@ from second_look.evaluation.intervals import once
 from second_look.files import sha256
 from second_look.models.detection_parts import Detector
 from second_look.models.mask_rcnn import CLASSES, build_detector
-from second_look.preparing.dataset import Dataset
 from second_look.training.loop import seeded
 from second_look.training.start_weights import start_from
 from second_look.training.task import Task
+
+if TYPE_CHECKING:
+    from second_look.preparing.dataset import Dataset
 
 # Parameters that L2 leaves alone: scale and shift of normalisations.
 _NORMALISED = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm)
@@ -181,8 +183,8 @@ class DetectionTask(Task):
         }
 
     def parts(self) -> Sequence[object]:
-        """The task, and the pictures that it learns from."""
-        return (self, self.frames)
+        """The pictures that it learns from."""
+        return (self.frames,)
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put the network on its device."""

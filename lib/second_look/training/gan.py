@@ -111,8 +111,8 @@ class GanTask(Task):
         }
 
     def parts(self) -> Sequence[object]:
-        """This task, its networks, and what it learns from."""
-        return (self, *self.modules.values(), self.patches)
+        """Its networks, and what they learn from."""
+        return (*self.modules.values(), self.patches)
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put networks on their device, cut the patches, keep samples of the start.

@@ -36,8 +36,11 @@ class Task(ABC):
         """Plain values that decide what comes out: architecture, classes, settings, data."""
 
     def parts(self) -> Sequence[object]:
-        """Objects whose code decides what comes out: this task, and what it learns from."""
-        return (self,)
+        """Objects and functions besides this task whose code decides what comes out.
+
+        They may have `parts` in turn.
+        """
+        return ()
 
     @abstractmethod
     def setup(self, fabric: Fabric, folder: Path) -> None:

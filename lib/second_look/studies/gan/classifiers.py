@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from second_look.batches.gan_mixtures import GeneratedPool, MixedBatches, Pool, RealPool
@@ -15,8 +13,7 @@ from second_look.batches.gan_patches import ANY_CLASS
 from second_look.batches.sharing import digest
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
-from second_look.evaluation import classification
-from second_look.evaluation.intervals import Floats, Patients
+from second_look.inference.validation import WindowValidation, accuracy
 from second_look.models.classifier import Classifier
 from second_look.models.generator import PatchGenerator, Scaling
 from second_look.preparing.dataset import Dataset
@@ -24,7 +21,6 @@ from second_look.preparing.store import Prepared
 from second_look.studies.windows import (
     WINDOW,
     JudgedNetwork,
-    WindowValidation,
     predict_windows,
 )
 from second_look.training.classify import (
@@ -37,8 +33,6 @@ from second_look.training.loop import LoopSettings, Trained
 
 GENERATED = "samples only"
 REAL = "real only"
-# Bootstrap samples of the intervals while a classifier learns.
-_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -191,24 +185,10 @@ def _train(
         LoopSettings(steps=plan.steps, validate_every=plan.steps_an_epoch, seed=seed),
         folder,
         Validation(
-            WindowValidation(prepared, validation, plan.size, _real_accuracy),
+            WindowValidation(prepared, validation, plan.size, accuracy),
             digest(validation[WINDOW]),
         ),
     )
-
-
-def _real_accuracy(
-    scores: Floats, classes: npt.NDArray[np.int64], patients: Patients
-) -> dict[str, float]:
-    """Accuracy on real windows with its interval over patients, and balanced accuracy."""
-    found = classification.measures(classes, scores.argmax(axis=1), patients, seed=0, draws=_DRAWS)
-    accuracy = found["accuracy"]
-    return {
-        "real_accuracy": accuracy.value,
-        "real_low": accuracy.low,
-        "real_high": accuracy.high,
-        "real_balanced_accuracy": found["balanced_accuracy"].value,
-    }
 
 
 def by_epoch(learnt: Sequence[Learnt], plan: Plan) -> pd.DataFrame:

@@ -7,15 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from second_look.batches.patches import PatchBatches
 from second_look.batches.sharing import digest
 from second_look.errors import ParameterError
-from second_look.evaluation.classification import balanced_accuracy_statistic
-from second_look.evaluation.intervals import Floats, Patients, once
-from second_look.evaluation.roc import macro_auc
+from second_look.inference.validation import WindowValidation, ranking
 from second_look.models.classifier import RANDOM, Classifier
 from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
 from second_look.preparing.patches import LabelRule, window_table
@@ -23,7 +20,6 @@ from second_look.studies.transfer.starts import PHANTOM, start_name
 from second_look.studies.windows import (
     WINDOW,
     JudgedNetwork,
-    WindowValidation,
     predict_windows,
     sample_windows,
     training_windows,
@@ -322,15 +318,6 @@ def predict_patches(
         for model in models
     ]
     return predict_windows(judged, data, windows, size=size)
-
-
-def ranking(scores: Floats, classes: npt.NDArray[np.int64], patients: Patients) -> dict[str, float]:
-    """Macro AUC and balanced accuracy; the macro AUC is 0.5 where no class has one."""
-    balanced = balanced_accuracy_statistic(classes, scores.argmax(axis=1), patients)
-    return {
-        "macro_auc": float(np.nan_to_num(macro_auc(scores, classes), nan=0.5)),
-        "balanced_accuracy": float(once(balanced, patients)),
-    }
 
 
 def scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
 from second_look.batches.images import ImageBatches
 from second_look.batches.pictures import Pictures, make_pictures
@@ -18,8 +17,9 @@ from second_look.batches.sharing import digest
 from second_look.catalogue import patient_keys
 from second_look.evaluation.intervals import DRAWS, Estimate, Floats, Patients
 from second_look.evaluation.predictions import binary_scores, combine, from_classes, positive
-from second_look.evaluation.roc import auc, auc_difference, auc_estimate
+from second_look.evaluation.roc import auc_difference, auc_estimate
 from second_look.inference.images import score_images
+from second_look.inference.validation import ImageValidation
 from second_look.models.classifier import Classifier
 from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
@@ -116,7 +116,7 @@ def train_whole_image(
     )
     epoch = max(1, round((images["split"] == "train").sum() / settings.batch_size))
     held = images[images["split"] == "val"]
-    checked = _Validation(pictures, held)
+    checked = ImageValidation(pictures, held)
     rows, cols = pictures.size
     network, trained = fit_classifier(
         f"image-{settings.architecture}-{rows}x{cols}",
@@ -316,17 +316,3 @@ def _told(found: Estimate, seeds: int) -> dict[str, object]:
     """An estimate as columns of a table."""
     numbers = (found.value, found.low, found.high, seeds, found.n, found.patients, found.reason)
     return dict(zip(_TOLD, numbers, strict=True))
-
-
-class _Validation:
-    """AUC, malignant or not, on validation images."""
-
-    def __init__(self, pictures: Pictures, images: pd.DataFrame) -> None:
-        self._pictures, self._ids = pictures, list(images["image_id"])
-        self._malignant = (images["label"] == "malignant").to_numpy()
-        self.has_both = 0 < self._malignant.sum() < len(self._malignant)
-
-    def __call__(self, network: nn.Module) -> dict[str, float]:
-        assert isinstance(network, Classifier)
-        scores = score_images(network, self._pictures, self._ids)[:, -1]
-        return {"auc": auc(scores, self._malignant)} if self.has_both else {}

@@ -1,0 +1,216 @@
+"""One mammogram prepared: cropped to the breast, turned, kept beside a map of what lies where.
+
+Everything that decides what a prepared image holds is here or is imported from here; how the work
+is spread over processes is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.transform import resize
+
+from second_look.catalogue import LABELS
+from second_look.decoding.pixels import Pixels, read_square
+from second_look.errors import DataError
+from second_look.files import write_json
+from second_look.geometry import Box, Transform
+from second_look.preparing.breast import Mask, breast_side, find_breast
+from second_look.preparing.outlines import Outline, draw_outlines
+from second_look.preparing.store import path_of, save_array
+
+THUMBNAIL = 32
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """How images are prepared.
+
+    Attributes:
+        pad_px: Margin around the breast that is kept, original px.
+        spacing_mm: Resample to pixels of this size; None keeps the image's own pixels.
+    """
+
+    pad_px: int = 8
+    spacing_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs for one image.
+
+    Attributes:
+        image, lesions: Rows of the catalogue.
+        folder: Where the prepared image goes.
+        settings: How it is prepared.
+        key: Changes with anything that decides what the prepared image holds.
+    """
+
+    image: dict[str, Any]
+    lesions: list[dict[str, Any]]
+    folder: Path
+    settings: PrepareSettings
+    key: str
+
+    @property
+    def image_id(self) -> str:
+        """Id of the image."""
+        return str(self.image["image_id"])
+
+    @property
+    def record(self) -> Path:
+        """The file that marks the image as done, and says what became of it."""
+        return path_of(self.folder, self.image_id, "json")
+
+
+def prepare_image(job: Job) -> None:
+    """Prepare one image and write its record, which marks it as done."""
+    try:
+        record = _prepare(job)
+    except DataError as error:
+        record = {"quarantine": [_quarantine_row(job, "", "image left out", error.problem)]}
+    write_json(job.record, {"key": job.key} | record)
+
+
+def _prepare(job: Job) -> dict[str, Any]:
+    pixels = read_square(Path(job.image["path"]), int(job.image["rows"]), int(job.image["cols"]))
+    breast = find_breast(pixels)
+    breast_px = int(breast.sum())
+    outlines = draw_outlines(job.lesions, breast)
+    transform = _transform(job, breast, outlines)
+    cut, regions = _cut(pixels, transform), _cut(_region_map(breast, outlines), transform)
+    content = hashlib.sha256(repr(cut.shape).encode() + cut.astype("<u2").tobytes()).hexdigest()
+    cut, regions = _scaled(cut, regions, transform.scale)
+    for name, array in (("pixels.npy", cut), ("regions.npy", regions)):
+        save_array(path_of(job.folder, job.image_id, name), array)
+    return {
+        "image": {
+            **_image_row(job, pixels.shape, cut.shape, transform),
+            "breast_px": breast_px,
+            "content_hash": content,
+        },
+        "lesions": [
+            _lesion_row(outline, code, pixels.size, breast_px)
+            for code, outline in enumerate(outlines, start=2)
+        ],
+        "quarantine": [
+            _quarantine_row(job, outline.lesion_id, outline.effect, outline.problem)
+            for outline in outlines
+            if outline.problem
+        ],
+        "thumbnail": _thumbnail(pixels[:, ::-1] if transform.flipped else pixels),
+    }
+
+
+def _transform(job: Job, breast: Mask, outlines: Sequence[Outline]) -> Transform:
+    crop = _crop(breast, outlines, job.settings.pad_px)
+    spacing = job.settings.spacing_mm
+    return Transform(
+        int(crop.row_min),
+        int(crop.col_min),
+        int(crop.height),
+        int(crop.width),
+        breast_side(breast) == "right",
+        float(job.image["pixel_spacing_mm"]) / spacing if spacing else 1.0,
+    )
+
+
+def _crop(breast: Mask, outlines: Sequence[Outline], pad: int) -> Box:
+    """The smallest box around breast and lesions, with a margin, inside the picture."""
+    masks = [breast, *(outline.mask for outline in outlines if outline.mask is not None)]
+    boxes = [box for mask in masks if (box := Box.of_mask(mask)) is not None]
+    return Box(
+        min(box.row_min for box in boxes) - pad,
+        min(box.col_min for box in boxes) - pad,
+        max(box.row_max for box in boxes) + pad,
+        max(box.col_max for box in boxes) + pad,
+    ).clipped(*breast.shape)
+
+
+def _region_map(breast: Mask, outlines: Sequence[Outline]) -> npt.NDArray[np.uint8]:
+    """0 air, 1 breast, 2+k lesion k; where lesions overlap, the worst is on the map."""
+    regions = breast.astype(np.uint8)
+    located = [(code, o) for code, o in enumerate(outlines, start=2) if o.mask is not None]
+    for code, outline in sorted(located, key=lambda pair: LABELS.index(pair[1].pathology)):
+        regions[outline.mask] = code
+    return regions
+
+
+def _cut(array: npt.NDArray[Any], transform: Transform) -> npt.NDArray[Any]:
+    cut = array[transform.row_offset :, transform.col_offset :][: transform.rows, : transform.cols]
+    return np.ascontiguousarray(cut[:, ::-1] if transform.flipped else cut)
+
+
+def _scaled(
+    pixels: npt.NDArray[Any], regions: npt.NDArray[np.uint8], scale: float
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+    """Resample both to `scale` times their size: grey levels smoothly, regions to the nearest."""
+    if scale == 1:
+        return pixels, regions
+    shape = tuple(max(1, round(length * scale)) for length in pixels.shape)
+    smooth = resize(
+        pixels.astype(np.float32), shape, order=1, anti_aliasing=scale < 1, preserve_range=True
+    )
+    nearest = resize(regions, shape, order=0, anti_aliasing=False, preserve_range=True)
+    return np.rint(smooth).astype(pixels.dtype), nearest.astype(np.uint8)
+
+
+def _image_row(
+    job: Job, original: tuple[int, ...], prepared: tuple[int, ...], transform: Transform
+) -> dict[str, Any]:
+    spacing = float(job.image["pixel_spacing_mm"]) / transform.scale
+    return {
+        "image_id": job.image_id,
+        "rows": prepared[0],
+        "cols": prepared[1],
+        "bits": int(job.image["bits"]),
+        "row_offset": transform.row_offset,
+        "col_offset": transform.col_offset,
+        "crop_rows": transform.rows,
+        "crop_cols": transform.cols,
+        "original_rows": original[0],
+        "original_cols": original[1],
+        "flipped": transform.flipped,
+        "scale": transform.scale,
+        # JSON knows no NaN: an unknown pixel size is null on the way.
+        "pixel_spacing_mm": spacing if np.isfinite(spacing) else None,
+    }
+
+
+def _lesion_row(outline: Outline, code: int, image_px: int, breast_px: int) -> dict[str, Any]:
+    located = outline.mask is not None
+    return {
+        "lesion_id": outline.lesion_id,
+        "code": code if located else 0,
+        "area_px": float(outline.area_px) if located else None,
+        "share_of_image": outline.area_px / image_px if located else None,
+        "share_of_breast": outline.area_px / breast_px if located else None,
+        "inside_breast": outline.inside_breast if located else None,
+    }
+
+
+def _quarantine_row(job: Job, lesion_id: str, effect: str, reason: str) -> dict[str, str]:
+    return {
+        "dataset": str(job.image["dataset"]),
+        "image_id": job.image_id,
+        "lesion_id": lesion_id,
+        "file": str(job.image["path"]),
+        "row": "",
+        "effect": effect,
+        "reason": reason,
+    }
+
+
+def _thumbnail(mammogram: Pixels) -> list[list[float]]:
+    """The whole mammogram, (THUMBNAIL, THUMBNAIL), 0 to 1; a crop would vary with its mask."""
+    step = max(1, min(mammogram.shape) // (8 * THUMBNAIL))
+    coarse = mammogram[::step, ::step].astype(np.float32)
+    small = resize(coarse / coarse.max(), (THUMBNAIL, THUMBNAIL), order=1, anti_aliasing=True)
+    rows: list[list[float]] = np.round(small, 4).tolist()
+    return rows
