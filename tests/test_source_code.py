@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from second_look import source_code
-from second_look.source_code import content_hash, library_files, meaning
+from second_look.source_code import code_digest, content_hash, library_files, meaning
 
 REPO = Path(__file__).resolve().parents[1]
 LIBRARY = REPO / "lib" / "second_look"
@@ -50,19 +50,53 @@ def test_code_that_only_ipython_understands_is_read_past(library: Path) -> None:
     assert reached(library, "this is no Python") == set()
 
 
+def test_what_type_checkers_alone_import_is_not_reached(library: Path) -> None:
+    source = (
+        "if TYPE_CHECKING:\n    from second_look import a\nelse:\n    import second_look.other\n"
+    )
+    assert reached(library, source) == {"__init__.py", "other.py"}
+    assert "b.py" in reached(library, source.replace("if TYPE", "if not TYPE"))
+
+
+def test_a_digest_of_code_follows_its_meaning_and_that_of_what_it_reaches(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def function() -> None: ...
+
+    monkeypatch.setattr(function, "__module__", "second_look.b")
+    start = code_digest([function])
+    assert code_digest([function, function]) == start
+    for name in ("a.py", "b.py", "sub/c.py", "sub/__init__.py"):
+        path = library / name
+        text = path.read_text()
+        path.write_text(f"# Only a comment.\n{text}")
+        assert code_digest([function]) == start
+        path.write_text(f"{text}x = 1\n")
+        assert code_digest([function]) != start
+        path.write_text(text)
+    (library / "other.py").write_text("x = 1\n")
+    assert code_digest([function]) == start
+
+
+def test_code_outside_the_library_counts_with_its_file(library: Path) -> None:
+    here = code_digest([test_code_outside_the_library_counts_with_its_file])
+    assert here != code_digest([])
+    assert here == code_digest([reached, test_code_outside_the_library_counts_with_its_file])
+
+
 def test_what_the_real_notebooks_reach() -> None:
     found = {
         path.relative_to(LIBRARY).as_posix()
         for path in library_files([(REPO / "notebooks" / "01_data_survey.py").read_text()])
     }
     assert found >= {
-        "studies/data_survey.py",
+        "studies/survey/data_survey.py",
         "sources/mias.py",
-        "store.py",
+        "preparing/store.py",
         "files.py",
         "errors.py",
     }
-    assert not found & {"sampler.py", "pipeline.py", "report.py"}
+    assert not found & {"batches/sampler.py", "running/pipeline.py", "running/report.py"}
 
 
 def test_the_library_imports_itself_by_full_names_only() -> None:

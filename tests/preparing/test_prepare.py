@@ -7,12 +7,14 @@ import signal
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from helpers.library_code import check_what_counts, copy_library, loaded_modules
 from scipy.ndimage import zoom
 from second_look.catalogue import Catalogue
 from second_look.decoding.pixels import read_pixels, write_png
@@ -21,7 +23,8 @@ from second_look.geometry import Box
 from second_look.phantoms.forms import read_phantom
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.preparing import prepare as preparation
-from second_look.preparing.prepare import PrepareSettings, prepare
+from second_look.preparing.image import PrepareSettings, prepare_image
+from second_look.preparing.prepare import prepare
 from second_look.preparing.store import Prepared
 
 
@@ -202,11 +205,8 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatc
     film(tmp_path / "b.png", seed=1)
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png"), row(tmp_path / "b.png", "b")])
     calls = []
-    prepare_one = preparation._prepare_image
     monkeypatch.setattr(
-        preparation,
-        "_prepare_image",
-        lambda job: calls.append(job.image["image_id"]) or prepare_one(job),
+        preparation, "prepare_image", lambda job: calls.append(job.image_id) or prepare_image(job)
     )
     prepare(catalogue, tmp_path / "out", workers=0)
     prepare(catalogue, tmp_path / "out", workers=0)
@@ -217,6 +217,40 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatc
     prepare(catalogue, tmp_path / "out", workers=0)
     prepare(catalogue, tmp_path / "out", PrepareSettings(pad_px=2), workers=0)
     assert calls == ["a", "b", "b", "a", "a", "b"]
+
+
+def key_of(catalogue, folder):
+    (job,) = preparation._jobs(catalogue, folder, PrepareSettings())
+    return job.key
+
+
+def test_every_module_that_preparing_an_image_loads_counts(tmp_path, monkeypatch):
+    film(tmp_path / "a.png")
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
+    library = copy_library(tmp_path, monkeypatch)
+    loaded = loaded_modules([prepare_image.__module__])
+    assert "second_look.preparing.prepare" not in loaded
+    check_what_counts(library, lambda: key_of(catalogue, tmp_path), loaded)
+
+
+def test_lesions_are_located_anew_when_the_box_of_a_mask_means_something_else(
+    tmp_path, monkeypatch
+):
+    film(tmp_path / "a.png")
+    lesions = [lesion("l", (90, 20, 110, 40))]
+    catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="benign")], lesions)
+    library = copy_library(tmp_path, monkeypatch)
+    first = prepare(catalogue, tmp_path / "out", workers=0)
+    before, geometry = Box.of_mask, library / "geometry.py"
+    changed = geometry.read_text().replace("float(rows[-1] + 1)", "float(rows[-1] + 41)")
+    assert changed != geometry.read_text()
+    geometry.write_text(changed)
+    monkeypatch.setattr(
+        Box, "of_mask", lambda mask: replace(box := before(mask), row_max=box.row_max + 40)
+    )
+    again = prepare(catalogue, tmp_path / "out", workers=0)
+    same(again, prepare(catalogue, tmp_path / "fresh", workers=0))
+    assert again.images["crop_rows"].tolist() != first.images["crop_rows"].tolist()
 
 
 def same(one: Prepared, two: Prepared):
@@ -314,4 +348,4 @@ def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch)
     film(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
     with pytest.raises(OutputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        prepare(catalogue, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+        prepare(catalogue, tmp_path / "out", workers=0, scheduler="tcp://127.0.0.1:9")

@@ -9,15 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from second_look.batches.sampler import cut
-from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.evaluation.predictions import CLASS_SCORES, checked
 from second_look.models.classifier import build_classifier
-from second_look.preparing.patches import LabelRule, class_balance, window_table
+from second_look.preparing.patches import LabelRule, window_table
 from second_look.studies import windows as study
 from second_look.studies.transfer import patch_models
-from second_look.studies.transfer.patch_models import ranking
-from sklearn.metrics import roc_auc_score
 
 SIZE = 64
 
@@ -103,37 +100,3 @@ def test_predictions_are_the_networks_for_these_windows(phantom_data, judged, ne
         [0, "random"],
         [3, "file"],
     ]
-
-
-def test_validation_is_what_scikit_learn_says(phantom_data, judged, network):
-    found = study.WindowValidation(phantom_data.prepared, judged, SIZE, ranking)(network)
-    scores = scores_of(network, phantom_data, judged)
-    truth = judged["label"].map(LABELS.index).to_numpy()
-    present = np.unique(truth)
-    areas = [roc_auc_score(truth == code, scores[:, code]) for code in present]
-    assert found["macro_auc"] == pytest.approx(np.mean(areas))
-    said = scores.argmax(axis=1)
-    recalls = [(said[truth == code] == code).mean() for code in present]
-    assert found["balanced_accuracy"] == pytest.approx(np.mean(recalls))
-
-
-def test_validation_on_one_class_alone_has_no_auc(phantom_data, judged, network):
-    normal = judged[judged["label"] == "normal"]
-    found = study.WindowValidation(phantom_data.prepared, normal, SIZE, ranking)(network)
-    assert found["macro_auc"] == 0.5
-
-
-def test_one_name_in_two_data_sets_is_two_patients(phantom_data, judged, network):
-    other = judged.assign(dataset="other")
-    both = pd.concat([judged, other], ignore_index=True)
-    seen = []
-
-    def note(scores, classes, patients):
-        seen.append(patients.count)
-        return {}
-
-    study.WindowValidation(phantom_data.prepared, both, SIZE, note)(network)
-    assert seen == [2 * judged["patient_id"].nunique()]
-    alone, doubled = class_balance(judged), class_balance(both)
-    assert (doubled["patients"] == 2 * alone["patients"]).all()
-    assert alone["patients"].sum() > 0

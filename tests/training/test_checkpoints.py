@@ -14,14 +14,15 @@ from second_look.batches.pictures import Pictures
 from second_look.inference.validation import ImageValidation, WindowValidation, accuracy, ranking
 from second_look.models.classifier import build_classifier
 from second_look.training.checkpoints import all_parts, code_of, folder_name, full_identity
-from second_look.training.classify import ClassifierSettings, ClassifierTask
+from second_look.training.classify import ClassifierSettings, ClassifierTask, Validation
 from second_look.training.detect import DetectionTask, DetectSettings, Frame, Stage
 from second_look.training.gan import DcganTask, ProgressiveTask
 
 
 def classifier(source, validate):
     network = build_classifier("small", seed=0)
-    return ClassifierTask("tiny", network, "random", source, ClassifierSettings(), 4, validate)
+    settings, validation = ClassifierSettings(), Validation(validate, "digest of windows")
+    return ClassifierTask("tiny", network, "random", source, settings, 4, validation)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +81,9 @@ def test_what_chooses_the_weights_of_a_detector_is_part_of_its_folder_s_name(
     assert folder_name(task.name, full_identity(task, {"steps": 6})) == name
 
 
-def test_a_measure_from_elsewhere_counts_with_its_file(tasks):
-    """The function that validates is a part of its own, wherever it is defined."""
-
+def test_the_function_that_validates_counts_wherever_it_is_defined(tasks):
     def digest(measure):
-        validate = WindowValidation.__new__(WindowValidation)
-        validate._measures = measure
-        task = classifier(tasks["images"]._source, validate)
-        return code_of(task)
+        return code_of(classifier(tasks["images"]._source, measure))
 
     assert digest(ranking) == digest(accuracy)  # of one module
     assert digest(lambda *_: {}) != digest(ranking)  # of this one
