@@ -1,9 +1,10 @@
-"""What several test modules share: phantoms, real data, Chromium, limits on threads, hypothesis."""
+"""Shared by all test modules: phantoms, real data, Chromium, limits on threads, hypothesis."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it: one c
         os.environ.setdefault(limit, "1")
 
 import matplotlib as mpl
+from helpers.shared_builds import build_once, unchanged
 from hypothesis import settings
-from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
+from second_look.preparing.dataset import Dataset, DataSettings, build_dataset, open_dataset
 
 mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 
@@ -57,10 +59,22 @@ def repo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """64 small phantoms of 16 patients, for every test that only reads them."""
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of pytest that all its processes see."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return folder / "shared"
+
+
+@pytest.fixture(scope="session")
+def phantom_data(run_folder: Path) -> Iterator[Dataset]:
+    """64 small phantoms of 16 patients, for tests that only read them."""
     small = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
-    return build_dataset(tmp_path_factory.mktemp("phantoms"), small, workers=0)
+    folder = build_once(
+        run_folder / "phantoms", lambda folder: build_dataset(folder, small, workers=0)
+    )
+    with unchanged(folder):
+        yield open_dataset(folder)
 
 
 @pytest.fixture(scope="session")
@@ -89,9 +103,9 @@ def cbis_mass_folder() -> Path:
 def chromium() -> str:
     """The path of Chromium or Chrome: $CHROMIUM, or the first one on the path."""
     for name in (os.environ.get("CHROMIUM", ""), *BROWSERS):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+        executable = shutil.which(name) if name else None
+        if executable:
+            return executable
     hint = "no Chromium here: install Debian's chromium, or set CHROMIUM to a Chrome or Chromium"
     if os.environ.get("SECOND_LOOK_BROWSER") == "required":
         pytest.fail(hint)

@@ -16,7 +16,6 @@ from second_look.models.generator import make_samples
 from second_look.models.layer_table import parameters
 from second_look.models.progressive import Critic, Generator, ProgressiveSettings
 from second_look.outputs import load_results, open_run
-from second_look.preparing.dataset import DataSettings, build_dataset
 from second_look.preparing.patches import LabelRule, window_table
 from second_look.studies.gan import dcgan as study
 from second_look.studies.gan import generators as files
@@ -37,9 +36,8 @@ EPOCHS = {"dcgan": study.Schedule(20, 10, 16), "progressive": study.Schedule(2, 
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    settings = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
-    return build_dataset(tmp_path_factory.mktemp("outputs"), settings, workers=0)
+def data(phantom_data):
+    return phantom_data
 
 
 @pytest.fixture(scope="module")

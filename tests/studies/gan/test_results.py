@@ -13,7 +13,6 @@ from second_look.evaluation.predictions import from_classes
 from second_look.models.dcgan import Generator
 from second_look.outputs import load_results, open_run
 from second_look.paper import REPRODUCED, SYNTHETIC
-from second_look.preparing.dataset import DataSettings, build_dataset
 from second_look.preparing.patches import LabelRule, window_table
 from second_look.studies.gan import classifiers as study
 from second_look.studies.gan import results as check
@@ -24,9 +23,8 @@ PLAN = study.Plan("small", 32, patches=24, batch_size=8, epochs=2)
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    settings = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
-    return build_dataset(tmp_path_factory.mktemp("outputs"), settings, workers=0)
+def data(phantom_data):
+    return phantom_data
 
 
 @pytest.fixture(scope="module")
