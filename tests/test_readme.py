@@ -1,4 +1,4 @@
-"""README and ARCHITECTURE name what is there: commands, options, links, files."""
+"""README, ARCHITECTURE and CONTRIBUTING name what is there: commands, options, links, files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "ARCHITECTURE.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
 LINK = re.compile(
     r"\]\(<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\)|<(?:img|a)\b[^>]*?(?:src|href)=\"([^\"]+)\""
 )
