@@ -1,4 +1,4 @@
-"""The command line, as a user meets it: what it prints, how it ends, how it goes on."""
+"""The command line, as a user meets it: what it prints, how it ends, how it continues."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(project: Project) -> None:
         running.kill()
         running.wait()
     assert running.returncode == 130
-    assert error.splitlines()[-1] == "Stopped. Run the same command again to go on."
+    assert error.splitlines()[-1] == "Stopped. Run the same command again to continue."
     assert "Traceback" not in error
     assert "01_make: up to date" in out
     assert wait_for(lambda: not psutil.pid_exists(kernel), 20)

@@ -1,4 +1,4 @@
-"""Which notebooks run, what is up to date, what is kept, how a broken run goes on."""
+"""Which notebooks run, what is up to date, what is kept, how an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_an_earlier_notebook_that_is_not_up_to_date_is_named(
 ) -> None:
     change_code(project)
     go(project, only=USE)
-    assert "01_make: out of date, and left so" in capsys.readouterr().out
+    assert "01_make: out of date, not chosen to run" in capsys.readouterr().out
     assert project.statuses() == [OUT_OF_DATE, UP_TO_DATE]
 
 
@@ -377,8 +377,8 @@ def test_a_second_run_at_once_is_refused_and_a_dead_one_is_not(
     project: Project, executed: list[str]
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from second_look.running.pipeline import _alone\n"
-        f"with _alone(Path({str(project.set)!r})):\n"
+        "import sys; from pathlib import Path; from second_look.running.pipeline import _locked\n"
+        f"with _locked(Path({str(project.set)!r})):\n"
         "    print('locked', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

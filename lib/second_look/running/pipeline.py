@@ -25,10 +25,10 @@ from second_look.source_code import content_hash, library_files
 DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
 FAILED, INTERRUPTED = "failed", "interrupted"
 NOT_RUN, NOT_REACHED = "not run", "not reached"
-# Kernels log warnings about their own transport, and tracebacks when they are stopped; what goes
-# wrong in a notebook comes as a message instead.
+# Kernels log warnings about their transport, and tracebacks when they are stopped. Errors of a
+# notebook are reported by this module instead.
 _QUIET = ["--IPKernelApp.log_level=CRITICAL"]
-# File systems of some clusters know no locks; there a second run can't be kept away.
+# The file systems of some clusters have no locks; a second run cannot be refused there.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -102,7 +102,7 @@ def run(
     values = load_params(params_file, cells, overrides)
     chosen = _chosen(list(paths), choice)
     outputs = (outputs_root / params_file.stem).resolve()
-    with _alone(outputs), _data_variable_from_here():
+    with _locked(outputs), _absolute_data_variable():
         _check_same_set(outputs, params_file)
         notebooks = [
             Notebook(name, path.resolve(), outputs, values[name]) for name, path in paths.items()
@@ -113,12 +113,12 @@ def run(
             if notebook.name in chosen:
                 _bring_up_to_date(notebook, log, force=choice.force)
             elif chosen[0] > notebook.name and status != UP_TO_DATE:
-                print(f"{notebook.name}: {status}, and left so")
+                print(f"{notebook.name}: {status}, not chosen to run")
         return build_report(outputs, list(paths))
 
 
 def _bring_up_to_date(notebook: Notebook, log: RunLog, *, force: bool) -> None:
-    """Run one notebook unless nothing has changed, and note how it went."""
+    """Run one notebook unless it is up to date, and record its status."""
     status = INTERRUPTED
     try:
         if not force and notebook.state() == UP_TO_DATE:
@@ -135,8 +135,8 @@ def _bring_up_to_date(notebook: Notebook, log: RunLog, *, force: bool) -> None:
         log.save()
         report = build_report(notebook.outputs, list(log.statuses))
         raise NotebookFailedError(
-            f"{error}\nThe report so far: {report}\nPut it right and run the same command again: "
-            "what is done is not done twice, and training goes on from its last checkpoint."
+            f"{error}\nThe report so far: {report}\nFix it and run the same command again: "
+            "finished notebooks are not repeated, and training continues from its last checkpoint."
         ) from None
     finally:
         log.statuses[notebook.name] = status
@@ -158,7 +158,7 @@ class Notebook:
         self.name, self.path, self.outputs = name, path, outputs
         self.values = {key: value for key, value in values.items() if key != OUTPUTS}
         self.executed = outputs / "notebooks" / f"{name}.ipynb"
-        self._passed = _from_here(self.values)
+        self._passed = _with_absolute_data_root(self.values)
         self._outputs_parameter = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
         self._record = outputs / "manifests" / f"{name}.json"
 
@@ -180,7 +180,7 @@ class Notebook:
         return UP_TO_DATE if unchanged else OUT_OF_DATE
 
     def key(self) -> str:
-        """Changes with the notebook, its parameters and the library code that it can reach."""
+        """A digest of the notebook, its parameters and the library code that it can reach."""
         cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(cell["source"]) for cell in cells]
         code = [
@@ -248,17 +248,17 @@ class Notebook:
         except OSError as error:
             raise OutputError(
                 f"{self.executed}: cannot be written ({error.strerror or error}). "
-                "What is done stays done."
+                "Finished notebooks are kept."
             ) from error
         finally:
             draft.unlink(missing_ok=True)
 
 
 class RunLog:
-    """run.json: what ran with what.
+    """run.json: which notebooks ran, with which parameters, code and versions.
 
     Attributes:
-        statuses: Notebook -> how it went; of those that were not chosen, how they stand.
+        statuses: Notebook -> status of this run; of those not chosen, whether they are up to date.
         made_with: Commit and device of this run.
     """
 
@@ -283,7 +283,7 @@ class RunLog:
         self.made_with = {key: self._facts[key] for key in ("commit", "dirty", "device")}
 
     def save(self) -> None:
-        """Write it anew, with what is known by now."""
+        """Write the file with the statuses so far."""
         entries = {notebook.name: self._entry(notebook) for notebook in self._notebooks}
         write_json(self._outputs / "run.json", {**self._facts, "notebooks": entries})
 
@@ -323,19 +323,19 @@ def choose_notebook(text: str, names: Sequence[str]) -> str:
     return matches[0]
 
 
-def _from_here(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A data_root that starts here, not in the folder where notebooks run."""
+def _with_absolute_data_root(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with data_root resolved from here, not from the folder where notebooks run."""
     root = values.get("data_root")
     return {**values, "data_root": str(Path(root).expanduser().resolve())} if root else {**values}
 
 
 def _relative(params_file: Path, outputs: Path) -> str:
-    """The params file as seen from the outputs: both may move together."""
+    """The params file relative to the outputs, so that both may be moved together."""
     return Path(os.path.relpath(params_file.resolve(), outputs)).as_posix()
 
 
 def _check_same_set(outputs: Path, params_file: Path) -> None:
-    """Two params files of one name in two folders are two sets; they must not share outputs."""
+    """Params files of one name in different folders are different sets: they share no outputs."""
     earlier = outputs / str((load_json(outputs / "run.json") or {}).get("params_file", ""))
     if earlier.is_file() and not earlier.samefile(params_file):
         raise OutputError(
@@ -345,8 +345,8 @@ def _check_same_set(outputs: Path, params_file: Path) -> None:
 
 
 @contextmanager
-def _data_variable_from_here() -> Iterator[None]:
-    """The environment variable too, for the kernels that are started meanwhile."""
+def _absolute_data_variable() -> Iterator[None]:
+    """Within the block, the environment variable is resolved from here, for the kernels."""
     previous = os.environ.get(DATA_VARIABLE)
     if previous:
         os.environ[DATA_VARIABLE] = str(Path(previous).expanduser().resolve())
@@ -358,8 +358,8 @@ def _data_variable_from_here() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(outputs: Path) -> Iterator[None]:
-    """Keep a second run away from the same outputs; the lock goes when its process does."""
+def _locked(outputs: Path) -> Iterator[None]:
+    """Refuse a second run on the same outputs; the lock is released when its process ends."""
     try:
         outputs.mkdir(parents=True, exist_ok=True)
         stream = (outputs / ".lock").open("a+", encoding="utf-8")

@@ -3,9 +3,10 @@
 The page needs no other file and no network; a content policy in its head forbids both. What the
 notebooks show passes a list of permitted tags and attributes (nh3) on its way to the page.
 
-nbconvert's HTML exporter would not shorten this module: its cells come with prompts, styles and
-scripts of JupyterLab, so that folded code, headings below the page's own, the contents and the
-failed cells would need a template and a parser of its output besides.
+nbconvert's HTML exporter would not shorten this module: even its `basic` template brings prompts,
+nested frames and scripts of widgets. Folded code and failed cells would need a template that
+replaces its blocks; headings, links and contents the same work as here. Its Markdown renderer is
+used.
 """
 
 from __future__ import annotations
