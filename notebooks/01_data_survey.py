@@ -236,9 +236,7 @@ run.table(data.duplicates, "duplicates", "Images that appear under two names.")
 # location goes to the quarantine, with its file and the reason.
 
 # %%
-run.table(
-    data_survey.quarantine_summary(data), "quarantine", "The quarantine by effect and reason."
-)
+run.table(data_survey.quarantine_summary(data), "quarantine", "The quarantine by effect and code.")
 
 # %% [markdown]
 # ## Is the breast found correctly in every image?

@@ -16,6 +16,7 @@ from second_look.decoding.pixels import read_header, read_pixels, write_pgm, wri
 from second_look.errors import DataError
 from second_look.files import folder_fingerprint
 from second_look.preparing.prepare import prepare
+from second_look.quarantine import Code
 from second_look.sources.cbis_ddsm import read_cbis, read_descriptions
 from second_look.sources.ddsm_formats import read_case, read_ljpeg, read_overlay
 from second_look.sources.folder import read_folder
@@ -109,6 +110,12 @@ def test_pictures_that_go_after_the_survey_are_set_aside_and_the_others_prepared
         "location unknown", "mask mask.png: the file is not there.",
     ]  # fmt: skip
     assert "cannot be decoded" in reasons.loc["cut", "reason"]
+    codes = dict(zip(prepared.quarantine["image_id"], prepared.quarantine["code"], strict=True))
+    assert codes == {
+        "gone": Code.IMAGE_UNUSABLE,
+        "cut": Code.IMAGE_UNUSABLE,
+        "kept": Code.MASK_UNREADABLE,
+    }
 
 
 def test_series_that_go_after_the_index_are_set_aside(tmp_path):

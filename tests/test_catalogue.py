@@ -42,7 +42,15 @@ def test_saved_and_loaded_catalogue_is_the_same(tmp_path):
     found = Catalogue.from_rows(
         [image(label="benign", density="3")],
         [lesion(assessment=4)],
-        [{"dataset": "set", "file": "x.png", "effect": "image left out", "reason": "truncated"}],
+        [
+            {
+                "dataset": "set",
+                "file": "x.png",
+                "effect": "image left out",
+                "code": "image_unusable",
+                "reason": "truncated",
+            }
+        ],
     )
     assert len(found.save(tmp_path)) == 3
     again = Catalogue.load(tmp_path)
@@ -99,7 +107,7 @@ def test_leaving_an_image_out_takes_its_lesions_along():
 
 def test_a_patient_in_two_splits_stops_the_run_and_is_named():
     leaking = Catalogue.from_rows([image("a", split="train"), image("b", split="test")])
-    with pytest.raises(LeakageError, match="1 patients stand in more than one split: p"):
+    with pytest.raises(LeakageError, match="1 patients are in more than one split: p"):
         cat.check_no_patient_leak(leaking.images)
     with pytest.raises(LeakageError):
         cat.assign_splits(leaking, seed=0)
@@ -108,7 +116,7 @@ def test_a_patient_in_two_splits_stops_the_run_and_is_named():
 def test_equal_patient_names_of_two_data_sets_are_two_patients():
     images = pd.DataFrame([image("a", split="train"), image("b", split="test", dataset="other")])
     cat.check_no_patient_leak(images)
-    with pytest.raises(LeakageError, match="1 patients stand in more than one split: p"):
+    with pytest.raises(LeakageError, match="1 patients are in more than one split: p"):
         cat.check_no_patient_leak(images.assign(dataset="set"))
 
 

@@ -15,17 +15,16 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from second_look.errors import DataError, LeakageError
+from second_look.errors import DataError, LeakageError, first_few
 from second_look.files import write_parquet
+from second_look.quarantine import QUARANTINE, Code
 
 # Order of suspicion: the label of an image is the worst of its lesions, and the code of a class
-# in every model, table and figure is its place in this tuple.
+# in every model, table and figure is its index in this tuple.
 LABELS = ("normal", "benign_without_callback", "benign", "malignant")
 KINDS = ("mass", "calcification", "distortion", "asymmetry", "other")
 SPLITS = ("train", "val", "test")
 LATERALITIES = ("", "L", "R")
-# What became of an item in the quarantine.
-EFFECTS = ("image left out", "lesion left out", "location unknown", "kept, mended")
 
 _text = str
 IMAGES = pa.DataFrameSchema(
@@ -72,20 +71,6 @@ LESIONS = pa.DataFrameSchema(
     ordered=True,
     coerce=True,
 )
-QUARANTINE = pa.DataFrameSchema(
-    {
-        "dataset": pa.Column(_text),
-        "image_id": pa.Column(_text),
-        "lesion_id": pa.Column(_text),
-        "file": pa.Column(_text),
-        "row": pa.Column(_text),
-        "effect": pa.Column(_text, pa.Check.isin(EFFECTS)),
-        "reason": pa.Column(_text, pa.Check.str_length(min_value=1)),
-    },
-    strict=True,
-    ordered=True,
-    coerce=True,
-)
 
 
 @dataclass(frozen=True)
@@ -119,7 +104,9 @@ class Catalogue:
         quarantine = _check(QUARANTINE, self.quarantine, "quarantine")
         orphans = lesions.loc[~lesions["image_id"].isin(images["image_id"]), "lesion_id"]
         if len(orphans):
-            raise DataError(f"lesions without an image: {_some(orphans)}.", where="table lesions")
+            raise DataError(
+                f"lesions without an image: {first_few(orphans)}.", location="table lesions"
+            )
         result = Catalogue(images, lesions, quarantine)
         _check_labels(result)
         _check_boxes(result)
@@ -127,16 +114,16 @@ class Catalogue:
 
     def with_quarantine(self, rows: Iterable[Mapping[str, Any]]) -> Catalogue:
         """This catalogue with more rows in its quarantine."""
-        more = table(QUARANTINE, rows)
-        return replace(self, quarantine=pd.concat([self.quarantine, more], ignore_index=True))
+        added = table(QUARANTINE, rows)
+        return replace(self, quarantine=pd.concat([self.quarantine, added], ignore_index=True))
 
     def without_images(self, image_ids: Iterable[str]) -> Catalogue:
-        """This catalogue less some images and their lesions (say why in the quarantine)."""
-        gone = set(image_ids)
+        """This catalogue without some images and their lesions (say why in the quarantine)."""
+        removed = set(image_ids)
         return replace(
             self,
-            images=self.images[~self.images["image_id"].isin(gone)].reset_index(drop=True),
-            lesions=self.lesions[~self.lesions["image_id"].isin(gone)].reset_index(drop=True),
+            images=self.images[~self.images["image_id"].isin(removed)].reset_index(drop=True),
+            lesions=self.lesions[~self.lesions["image_id"].isin(removed)].reset_index(drop=True),
         )
 
     def lesions_of(self, image_id: str) -> pd.DataFrame:
@@ -172,7 +159,7 @@ def table(schema: pa.DataFrameSchema, rows: Iterable[Mapping[str, Any]]) -> pd.D
     unknown = {key for record in records for key in record} - set(schema.columns)
     if unknown:
         raise DataError(
-            f"unknown columns {sorted(unknown)}.", where=f"table of {next(iter(schema.columns))}"
+            f"unknown columns {sorted(unknown)}.", location=f"table of {next(iter(schema.columns))}"
         )
     frame = pd.DataFrame(records, columns=list(schema.columns))
     for name, column in schema.columns.items():
@@ -200,21 +187,21 @@ def merge(catalogues: Iterable[Catalogue]) -> Catalogue:
     ).checked()
 
 
-def whole_number(text: str, most: int) -> int | None:
-    """A whole number from 0 to `most` as people write it; None where the text is none."""
-    # Of very long numbers Python makes an error, of strange digits such as ² too.
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) + 3):
+def whole_number(text: str, maximum: int) -> int | None:
+    """A whole number from 0 to `maximum` as people write it; None for any other text."""
+    # int() raises for very long numbers and for digits such as ².
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) + 3):
         return None
-    return int(text) if int(text) <= most else None
+    return int(text) if int(text) <= maximum else None
 
 
 def worst(labels: Iterable[str]) -> str:
-    """The most suspicious label; "normal" where there is none."""
+    """The most suspicious label; "normal" without any."""
     return max(labels, key=LABELS.index, default="normal")
 
 
 def patient_keys(table: pd.DataFrame) -> pd.Series:
-    """What tells patients apart: ids alone repeat across data sets. From dataset and patient_id."""
+    """A unique key of each patient, from dataset and patient_id: ids repeat across data sets."""
     keys: pd.Series = table["dataset"] + "\n" + table["patient_id"]
     return keys
 
@@ -223,23 +210,23 @@ def check_no_patient_leak(images: pd.DataFrame) -> None:
     """Every patient in one split only.
 
     Raises:
-        LeakageError: Names the patients that stand in two splits.
+        LeakageError: Names the patients that are in several splits.
     """
     used = images[images["split"] != ""]
     splits = used.groupby(["dataset", "patient_id"])["split"].nunique()
     leaking = [patient for _, patient in splits[splits > 1].index]
     if leaking:
         raise LeakageError(
-            f"{len(leaking)} patients stand in more than one split: {_some(leaking)}.",
-            where="table images, column split",
-            remedy="Use clean_official_split, or let assign_splits share the patients out.",
+            f"{len(leaking)} patients are in more than one split: {first_few(leaking)}.",
+            location="table images, column split",
+            remedy="Use clean_official_split, or let assign_splits draw the splits.",
         )
 
 
 def clean_official_split(catalogue: Catalogue) -> Catalogue:
-    """Drop from training what the test set holds too, patient by patient; the test set stays.
+    """Remove the patients of the test set from training; the test set stays as it is.
 
-    The images that leave are counted in the quarantine.
+    The removed images are counted in the quarantine.
     """
     images = catalogue.images
     key = patient_keys(images)
@@ -251,7 +238,8 @@ def clean_official_split(catalogue: Catalogue) -> Catalogue:
             "image_id": row.image_id,
             "file": row.path,
             "effect": "image left out",
-            "reason": f"patient {row.patient_id} stands in the official test set too",
+            "code": Code.PATIENT_IN_TEST_SET.value,
+            "reason": f"patient {row.patient_id} is in the official test set too",
         }
         for row in leaking.itertuples()
     ]
@@ -273,23 +261,23 @@ def assign_splits(
         test_share: The same for test; unused where there is an official test set.
 
     Raises:
-        LeakageError: The official split has a patient on both sides.
-        DataError: A data set has splits for some of its images only.
+        LeakageError: The official split has a patient in training and test.
+        DataError: A data set has splits for only some of its images.
     """
     if not 0 <= val_share < 1 or not 0 <= test_share < 1 or val_share + test_share >= 1:
         raise ValueError(f"shares must leave something to train on. Got {val_share}, {test_share}.")
     check_no_patient_leak(catalogue.images)
     images = catalogue.images.copy()
     for dataset, part in images.groupby("dataset", sort=True):
-        given = part["split"] != ""
-        if given.any() and not given.all():
+        has_split = part["split"] != ""
+        if has_split.any() and not has_split.all():
             raise DataError(
-                f"{int((~given).sum())} of {len(part)} images have no split.",
-                where=f"data set {dataset}",
-                remedy="Give a split to every image or to none.",
+                f"{int((~has_split).sum())} of {len(part)} images have no split.",
+                location=f"data set {dataset}",
+                remedy="Give every image a split, or none of them.",
             )
         rng = np.random.default_rng([seed, *dataset.encode()])
-        if given.all():
+        if has_split.all():
             open_part = part[part["split"] == "train"]
             shares = {} if (part["split"] == "val").any() else {"val": val_share}
         else:
@@ -303,7 +291,7 @@ def assign_splits(
 def _draw_patients(
     images: pd.DataFrame, shares: Mapping[str, float], rng: np.random.Generator
 ) -> dict[str, str]:
-    """patient_id -> split, each label's patients shared out alike, the rest to train."""
+    """patient_id -> split: the same shares of the patients of every label; the others train."""
     patients = images.groupby("patient_id", sort=True)["label"].agg(worst)
     drawn = dict.fromkeys(patients.index, "train")
     for label in LABELS:
@@ -336,19 +324,19 @@ def _check(schema: pa.DataFrameSchema, frame: pd.DataFrame, name: str) -> pd.Dat
         else:
             problem += f" ({worst_case['failure_case']})"
         count = len(error.failure_cases)
-        more = f"; {count - 1} more like it." if count > 1 else "."
-        raise DataError(problem + more, where=f"table {name}") from None
+        ending = f"; {count - 1} more like it." if count > 1 else "."
+        raise DataError(problem + ending, location=f"table {name}") from None
 
 
 def _check_labels(catalogue: Catalogue) -> None:
     """An image is at least as suspicious as the worst of its lesions, and normal without any."""
-    found = catalogue.lesions.groupby("image_id")["pathology"].agg(worst)
-    expected = catalogue.images["image_id"].map(found)
+    worst_of_image = catalogue.lesions.groupby("image_id")["pathology"].agg(worst)
+    expected = catalogue.images["image_id"].map(worst_of_image)
     wrong = catalogue.images[expected.notna() & (expected != catalogue.images["label"])]
     if len(wrong):
         raise DataError(
-            f"the label is not the worst of the image's lesions: {_some(wrong['image_id'])}.",
-            where="table images, column label",
+            f"the label is not the worst of the image's lesions: {first_few(wrong['image_id'])}.",
+            location="table images, column label",
         )
 
 
@@ -366,11 +354,6 @@ def _check_boxes(catalogue: Catalogue) -> None:
     ]
     if len(wrong):
         raise DataError(
-            f"the box is empty or reaches outside the image: {_some(wrong['lesion_id'])}.",
-            where="table lesions",
+            f"the box is empty or reaches outside the image: {first_few(wrong['lesion_id'])}.",
+            location="table lesions",
         )
-
-
-def _some(names: Iterable[object], most: int = 10) -> str:
-    every = [str(name) for name in names]
-    return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")

@@ -1,10 +1,12 @@
-"""The errors that a user can mend: what was expected, what came, where, and what to do."""
+"""Errors that a user can correct: what was expected, what came, where, and what to do."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SecondLookError(Exception):
-    """Anything wrong that the user can put right; every other exception is a bug of ours."""
+    """A problem that the user can correct; every other exception is a bug of this project."""
 
 
 class DataError(SecondLookError):
@@ -12,26 +14,26 @@ class DataError(SecondLookError):
 
     Args:
         problem: What was expected and what came.
-        where: The file or table, with its row where there is one.
+        location: The file or table, with its row where there is one.
         remedy: What the user can do about it.
     """
 
-    def __init__(self, problem: str, where: object = "", remedy: str = "") -> None:
-        self.problem, self.where, self.remedy = problem, str(where), remedy
-        super().__init__(problem, self.where, remedy)
+    def __init__(self, problem: str, location: object = "", remedy: str = "") -> None:
+        self.problem, self.location, self.remedy = problem, str(location), remedy
+        super().__init__(problem, self.location, remedy)
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
+        prefix = f"{self.location}: " if self.location else ""
         advice = f" {self.remedy}" if self.remedy else ""
-        return f"{place}{self.problem}{advice}"
+        return f"{prefix}{self.problem}{advice}"
 
 
 class MissingDataError(DataError):
-    """The data set is not there; the remedy says which command gets it."""
+    """The data set does not exist; the remedy names the command that gets it."""
 
 
 class LeakageError(DataError):
-    """A patient, or a picture, stands in more than one split."""
+    """A patient, or an image, is in more than one split."""
 
 
 class ParameterError(SecondLookError):
@@ -39,8 +41,15 @@ class ParameterError(SecondLookError):
 
 
 class OutputError(SecondLookError):
-    """The outputs cannot be written, or one that was expected is not there."""
+    """The outputs cannot be written, or one that was expected does not exist."""
 
 
 class CheckpointError(SecondLookError):
     """A checkpoint or a file of weights does not fit, or cannot be read."""
+
+
+def first_few(names: Iterable[object], limit: int = 10) -> str:
+    """The first names for a message, separated by commas, and the number of the others."""
+    texts = [str(name) for name in names]
+    ending = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + ending

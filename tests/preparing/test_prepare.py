@@ -26,6 +26,7 @@ from second_look.preparing import prepare as preparation
 from second_look.preparing.image import PrepareSettings, prepare_image
 from second_look.preparing.prepare import prepare
 from second_look.preparing.store import Prepared
+from second_look.quarantine import Code
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,7 @@ def test_outlines_come_from_circles_masks_and_boxes(tmp_path):
     assert (codes["nowhere"], codes["air"]) == (0, 0)
     assert list(found.quarantine["lesion_id"]) == ["air"]
     assert "in the air" in found.quarantine.loc[0, "reason"]
+    assert found.quarantine.loc[0, "code"] == Code.LESION_OFF_BREAST
 
 
 def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
@@ -149,6 +151,7 @@ def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
         ["none", "location unknown"]
     ]
     assert "no pixel lies in the outline" in found.quarantine.loc[0, "reason"]
+    assert found.quarantine.loc[0, "code"] == Code.LOCATION_UNUSABLE
 
 
 def test_where_lesions_overlap_the_worse_one_is_on_the_map(tmp_path):

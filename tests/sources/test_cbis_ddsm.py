@@ -90,7 +90,7 @@ def test_an_image_is_the_union_of_its_rows(read):
     assert found.lesions["mask_path"].nunique() == 4
     assert rois[0].image in found.images["path"].item()
     ((effect, reason),) = noted(found)
-    assert effect == "kept, mended"
+    assert effect == "kept, corrected"
     assert reason.startswith("1 images have several files")
     assert reason.endswith(": P_00001_LEFT_CC")
 
@@ -165,7 +165,7 @@ def test_doubtful_masks_leave_the_lesion_without_a_place(read):
     assert "as small as a crop" in rows.loc["P_00001_LEFT_CC_mass_1", "reason"]
     assert "mask of another image?" in rows.loc["P_00001_LEFT_CC_mass_2", "reason"]
     assert rows.loc["P_00001_LEFT_CC_mass_3", ["effect", "row"]].tolist() == [
-        "kept, mended",
+        "kept, corrected",
         "row 4",
     ]
     resampled = read_mask(Path(lesions["P_00001_LEFT_CC_mass_3"]), *IMAGE)
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_one_row_a_csv_and_kind_of_absence(read, root):
         [mass, "image left out", absent.format("7 images") + few],
         [mass, "location unknown", absent.format("2 masks") + masks],
     ]
-    with pytest.raises(DataError, match="Or run without strict"):
+    with pytest.raises(DataError, match="Correct it, or run without strict"):
         read(strict=True)
 
 
@@ -207,9 +207,7 @@ def test_without_csvs_or_images_the_error_says_how_to_get_them(read, root):
     for folder in root.iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
-    with pytest.raises(
-        MissingDataError, match=r"not one of the 2 images.*second_look download cbis"
-    ):
+    with pytest.raises(MissingDataError, match=r"none of the 2 images.*second_look download cbis"):
         read()
     with pytest.raises(ValueError, match=r"kinds must be some of .'mass', 'calcification'"):
         read(kinds=["masses"])
@@ -243,7 +241,7 @@ def test_csvs_are_found_anywhere_once(read, root):
     assert find_csvs(root) == {deep.name: root / deep.name}
     assert len(read().images) == 1
     deep.write_text("other")
-    with pytest.raises(DataError, match=r"deep.*differs from .*Keep the right one"):
+    with pytest.raises(DataError, match=r"deep.*differs from .*Keep only the right one"):
         read()
 
 
@@ -255,7 +253,7 @@ def test_two_downloads_side_by_side_are_one(read, root):
     assert len(found.images) == len(found.lesions) == 1
     assert "again" not in found.images["path"].item()
     ((effect, reason),) = noted(found)
-    assert (effect, reason[:27]) == ("kept, mended", "3 files are copies of other")
+    assert (effect, reason[:27]) == ("kept, corrected", "3 files are copies of other")
     # A whole copy stands in for a truncated one.
     path = Path(found.images["path"].item())
     path.write_bytes(path.read_bytes()[:-500])
@@ -309,7 +307,7 @@ def test_odd_values_are_mended_and_said(read):
     )
     assert list(found.images["density"]) == ["", "2"]
     assert found.lesions["assessment"].isna().tolist() == [True, False, False]
-    texts = [reason for effect, reason in noted(found) if effect == "kept, mended"]
+    texts = [reason for effect, reason in noted(found) if effect == "kept, corrected"]
     assert any("density '0' is none of 1, 2, 3, 4" in text for text in texts)
     assert any("assessment '9'" in text for text in texts)
     assert any("give the densities 2, 3; the first is taken" in text for text in texts)

@@ -69,7 +69,7 @@ def test_every_figure_of_the_real_csvs(real):
 
 @pytest.mark.real_data
 def test_the_real_rows_are_read_whole(real):
-    assert set(real["mended"].loc[lambda text: text != ""]) == {"density '0' is none of 1, 2, 3, 4"}
+    assert set(real["unknown_values"]) == {"", "density '0' is none of 1, 2, 3, 4"}
     # 6,775 series, as the download manifest counts them: 3,103 images and 3,672 of ROIs.
     series = [set(real[f"{name}_series"]) for name in ("image", "crop", "mask")]
     assert len(series[0]) == 3103
@@ -196,9 +196,9 @@ def test_values_out_of_range_become_unknown_and_zeros_stay(tmp_path):
     found = read_text(tmp_path, csv_text("mass", rois))
     assert found.loc[0, ["assessment", "subtlety"]].tolist() == [0, 0]
     assert found.loc[1:, ["assessment", "subtlety"]].isna().all(axis=None)
-    assert found.loc[0, "mended"] == "density '0' is none of 1, 2, 3, 4"
+    assert found.loc[0, "unknown_values"] == "density '0' is none of 1, 2, 3, 4"
     for what in ("assessment '7'", "subtlety '-1'", "density ''"):
-        assert what in found.loc[1, "mended"]
+        assert what in found.loc[1, "unknown_values"]
     assert set(found["problem"]) == {""}
 
 

@@ -35,7 +35,7 @@ def test_headers_decide_and_a_mask_of_another_size_is_taken(mask, image, resampl
     assert choice.mask == right
     size = f"the mask has {mask[0]} x {mask[1]} px, the image {image[0]} x {image[1]} px"
     assert choice.reason == (f"{size}: it is resampled" if resampled else "")
-    assert choice.effect == "kept, mended"
+    assert choice.effect == "kept, corrected"
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ class TestNormals:
         ics.write_text(ics.read_text().replace(" OVERLAY", " NON_OVERLAY"))
         found = read_ddsm(tmp_path, tmp_path / "c")
         assert list(found.images["label"]) == ["benign", "normal"]
-        assert only_row(found)["effect"] == "kept, mended"
+        assert only_row(found)["effect"] == "kept, corrected"
 
     def test_an_unproven_lesion_gives_no_label(self, tmp_path):
         labels, problems = self.labels(
@@ -334,7 +334,7 @@ class TestBroken:
         path.write_bytes(encode(pixels.reshape(COLS, ROWS)))
         found = read_ddsm(tmp_path, tmp_path / "c")
         row = only_row(found)
-        assert row["effect"] == "kept, mended"
+        assert row["effect"] == "kept, corrected"
         assert "the .ics says 60 x 40 px, the film 40 x 60" in row["reason"]
         image = found.images.iloc[0]
         assert (image["rows"], image["cols"], image["bits"]) == (ROWS, COLS, 12)
@@ -397,7 +397,7 @@ class TestBroken:
     )
     def test_what_can_be_mended_is_kept_and_told(self, tmp_path, text, reason):
         write_case(tmp_path, views={"LEFT_CC": text, "RIGHT_CC": ""})
-        found = self.check(tmp_path, "kept, mended", reason, ["LEFT_CC", "RIGHT_CC"])
+        found = self.check(tmp_path, "kept, corrected", reason, ["LEFT_CC", "RIGHT_CC"])
         lesion = found.lesions.iloc[0]
         assert lesion[BOX].notna().all()
         assert lesion["col_max"] <= COLS
@@ -439,14 +439,14 @@ class TestBroken:
     )
     def test_a_line_of_the_ics_that_cannot_be_used(self, tmp_path, head, reason):
         write_case(tmp_path, **head)
-        found = self.check(tmp_path, "kept, mended", reason, ["LEFT_CC", "RIGHT_CC"])
+        found = self.check(tmp_path, "kept, corrected", reason, ["LEFT_CC", "RIGHT_CC"])
         assert only_row(found)["row"] in ("", "line 9")
 
     def test_a_film_without_its_line_is_told(self, tmp_path):
         folder = write_case(tmp_path)
         ics = folder / "A-0002-1.ics"
         ics.write_text(ics.read_text().replace("RIGHT_CC LINES", "RIHGT_CC LINES"))
-        found = self.check(tmp_path, "kept, mended", "unknown word 'RIHGT_CC'", ["LEFT_CC"])
+        found = self.check(tmp_path, "kept, corrected", "unknown word 'RIHGT_CC'", ["LEFT_CC"])
         stray = found.quarantine.iloc[1]
         assert (stray["effect"], stray["image_id"]) == ("image left out", "A_0002_1.RIGHT_CC")
         assert stray["reason"] == "no usable .ics in this folder describes the file"
@@ -496,7 +496,9 @@ class TestBroken:
             f"LEFT_CC LINES {ROWS} PIXELS_PER_LINE {COLS} BITS_PER_PIXEL 12 RESOLUTION 50 OVERLAY\n"
         )
         write_case(tmp_path, lines=line)
-        found = self.check(tmp_path, "kept, mended", "stands there twice", ["LEFT_CC", "RIGHT_CC"])
+        found = self.check(
+            tmp_path, "kept, corrected", "stands there twice", ["LEFT_CC", "RIGHT_CC"]
+        )
         assert found.images.loc[0, "pixel_spacing_mm"] == 0.05
         with pytest.raises(MissingDataError, match=r"normals/normal_01, from http"):
             read_ddsm(tmp_path / "c", tmp_path / "c")

@@ -382,7 +382,7 @@ class TestCbis:
             DataError, match=r"1 series did not arrive whole.*bytes\. Got"
         ) as caught:
             run(tmp_path, "short", "short", "short")
-        assert caught.value.where == last["series"]
+        assert caught.value.location == last["series"]
         assert "run the same command again" in str(caught.value)
         assert names(tmp_path) == ["cbis_ddsm"]
         assert not (tmp_path / last["path"]).exists()

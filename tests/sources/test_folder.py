@@ -183,9 +183,9 @@ def test_columns_are_mapped_and_a_written_table_is_read(folder):
     ("shape", "boxes", "effect", "kept"),
     [
         ((40, 40), "", None, True),
-        ((80, 80), "", "kept, mended", True),
+        ((80, 80), "", "kept, corrected", True),
         ((40, 30), "", "location unknown", False),
-        ((12, 30), "1,2,8,9", "kept, mended", False),
+        ((12, 30), "1,2,8,9", "kept, corrected", False),
     ],
 )
 def test_a_mask_has_the_shape_of_its_picture(folder, shape, boxes, effect, kept):
@@ -234,7 +234,7 @@ def test_of_several_frames_one_is_used_and_this_is_said(folder):
     found = read(folder, "path,patient,label\nc.dcm,p,benign\nc.dcm,p,benign\n")
     assert (len(found.images), len(found.lesions), len(found.quarantine)) == (1, 2, 1)
     row = found.quarantine.iloc[0]
-    assert (row["effect"], row["image_id"]) == ("kept, mended", "c")
+    assert (row["effect"], row["image_id"]) == ("kept, corrected", "c")
     assert "of the 3 pictures in the file the middle one is used, number 2" in row["reason"]
 
 

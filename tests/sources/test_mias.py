@@ -90,9 +90,9 @@ def test_nothing_is_dropped_in_silence(tmp_path):
         zip(found.quarantine["reason"].str[:22], found.quarantine["effect"], strict=True)
     )
     assert reasons == {
-        "the row repeats an ear": "kept, mended",
+        "the row repeats an ear": "kept, corrected",
         "expected PGM (P5), PNG": "image left out",
-        "one row calls the imag": "kept, mended",
+        "one row calls the imag": "kept, corrected",
         "Info.txt has no usable": "image left out",
     }
     assert list(found.images["image_id"]) == ["mdb001", "mdb004"]

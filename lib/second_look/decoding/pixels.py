@@ -51,7 +51,7 @@ def read_header(path: Path) -> Header:
     if not 0 < header.rows * header.cols <= MAX_PIXELS:
         raise DataError(
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
-            where=path,
+            location=path,
             remedy=MEND,
         )
     return header
@@ -72,7 +72,7 @@ def read_pixels(path: Path) -> Pixels:
     if all(part.min() == part.max() for part in (pixels[::64, ::64], pixels)):
         raise DataError(
             f"every pixel has the value {pixels.flat[0]}: there is no picture.",
-            where=path,
+            location=path,
             remedy=MEND,
         )
     return pixels
@@ -108,7 +108,7 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
     if max(header.rows / rows, header.cols / cols) > _MASK_RATIO:
         raise DataError(
             f"the mask has {header.rows} x {header.cols} px, the image {rows} x {cols}.",
-            where=path,
+            location=path,
             remedy="Give the mask of this image.",
         )
     inside = _read_grey(path, shown=False) > 0
@@ -116,7 +116,9 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
         inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
     if not inside.any():
         raise DataError(
-            "the mask is empty.", where=path, remedy="Give a mask with the lesion in it, or none."
+            "the mask is empty.",
+            location=path,
+            remedy="Give a mask with the lesion in it, or none.",
         )
     return inside
 
@@ -168,7 +170,7 @@ def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path]
             raise DataError(
                 f"the header says {header.rows} x {header.cols} px, the picture has the shape "
                 f"{pixels.shape}.",
-                where=path,
+                location=path,
                 remedy=MEND,
             )
         return pixels
@@ -201,7 +203,7 @@ def _by_format(
     found = repr(start[:8]) if start else "an empty file"
     raise DataError(
         f"expected PGM (P5), PNG, JPEG, TIFF or DICOM. Got {found}.",
-        where=path,
+        location=path,
         remedy="Convert the file, or take it out of the data set.",
     )
 
@@ -212,21 +214,21 @@ def _clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        if error.where:
+        if error.location:
             raise
-        raise DataError(error.problem, where=path, remedy=error.remedy) from None
+        raise DataError(error.problem, location=path, remedy=error.remedy) from None
     except FileNotFoundError:
-        raise DataError("the file is not there.", where=path, remedy=MEND) from None
+        raise DataError("the file is not there.", location=path, remedy=MEND) from None
     except PermissionError:
         raise DataError(
-            "the file may not be read.", where=path, remedy="Change its rights."
+            "the file may not be read.", location=path, remedy="Change its rights."
         ) from None
     except MemoryError:
         raise
     except Exception as error:
         # Decoders meet broken files with every exception there is, struct.error to IndexError.
         raise DataError(
-            f"cannot be decoded ({type(error).__name__}: {error}).", where=path, remedy=MEND
+            f"cannot be decoded ({type(error).__name__}: {error}).", location=path, remedy=MEND
         ) from error
 
 
@@ -235,13 +237,13 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         if (pixels[..., 0] != pixels[..., 1]).any() or (pixels[..., 0] != pixels[..., 2]).any():
             raise DataError(
-                "expected a grey picture. Got colours.", where=path, remedy="Convert it to grey."
+                "expected a grey picture. Got colours.", location=path, remedy="Convert it to grey."
             )
         pixels = pixels[..., 0]
     if pixels.ndim != 2:
         raise DataError(
             f"expected one grey picture. Got an array of shape {pixels.shape}.",
-            where=path,
+            location=path,
             remedy="Save one frame to a file.",
         )
     if pixels.dtype in (np.uint8, np.uint16):
@@ -249,12 +251,12 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise DataError("some pixels are NaN or infinite.", where=path, remedy=MEND)
+        raise DataError("some pixels are NaN or infinite.", location=path, remedy=MEND)
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 65535 or (pixels.dtype.kind == "f" and (pixels != np.rint(pixels)).any()):
         raise DataError(
             f"expected whole grey levels from 0 to 65535. Got {low:g} to {high:g}.",
-            where=path,
+            location=path,
             remedy="Save the picture with 8 or 16 bit.",
         )
     return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
@@ -265,11 +267,11 @@ def _pgm_parts(path: Path) -> tuple[int, int, int, int]:
     with path.open("rb") as stream:
         found = _PGM_HEADER.match(stream.read(1000))
     if found is None:
-        raise DataError("the PGM header is broken.", where=path, remedy=MEND)
+        raise DataError("the PGM header is broken.", location=path, remedy=MEND)
     cols, rows, limit = (int(number) for number in found.groups())
     if not 0 < limit < 65536:
         raise DataError(
-            f"expected a largest value of 1 to 65535. Got {limit}.", where=path, remedy=MEND
+            f"expected a largest value of 1 to 65535. Got {limit}.", location=path, remedy=MEND
         )
     return cols, rows, limit, found.end()
 
@@ -290,13 +292,15 @@ def _pgm_pixels(path: Path) -> Pixels:
         what = "truncated" if found < wanted else "longer than its header says"
         raise DataError(
             f"the file is {what}: expected {wanted} bytes of pixels. Got {found}.{hint}",
-            where=path,
+            location=path,
             remedy=MEND,
         )
     pixels = np.fromfile(path, dtype, rows * cols, offset=start).reshape(rows, cols)
     if pixels.max() > limit:
         raise DataError(
-            f"the header allows values up to {limit}. Got {pixels.max()}.", where=path, remedy=MEND
+            f"the header allows values up to {limit}. Got {pixels.max()}.",
+            location=path,
+            remedy=MEND,
         )
     return pixels.astype(dtype.newbyteorder("="))
 
@@ -321,14 +325,14 @@ def _tiff_page(path: Path) -> Iterator[Any]:
         if len(tiff.pages) > 1 or page.imagedepth != 1 or page.samplesperpixel not in (1, 3, 4):
             raise DataError(
                 f"expected one grey picture. Got {len(tiff.pages)} of shape {shape}.",
-                where=path,
+                location=path,
                 remedy="Save one picture to a file.",
             )
         # Damaged tags are lists now and then: int() refuses them.
         if not 0 < math.prod(map(int, shape)) <= MAX_PIXELS or int(page.bitspersample) > 64:
             raise DataError(
                 f"expected a picture. Got {shape} of {page.bitspersample} bits.",
-                where=path,
+                location=path,
                 remedy=MEND,
             )
         # tifffile fills up with zeros what is not there.
@@ -338,7 +342,7 @@ def _tiff_page(path: Path) -> Iterator[Any]:
         ):
             raise DataError(
                 "the file is truncated or damaged: parts of the picture are not there.",
-                where=path,
+                location=path,
                 remedy=MEND,
             )
         yield page

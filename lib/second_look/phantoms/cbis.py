@@ -300,7 +300,7 @@ def _mask_of_another(
     if not others:
         raise DataError(
             "the fault mask_of_another_image needs a second breast with a lesion.",
-            where="phantoms in the form of CBIS-DDSM",
+            location="phantoms in the form of CBIS-DDSM",
             remedy="Draw more patients.",
         )
     donor = next((other for other in others if other.side != view.side), others[0])

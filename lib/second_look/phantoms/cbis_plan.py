@@ -101,7 +101,7 @@ def plan_views(settings: PhantomSettings, faults: Sequence[str]) -> list[Planned
     if unknown:
         raise DataError(
             f"unknown faults {', '.join(unknown)}.",
-            where="phantoms in the form of CBIS-DDSM",
+            location="phantoms in the form of CBIS-DDSM",
             remedy=f"Choose from {', '.join(FAULTS)}.",
         )
     wanted = [fault for fault in FAULTS if fault in faults]
@@ -114,7 +114,7 @@ def plan_views(settings: PhantomSettings, faults: Sequence[str]) -> list[Planned
     if len(sick) < len(wanted):
         raise DataError(
             f"{len(wanted)} faults need as many breasts with a lesion. Got {len(sick)}.",
-            where="phantoms in the form of CBIS-DDSM",
+            location="phantoms in the form of CBIS-DDSM",
             remedy="Draw more patients, or plant fewer faults.",
         )
     seen: Counter[str] = Counter()

@@ -93,7 +93,7 @@ def path_in_layout(file: CbisFile, layout: str) -> Path:
         return Path("cbis_ddsm", *folders, f"{name}.dcm")
     raise DataError(
         f"unknown layout {layout!r}.",
-        where="phantoms in the form of CBIS-DDSM",
+        location="phantoms in the form of CBIS-DDSM",
         remedy=f"Choose one of {', '.join(LAYOUTS)}.",
     )
 
@@ -113,7 +113,7 @@ def write_dicom(path: Path, file: CbisFile, pixels: npt.NDArray[np.unsignedinteg
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 2:
         raise DataError(
             f"expected (rows, cols) of uint8 or uint16. Got {pixels.shape} of {pixels.dtype}.",
-            where=path,
+            location=path,
             remedy="Convert the picture first.",
         )
     data = _header(file)

@@ -74,7 +74,7 @@ class PhantomSettings:
         if broken:
             raise DataError(
                 f"expected {' and '.join(broken)}. Got {self}.",
-                where="settings of the phantom",
+                location="settings of the phantom",
                 remedy="Change the parameters of the phantom.",
             )
 

@@ -181,7 +181,7 @@ def _read_one(settings: DataSettings, source: str, cache: Path) -> Catalogue:
     if catalogue.images.empty:
         raise DataError(
             f"not one usable image among {len(catalogue.quarantine)} quarantined items.",
-            where=f"source {source}",
+            location=f"source {source}",
             remedy="The quarantine's first reason: "
             + (catalogue.quarantine["reason"].iloc[0] if len(catalogue.quarantine) else "none."),
         )
@@ -366,7 +366,7 @@ def check_every_class(images: pd.DataFrame) -> None:
     if missing:
         raise DataError(
             f"no image of a class in a split: {', '.join(missing)}.",
-            where="table images",
+            location="table images",
             remedy="Use more patients, larger val_share and test_share, or another seed.",
         )
 

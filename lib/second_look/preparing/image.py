@@ -24,6 +24,7 @@ from second_look.geometry import Box, Transform
 from second_look.preparing.breast import Mask, breast_side, find_breast
 from second_look.preparing.outlines import Outline, draw_outlines
 from second_look.preparing.store import path_of, save_array
+from second_look.quarantine import Code, Quarantine
 
 THUMBNAIL = 32
 
@@ -74,7 +75,8 @@ def prepare_image(job: Job) -> None:
     try:
         record = _prepare(job)
     except DataError as error:
-        record = {"quarantine": [_quarantine_row(job, "", "image left out", error.problem)]}
+        row = _quarantine_row(job, "", "image left out", Code.IMAGE_UNUSABLE, error.problem)
+        record = {"quarantine": [row]}
     write_json(job.record, {"key": job.key} | record)
 
 
@@ -100,9 +102,11 @@ def _prepare(job: Job) -> dict[str, Any]:
             for code, outline in enumerate(outlines, start=2)
         ],
         "quarantine": [
-            _quarantine_row(job, outline.lesion_id, outline.effect, outline.problem)
+            _quarantine_row(
+                job, outline.lesion_id, "location unknown", outline.code, outline.problem
+            )
             for outline in outlines
-            if outline.problem
+            if outline.code
         ],
         "thumbnail": _thumbnail(pixels[:, ::-1] if transform.flipped else pixels),
     }
@@ -195,16 +199,19 @@ def _lesion_row(outline: Outline, code: int, image_px: int, breast_px: int) -> d
     }
 
 
-def _quarantine_row(job: Job, lesion_id: str, effect: str, reason: str) -> dict[str, str]:
-    return {
-        "dataset": str(job.image["dataset"]),
-        "image_id": job.image_id,
-        "lesion_id": lesion_id,
-        "file": str(job.image["path"]),
-        "row": "",
-        "effect": effect,
-        "reason": reason,
-    }
+def _quarantine_row(
+    job: Job, lesion_id: str, effect: str, code: Code, reason: str
+) -> dict[str, str]:
+    quarantine = Quarantine(str(job.image["dataset"]))
+    quarantine.add(
+        code,
+        reason,
+        effect=effect,
+        file=job.image["path"],
+        image_id=job.image_id,
+        lesion_id=lesion_id,
+    )
+    return quarantine.rows[0]
 
 
 def _thumbnail(mammogram: Pixels) -> list[list[float]]:

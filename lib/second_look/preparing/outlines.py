@@ -14,6 +14,7 @@ from skimage.measure import label, regionprops
 from second_look.decoding.pixels import read_mask
 from second_look.errors import DataError
 from second_look.geometry import Box
+from second_look.quarantine import Code
 
 Mask = npt.NDArray[np.bool_]
 
@@ -26,14 +27,14 @@ class Outline:
         lesion_id, pathology: As in the catalogue.
         mask: Its pixels, bool (rows, cols) of the original; None where it has no usable place.
         inside_breast: Share of them on the breast, 0 to 1.
-        effect, problem: For the quarantine; problem is "" where all is well.
+        code, problem: For the quarantine, of a lesion without a mask; None and "" if it is usable.
     """
 
     lesion_id: str
     pathology: str
     mask: Mask | None = None
     inside_breast: float = 0.0
-    effect: str = ""
+    code: Code | None = None
     problem: str = ""
 
     @property
@@ -99,7 +100,7 @@ def _draw_from_mask(
         for place in members:
             drawn[place] = replace(
                 drawn[place],
-                effect="location unknown",
+                code=Code.MASK_UNREADABLE,
                 problem=f"mask {path.name}: {error.problem}",
             )
         return
@@ -153,14 +154,17 @@ def _checked(outline: Outline, breast: Mask) -> Outline:
     box = Box.of_mask(mask)
     if box is None:
         return replace(
-            outline, mask=None, effect="location unknown", problem="no pixel lies in the outline"
+            outline,
+            mask=None,
+            code=Code.LOCATION_UNUSABLE,
+            problem="no pixel lies in the outline",
         )
     row, col = (int(value) for value in box.centre)
     if not breast[row, col]:
         return replace(
             outline,
             mask=None,
-            effect="location unknown",
+            code=Code.LESION_OFF_BREAST,
             problem="the middle of the lesion lies in the air beside the breast",
         )
     return replace(outline, inside_breast=float((mask & breast).sum() / mask.sum()))

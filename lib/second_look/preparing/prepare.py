@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from second_look.catalogue import QUARANTINE, Catalogue, table
+from second_look.catalogue import Catalogue, table
 from second_look.errors import DataError, OutputError
 from second_look.files import write_json
 from second_look.preparing.image import Job, PrepareSettings, prepare_image
 from second_look.preparing.store import Prepared, path_of
+from second_look.quarantine import QUARANTINE
 from second_look.source_code import code_digest, content_hash
 
 # A scheduler that does not answer within this time is not there.
@@ -182,7 +183,7 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
         first = quarantine[0]
         raise DataError(
             f"{first['reason']} ({len(quarantine)} such items)",
-            where=f"{first['file']} {first['lesion_id']}".strip(),
+            location=f"{first['file']} {first['lesion_id']}".strip(),
             remedy="Correct it, or run without strict.",
         )
     if not images:

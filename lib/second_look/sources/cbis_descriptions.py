@@ -28,7 +28,7 @@ SIDES = {"LEFT": "L", "RIGHT": "R"}
 _VIEWS = ("CC", "MLO")
 DENSITIES = ("1", "2", "3", "4")
 _LARGEST = {"assessment": 6, "subtlety": 5}
-# Our column -> the CSV's, spaces and underscores being the same: the files use both.
+# Column here -> column of the CSV; spaces count as underscores, since the files use both.
 _OF_BOTH = {
     "patient_id": "patient_id",
     "density": "breast_density",
@@ -56,7 +56,7 @@ def csv_names(kinds: Sequence[str]) -> list[str]:
 
 
 def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
-    """Read case description CSVs; what a file holds follows from its official name.
+    """Read case description CSVs; kind and split of the lesions follow from the official name.
 
     Returns:
         One row an ROI: csv (file name), row (as a spreadsheet counts: the header is row 1), kind,
@@ -65,8 +65,9 @@ def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
         assessment (0 to 6) and subtlety (0 to 5; both NaN where they are nothing of the kind),
         density (as written: 0 means unknown), form (shape of a mass, type of calcifications),
         spread (margins, distribution), image_path, crop_path, mask_path (as written),
-        image_series, crop_series, mask_series (SeriesInstanceUIDs from these paths), mended ("",
-        or which values are taken as unknown) and problem ("", or why the row cannot be used).
+        image_series, crop_series, mask_series (SeriesInstanceUIDs from these paths),
+        unknown_values ("", or which values are taken as unknown) and problem ("", or why the row
+        cannot be used).
 
     Raises:
         MissingDataError: A file is not there.
@@ -75,14 +76,14 @@ def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
     rows = [row for path in csvs for row in _rows(path)]
     names = ["csv", "row", "kind", "split", "image_key", *_OF_BOTH, *_OF_KIND["mass"]]
     series = [f"{name}_series" for name in _PATHS]
-    frame = pd.DataFrame(rows, columns=[*names, *series, "mended", "problem"])
+    frame = pd.DataFrame(rows, columns=[*names, *series, "unknown_values", "problem"])
     return frame.astype(dict.fromkeys(_LARGEST, float))
 
 
 def survey_descriptions(descriptions: pd.DataFrame) -> pd.DataFrame:
-    """Count what the CSVs hold; rows with a problem are left out, and counted as such.
+    """Count what the CSVs hold; rows with a problem are counted separately.
 
-    An image is a (patient, side, view), whatever number of files and CSVs show it.
+    An image is a (patient, side, view), however many files and CSVs show it.
 
     Args:
         descriptions: From `read_descriptions`.
@@ -100,44 +101,45 @@ def survey_descriptions(descriptions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(figures.items()), columns=["what", "value"])
 
 
-def _sizes(part: pd.DataFrame, of: str) -> dict[str, int]:
+def _sizes(part: pd.DataFrame, name: str) -> dict[str, int]:
     """ROIs, images and patients of one part, and the malignant ones among them."""
     malignant = part[part["pathology"] == "malignant"]
     figures = {
-        f"{of}: ROIs": len(part),
-        f"{of}: images": part["image_key"].nunique(),
-        f"{of}: patients": part["patient_id"].nunique(),
-        f"{of}: malignant images": malignant["image_key"].nunique(),
-        f"{of}: patients with a malignancy": malignant["patient_id"].nunique(),
+        f"{name}: ROIs": len(part),
+        f"{name}: images": part["image_key"].nunique(),
+        f"{name}: patients": part["patient_id"].nunique(),
+        f"{name}: malignant images": malignant["image_key"].nunique(),
+        f"{name}: patients with a malignancy": malignant["patient_id"].nunique(),
     }
     for label in PATHOLOGIES.values():
-        figures[f"{of}: ROIs {label}"] = int((part["pathology"] == label).sum())
+        figures[f"{name}: ROIs {label}"] = int((part["pathology"] == label).sum())
     return figures
 
 
 def _leaks(usable: pd.DataFrame) -> dict[str, int]:
-    """What the merged official split has on both sides, and what cleaning leaves of training."""
+    """What the merged official split has in training and test, and the cleaned training set."""
     train, test = (usable[usable["split"] == split] for split in SPLITS)
     figures = {
         "patients in train and test": len(set(train["patient_id"]) & set(test["patient_id"])),
         "images in train and test": len(set(train["image_key"]) & set(test["image_key"])),
     }
-    for kind, other in (("calcification", "mass"), ("mass", "calcification")):
-        both = set(train.loc[train["kind"] == kind, "patient_id"])
-        both &= set(test.loc[test["kind"] == other, "patient_id"])
-        figures[f"patients in {kind} train and {other} test"] = len(both)
+    for train_kind, test_kind in (("calcification", "mass"), ("mass", "calcification")):
+        train_patients = set(train.loc[train["kind"] == train_kind, "patient_id"])
+        test_patients = set(test.loc[test["kind"] == test_kind, "patient_id"])
+        key = f"patients in {train_kind} train and {test_kind} test"
+        figures[key] = len(train_patients & test_patients)
     clean = train[~train["patient_id"].isin(test["patient_id"])]
     return figures | _sizes(clean, "cleaned train")
 
 
 def _images(usable: pd.DataFrame) -> dict[str, int]:
-    """Breasts and images, and what is particular about some of them."""
+    """Breasts and images, and how many are special."""
     malignant = usable["pathology"] == "malignant"
     breast = usable["patient_id"] + " " + usable["side"]
     worst_of = usable.groupby(["image_key", "kind"])["pathology"].agg(worst).unstack()
     in_both = worst_of.dropna() == "malignant" if len(worst_of.columns) == 2 else worst_of.iloc[:0]
     lesions = usable.groupby("image_key")["pathology"].agg(["size", "nunique"])
-    # Who labels an image by its first row does so CSV by CSV.
+    # Labelling an image by its first row is done CSV by CSV.
     first = usable.assign(malignant=malignant).groupby(["csv", "image_key"])["malignant"]
     return {
         "breasts": breast.nunique(),
@@ -154,7 +156,7 @@ def _images(usable: pd.DataFrame) -> dict[str, int]:
 
 
 def _oddities(usable: pd.DataFrame) -> dict[str, int]:
-    """Rows with values or paths that mislead."""
+    """Rows with misleading values or paths."""
     malignant = usable[usable["pathology"] == "malignant"]
     names = {name: usable[column].str.split("/").str[-1] for name, column in _PATHS.items()}
     both_zero = (names["crop"] == "000000.dcm") & (names["mask"] == "000000.dcm")
@@ -172,14 +174,15 @@ def _oddities(usable: pd.DataFrame) -> dict[str, int]:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The ROIs of one CSV."""
-    known = {
+    official = {
         name: (kind, split)
         for kind in KINDS
         for name, split in zip(csv_names([kind]), SPLITS, strict=True)
     }
-    if path.name not in known:
-        raise DataError(f"expected one of the names {', '.join(known)}.", path, "Rename the file.")
-    kind, split = known[path.name]
+    if path.name not in official:
+        expected = ", ".join(official)
+        raise DataError(f"expected one of the names {expected}.", path, "Rename the file.")
+    kind, split = official[path.name]
     try:
         text = read_bytes(path, f"Get it at {ADDRESS}").decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -187,14 +190,14 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     first, *lines = _lines(text, path) or [[]]
     names = ["_".join(name.split()) for name in first]
     columns = _OF_BOTH | _OF_KIND[kind]
-    for wanted in columns.values():
-        if wanted not in names:
+    for column in columns.values():
+        if column not in names:
             raise DataError(
-                f"no column {wanted!r} among {', '.join(names) or 'none'}.",
+                f"no column {column!r} among {', '.join(names) or 'none'}.",
                 path,
                 f"Get the file anew: {ADDRESS}",
             )
-    places = {name: names.index(wanted) for name, wanted in columns.items()}
+    indices = {name: names.index(column) for name, column in columns.items()}
     for number, values in enumerate(lines, start=2):
         if not any(value.strip() for value in values):
             continue
@@ -204,7 +207,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 f"{path} row {number}",
                 f"Get the file anew: {ADDRESS}",
             )
-        row = {name: values[place].strip() for name, place in places.items()}
+        row = {name: values[index].strip() for name, index in indices.items()}
         yield {"csv": path.name, "row": number, "kind": kind, "split": split} | _parsed(row, kind)
 
 
@@ -221,16 +224,16 @@ def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:
     parsed["image_key"] = f"{row['patient_id']}_{row['side']}_{row['view']}"
     for name, column in _PATHS.items():
         parsed[f"{name}_series"] = _series(row[column])
-    mended = []
+    unknown_values = []
     for name, largest in _LARGEST.items():
         number = whole_number(row[name], largest)
         parsed[name] = np.nan if number is None else number
         if number is None:
-            mended.append(f"{name} {row[name]!r} is no whole number from 0 to {largest}")
+            unknown_values.append(f"{name} {row[name]!r} is no whole number from 0 to {largest}")
     if row["density"] not in DENSITIES:
-        mended.append(f"density {row['density']!r} is none of {', '.join(DENSITIES)}")
+        unknown_values.append(f"density {row['density']!r} is none of {', '.join(DENSITIES)}")
     parsed["pathology"] = PATHOLOGIES.get(row["pathology"].upper(), "")
-    parsed["mended"] = "; ".join(mended)
+    parsed["unknown_values"] = "; ".join(unknown_values)
     checks = {
         "patient_id is empty": not row["patient_id"],
         f"the side {row['side']!r} is none of {', '.join(SIDES)}": row["side"] not in SIDES,

@@ -145,7 +145,7 @@ def _fetch_file(target: Path, address: str, checksum: str, retries: int) -> None
     except ValueError as error:
         raise DataError(
             f"what came has another checksum than {checksum}.",
-            where=address,
+            location=address,
             remedy=f"Try again; if the archive itself has changed, remove {target}.sha256.",
         ) from error
     except OSError as error:
@@ -153,7 +153,7 @@ def _fetch_file(target: Path, address: str, checksum: str, retries: int) -> None
             raise OutputError(f"{target}: no space left on the disk.") from error
         raise MissingDataError(
             f"the download failed ({type(error).__name__}: {error}).",
-            where=address,
+            location=address,
             remedy=f"Check the network and try again, or put the archive at {target} by hand.",
         ) from error
 
@@ -175,7 +175,7 @@ def _check_mias(archive: Path) -> None:
         reason = f"; {lost['reason'].iloc[0]}" if len(lost) else ""
         raise DataError(
             f"expected {MIAS_IMAGES} images that can be used. Got {len(found.images)}{reason}.",
-            where=archive,
+            location=archive,
             remedy=f"Get it anew from {ADDRESS}",
         )
 
@@ -352,13 +352,13 @@ def _fetch_batch(
     if len(left) == len(batch) and not any((draft / path).is_dir() for path in left["path"]):
         raise MissingDataError(
             f"nothing arrived in {_ATTEMPTS} attempts{reason}.",
-            where="Imaging Data Commons",
+            location="Imaging Data Commons",
             remedy=f"Check the network. {again}",
         )
     raise DataError(
         f"{len(left)} series did not arrive whole in {_ATTEMPTS} attempts; the first: "
         f"{problem}{reason}.",
-        where=first["series"],
+        location=first["series"],
         remedy=again,
     )
 

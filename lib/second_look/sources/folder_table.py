@@ -1,4 +1,4 @@
-"""The table of the user's own mammograms: a CSV as people and spreadsheets write them."""
+"""The table of the user's mammograms: a CSV as people and spreadsheets write it."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
             raise DataError(
                 f"expected {len(names)} values. Got {len(values)}.",
                 f"{csv_path} line {number}",
-                "Mend the row.",
+                "Correct the row.",
             )
         row = dict(zip(names, values, strict=True))
         yield number, {name: row[source[name]].strip() if name in source else "" for name in _ALL}
     if not rows:
-        raise DataError("the table has no rows.", csv_path, "Add one row an image.")
+        raise DataError("the table has no rows.", csv_path, "Add one row per image.")
 
 
 def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -89,7 +89,7 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
 def _match_columns(
     csv_path: Path, names: Sequence[str], columns: Mapping[str, str]
 ) -> dict[str, str]:
-    """Standard column -> the table's own name, for those that it has."""
+    """Standard column -> its name in the table, for those that the table has."""
     unknown = set(columns) - set(_ALL)
     if unknown:
         raise DataError(
@@ -98,15 +98,17 @@ def _match_columns(
         )
     source = {name: str(columns.get(name, name)) for name in _ALL}
     count = Counter(names)
-    for name, own in source.items():
-        if count[own] > 1:
-            raise DataError(f"{count[own]} columns are called {own!r}.", csv_path, "Keep one.")
-        if own not in names and (name in REQUIRED or name in columns):
-            near = difflib.get_close_matches(own, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+    for name, column in source.items():
+        if count[column] > 1:
             raise DataError(
-                f"no column {own!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
+                f"{count[column]} columns are called {column!r}.", csv_path, "Keep one."
+            )
+        if column not in names and (name in REQUIRED or name in columns):
+            matches = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
+            hint = f" Did you mean {matches[0]!r}?" if matches else ""
+            raise DataError(
+                f"no column {column!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
                 csv_path,
                 f"Add the column, or map it: columns: {{{name}: <its name>}}.",
             )
-    return {name: own for name, own in source.items() if own in names}
+    return {name: column for name, column in source.items() if column in names}

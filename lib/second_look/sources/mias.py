@@ -23,6 +23,7 @@ from second_look.decoding.pixels import read_header
 from second_look.errors import DataError, MissingDataError
 from second_look.files import clear_write_errors, read_bytes
 from second_look.geometry import Box
+from second_look.quarantine import Code, Quarantine
 
 DATASET = "mias"
 PIXEL_SPACING_MM = 0.2
@@ -41,37 +42,23 @@ _ROW = re.compile(r"mdb\d+\b")
 _NAME = re.compile(r"mdb[0-9]{1,9}")
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 # No coordinate is larger.
-_MOST_PX = 65535
+_MAX_PX = 65535
 # The archive unpacks to 338 MB; far more than that is not mini-MIAS.
 _MAX_UNPACKED_BYTES = 4_000_000_000
 
 
 @dataclass
-class _Findings:
-    """Rows collected while reading, or the error at the first problem where strict."""
+class _Reading:
+    """Rows of the catalogue as they are collected."""
 
-    strict: bool
+    quarantine: Quarantine
     images: list[dict[str, Any]] = field(default_factory=list)
     lesions: list[dict[str, Any]] = field(default_factory=list)
-    quarantine: list[dict[str, Any]] = field(default_factory=list)
-
-    def set_aside(self, reason: str, *, effect: str, file: Path, row: str = "", **ids: str) -> None:
-        """Put something into the quarantine.
-
-        Raises:
-            DataError: The same, where strict.
-        """
-        if self.strict:
-            raise DataError(reason, where=f"{file} {row}".strip(), remedy="Or run without strict.")
-        self.quarantine.append(
-            {"dataset": DATASET, "file": str(file), "row": row, "effect": effect, "reason": reason}
-            | ids
-        )
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of Info.txt: what one abnormality of one film is, or that there is none."""
+    """One row of Info.txt: an abnormality of a film, or that it shows none."""
 
     line: str
     image_id: str
@@ -91,17 +78,18 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
         strict: Raise at the first thing that would go to the quarantine.
 
     Raises:
-        MissingDataError: Nothing of the kind is there; the remedy says how to get it.
+        MissingDataError: There is no such folder or archive; the remedy says how to get it.
         DataError: The archive is broken or unsafe, or Info.txt cannot be read.
     """
-    place = find_mias(location)
-    folder = place if place.is_dir() else _unpack(place, cache)
+    source = find_mias(location)
+    folder = source if source.is_dir() else _unpack(source, cache)
     info = folder / "Info.txt"
-    found = _Findings(strict)
-    rows_of, doubtful = _rows_of_images(found, info)
+    reading = _Reading(Quarantine(DATASET, strict=strict))
+    rows_of, doubtful = _rows_of_images(reading.quarantine, info)
     for image_id, rows in sorted(rows_of.items()):
         if image_id in doubtful:
-            found.set_aside(
+            reading.quarantine.add(
+                Code.LABEL_UNKNOWN,
                 "another row of this image cannot be used, so its label is unknown",
                 effect="image left out",
                 file=folder / f"{image_id}.pgm",
@@ -109,51 +97,59 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
                 image_id=image_id,
             )
             continue
-        _add_image(found, folder, image_id, rows)
+        _add_image(reading, folder, image_id, rows)
     for path in sorted(folder.glob("mdb*.pgm")):
         if path.stem not in rows_of:
-            found.set_aside(
+            reading.quarantine.add(
+                Code.FILE_UNDESCRIBED,
                 "Info.txt has no usable row for this image",
                 effect="image left out",
                 file=path,
                 image_id=path.stem,
             )
-    return Catalogue.from_rows(found.images, found.lesions, found.quarantine)
+    return Catalogue.from_rows(reading.images, reading.lesions, reading.quarantine.rows)
 
 
-def _rows_of_images(found: _Findings, info: Path) -> tuple[dict[str, list[_Row]], set[str]]:
-    """The usable rows of each image, and the images that have an unusable one."""
+def _rows_of_images(quarantine: Quarantine, info: Path) -> tuple[dict[str, list[_Row]], set[str]]:
+    """The usable rows of every image, and the images with an unusable row."""
     rows_of: dict[str, list[_Row]] = {}
-    seen: set[str] = set()
+    earlier: set[str] = set()
     doubtful: set[str] = set()
     for number, text in _info_rows(info):
         line = f"line {number}"
-        if text in seen:
-            found.set_aside(
+        if text in earlier:
+            quarantine.add(
+                Code.DESCRIPTION_REPEATED,
                 f"the row repeats an earlier one: {text!r}",
-                effect="kept, mended",
+                effect="kept, corrected",
                 file=info,
                 row=line,
             )
             continue
-        seen.add(text)
+        earlier.add(text)
         try:
             row = _parse(text, line)
         except ValueError as error:
-            found.set_aside(str(error), effect="lesion left out", file=info, row=line)
+            quarantine.add(
+                Code.DESCRIPTION_UNUSABLE,
+                str(error),
+                effect="lesion left out",
+                file=info,
+                row=line,
+            )
             doubtful.add(text.split()[0])
             continue
         rows_of.setdefault(row.image_id, []).append(row)
-    if not rows_of and not found.quarantine:
-        raise DataError("no row describes an image.", where=info, remedy=f"Get {ADDRESS}")
+    if not rows_of and not quarantine.rows:
+        raise DataError("no row describes an image.", location=info, remedy=f"Get {ADDRESS}")
     return rows_of, doubtful
 
 
 def find_mias(location: Path) -> Path:
-    """The folder with Info.txt, or else the archive, at a location that `read_mias` takes.
+    """The folder with Info.txt, or else the archive, at the location given to `read_mias`.
 
     Raises:
-        MissingDataError: There is neither.
+        MissingDataError: There is neither of them.
     """
     if location.is_file():
         return location
@@ -165,13 +161,13 @@ def find_mias(location: Path) -> Path:
             return location / name
     raise MissingDataError(
         f"no mini-MIAS here: expected Info.txt and PGM files, or one of {', '.join(ARCHIVES)}.",
-        where=location,
+        location=location,
         remedy=f"Get it with: curl -L -o {location}/all-mias.tar.gz {ADDRESS}",
     )
 
 
 def _unpack(archive: Path, cache: Path) -> Path:
-    """Unpack an archive into the cache, whole or not at all; done once for each archive."""
+    """Unpack an archive into the cache, completely or not at all, unless that is done already."""
     try:
         with archive.open("rb"):
             state = archive.stat()
@@ -193,7 +189,7 @@ def _unpack(archive: Path, cache: Path) -> Path:
                 shutil.rmtree(draft, ignore_errors=True)
     infos = sorted(target.rglob("Info.txt"))
     if not infos:
-        raise DataError("the archive holds no Info.txt.", where=archive, remedy=f"Get {ADDRESS}")
+        raise DataError("the archive holds no Info.txt.", location=archive, remedy=f"Get {ADDRESS}")
     return infos[0].parent
 
 
@@ -208,14 +204,14 @@ def _extract_safely(archive: Path, target: Path) -> None:
                 if name.is_absolute() or ".." in name.parts or not plain:
                     raise DataError(
                         f"the member {member.name!r} is a link or device, or leads outside.",
-                        where=archive,
+                        location=archive,
                         remedy=f"Do not trust this archive; get {ADDRESS}",
                     )
                 total += member.size
                 if total > _MAX_UNPACKED_BYTES:
                     raise DataError(
                         f"the archive unpacks to more than {_MAX_UNPACKED_BYTES / 1e9:g} GB.",
-                        where=archive,
+                        location=archive,
                         remedy=f"Do not trust this archive; get {ADDRESS}",
                     )
                 tar.extract(member, target, filter="data")
@@ -224,9 +220,9 @@ def _extract_safely(archive: Path, target: Path) -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise
-        # tarfile and its decompressors meet broken archives with every exception there is.
+        # tarfile and its decompressors raise exceptions of all kinds for broken archives.
         raise DataError(
-            f"the archive is broken ({error}).", where=archive, remedy=f"Get it anew: {ADDRESS}"
+            f"the archive is broken ({error}).", location=archive, remedy=f"Get it anew: {ADDRESS}"
         ) from error
 
 
@@ -245,47 +241,53 @@ def _parse(text: str, line: str) -> _Row:
         raise ValueError(f"expected a name such as mdb005. Got {image_id!r}")
     if len(tokens) < 2 or tokens[0] not in "FGD":
         raise ValueError(f"expected tissue F, G or D and a class. Got {text!r}")
-    density, name, *rest = tokens
+    density, name, *values = tokens
     if name == "NORM":
-        if rest:
+        if values:
             raise ValueError(f"a normal image has no further values. Got {text!r}")
         return _Row(line, image_id, density, "", "", None)
     if name not in KIND_OF_CLASS:
         raise ValueError(f"unknown class {name!r} in {text!r}: expected {', '.join(KIND_OF_CLASS)}")
-    if not rest or rest[0] not in PATHOLOGY_OF_SEVERITY:
+    if not values or values[0] not in PATHOLOGY_OF_SEVERITY:
         raise ValueError(f"expected severity B or M. Got {text!r}")
-    pathology, numbers = PATHOLOGY_OF_SEVERITY[rest[0]], rest[1:]
+    pathology, numbers = PATHOLOGY_OF_SEVERITY[values[0]], values[1:]
     circle = None
     if numbers and not numbers[0].startswith("*"):
-        whole = [whole_number(number, _MOST_PX) for number in numbers]
-        x, y, radius = whole if len(whole) == 3 else (None, None, None)
+        circle_px = [whole_number(number, _MAX_PX) for number in numbers]
+        x, y, radius = circle_px if len(circle_px) == 3 else (None, None, None)
         if x is None or y is None or radius is None:
             raise ValueError(f"expected x, y and radius. Got {text!r}")
         circle = (float(x), float(y), float(radius))
     return _Row(line, image_id, density, KIND_OF_CLASS[name], pathology, circle)
 
 
-def _add_image(found: _Findings, folder: Path, image_id: str, rows: list[_Row]) -> None:
-    """Add one image and its lesions, or set it aside."""
+def _add_image(reading: _Reading, folder: Path, image_id: str, rows: list[_Row]) -> None:
+    """Add one image and its lesions, or put it into the quarantine."""
     path = folder / f"{image_id}.pgm"
     number = int(image_id.removeprefix("mdb"))
     try:
         header = read_header(path)
     except DataError as error:
-        found.set_aside(
-            error.problem, effect="image left out", file=path, row=rows[0].line, image_id=image_id
+        reading.quarantine.add(
+            Code.IMAGE_UNUSABLE,
+            error.problem,
+            effect="image left out",
+            file=path,
+            row=rows[0].line,
+            image_id=image_id,
         )
         return
     pathologies = [row.pathology for row in rows if row.pathology]
     if pathologies and len(pathologies) < len(rows):
-        found.set_aside(
+        reading.quarantine.add(
+            Code.DESCRIPTIONS_DIFFER,
             "one row calls the image normal, another does not; the lesion counts",
-            effect="kept, mended",
+            effect="kept, corrected",
             file=folder / "Info.txt",
             row=rows[0].line,
             image_id=image_id,
         )
-    found.images.append(
+    reading.images.append(
         {
             "image_id": image_id,
             "dataset": DATASET,
@@ -302,28 +304,28 @@ def _add_image(found: _Findings, folder: Path, image_id: str, rows: list[_Row]) 
         }
     )
     lesions = [row for row in rows if row.pathology]
-    for place, row in enumerate(lesions, start=1):
-        lesion_id = f"{image_id}_{place}"
+    for number_of_lesion, row in enumerate(lesions, start=1):
+        lesion_id = f"{image_id}_{number_of_lesion}"
         lesion = {
             "lesion_id": lesion_id,
             "image_id": image_id,
             "kind": row.kind,
             "pathology": row.pathology,
         }
-        found.lesions.append(
-            lesion | _location(found, folder, row, lesion_id, header.rows, header.cols)
-        )
+        location = _location(reading.quarantine, folder, row, lesion_id, header.rows, header.cols)
+        reading.lesions.append(lesion | location)
 
 
 def _location(
-    found: _Findings, folder: Path, row: _Row, lesion_id: str, rows: int, cols: int
+    quarantine: Quarantine, folder: Path, row: _Row, lesion_id: str, rows: int, cols: int
 ) -> dict[str, float]:
-    """Circle and box of a lesion; empty, and said so, where Info.txt gives no usable one."""
+    """Circle and box of a lesion; empty, with a row in the quarantine, where they are unusable."""
     if row.circle is None:
-        reason = "Info.txt gives no coordinates: the finding is spread over the image, or unnoted"
+        code = Code.LOCATION_NOT_GIVEN
+        reason = "Info.txt gives no coordinates: the finding is widespread, or was not marked"
     else:
         x, y, radius = row.circle
-        # The origin is the bottom left pixel, (x, y) = (0, 0): the last row of the picture.
+        # The origin (x, y) = (0, 0) is the bottom left pixel, in the last row of the image.
         centre_row, centre_col = rows - 1 - y, x
         box = Box.from_circle(centre_row, centre_col, radius).clipped(rows, cols)
         if 0 <= centre_row < rows and 0 <= centre_col < cols and radius > 0:
@@ -336,8 +338,10 @@ def _location(
                 "row_max": box.row_max,
                 "col_max": box.col_max,
             }
+        code = Code.LOCATION_UNUSABLE
         reason = f"the circle x={x:g}, y={y:g}, radius={radius:g} px lies outside the image"
-    found.set_aside(
+    quarantine.add(
+        code,
         reason,
         effect="location unknown",
         file=folder / "Info.txt",

@@ -11,6 +11,7 @@ from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
 from second_look.evaluation.intervals import bootstrap_mean
 from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
+from second_look.quarantine import Code
 
 # Kind of lesion -> the claim about its mean area.
 AREA_CLAIMS = {"calcification": "area-calc", "mass": "area-mass"}
@@ -154,7 +155,7 @@ def leak_checks(dataset: Dataset) -> pd.DataFrame:
 
 def _excluded_for_official_test(quarantine: pd.DataFrame) -> pd.DataFrame:
     """The training images that were excluded because their patient is in the official test set."""
-    return quarantine[quarantine["reason"].str.contains("official test set", regex=False)]
+    return quarantine[quarantine["code"] == Code.PATIENT_IN_TEST_SET]
 
 
 def split_table(dataset: Dataset) -> pd.DataFrame:
@@ -171,13 +172,27 @@ def split_table(dataset: Dataset) -> pd.DataFrame:
 
 
 def quarantine_summary(dataset: Dataset) -> pd.DataFrame:
-    """The quarantine by effect and reason: effect, reason, items, examples (up to six ids)."""
+    """The quarantine by effect and code.
+
+    Returns:
+        effect, code, reason (in general, and that of the first item if they differ), items,
+        examples (up to six ids).
+    """
     table = dataset.catalogue.quarantine
     items = table["lesion_id"].where(table["lesion_id"] != "", table["image_id"])
     items = items.where(items != "", table["file"])
-    grouped = table.assign(item=items).groupby(["effect", "reason"], sort=True)
-    summary = grouped.agg(items=("item", "size"), examples=("item", lambda ids: ", ".join(ids[:6])))
-    return summary.reset_index()
+    grouped = table.assign(item=items).groupby(["effect", "code"], sort=True)
+    summary = grouped.agg(
+        reason=("reason", "first"),
+        reasons=("reason", "nunique"),
+        items=("item", "size"),
+        examples=("item", lambda ids: ", ".join(ids[:6])),
+    ).reset_index()
+    texts = summary["code"].map({code.value: code.text for code in Code})
+    summary["reason"] = summary["reason"].where(
+        summary.pop("reasons") == 1, texts + ", such as: " + summary["reason"]
+    )
+    return summary
 
 
 def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) -> None:
