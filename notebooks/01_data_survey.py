@@ -114,7 +114,7 @@ settings = DataSettings(
 )  # fmt: skip
 data = build_dataset(Path(outputs), settings, workers=workers, scheduler=scheduler)
 run.uses(*data_locations(settings))
-run.made(*data.files)
+run.wrote(*data.files)
 
 # %%
 run.table(data_survey.counts(data), "counts", "Images, patients, breasts and lesions.")

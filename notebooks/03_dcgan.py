@@ -170,7 +170,7 @@ gans = {
 losses = study.loss_table(gans)
 run.figure(draw.losses(losses), "losses", "Losses of both networks: no measure of the samples.")
 run.parquet(files.generator_table(gans, run.folder), files.GENERATORS)
-run.made(*files.weight_files(gans))
+run.wrote(*files.weight_files(gans))
 
 # %% [markdown]
 # ## What do the samples look like?

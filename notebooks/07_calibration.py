@@ -46,10 +46,8 @@ from second_look.figures import calibration as draw
 from second_look.figures import style
 from second_look.figures.roc import roc_curves
 from second_look.outputs import open_run
+from second_look.studies.calibration import decisions, findings, network_depth
 from second_look.studies.calibration import measures as study
-from second_look.studies.calibration import findings as found
-from second_look.studies.calibration import decisions
-from second_look.studies.calibration import network_depth
 
 style.use_style()
 run = open_run(outputs, notebook="07_calibration")
@@ -91,7 +89,7 @@ run.table(
 # %%
 chosen = study.choose(calibrated, max_groups=models_shown)
 run.figure(
-    draw.errors_by_method(*found.one_measure(measured, chosen, "ece"), "ECE"),
+    draw.errors_by_method(*findings.one_measure(measured, chosen, "ece"), "ECE"),
     "ece_by_method",
     "ECE on test patients before and after recalibration, with 95 % intervals over patients. For "
     f"each unit and question {study.CHOICE}.",
@@ -101,7 +99,7 @@ run.figure(
 diagrams = study.reliability(chosen, bins=bins, seed=seed, draws=draws)
 run.figure(
     draw.reliability(
-        diagrams[diagrams["kind"] == "width"], found.written_errors(measured, chosen, "ece")
+        diagrams[diagrams["kind"] == "width"], findings.written_errors(measured, chosen, "ece")
     ),
     "reliability_width",
     f"Reliability on test patients in {bins} bins of equal width, as it is and after temperature: "
@@ -112,14 +110,14 @@ run.figure(
 # %%
 run.figure(
     draw.reliability(
-        diagrams[diagrams["kind"] == "mass"], found.written_errors(measured, chosen, "ece_mass")
+        diagrams[diagrams["kind"] == "mass"], findings.written_errors(measured, chosen, "ece_mass")
     ),
     "reliability_mass",
     f"The same in {bins} bins of equal mass, which are narrow where most predictions lie.",
 )
 
 # %%
-found.report(run, chosen, measured, synthetic=synthetic)
+findings.report(run, chosen, measured, synthetic=synthetic)
 
 # %% [markdown]
 # ## Are deeper networks worse calibrated?
@@ -228,7 +226,7 @@ if usable:
 
 # %%
 tables = {"bands": bands, "depth": effect, "points": points, "prevalence": shifted}
-Markdown(found.findings(chosen, measured, tables, synthetic=synthetic))
+Markdown(findings.findings(chosen, measured, tables, synthetic=synthetic))
 
 # %% [markdown]
 # **Limits.** A calibration error depends on its bins; where intervals of two models overlap, no

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from second_look import outputs as module
 from second_look.errors import OutputError
-from second_look.outputs import Run, load_results, open_run, shown, table_html
+from second_look.outputs import Run, load_results, open_run, readable, table_html
 
 NAME = "01_data_survey"
 
@@ -129,7 +129,7 @@ def test_a_table_without_rows_says_so(run: Run, screen: list[str]) -> None:
     ],
 )
 def test_values_are_shown_as_people_read_them(value: object, expected: str) -> None:
-    assert shown(value) == expected
+    assert readable(value) == expected
 
 
 def test_text_of_a_table_cannot_become_markup() -> None:

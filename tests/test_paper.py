@@ -45,7 +45,7 @@ def test_each_claim_is_a_number_or_a_range_or_words() -> None:
     for found in CLAIMS:
         is_range = found.low is not None and found.high is not None
         assert (found.value is not None) + is_range + bool(found.text) == 1, found.id
-        assert found.where
+        assert found.section
         assert re.fullmatch(r"0[1-8]_\w+", found.notebook)
 
 
@@ -63,11 +63,11 @@ def test_counts_of_the_paper_add_up() -> None:
 
 
 def test_claims_are_shown_as_people_read_them() -> None:
-    assert claim("data-total").shown == "10,561"
-    assert claim("area-mass").shown == "1.2 % of image"
-    assert claim("mrcnn-params").shown == "63,744,170"
-    assert claim("patch-count").shown == "40,000 to 1,200,000"
-    assert claim("transfer").shown == "does not seem to help"
+    assert claim("data-total").formatted == "10,561"
+    assert claim("area-mass").formatted == "1.2 % of image"
+    assert claim("mrcnn-params").formatted == "63,744,170"
+    assert claim("patch-count").formatted == "40,000 to 1,200,000"
+    assert claim("transfer").formatted == "does not seem to help"
 
 
 def test_an_unknown_claim_names_the_nearest() -> None:
@@ -128,10 +128,10 @@ def test_an_approximate_end_may_be_missed_by_a_hundredth(
 
 
 def test_the_settings_that_a_claim_names_are_the_constants() -> None:
-    assert claim("mrcnn-schedule").shown == (
+    assert claim("mrcnn-schedule").formatted == (
         "2 images a GPU; learning rate 0.002, later 0.0002; COCO start"
     )
-    assert "25 epochs" in claim("gan-check").what
+    assert "25 epochs" in claim("gan-check").statement
     assert {45.0, 65.0} == set(paper.PATCH_ACCURACY.values())
 
 
@@ -151,7 +151,7 @@ def test_related_work_covers_the_references() -> None:
     assert max(found.value or 0 for found in RELATED_WORK if found.measure == "AUC") == 0.98
     assert all((found.value is None) == (found.measure == "") for found in RELATED_WORK)
     review = next(found for found in RELATED_WORK if found.ref == 2)
-    assert "“ROC scores of up to 0.98”" in review.what
+    assert "“ROC scores of up to 0.98”" in review.task
 
 
 def test_a_cited_number_is_the_only_one_of_its_reference() -> None:

@@ -38,7 +38,7 @@ def measure() -> list[Row]:
     start = time.process_time()
     methods = _recalibrated(scores, truth)
     fitted = time.process_time()
-    _ours(methods, truth, Patients.of(ids))
+    _ours(methods, truth, Patients.from_ids(ids))
     ours = time.process_time() - fitted
     theirs = _loop(methods, truth, ids) * DRAWS / PEER_DRAWS
     what = f"intervals of 9 metrics, {UNITS:,} predictions, {len(methods)} calibrations"

@@ -66,11 +66,11 @@ def open_run(outputs: str | Path, *, notebook: str) -> Run:
 def silenced() -> Iterator[None]:
     """Within the block, runs leave nothing but what trainings write: no figure, table, record."""
     global _silent
-    before, _silent = _silent, True
+    previous, _silent = _silent, True
     try:
         yield
     finally:
-        _silent = before
+        _silent = previous
 
 
 class Run:
@@ -108,7 +108,7 @@ class Run:
         for suffix, content in ((".png", png), (".svg", svg)):
             path = self.folder / "figures" / f"{anchor}{suffix}"
             write_bytes(path, content)
-            self.made(path)
+            self.wrote(path)
         image = base64.b64encode(png).decode()
         _show(
             f'<figure id="{anchor}"><img style="max-width:100%" alt="{html.escape(caption)}" '
@@ -121,11 +121,11 @@ class Run:
         anchor = self._anchor(name)
         path = self.folder / "tables" / f"{anchor}.csv"
         write_csv(path, table)
-        self.made(path)
-        rest = len(table) - ROWS_SHOWN
-        more = f" {rest:,} more rows are in tables/{path.name}." if rest > 0 else ""
+        self.wrote(path)
+        remaining = len(table) - ROWS_SHOWN
+        note = f" {remaining:,} more rows are in tables/{path.name}." if remaining > 0 else ""
         _show(
-            f'<figure id="{anchor}" class="table"><figcaption>{html.escape(caption + more)}'
+            f'<figure id="{anchor}" class="table"><figcaption>{html.escape(caption + note)}'
             f"</figcaption>{table_html(table.head(ROWS_SHOWN))}</figure>"
         )
 
@@ -158,10 +158,10 @@ class Run:
         Raises:
             ValueError: The paper has no such claim, or the value is not a finite number.
         """
-        stated = claim(claim_id)
+        paper_claim = claim(claim_id)
         if not math.isfinite(value):
             raise ValueError(f"{claim_id}: the value must be a finite number. Got {value}.")
-        judged = judge(stated, value, low, high, synthetic=synthetic)
+        rule_verdict = judge(paper_claim, value, low, high, synthetic=synthetic)
         row = {
             "claim": claim_id,
             "value": _plain(value),
@@ -169,18 +169,18 @@ class Run:
             "high": _plain(high),
             "n": _plain(n),
             "how": how,
-            "verdict": judged if synthetic or verdict is None else verdict,
+            "verdict": rule_verdict if synthetic or verdict is None else verdict,
             "figure": self._anchor(figure) if figure else None,
             "notebook": self.notebook,
         }
-        own = [row for row in self._own_results() if row["claim"] != claim_id]
-        self._save_results([*own, row])
+        kept_rows = [row for row in self._own_results() if row["claim"] != claim_id]
+        self._save_results([*kept_rows, row])
 
     def parquet(self, table: pd.DataFrame, relative_path: str) -> None:
         """Save a table for later notebooks."""
         path = self.folder / relative_path
         write_parquet(path, table)
-        self.made(path)
+        self.wrote(path)
 
     def read_parquet(self, relative_path: str) -> pd.DataFrame:
         """Read a table that an earlier notebook saved.
@@ -210,11 +210,11 @@ class Run:
         """
         for path in paths:
             if path is not None:
-                whole = Path(path).resolve()
-                self._reads[self._name(whole)] = fingerprint(whole, self.folder)
+                absolute = Path(path).resolve()
+                self._reads[self._name(absolute)] = fingerprint(absolute, self.folder)
         self._save_record()
 
-    def made(self, *paths: Path) -> None:
+    def wrote(self, *paths: Path) -> None:
         """Record files that a library function wrote for this notebook."""
         for path in paths:
             self._writes[self._name(path.resolve())] = sha256(path)
@@ -227,16 +227,16 @@ class Run:
         return f"{self._number}_{name}"
 
     def _name(self, path: Path) -> str:
-        inside = path.is_relative_to(self.folder)
-        return path.relative_to(self.folder).as_posix() if inside else str(path)
+        in_run = path.is_relative_to(self.folder)
+        return path.relative_to(self.folder).as_posix() if in_run else str(path)
 
     def _own_results(self) -> list[dict[str, Any]]:
         return [row for row in load_results(self.folder) if row["notebook"] == self.notebook]
 
-    def _save_results(self, own: list[dict[str, Any]]) -> None:
-        others = [row for row in load_results(self.folder) if row["notebook"] != self.notebook]
-        rows = sorted([*others, *own], key=lambda row: str(row["notebook"]))
-        write_json(self.folder / RESULTS, rows)
+    def _save_results(self, rows: list[dict[str, Any]]) -> None:
+        others_rows = [row for row in load_results(self.folder) if row["notebook"] != self.notebook]
+        all_rows = sorted([*others_rows, *rows], key=lambda row: str(row["notebook"]))
+        write_json(self.folder / RESULTS, all_rows)
 
     def _save_record(self) -> None:
         record = {"reads": self._reads, "writes": self._writes}
@@ -263,10 +263,10 @@ class SilentRun(Run):
     def parquet(self, table: pd.DataFrame, relative_path: str) -> None:
         """Nothing."""
 
-    def made(self, *paths: Path) -> None:
+    def wrote(self, *paths: Path) -> None:
         """Nothing."""
 
-    def _save_results(self, own: list[dict[str, Any]]) -> None:
+    def _save_results(self, rows: list[dict[str, Any]]) -> None:
         """Nothing."""
 
     def _save_record(self) -> None:
@@ -292,8 +292,8 @@ def fingerprint(path: Path, outputs: Path) -> str:
 
     Data sets outside are too large to read for this: names, sizes and times must do.
     """
-    name, others, notebook = path.name.partition(OTHERS)
-    if others and name == RESULTS:
+    name, marker, notebook = path.name.partition(OTHERS)
+    if marker and name == RESULTS:
         return _of_others(path.parent, notebook)
     if not path.exists():
         return "gone"
@@ -320,7 +320,7 @@ def table_html(table: pd.DataFrame) -> str:
     ]
     rows = [
         "".join(
-            f"<td{mark}>{html.escape(shown(value))}</td>"
+            f"<td{mark}>{html.escape(readable(value))}</td>"
             for value, mark in zip(row, marks, strict=True)
         )
         for row in table.itertuples(index=False, name=None)
@@ -329,7 +329,7 @@ def table_html(table: pd.DataFrame) -> str:
     return f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def shown(value: Any) -> str:  # noqa: ANN401
+def readable(value: Any) -> str:  # noqa: ANN401
     """A value as people read it: thousands separated, four digits, yes and no, "–" for none."""
     value = _plain(value)
     if value is None or value is pd.NA or value != value:  # NaN, NaT
@@ -339,8 +339,8 @@ def shown(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        whole = value.is_integer() or abs(value) >= 1000
-        return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.4g}"
+        is_whole = value.is_integer() or abs(value) >= 1000
+        return f"{value:,.0f}" if is_whole and abs(value) < 1e15 else f"{value:.4g}"
     return str(value)
 
 

@@ -17,8 +17,8 @@ class Claim:
 
     Attributes:
         id: How notebooks refer to it.
-        where: Section, figure or table of the paper.
-        what: What is stated, in our words.
+        section: Section, figure or table of the paper.
+        statement: What is claimed, in our words.
         notebook: Which notebook measures it.
         value: The number, where it is one.
         low, high: Its ends, where it is a range.
@@ -28,8 +28,8 @@ class Claim:
     """
 
     id: str
-    where: str
-    what: str
+    section: str
+    statement: str
     notebook: str
     value: float | None = None
     low: float | None = None
@@ -39,7 +39,7 @@ class Claim:
     text: str = ""
 
     @property
-    def shown(self) -> str:
+    def formatted(self) -> str:
         """The claim's value as people read it."""
         if self.text:
             return self.text
@@ -193,15 +193,15 @@ class RelatedResult:
 
     Attributes:
         ref: Its number among the paper's references.
-        who: Authors and year.
-        what: What was measured, on what.
+        authors: With the year.
+        task: What was measured, on which data.
         measure: AUC, accuracy or Dice index; "" where the paper gives no number.
         value: The number: a share from 0 to 1, None where the paper gives none.
     """
 
     ref: int
-    who: str
-    what: str
+    authors: str
+    task: str
     measure: str = ""
     value: float | None = None
 
@@ -263,7 +263,7 @@ class PrintedLayer:
     parameters: int = 0
 
     @property
-    def shown(self) -> str:
+    def printed_shape(self) -> str:
         """The output's shape as it is printed."""
         return f"(None, {', '.join(str(size) for size in self.shape)})"
 
@@ -317,15 +317,17 @@ def claim(claim_id: str) -> Claim:
     Raises:
         ValueError: There is none; names the nearest.
     """
-    for found in CLAIMS:
-        if found.id == claim_id:
-            return found
-    near = difflib.get_close_matches(claim_id, [found.id for found in CLAIMS], n=1, cutoff=0)
-    raise ValueError(f"the paper has no claim {claim_id!r}. Did you mean {near[0]!r}?")
+    for candidate in CLAIMS:
+        if candidate.id == claim_id:
+            return candidate
+    nearest = difflib.get_close_matches(
+        claim_id, [candidate.id for candidate in CLAIMS], n=1, cutoff=0
+    )
+    raise ValueError(f"the paper has no claim {claim_id!r}. Did you mean {nearest[0]!r}?")
 
 
 def verdict(
-    stated: Claim, value: float, low: float | None, high: float | None, *, synthetic: bool
+    paper_claim: Claim, value: float, low: float | None, high: float | None, *, synthetic: bool
 ) -> str:
     """Judge a claim; the one rule for all of them.
 
@@ -341,11 +343,18 @@ def verdict(
         return SYNTHETIC
     if not all(math.isfinite(end) for end in (value, low, high) if end is not None):
         return NO_INTERVAL
-    ours = (value if low is None else low, value if high is None else high)
-    if stated.low is not None and stated.high is not None:
-        if ours[0] <= stated.low and stated.high * (1 - stated.about) <= ours[1]:
+    measured = (value if low is None else low, value if high is None else high)
+    if paper_claim.low is not None and paper_claim.high is not None:
+        if (
+            measured[0] <= paper_claim.low
+            and paper_claim.high * (1 - paper_claim.about) <= measured[1]
+        ):
             return REPRODUCED
-        return IN_PART if ours[0] <= stated.high and stated.low <= ours[1] else NOT_REPRODUCED
-    if stated.value is None:
+        return (
+            IN_PART
+            if measured[0] <= paper_claim.high and paper_claim.low <= measured[1]
+            else NOT_REPRODUCED
+        )
+    if paper_claim.value is None:
         return IN_WORDS
-    return REPRODUCED if ours[0] <= stated.value <= ours[1] else NOT_REPRODUCED
+    return REPRODUCED if measured[0] <= paper_claim.value <= measured[1] else NOT_REPRODUCED

@@ -9,7 +9,7 @@ from helpers.made_predictions import class_predictions
 from scipy.special import expit, softmax
 from second_look.errors import DataError
 from second_look.evaluation import calibration as cal
-from second_look.evaluation.intervals import Patients, once
+from second_look.evaluation.intervals import Patients, point_estimate
 from second_look.evaluation.predictions import classes, probabilities
 from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import (
@@ -24,8 +24,8 @@ BINS = 15
 @pytest.fixture(scope="module")
 def patches():
     """Probabilities, classes, patients of a model that is too sure."""
-    table = class_predictions(patients=60, each=10)
-    return probabilities(table), classes(table), Patients.of(table["patient_id"])
+    table = class_predictions(patients=60, units_per_patient=10)
+    return probabilities(table), classes(table), Patients.from_ids(table["patient_id"])
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def images():
     rng = np.random.default_rng(1)
     odds = rng.normal(scale=1.5, size=500)
     truth = (rng.random(500) < expit(odds)).astype(int)
-    return cal.two_columns(expit(2 * odds)), truth, Patients.of(np.arange(500) // 4)
+    return cal.two_columns(expit(2 * odds)), truth, Patients.from_ids(np.arange(500) // 4)
 
 
 @pytest.mark.parametrize("bins", [5, 15])
@@ -79,7 +79,7 @@ def test_equal_mass_bins_hold_as_many_each(images):
 def test_reliability_says_what_each_bin_holds():
     shares = cal.two_columns([0.0, 0.1, 0.2, 0.21, 1.0])
     table = cal.reliability(
-        shares, [0, 1, 0, 1, 1], Patients.of(["p", "p", "q", "r", "s"]),
+        shares, [0, 1, 0, 1, 1], Patients.from_ids(["p", "p", "q", "r", "s"]),
         kind="width", seed=0, draws=20, bins=5,
     )  # fmt: skip
     assert table["units"].tolist() == [3, 1, 1]
@@ -98,7 +98,9 @@ def test_debiased_error_is_kumars_where_each_patient_has_one_prediction():
     rng = np.random.default_rng(2)
     said = rng.choice([0.1, 0.5, 0.8], size=300)
     true = rng.random(300) < said + 0.1
-    ours = cal.Binned.of(said, true, Patients.of(range(300)), cal.bin_edges(said, "mass", BINS))
+    ours = cal.Binned.from_predictions(
+        said, true, Patients.from_ids(range(300)), cal.bin_edges(said, "mass", BINS)
+    )
     expected = 0.0
     for value in (0.1, 0.5, 0.8):
         here = said == value
@@ -111,12 +113,12 @@ def test_debiased_error_is_kumars_where_each_patient_has_one_prediction():
 def test_debiasing_takes_away_what_chance_adds(each):
     """A perfectly calibrated model: its squared error is 0, and the plain one says otherwise."""
     rng, plain, debiased = np.random.default_rng(3), [], []
-    patients = Patients.of(np.arange(200) // each)
+    patients = Patients.from_ids(np.arange(200) // each)
     for _ in range(300):
         odds = np.repeat(rng.normal(size=200 // each), each)
         # All predictions of a patient come true together: worse than independent ones.
         true = np.repeat(rng.random(200 // each), each) < expit(odds)
-        binned = cal.Binned.of(
+        binned = cal.Binned.from_predictions(
             expit(odds), true, patients, cal.bin_edges(expit(odds), "mass", BINS)
         )
         everybody = np.ones((1, patients.count))
@@ -132,7 +134,7 @@ def test_intervals_of_the_debiased_error_cover_the_true_one():
     """Predictions of a patient err together; the true error is known, 0.1 everywhere."""
     rng, hits = np.random.default_rng(4), 0
     for seed in range(100):
-        patients = Patients.of(np.arange(450) // 3)
+        patients = Patients.from_ids(np.arange(450) // 3)
         said = rng.uniform(0.2, 0.8, size=450)
         same = np.repeat(rng.random(150), 3)
         true = np.where(rng.random(450) < 0.5, same, rng.random(450)) < said + 0.1
@@ -147,13 +149,15 @@ def test_intervals_of_the_debiased_error_cover_the_true_one():
 def test_weights_are_repetitions(images):
     shares, truth, _ = images
     weights = np.random.default_rng(5).integers(1, 4, len(truth))
-    everybody = Patients.of(range(len(truth)))
+    everybody = Patients.from_ids(range(len(truth)))
     again = np.repeat(np.arange(len(truth)), weights)
-    repeated = Patients.of(again)
+    repeated = Patients.from_ids(again)
     weighted = cal.statistics(shares, truth, everybody, bins=BINS, weights=weights)
     plain = cal.statistics(shares[again], truth[again], repeated, bins=BINS)
     for name in ("ece", "mce", "nll", "brier"):
-        assert once(weighted[name], everybody) == pytest.approx(once(plain[name], repeated))
+        assert point_estimate(weighted[name], everybody) == pytest.approx(
+            point_estimate(plain[name], repeated)
+        )
 
 
 def test_bands_say_how_often_the_sure_are_wrong(patches):
@@ -170,8 +174,8 @@ def test_bands_say_how_often_the_sure_are_wrong(patches):
     assert table["units"].sum() == len(truth)
     # The model is too sure: where it promises less than 10 % wrong, more is.
     assert table["low"].iloc[-1] > table["promised"].iloc[-1]
-    empty = cal.bands(cal.two_columns([0.6, 0.7]), [0, 1], Patients.of([0, 1]), edges=[0.5, 0.9],
-                      seed=0, draws=5)  # fmt: skip
+    shares, patients = cal.two_columns([0.6, 0.7]), Patients.from_ids([0, 1])
+    empty = cal.bands(shares, [0, 1], patients, edges=[0.5, 0.9], seed=0, draws=5)
     assert np.isnan(empty["observed"].iloc[1])
 
 
@@ -193,7 +197,7 @@ def test_what_are_no_probabilities_is_refused(shares, truth, message):
 
 def test_a_perfect_and_a_hopeless_model():
     truth = np.arange(40) % 2
-    patients = Patients.of(range(40))
+    patients = Patients.from_ids(range(40))
     perfect = cal.measures(cal.two_columns(truth), truth, patients, bins=BINS, seed=0, draws=20)
     assert [perfect[name].value for name in cal.MEASURES] == pytest.approx([0] * 6)
     wrong = cal.measures(cal.two_columns(1 - truth), truth, patients, bins=BINS, seed=0, draws=20)

@@ -24,7 +24,7 @@ def answers():
     rng = np.random.default_rng(0)
     truth = rng.choice(4, size=240, p=[0.6, 0.2, 0.15, 0.05])
     raw = rng.random((240, 4)) + 0.4 * np.eye(4)[truth]
-    return raw / raw.sum(axis=1, keepdims=True), truth, Patients.of(np.arange(240) // 3)
+    return raw / raw.sum(axis=1, keepdims=True), truth, Patients.from_ids(np.arange(240) // 3)
 
 
 def test_confusion_is_sklearns(answers):
@@ -68,7 +68,7 @@ def test_a_class_without_units_has_no_recall(answers):
     shares, truth, _ = answers
     there = truth != 3
     table = cls.by_class(
-        shares[there], truth[there], Patients.of(range(there.sum())), NAMES, seed=0, draws=20
+        shares[there], truth[there], Patients.from_ids(range(there.sum())), NAMES, seed=0, draws=20
     )
     assert table["units"].iloc[3] == 0
     assert table.loc[3, ["recall", "low", "high", "auc"]].isna().all()

@@ -45,7 +45,7 @@ def test_midranks_give_what_the_pairs_give():
 
 def test_delong_and_the_bootstrap_agree_where_each_patient_has_one_unit():
     truth, first, second = two_models(n=400)
-    patients = Patients.of(range(400))
+    patients = Patients.from_ids(range(400))
     gap, error, p = delong_test(first, second, truth)
     ours = roc.auc_difference(first, second, truth, patients, seed=0)
     assert ours.value == pytest.approx(gap)

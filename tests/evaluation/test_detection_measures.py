@@ -48,7 +48,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def truths(images):
-    return made_truths(images, seed=1, each=2)
+    return made_truths(images, seed=1, lesions_per_image=2)
 
 
 # ------------------------------------------------------------------ images
@@ -128,7 +128,7 @@ def test_perfect_detections_separate_patches_perfectly(images, truths):
 def test_patch_scores_are_what_a_plain_loop_gives(images):
     rule = LabelRule(min_lesion_share=0.4, min_window_share=0.3)
     some = images.iloc[:4]
-    found, windows = random_detections(some, seed=2, each=8), windows_of(some)
+    found, windows = random_detections(some, seed=2, boxes_per_image=8), windows_of(some)
     table, types = patch_scores(found, windows, rule, model="made", seed=0)
     lesion = table[table["target"] == "lesion"]
     for window, score in zip(windows.to_dict("records"), lesion["score"], strict=True):
@@ -163,7 +163,7 @@ def test_average_precision_is_torchmetrics_own(images, truths, by_class):
     near = perfect(images, truths)
     near[list(BOX)] += rng.normal(0, 12, (len(near), 4))
     near = near[(near["row_max"] > near["row_min"]) & (near["col_max"] > near["col_min"])]
-    noise = random_detections(images, seed=4, each=3)
+    noise = random_detections(images, seed=4, boxes_per_image=3)
     found = pd.concat([near.sample(frac=0.7, random_state=0), noise], ignore_index=True)
     metric = MeanAveragePrecision(backend="pycocotools")
     metric.warn_on_many_detections = False
@@ -261,7 +261,7 @@ def test_groups_share_the_threshold_of_all_lesions(images, truths):
     for label in LABELS[1:]:
         own = calcified & (found["label"] == label).to_numpy()
         found.loc[own, f"score_{label}"] = 0.05
-    noise = random_detections(images[30:], seed=5, each=4)
+    noise = random_detections(images[30:], seed=5, boxes_per_image=4)
     noise[[f"score_{label}" for label in LABELS[1:]]] *= 0
     noise["score_malignant"], noise["score_normal"] = 0.5, 0.5
     table = by_group(pd.concat([found, noise], ignore_index=True), truths, images, seed=0)

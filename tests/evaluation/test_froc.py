@@ -24,7 +24,7 @@ from second_look.evaluation.froc import (
     sensitivities,
     sensitivity_statistic,
 )
-from second_look.evaluation.intervals import once, replicate
+from second_look.evaluation.intervals import point_estimate, replicate
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,11 @@ def images():
 
 @pytest.fixture(scope="module")
 def truths(images):
-    return made_truths(images, seed=1, each=2)
+    return made_truths(images, seed=1, lesions_per_image=2)
 
 
 def at_rates(marked, rates=RATES):
-    return once(sensitivity_statistic(marked, rates), marked.everybody)
+    return point_estimate(sensitivity_statistic(marked, rates), marked.everybody)
 
 
 def plain_froc(detections, truths, images, rates, *, hit):
@@ -97,7 +97,7 @@ def test_detections_that_know_nothing_find_what_chance_finds(images):
     """Scores without knowledge: a threshold keeps the same share of hits and of false alarms."""
     many = made_images(8000)
     truths = made_truths(many, seed=2)
-    found = random_detections(many, seed=3, each=10)
+    found = random_detections(many, seed=3, boxes_per_image=10)
     marked = marks(found, truths, many)
     hit = pairs(found, truths, "centre").groupby("truth").size().reindex(range(len(truths)))
     per_lesion = hit.fillna(0).to_numpy()
@@ -115,7 +115,7 @@ def test_the_curve_is_what_a_plain_count_gives(images, truths, rule, hit):
     near[list(BOX)] += rng.normal(0, 40, (len(near), 4)).clip(-90, 90)
     near = near[(near["row_max"] > near["row_min"]) & (near["col_max"] > near["col_min"])]
     near["score_normal"] = rng.uniform(0, 1, len(near)).round(1)  # with ties
-    noise = random_detections(images, seed=5, each=6)
+    noise = random_detections(images, seed=5, boxes_per_image=6)
     noise["score_normal"] = noise["score_normal"].round(1)
     found = pd.concat([near, noise], ignore_index=True)
     found["score_benign"] = 0.0
@@ -159,27 +159,27 @@ def test_by_image_one_hit_is_enough(images, truths):
 
 def test_images_with_a_lesion_of_unknown_place_are_left_out_and_said(images, truths):
     hidden = images.assign(unlocated=(images["image_id"] == "i00000").astype(int))
-    found = random_detections(images, seed=6, each=1)
+    found = random_detections(images, seed=6, boxes_per_image=1)
     marked = marks(found, truths, hidden)
     assert len(marked.image_patients) == 59
     assert len(marked.best) == len(truths) - 2
-    assert "1 images with a lesion of unknown place left out" in marked.what
+    assert "1 images with a lesion of unknown place left out" in marked.description
 
 
 def test_false_alarms_may_be_counted_on_normal_images_only(images, truths):
-    found = random_detections(images, seed=7, each=3)
+    found = random_detections(images, seed=7, boxes_per_image=3)
     marked = marks(found, truths, images, alarms_on="normal")
     assert len(marked.image_patients) == (images["label"] == "normal").sum() == 30
     assert len(marked.alarms) == 90
-    assert "over 30 normal images" in marked.what
+    assert "over 30 normal images" in marked.description
 
 
 def test_the_words_state_rule_and_denominators(images, truths):
     found = perfect(images, truths)
-    assert marks(found, truths, images).what == (
+    assert marks(found, truths, images).description == (
         "hit: centre in the lesion's box; 60 lesions; false positives over 60 images"
     )
-    assert marks(found, truths, images, rule="iou", by="image", target="malignant").what == (
+    assert marks(found, truths, images, rule="iou", by="image", target="malignant").description == (
         "hit: IoU ≥ 0.5; 10 images with malignant lesions; false positives over 60 images"
     )
     with pytest.raises(ValueError, match="a hit rule must be one of"):
@@ -223,7 +223,7 @@ def test_where_all_are_found_the_interval_is_that_of_as_many_patients():
 
 def test_one_patient_with_lesions_among_many_gives_no_interval():
     images = made_images(60, per_patient=1, with_lesions=1 / 60)
-    truths = made_truths(images, seed=8, each=2)
+    truths = made_truths(images, seed=8, lesions_per_image=2)
     found = perfect(images, truths).iloc[:1]
     estimate = sensitivities(marks(found, truths, images), seed=0)["1"]
     assert estimate.value == 0.5
@@ -233,7 +233,7 @@ def test_one_patient_with_lesions_among_many_gives_no_interval():
 
 def test_without_lesions_a_sensitivity_is_undefined_and_says_why():
     images = made_images(4, with_lesions=0)
-    found = random_detections(images, seed=9, each=2)
+    found = random_detections(images, seed=9, boxes_per_image=2)
     estimate = sensitivities(marks(found, made_truths(images, seed=0), images), seed=0)["1"]
     assert np.isnan(estimate.value)
     assert estimate.reason == "no lesion among them"
@@ -243,7 +243,7 @@ def test_a_draw_that_needs_more_alarms_than_were_kept_at_hand_gets_them(images):
     """One patient has nearly all images of the denominator, the alarms are all of the others."""
     few = made_images(6, per_patient=1)
     truths = made_truths(few, seed=10)
-    found = random_detections(few, seed=11, each=200)
+    found = random_detections(few, seed=11, boxes_per_image=200)
     marked = marks(found, truths, few)
     statistic = sensitivity_statistic(marked, (4.0,))
     counts = np.zeros((1, 6))
@@ -279,7 +279,7 @@ def drawn_froc(detections, truths, images, counts, rates):
 def test_the_interval_is_that_of_sets_that_repeat_the_drawn_patients():
     images = made_images(300)
     truths = made_truths(images, seed=12)
-    found = random_detections(images, seed=13, each=30).reset_index(drop=True)
+    found = random_detections(images, seed=13, boxes_per_image=30).reset_index(drop=True)
     marked = marks(found, truths, images)
     assert len(marked.alarms) > 2 * max(RATES) * len(images)  # far more than any draw needs
     draws = replicate({"who": lambda counts: counts}, marked.everybody, seed=0, draws=40)["who"]
@@ -308,7 +308,7 @@ def test_hits_are_sought_once_whatever_the_number_of_images_and_draws(monkeypatc
     for count, draws in ((10, 5), (200, 50)):
         images = made_images(count)
         truths = made_truths(images, seed=12)
-        found = random_detections(images, seed=13, each=3)
+        found = random_detections(images, seed=13, boxes_per_image=3)
         sensitivities(marks(found, truths, images), seed=0, draws=draws)
     # Each detection on an image with a lesion, beside that lesion.
     assert searches == [3 * 5, 3 * 100]

@@ -138,13 +138,13 @@ def test_a_copy_is_told_from_a_blur() -> None:
     women = [f"p{k // 2}" for k in range(20)]
     made = np.stack([real[7], real[3] + 0.02, real.mean(axis=0)])
     found = generative.nearest_real(made, real, women)
-    assert found["place"].tolist()[:2] == [7, 3]
+    assert found["nearest"].tolist()[:2] == [7, 3]
     np.testing.assert_allclose(found["distance"][:2], [0, 0.02], atol=1e-6)
     other = [k for k in range(20) if women[k] != women[3]]
     second = min(np.sqrt(((made[1] - real[k]) ** 2).mean()) for k in other)
     assert found["ratio"][1] == pytest.approx(0.02 / second)
     # The mean lies nearer to all than they lie to each other, and is a copy of none.
-    among = generative.nearest_real(real, real, women, made_groups=women)
+    among = generative.nearest_real(real, real, women, generated_groups=women)
     assert found["distance"][2] < among["distance"].min()
     assert found["ratio"][2] > 0.9
 
@@ -152,11 +152,11 @@ def test_a_copy_is_told_from_a_blur() -> None:
 def test_patches_of_the_same_woman_are_passed_over() -> None:
     real = np.arange(6.0)[:, None, None]
     women = ["a", "a", "a", "b", "b", "c"]
-    found = generative.nearest_real(real, real, women, made_groups=women)
-    assert found["place"].tolist() == [3, 3, 3, 2, 5, 4]
+    found = generative.nearest_real(real, real, women, generated_groups=women)
+    assert found["nearest"].tolist() == [3, 3, 3, 2, 5, 4]
     assert found["distance"].tolist() == [3, 2, 1, 1, 1, 1]
     np.testing.assert_allclose(found["ratio"], [3 / 5, 2 / 4, 1 / 3, 1 / 2, 1 / 2, 1 / 3])
-    alone = generative.nearest_real(real, real, ["x"] * 6, made_groups=["x"] * 6)
+    alone = generative.nearest_real(real, real, ["x"] * 6, generated_groups=["x"] * 6)
     assert alone[["distance", "ratio"]].isna().all(axis=None)
 
 
@@ -165,6 +165,6 @@ def test_large_patches_are_compared_reduced() -> None:
     found = generative.nearest_real(fine, fine, ["a", "b", "c"])
     means = fine[:, :, :].reshape(3, 65, 2, 64, 2).mean(axis=(2, 4))
     expected = np.sqrt(((means[0] - means[1:]) ** 2).mean(axis=(1, 2))).min()
-    assert found["place"].tolist() == [0, 1, 2]
+    assert found["nearest"].tolist() == [0, 1, 2]
     away = generative.nearest_real(fine[:1], fine[1:], ["b", "c"])
     assert away["distance"][0] == pytest.approx(expected)

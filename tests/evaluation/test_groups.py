@@ -13,7 +13,7 @@ from second_look.evaluation.predictions import CLASS_SCORES, probabilities
 
 @pytest.fixture
 def patches() -> pd.DataFrame:
-    return class_predictions(patients=40, each=5)
+    return class_predictions(patients=40, units_per_patient=5)
 
 
 def test_probabilities_of_classes_answer_two_questions(patches):
@@ -54,7 +54,7 @@ def test_a_score_of_its_own_goes_before_one_made_from_classes(patches):
 
 
 def test_models_seeds_units_and_files_stay_apart(patches):
-    more = class_predictions(patients=40, each=5, model_seed=1)
+    more = class_predictions(patients=40, units_per_patient=5, model_seed=1)
     tables = {"a": pd.concat([patches, more], ignore_index=True), "b": patches}
     found = [tuple(group.key.values()) for group in groups(tables)]
     assert len(found) == len(set(found)) == 6

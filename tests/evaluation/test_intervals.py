@@ -18,8 +18,8 @@ from second_look.evaluation.intervals import (
     bootstrap_mean,
     difference,
     mean,
-    of_share,
-    once,
+    point_estimate,
+    share_estimate,
     undefined,
 )
 
@@ -76,7 +76,7 @@ def test_same_seed_same_interval():
 def test_a_bootstrap_by_counts_is_scipys_paired_bootstrap():
     rng = np.random.default_rng(4)
     above, below = rng.gamma(2.0, size=(2, 60))
-    patients = Patients.of(range(60))
+    patients = Patients.from_ids(range(60))
     ours = bootstrap({"ratio": mean(above, patients, below)}, patients, seed=0, draws=20_000)
     theirs = scipy_bootstrap(
         (above * below, below),
@@ -104,7 +104,7 @@ def test_all_draws_have_as_many_patients_whatever_the_block(monkeypatch):
 
 def test_a_difference_is_paired_over_patients():
     rng = np.random.default_rng(5)
-    patients, first = Patients.of(range(80)), rng.normal(size=80)
+    patients, first = Patients.from_ids(range(80)), rng.normal(size=80)
     second = first - 0.5
     both = {"gap": difference(mean(first, patients), mean(second, patients))}
     gap = bootstrap(both, patients, seed=0, draws=100)["gap"]
@@ -114,7 +114,7 @@ def test_a_difference_is_paired_over_patients():
 def test_recentred_draws_have_the_estimate_as_their_mean():
     """The squared mean grows with noise: its draws lie above it by the variance of the mean."""
     values = np.random.default_rng(6).normal(size=40)
-    patients = Patients.of(range(40))
+    patients = Patients.from_ids(range(40))
     average = mean(values, patients)
     squared = {"squared": lambda counts: average(counts) ** 2}
     plain = bootstrap(squared, patients, seed=0)["squared"]
@@ -126,7 +126,7 @@ def test_recentred_draws_have_the_estimate_as_their_mean():
 
 
 def test_what_has_no_value_says_so():
-    patients = Patients.of([0, 0, 1])
+    patients = Patients.from_ids([0, 0, 1])
     found = bootstrap({"none": mean([1.0, 2.0, 3.0], patients, 0.0)}, patients, seed=0)["none"]
     assert np.isnan(found.value)
     assert str(found).startswith("undefined (")
@@ -134,7 +134,7 @@ def test_what_has_no_value_says_so():
         str(undefined("no positive among them", patients)) == "undefined (no positive among them)"
     )
     with pytest.raises(DataError, match="at least one patient"):
-        bootstrap({}, Patients.of([]), seed=0)
+        bootstrap({}, Patients.from_ids([]), seed=0)
 
 
 def test_an_estimate_of_a_function_keeps_its_ends():
@@ -145,19 +145,19 @@ def test_an_estimate_of_a_function_keeps_its_ends():
 @pytest.mark.parametrize(("patients", "right"), [(1, 1), (12, 12), (30, 0)])
 def test_a_share_on_which_all_agree_has_the_exact_interval(patients, right):
     hits = np.arange(patients) < right
-    whose = Patients.of(range(patients))
+    whose = Patients.from_ids(range(patients))
     found = bootstrap({"share": mean(hits, whose)}, whose, seed=0)["share"]
     assert found.low == found.high  # a bootstrap claims certainty
     exact = binomtest(right, patients).proportion_ci(0.95, method="exact")
-    ours = of_share(found, patients)
+    ours = share_estimate(found, patients)
     assert (ours.low, ours.high) == pytest.approx((exact.low, exact.high))
     some = Estimate(0.5, 0.4, 0.6, 10, 10)
-    assert of_share(some, 10) is some
-    assert whose.having(hits) == right
+    assert share_estimate(some, 10) is some
+    assert whose.count_with(hits) == right
 
 
 def test_sums_over_patients():
-    patients = Patients.of(["b", "a", "b"])
+    patients = Patients.from_ids(["b", "a", "b"])
     np.testing.assert_array_equal(patients.sums([1, 2, 4]), [2, 5])
     np.testing.assert_array_equal(Patients(np.zeros(0, int), 2).sums([]), [0.0, 0.0])
-    np.testing.assert_array_equal(once(mean([1, 2, 4], patients), patients), 7 / 3)
+    np.testing.assert_array_equal(point_estimate(mean([1, 2, 4], patients), patients), 7 / 3)

@@ -26,7 +26,7 @@ from second_look.files import write_parquet
 
 @pytest.fixture
 def by_class() -> pd.DataFrame:
-    return class_predictions(patients=6, each=2)
+    return class_predictions(patients=6, units_per_patient=2)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from sklearn.metrics import log_loss
 @pytest.fixture(scope="module")
 def patches():
     """Probabilities and classes of validation and test; the logits are 2.5 times too large."""
-    table = class_predictions(patients=300, each=20, temperature=2.5)
+    table = class_predictions(patients=300, units_per_patient=20, temperature=2.5)
     parts = (table[table["split"] == split] for split in ("val", "test"))
     return [(probabilities(part), classes(part)) for part in parts]
 

@@ -24,7 +24,7 @@ def units(seed=0, n=400, shift=1.0, digits=1):
     rng = np.random.default_rng(seed)
     truth = rng.random(n) < 0.3
     scores = np.round(rng.normal(size=n) + shift * truth, digits)
-    return scores, truth, Patients.of(np.arange(n) // 3)
+    return scores, truth, Patients.from_ids(np.arange(n) // 3)
 
 
 @given(TIED)
@@ -58,7 +58,7 @@ def test_a_weighted_curve_is_that_of_units_repeated_as_often():
 @pytest.mark.parametrize("each", [3, 6])  # units a patient: counted by unit, and by patient
 def test_every_draw_is_sklearns_auc_of_the_drawn_patients(digits, each):
     scores, truth, _ = units(n=180, digits=digits)
-    patients = Patients.of(np.arange(180) // each)
+    patients = Patients.from_ids(np.arange(180) // each)
     rng = np.random.default_rng(2)
     chances = np.full(patients.count, 1 / patients.count)
     counts = rng.multinomial(patients.count, chances, size=20).astype(float)
@@ -78,8 +78,8 @@ def test_auc_interval_covers_the_truth_where_patients_have_several_units():
         truth = np.repeat(np.arange(60) < 25, 4)
         shared = np.repeat(rng.normal(size=60), 4) * effect
         scores = rng.normal(size=240) + shared + shift * truth
-        by_patient = Patients.of(np.arange(240) // 4)
-        by_unit = Patients.of(np.arange(240))
+        by_patient = Patients.from_ids(np.arange(240) // 4)
+        by_unit = Patients.from_ids(np.arange(240))
         for patients in (by_patient, by_unit):
             found = roc.auc_estimate(scores, truth, patients, seed=seed, draws=200)
             covered = found.low <= true_auc <= found.high
@@ -98,11 +98,11 @@ def test_auc_interval_covers_the_truth_where_patients_have_several_units():
     ],
 )
 def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, reason):
-    found = roc.auc_estimate(scores, truth, Patients.of([0, 1]), seed=0)
+    found = roc.auc_estimate(scores, truth, Patients.from_ids([0, 1]), seed=0)
     assert np.isnan([found.value, found.low, found.high, roc.auc(scores, truth)]).all()
     assert reason in found.reason
     assert str(found) == f"undefined ({found.reason})"
-    gap = roc.auc_difference([0.1, 0.2], scores, truth, Patients.of([0, 1]), seed=0)
+    gap = roc.auc_difference([0.1, 0.2], scores, truth, Patients.from_ids([0, 1]), seed=0)
     assert reason in gap.reason
 
 
@@ -120,7 +120,7 @@ def test_macro_auc_is_sklearns_one_against_rest():
     classes = rng.integers(0, 4, 300)
     raw = rng.random((300, 4)) + np.eye(4)[classes] * 0.5
     probabilities = raw / raw.sum(axis=1, keepdims=True)
-    patients = Patients.of(np.arange(300) // 2)
+    patients = Patients.from_ids(np.arange(300) // 2)
     ours = roc.macro_auc_estimate(probabilities, classes, patients, seed=0, draws=50)
     assert ours.value == pytest.approx(
         roc_auc_score(classes, probabilities, multi_class="ovr", average="macro")
@@ -140,10 +140,10 @@ def test_macro_auc_of_two_classes_is_the_auc():
 def test_macro_auc_passes_over_a_class_that_nobody_has():
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
     found = roc.macro_auc_estimate(
-        probabilities, [0, 1, 0], Patients.of([0, 1, 2]), seed=0, draws=9
+        probabilities, [0, 1, 0], Patients.from_ids([0, 1, 2]), seed=0, draws=9
     )
     assert found.value == 1.0
-    nothing = roc.macro_auc_estimate(probabilities, [0, 0, 0], Patients.of([0, 1, 2]), seed=0)
+    nothing = roc.macro_auc_estimate(probabilities, [0, 0, 0], Patients.from_ids([0, 1, 2]), seed=0)
     assert nothing.reason == "no class has an AUC"
     assert np.isnan(roc.macro_auc(probabilities, [0, 0, 0]))
 
@@ -151,7 +151,7 @@ def test_macro_auc_passes_over_a_class_that_nobody_has():
 @given(TIED, st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
 def test_sensitivity_at_specificity_is_the_best_of_the_curve(pairs, least):
     scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
-    patients = Patients.of(np.arange(len(scores)))
+    patients = Patients.from_ids(np.arange(len(scores)))
     curve = roc.roc_curve(scores, truth)
     best = curve.loc[curve["specificity"] >= least - 1e-12, "sensitivity"].max()
     ours = roc.sensitivity_statistic(scores, truth, patients, specificity=least)
@@ -173,7 +173,7 @@ def test_a_draw_moves_the_threshold():
 def test_thresholds_and_the_point_where_they_lie():
     scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     truth = [False, False, True, False, True, True]
-    patients = Patients.of(range(6))
+    patients = Patients.from_ids(range(6))
     assert roc.threshold_at_sensitivity(scores, truth, 1.0) == 0.3
     assert roc.threshold_at_sensitivity(scores, truth, 0.6) == 0.5
     point = roc.operating_point(scores, truth, patients, threshold=0.3, seed=0)
@@ -227,8 +227,8 @@ def test_aucs_of_several_trainings_are_averaged():
 def test_draws_that_miss_a_class_leave_the_interval_undefined():
     scores, truth = np.arange(6) / 6, np.arange(6) == 5
     found = bootstrap(
-        {"auc": roc.auc_statistic(scores, truth, Patients.of(range(6)))},
-        Patients.of(range(6)),
+        {"auc": roc.auc_statistic(scores, truth, Patients.from_ids(range(6)))},
+        Patients.from_ids(range(6)),
         seed=0,
     )["auc"]
     assert found.value == 1.0
@@ -238,7 +238,7 @@ def test_draws_that_miss_a_class_leave_the_interval_undefined():
 
 def test_a_band_has_no_interval_where_the_area_has_none():
     scores, truth = np.arange(40.0), np.arange(40) == 30
-    patients = Patients.of(np.arange(40))
+    patients = Patients.from_ids(np.arange(40))
     band = roc.roc_band(scores, truth, patients, seed=0, draws=200)
     assert np.isnan(roc.auc_estimate(scores, truth, patients, seed=0, draws=200).low)
     assert band["low"].isna().all()

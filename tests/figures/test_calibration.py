@@ -127,7 +127,9 @@ def depths():
         )
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["family", "unit", "target", "depth", "seed", "ece"])
-    return table.assign(low=table["ece"] - 0.01, high=table["ece"] + 0.03, after=table["ece"] / 10)
+    return table.assign(
+        low=table["ece"] - 0.01, high=table["ece"] + 0.03, ece_recalibrated=table["ece"] / 10
+    )
 
 
 def test_each_network_has_its_ece_its_interval_and_its_ece_after_temperature(depths):
@@ -145,7 +147,7 @@ def test_each_network_has_its_ece_its_interval_and_its_ece_after_temperature(dep
         # Networks of one depth stand side by side, much nearer than the next depth.
         assert row.depth <= x < 1.1 * row.depth
         assert (low, high) == pytest.approx((row.low, row.high))
-        assert (x, row.after) in after
+        assert (x, row.ece_recalibrated) in after
     assert len(after) == len(depths)
 
 

@@ -31,22 +31,22 @@ def delong(scores: Sequence[npt.ArrayLike], positive: npt.ArrayLike) -> tuple[Fl
     Raises:
         DataError: Fewer than two positive or two negative units.
     """
-    pairs = [checked(one, positive) for one in scores]
+    pairs = [checked(model_scores, positive) for model_scores in scores]
     truth = pairs[0][1]
-    sick, well = int(truth.sum()), int((~truth).sum())
-    if min(sick, well) < 2:
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if min(positives, negatives) < 2:
         raise DataError(
-            f"DeLong's variance needs two units of each kind. Got {sick} positive and {well} "
-            "negative."
+            "DeLong's variance needs two units of each kind. "
+            f"Got {positives} positive and {negatives} negative."
         )
-    of_sick, of_well = [], []
+    positive_shares, negative_shares = [], []
     for values, _ in pairs:
         ranks = rankdata(values)
         # Share of the other kind that each unit beats: its rank among all, less among its own.
-        of_sick.append((ranks[truth] - rankdata(values[truth])) / well)
-        of_well.append(1 - (ranks[~truth] - rankdata(values[~truth])) / sick)
-    covariance = np.cov(of_sick) / sick + np.cov(of_well) / well
-    return np.mean(of_sick, axis=1), np.atleast_2d(covariance)
+        positive_shares.append((ranks[truth] - rankdata(values[truth])) / negatives)
+        negative_shares.append(1 - (ranks[~truth] - rankdata(values[~truth])) / positives)
+    covariance = np.cov(positive_shares) / positives + np.cov(negative_shares) / negatives
+    return np.mean(positive_shares, axis=1), np.atleast_2d(covariance)
 
 
 def delong_test(
@@ -56,10 +56,10 @@ def delong_test(
 
     Where both scores rank all units alike, the error is 0 and p is 1.
     """
-    (one, other), covariance = delong([first, second], positive)
+    (first_auc, second_auc), covariance = delong([first, second], positive)
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     error = float(np.sqrt(max(0.0, variance)))
-    gap = float(one - other)
+    gap = float(first_auc - second_auc)
     if error < 1e-12:
         return gap, 0.0, 1.0 if abs(gap) < 1e-12 else 0.0
     return gap, error, float(2 * norm.sf(abs(gap) / error))

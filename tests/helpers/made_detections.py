@@ -19,33 +19,37 @@ def disc(side: int) -> np.ndarray:
 
 def made_images(count: int, *, per_patient: int = 2, with_lesions: float = 0.5) -> pd.DataFrame:
     """Images of which the first ones have lesions, of the labels in turn."""
-    sick = round(count * with_lesions)
+    lesion_images = round(count * with_lesions)
     return pd.DataFrame(
         {
             "dataset": "made",
-            "image_id": [f"i{place:05d}" for place in range(count)],
-            "patient_id": [f"p{place // per_patient:05d}" for place in range(count)],
+            "image_id": [f"i{index:05d}" for index in range(count)],
+            "patient_id": [f"p{index // per_patient:05d}" for index in range(count)],
             "split": "test",
-            "label": [LABELS[1 + p % 3] if p < sick else "normal" for p in range(count)],
+            "label": [LABELS[1 + p % 3] if p < lesion_images else "normal" for p in range(count)],
             "density": [str(1 + p % 4) for p in range(count)],
             "unlocated": 0,
         }
     )
 
 
-def made_truths(images: pd.DataFrame, *, seed: int, each: int = 1) -> pd.DataFrame:
-    """`each` round lesions on every image with a label of its own; they do not overlap."""
+def made_truths(images: pd.DataFrame, *, seed: int, lesions_per_image: int = 1) -> pd.DataFrame:
+    """Round lesions, which do not overlap, on every image that is not normal."""
     rng = np.random.default_rng(seed)
-    sick = images[images["label"] != "normal"]
-    table = sick.loc[sick.index.repeat(each), ["dataset", "image_id", "patient_id", "split"]]
-    table = table.assign(pathology=sick["label"], density=sick["density"]).reset_index(drop=True)
-    count, band = len(table), SIDE // each
+    with_lesions = images[images["label"] != "normal"]
+    table = with_lesions.loc[
+        with_lesions.index.repeat(lesions_per_image), ["dataset", "image_id", "patient_id", "split"]
+    ]
+    table = table.assign(
+        pathology=with_lesions["label"], density=with_lesions["density"]
+    ).reset_index(drop=True)
+    count, band = len(table), SIDE // lesions_per_image
     size = rng.uniform(30, 0.6 * band, count)
-    top = band * (np.arange(count) % each) + rng.uniform(0, 1, count) * (band - size)
+    top = band * (np.arange(count) % lesions_per_image) + rng.uniform(0, 1, count) * (band - size)
     left = rng.uniform(0, SIDE - size)
     return table.assign(
-        lesion_id=[f"l{place:05d}" for place in range(count)],
-        kind=[KINDS[place % 2] for place in range(count)],
+        lesion_id=[f"l{index:05d}" for index in range(count)],
+        kind=[KINDS[index % 2] for index in range(count)],
         size_mm=size / 20,
         **dict(zip(BOX, (top, left, top + size, left + size), strict=True)),
         mask=pack_mask(disc(112)),
@@ -68,19 +72,19 @@ def made_detections(
 
 def perfect(images: pd.DataFrame, truths: pd.DataFrame) -> pd.DataFrame:
     """Every lesion found exactly, with its mask."""
-    of = truths[["dataset", "image_id", "patient_id", "split"]]
-    found = made_detections(
-        of, truths[list(BOX)].to_numpy(), np.full(len(truths), 0.9), list(truths["pathology"])
+    identity = truths[["dataset", "image_id", "patient_id", "split"]]
+    detections = made_detections(
+        identity, truths[list(BOX)].to_numpy(), np.full(len(truths), 0.9), list(truths["pathology"])
     )
-    return found.assign(mask=truths["mask"].to_numpy())
+    return detections.assign(mask=truths["mask"].to_numpy())
 
 
-def random_detections(images: pd.DataFrame, *, seed: int, each: int) -> pd.DataFrame:
-    """`each` boxes anywhere on every image, with scores that know nothing."""
+def random_detections(images: pd.DataFrame, *, seed: int, boxes_per_image: int) -> pd.DataFrame:
+    """`boxes_per_image` boxes anywhere on every image, with scores that know nothing."""
     rng = np.random.default_rng(seed)
-    of = images.loc[images.index.repeat(each)]
-    size = rng.uniform(30, 300, len(of))
-    corner = rng.uniform(0, SIDE - 300, (len(of), 2))
+    rows = images.loc[images.index.repeat(boxes_per_image)]
+    size = rng.uniform(30, 300, len(rows))
+    corner = rng.uniform(0, SIDE - 300, (len(rows), 2))
     boxes = np.column_stack([corner, corner + size[:, None]])
-    labels = [LABELS[1 + place] for place in rng.integers(0, 3, len(of))]
-    return made_detections(of, boxes, rng.uniform(0, 1, len(of)), labels)
+    labels = [LABELS[1 + code] for code in rng.integers(0, 3, len(rows))]
+    return made_detections(rows, boxes, rng.uniform(0, 1, len(rows)), labels)

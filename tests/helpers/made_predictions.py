@@ -17,17 +17,19 @@ from second_look.evaluation.predictions import CLASS_SCORES, checked
 SHARES = {"train": 0.4, "val": 0.3, "test": 0.3}
 
 
-def _skeleton(rng: np.random.Generator, patients: int, each: int, unit: str) -> pd.DataFrame:
+def _skeleton(
+    rng: np.random.Generator, patients: int, units_per_patient: int, unit: str
+) -> pd.DataFrame:
     names = np.array([f"p{number:04d}" for number in range(patients)])
     splits = rng.choice(SPLITS, size=patients, p=list(SHARES.values()))
-    whose = np.repeat(np.arange(patients), each)
-    place = np.tile(np.arange(each), patients)
+    patient = np.repeat(np.arange(patients), units_per_patient)
+    unit_index = np.tile(np.arange(units_per_patient), patients)
     return pd.DataFrame(
         {
             "dataset": "made",
-            "image_id": [f"{names[w]}_{k}" for w, k in zip(whose, place, strict=True)],
-            "patient_id": names[whose],
-            "split": splits[whose],
+            "image_id": [f"{names[w]}_{k}" for w, k in zip(patient, unit_index, strict=True)],
+            "patient_id": names[patient],
+            "split": splits[patient],
             "unit": unit,
         }
     )
@@ -36,7 +38,7 @@ def _skeleton(rng: np.random.Generator, patients: int, each: int, unit: str) -> 
 def class_predictions(
     *,
     patients: int = 200,
-    each: int = 20,
+    units_per_patient: int = 20,
     temperature: float = 2.5,
     shared: float = 0.0,
     seed: int = 0,
@@ -48,7 +50,7 @@ def class_predictions(
 
     Args:
         patients: In all splits.
-        each: Patches of one patient.
+        units_per_patient: Patches of one patient.
         temperature: By which the model's logits are too large.
         shared: Spread of what the logits of one patient have in common.
         seed: Of the data; the model's seed is `model_seed`.
@@ -57,23 +59,27 @@ def class_predictions(
         noise: Spread of what the model adds to the true logits.
     """
     rng = np.random.default_rng(seed)
-    table = _skeleton(rng, patients, each, "patch")
+    table = _skeleton(rng, patients, units_per_patient, "patch")
     bias = np.array([1.5, -0.5, 0.0, 0.0])
     logits = rng.normal(scale=1.5, size=(len(table), len(LABELS))) + bias
-    logits += np.repeat(rng.normal(scale=shared, size=(patients, len(LABELS))), each, axis=0)
+    logits += np.repeat(
+        rng.normal(scale=shared, size=(patients, len(LABELS))), units_per_patient, axis=0
+    )
     truth = _drawn(rng, softmax(logits, axis=1))
-    said = logits + np.random.default_rng(model_seed + 1).normal(scale=noise, size=logits.shape)
+    model_logits = logits + np.random.default_rng(model_seed + 1).normal(
+        scale=noise, size=logits.shape
+    )
     table = table.assign(
         target="label", model=model, seed=model_seed, label=np.array(LABELS)[truth], score=np.nan
     )
-    table[list(CLASS_SCORES)] = softmax(said * temperature, axis=1)
+    table[list(CLASS_SCORES)] = softmax(model_logits * temperature, axis=1)
     return checked(_with_extras(table))
 
 
 def binary_predictions(
     *,
     patients: int = 400,
-    each: int = 2,
+    units_per_patient: int = 2,
     temperature: float = 2.0,
     seed: int = 0,
     unit: str = "image",
@@ -83,10 +89,10 @@ def binary_predictions(
 ) -> pd.DataFrame:
     """Images, breasts or patients with one score; arguments as of `class_predictions`."""
     rng = np.random.default_rng(seed)
-    table = _skeleton(rng, patients, each, unit)
+    table = _skeleton(rng, patients, units_per_patient, unit)
     odds = rng.normal(scale=1.5, size=len(table)) - 0.5
-    sick = rng.random(len(table)) < expit(odds)
-    labels = np.where(sick, "malignant", "normal" if target == "lesion" else "benign")
+    positives = rng.random(len(table)) < expit(odds)
+    labels = np.where(positives, "malignant", "normal" if target == "lesion" else "benign")
     scores = dict.fromkeys(CLASS_SCORES, np.nan) | {"score": expit(odds * temperature)}
     table = table.assign(target=target, model=model, seed=model_seed, label=labels, **scores)
     return checked(_with_extras(table))

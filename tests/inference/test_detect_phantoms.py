@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import marks, sensitivity_statistic
-from second_look.evaluation.intervals import once
+from second_look.evaluation.intervals import point_estimate
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect
 from second_look.preparing.dataset import DataSettings, build_dataset
@@ -25,7 +25,7 @@ LEARNING = DetectSettings(
 def sensitivity(detections, truths, images):
     """By lesion, at one false positive an image over all images, by the centre in the box."""
     marked = marks(detections, truths, images)
-    return float(once(sensitivity_statistic(marked, (1.0,)), marked.everybody)[0])
+    return float(point_estimate(sensitivity_statistic(marked, (1.0,)), marked.everybody)[0])
 
 
 @pytest.mark.slow

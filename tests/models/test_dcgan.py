@@ -19,7 +19,7 @@ def rows(table):
 
 
 def printed(figure):
-    return [(layer.name, layer.kind, layer.shown, layer.parameters) for layer in figure]
+    return [(layer.name, layer.kind, layer.printed_shape, layer.parameters) for layer in figure]
 
 
 def test_both_figures_are_regenerated_cell_by_cell() -> None:

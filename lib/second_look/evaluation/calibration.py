@@ -30,9 +30,9 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     mean,
-    of_share,
-    once,
+    point_estimate,
     ratio,
+    share_estimate,
 )
 from second_look.evaluation.predictions import SUM_TOLERANCE
 
@@ -45,7 +45,7 @@ MEASURES = (*ERRORS, "nll", "brier")
 
 
 def checked(
-    probabilities: npt.ArrayLike, classes: npt.ArrayLike, where: object = "probabilities"
+    probabilities: npt.ArrayLike, classes: npt.ArrayLike, source: object = "probabilities"
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Probabilities (n, k) that sum to exactly one, and true classes (n,).
 
@@ -57,18 +57,18 @@ def checked(
     if shares.ndim != 2 or shares.shape[1] < 2 or truth.shape != shares.shape[:1]:
         raise DataError(
             f"expected probabilities (n, k) and classes (n,). Got {shares.shape}, {truth.shape}.",
-            where,
+            source,
         )
     sums = shares.sum(axis=1)
     wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE) | (shares < 0).any(axis=1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"row {row} holds {shares[row]}, which do not sum to one.", where)
+        raise DataError(f"row {row} holds {shares[row]}, which do not sum to one.", source)
     if truth.size and not 0 <= truth.min() <= truth.max() < shares.shape[1]:
         raise DataError(
             f"classes must lie from 0 to {shares.shape[1] - 1}. Got {truth.min()} to "
             f"{truth.max()}.",
-            where,
+            source,
         )
     return shares / sums[:, None], truth.astype(np.int64)
 
@@ -79,7 +79,7 @@ def two_columns(scores: npt.ArrayLike) -> Floats:
     return np.stack([1 - positive, positive], axis=1)
 
 
-def stated(
+def stated_outcomes(
     probabilities: Floats, classes: npt.NDArray[np.int64]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """The probabilities that are judged, and whether each came true, both (n,)."""
@@ -90,8 +90,8 @@ def stated(
 
 def nll(probabilities: Floats, classes: npt.NDArray[np.int64]) -> Floats:
     """Negative logarithm of the true class's probability, (n,)."""
-    own = probabilities[np.arange(len(classes)), classes]
-    result: Floats = -np.log(np.maximum(own, EPSILON))
+    true_class = probabilities[np.arange(len(classes)), classes]
+    result: Floats = -np.log(np.maximum(true_class, EPSILON))
     return result
 
 
@@ -110,8 +110,8 @@ def bin_edges(stated_probabilities: npt.ArrayLike, kind: Kind, bins: int) -> Flo
     """
     if kind == "width":
         return np.linspace(0, 1, bins + 1)
-    said = np.asarray(stated_probabilities, dtype=np.float64)
-    inner = np.quantile(said, np.arange(1, bins) / bins, method="higher")
+    values = np.asarray(stated_probabilities, dtype=np.float64)
+    inner = np.quantile(values, np.arange(1, bins) / bins, method="higher")
     return np.unique(np.concatenate([[0.0], inner, [1.0]]))
 
 
@@ -130,7 +130,7 @@ class Binned:
     true: Floats
 
     @classmethod
-    def of(
+    def from_predictions(
         cls,
         probability: Floats,
         true: npt.NDArray[np.bool_],
@@ -140,8 +140,8 @@ class Binned:
     ) -> Binned:
         """Sort predictions into the bins (low, high]; 0 goes into the first."""
         bins = len(edges) - 1
-        place = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, bins - 1)
-        cells = Patients(patients.codes * bins + place, patients.count * bins)
+        bin_index = np.clip(np.searchsorted(edges, probability, side="left") - 1, 0, bins - 1)
+        cells = Patients(patients.codes * bins + bin_index, patients.count * bins)
         shares = np.broadcast_to(np.asarray(weights, dtype=np.float64), probability.shape)
         parts = (shares, shares * probability, shares * true)
         return cls(*(cells.sums(part).reshape(patients.count, bins) for part in parts))
@@ -188,10 +188,12 @@ def ece(
     probabilities: npt.ArrayLike, classes: npt.ArrayLike, *, bins: int, kind: Kind = "width"
 ) -> float:
     """Expected calibration error of probabilities (n, k) against classes (n,)."""
-    said, true = stated(*checked(probabilities, classes))
-    everybody = Patients(np.arange(len(said)), len(said))
-    binned = Binned.of(said, true, everybody, bin_edges(said, kind, bins))
-    return float(once(binned.ece, everybody))
+    stated_probabilities, correct = stated_outcomes(*checked(probabilities, classes))
+    everybody = Patients(np.arange(len(stated_probabilities)), len(stated_probabilities))
+    binned = Binned.from_predictions(
+        stated_probabilities, correct, everybody, bin_edges(stated_probabilities, kind, bins)
+    )
+    return float(point_estimate(binned.ece, everybody))
 
 
 def statistics(
@@ -212,9 +214,15 @@ def statistics(
         bins: Of the calibration errors. Their ends stay where they are in every draw.
     """
     shares, truth = checked(probabilities, classes)
-    said, true = stated(shares, truth)
+    stated_probabilities, correct = stated_outcomes(shares, truth)
     by_width, by_mass = (
-        Binned.of(said, true, patients, bin_edges(said, kind, bins), weights)
+        Binned.from_predictions(
+            stated_probabilities,
+            correct,
+            patients,
+            bin_edges(stated_probabilities, kind, bins),
+            weights,
+        )
         for kind in ("width", "mass")
     )
     return {
@@ -243,12 +251,12 @@ def measures(
     Raises:
         DataError: The probabilities do not sum to one, or a class is out of range.
     """
-    found = statistics(probabilities, classes, patients, weights=weights, bins=bins)
-    return estimates(found, patients, seed=seed, draws=draws, level=level)
+    metrics = statistics(probabilities, classes, patients, weights=weights, bins=bins)
+    return estimates(metrics, patients, seed=seed, draws=draws, level=level)
 
 
 def estimates(
-    found: dict[str, Statistic],
+    metrics: dict[str, Statistic],
     patients: Patients,
     *,
     seed: int,
@@ -258,14 +266,14 @@ def estimates(
     """Intervals of what `statistics` gives: the errors recentred, and none of them below 0."""
     result: dict[str, Estimate] = {}
     for recentred in (True, False):
-        chosen = {name: one for name, one in found.items() if (name in ERRORS) is recentred}
+        chosen = {name: metric for name, metric in metrics.items() if (name in ERRORS) is recentred}
         result |= bootstrap(
             chosen, patients, seed=seed, draws=draws, level=level, recentred=recentred
         )
     for name in set(result) & set(ERRORS):
         result[name] = result[name].mapped(lambda number: max(0.0, number))
     result["debiased"] = result["debiased"].mapped(np.sqrt)
-    return {name: result[name] for name in found}
+    return {name: result[name] for name in metrics}
 
 
 def reliability(
@@ -285,22 +293,25 @@ def reliability(
         low_edge, high_edge, units, patients, probability (mean), frequency (of coming true) with
         its interval over patients: low, high; NaN where more than 5 % of the draws miss the bin.
     """
-    said, true = stated(*checked(probabilities, classes))
-    edges = bin_edges(said, kind, bins)
-    binned = Binned.of(said, true, patients, edges)
+    stated_probabilities, correct = stated_outcomes(*checked(probabilities, classes))
+    edges = bin_edges(stated_probabilities, kind, bins)
+    binned = Binned.from_predictions(stated_probabilities, correct, patients, edges)
 
     statistics = {
-        str(place): _column(binned.true, binned.size, place) for place in range(len(edges) - 1)
+        str(index): _column(binned.true, binned.size, index) for index in range(len(edges) - 1)
     }
-    found = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
-    units, whose = binned.size.sum(axis=0), (binned.size > 0).sum(axis=0)
-    shares = [of_share(found[name], whose[place], level) for place, name in enumerate(statistics)]
+    frequencies = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
+    units, patient_counts = binned.size.sum(axis=0), (binned.size > 0).sum(axis=0)
+    shares = [
+        share_estimate(frequencies[name], patient_counts[index], level)
+        for index, name in enumerate(statistics)
+    ]
     table = pd.DataFrame(
         {
             "low_edge": edges[:-1],
             "high_edge": edges[1:],
             "units": units.astype(int),
-            "patients": whose,
+            "patients": patient_counts,
             "probability": ratio(binned.probability.sum(axis=0), units),
             "frequency": [share.value for share in shares],
             "low": [share.low for share in shares],
@@ -310,11 +321,11 @@ def reliability(
     return table[units > 0].reset_index(drop=True)
 
 
-def _column(above: Floats, below: Floats, place: int) -> Statistic:
+def _column(numerators: Floats, denominators: Floats, column: int) -> Statistic:
     """The ratio of one column of sums by patient, as a statistic."""
 
     def statistic(counts: Floats) -> Floats:
-        return ratio(counts @ above[:, place], counts @ below[:, place])
+        return ratio(counts @ numerators[:, column], counts @ denominators[:, column])
 
     return statistic
 
@@ -347,23 +358,23 @@ def bands(
     shares, truth = checked(probabilities, classes)
     sure, wrong = shares.max(axis=1), shares.argmax(axis=1) != truth
     starts = np.asarray(edges, dtype=np.float64)
-    inside = [
+    in_bands = [
         (sure >= start) & ((sure < end) | (end >= 1))
         for start, end in zip(starts, np.append(starts[1:], 1.0), strict=True)
     ]
-    found = bootstrap(
-        {str(place): mean(wrong, patients, here) for place, here in enumerate(inside)},
+    errors = bootstrap(
+        {str(index): mean(wrong, patients, in_band) for index, in_band in enumerate(in_bands)},
         patients,
         seed=seed,
         draws=draws,
         level=level,
     )
     rows = []
-    for place, here in enumerate(inside):
-        error = of_share(found[str(place)], patients.having(here), level)
-        end = starts[place + 1] if place + 1 < len(starts) else 1.0
-        confidence = float(sure[here].mean()) if here.any() else float("nan")
-        ends = (starts[place], end, int(here.sum()), confidence, 1 - confidence)
+    for index, in_band in enumerate(in_bands):
+        error = share_estimate(errors[str(index)], patients.count_with(in_band), level)
+        end = starts[index + 1] if index + 1 < len(starts) else 1.0
+        confidence = float(sure[in_band].mean()) if in_band.any() else float("nan")
+        ends = (starts[index], end, int(in_band.sum()), confidence, 1 - confidence)
         rows.append((*ends, error.value, error.low, error.high))
     columns = ["from", "to", "units", "confidence", "promised", "observed", "low", "high"]
     return pd.DataFrame(rows, columns=columns)

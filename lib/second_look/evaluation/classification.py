@@ -18,8 +18,8 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     mean,
-    of_share,
     ratio,
+    share_estimate,
 )
 from second_look.evaluation.roc import auc
 
@@ -37,13 +37,13 @@ def confusion(classes: npt.ArrayLike, predicted: npt.ArrayLike, count: int) -> C
     Raises:
         DataError: A code is out of range.
     """
-    truth, said = np.asarray(classes, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
-    for codes in (truth, said):
+    truth, answers = np.asarray(classes, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    for codes in (truth, answers):
         if codes.size and not 0 <= codes.min() <= codes.max() < count:
             raise DataError(
                 f"classes must lie from 0 to {count - 1}. Got {codes.min()} to {codes.max()}."
             )
-    return np.bincount(count * truth + said, minlength=count**2).reshape(count, count)
+    return np.bincount(count * truth + answers, minlength=count**2).reshape(count, count)
 
 
 def accuracy_statistic(hit: npt.ArrayLike, patients: Patients) -> Statistic:
@@ -55,13 +55,15 @@ def balanced_accuracy_statistic(
     classes: npt.ArrayLike, predicted: npt.ArrayLike, patients: Patients
 ) -> Statistic:
     """Mean recall over the classes that a draw holds, for `intervals.bootstrap`."""
-    truth, said = np.asarray(classes), np.asarray(predicted)
+    truth, answers = np.asarray(classes), np.asarray(predicted)
     present = np.unique(truth)
-    right = np.stack([patients.sums((truth == code) & (said == code)) for code in present], axis=1)
-    there = np.stack([patients.sums(truth == code) for code in present], axis=1)
+    right = np.stack(
+        [patients.sums((truth == code) & (answers == code)) for code in present], axis=1
+    )
+    totals = np.stack([patients.sums(truth == code) for code in present], axis=1)
 
     def statistic(counts: Floats) -> Floats:
-        recall = ratio(counts @ right, counts @ there)  # (draws, classes present)
+        recall = ratio(counts @ right, counts @ totals)  # (draws, classes present)
         return ratio(np.nansum(recall, axis=1), np.isfinite(recall).sum(axis=1))
 
     return statistic
@@ -91,8 +93,8 @@ def measures(
         "accuracy": accuracy_statistic(hit, patients),
         "balanced_accuracy": balanced_accuracy_statistic(classes, predicted, patients),
     }
-    found = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
-    return {**found, "accuracy": of_share(found["accuracy"], patients.count, level)}
+    estimates = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
+    return {**estimates, "accuracy": share_estimate(estimates["accuracy"], patients.count, level)}
 
 
 def by_class(
@@ -120,19 +122,21 @@ def by_class(
         label, units, patients, recall, low, high, auc; NaN for a class without units.
     """
     scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
-    said = scores.argmax(axis=1)
+    answers = scores.argmax(axis=1)
     statistics = {
-        name: mean((said == code).astype(float), patients, truth == code)
+        name: mean((answers == code).astype(float), patients, truth == code)
         for code, name in enumerate(names)
     }
-    found = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
+    recalls = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
     rows = []
     for code, name in enumerate(names):
-        own = truth == code
-        whose = patients.having(own)
-        recall = of_share(found[name], whose, level)
-        area = auc(scores[:, code], own)
-        rows.append((name, int(own.sum()), whose, recall.value, recall.low, recall.high, area))
+        members = truth == code
+        member_patients = patients.count_with(members)
+        recall = share_estimate(recalls[name], member_patients, level)
+        area = auc(scores[:, code], members)
+        rows.append(
+            (name, int(members.sum()), member_patients, recall.value, recall.low, recall.high, area)
+        )
     columns = ["label", "units", "patients", "recall", "low", "high", "auc"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -152,18 +156,20 @@ def baselines(training: npt.ArrayLike, classes: npt.ArrayLike, count: int) -> pd
     Raises:
         DataError: There are no training units, or none to be judged.
     """
-    seen = np.bincount(np.asarray(training, dtype=np.int64), minlength=count)
-    judged = np.bincount(np.asarray(classes, dtype=np.int64), minlength=count)
-    if not seen.sum() or not judged.sum():
-        raise DataError(f"baselines need units. Got {seen.sum()} to learn from, {judged.sum()}.")
+    training_counts = np.bincount(np.asarray(training, dtype=np.int64), minlength=count)
+    test_counts = np.bincount(np.asarray(classes, dtype=np.int64), minlength=count)
+    if not training_counts.sum() or not test_counts.sum():
+        raise DataError(
+            f"baselines need units. Got {training_counts.sum()} to learn from, {test_counts.sum()}."
+        )
     guesses = {
-        "always the commonest class": np.eye(count)[seen.argmax()],
-        "a guess by frequency": seen / seen.sum(),
+        "always the commonest class": np.eye(count)[training_counts.argmax()],
+        "a guess by frequency": training_counts / training_counts.sum(),
         "any class alike": np.full(count, 1 / count),
     }
-    present = judged > 0
+    present = test_counts > 0
     rows = [
-        (name, float(guess @ judged / judged.sum()), float(guess[present].mean()))
+        (name, float(guess @ test_counts / test_counts.sum()), float(guess[present].mean()))
         for name, guess in guesses.items()
     ]
     return pd.DataFrame(rows, columns=["baseline", "accuracy", "balanced_accuracy"])

@@ -28,7 +28,7 @@ from second_look.evaluation.intervals import (
     Floats,
     Patients,
     bootstrap_mean,
-    of_share,
+    share_estimate,
     undefined,
 )
 from second_look.evaluation.predictions import CLASS_SCORES, TARGETS, checked, positive
@@ -83,12 +83,12 @@ def patch_scores(
         type), score.
     """
     windows = windows.reset_index(drop=True)
-    both = _boxes_in_windows(detections, windows, rule)
+    pairs_in_windows = _boxes_in_windows(detections, windows, rule)
     parts, types = [], []
     for target in ("lesion", *LABELS[1:]):
         scores = np.zeros(len(windows))
-        found = lesion_scores(detections, target)[both["detection"].to_numpy()]
-        np.maximum.at(scores, both["window"].to_numpy(), found)
+        chances = lesion_scores(detections, target)[pairs_in_windows["detection"].to_numpy()]
+        np.maximum.at(scores, pairs_in_windows["window"].to_numpy(), chances)
         if target in TARGETS[1:]:
             table = _predictions(windows, "patch", target, pd.Series(scores), model, seed)
             parts.append(table.assign(**{name: windows[name] for name in BOX}))
@@ -115,13 +115,13 @@ def _boxes_in_windows(
     first = windows[["image_id"]].assign(window=np.arange(len(windows)))
     second = pd.DataFrame({"image_id": detections["image_id"].to_numpy()})
     groups = dict(tuple(second.assign(detection=np.arange(len(second))).groupby("image_id")))
-    found = []
-    areas, places = boxes(windows), boxes(detections)
-    for image_id, own in first.groupby("image_id", sort=False):
+    parts = []
+    areas, detection_boxes = boxes(windows), boxes(detections)
+    for image_id, windows_of_image in first.groupby("image_id", sort=False):
         if image_id not in groups:
             continue
-        rows, cols = own["window"].to_numpy(), groups[image_id]["detection"].to_numpy()
-        window, box = areas[rows][:, None], places[cols][None]
+        rows, cols = windows_of_image["window"].to_numpy(), groups[image_id]["detection"].to_numpy()
+        window, box = areas[rows][:, None], detection_boxes[cols][None]
         low = np.maximum(window[..., :2], box[..., :2])
         shared = np.prod(np.clip(np.minimum(window[..., 2:], box[..., 2:]) - low, 0, None), axis=2)
         of_box = shared / np.prod(box[..., 2:] - box[..., :2], axis=2)
@@ -129,17 +129,17 @@ def _boxes_in_windows(
         counts = (shared > 0) & (
             (of_box >= rule.min_lesion_share) | (of_window >= rule.min_window_share)
         )
-        here, there = np.nonzero(counts)
-        found.append(pd.DataFrame({"detection": cols[there], "window": rows[here]}))
+        window_rows, detection_rows = np.nonzero(counts)
+        parts.append(pd.DataFrame({"detection": cols[detection_rows], "window": rows[window_rows]}))
     empty = pd.DataFrame({"detection": [], "window": []}, dtype=np.int64)
-    return pd.concat([empty, *found], ignore_index=True)
+    return pd.concat([empty, *parts], ignore_index=True)
 
 
 def _predictions(
     units: pd.DataFrame, unit: str, target: str, score: pd.Series, model: str, seed: int
 ) -> pd.DataFrame:
-    whose = units[["dataset", "image_id", "patient_id", "split", "label"]].reset_index(drop=True)
-    return whose.assign(
+    identity = units[["dataset", "image_id", "patient_id", "split", "label"]].reset_index(drop=True)
+    return identity.assign(
         unit=unit,
         target=target,
         model=model,
@@ -165,19 +165,27 @@ def roc_table(
         questions of all types: one row a window and type.
     """
     questions: dict[str, tuple[pd.Series, Any, pd.Series]] = {}
-    for target, own in predictions.groupby("target", sort=False):
-        whose = patient_keys(own)
-        questions[str(target)] = (own["score"], positive(own["label"], str(target)), whose)
+    for target, rows_of_group in predictions.groupby("target", sort=False):
+        patient_ids = patient_keys(rows_of_group)
+        questions[str(target)] = (
+            rows_of_group["score"],
+            positive(rows_of_group["label"], str(target)),
+            patient_ids,
+        )
     if types is not None:
-        for name, own in types.groupby("type", sort=False):
-            questions[f"type {name}"] = (own["score"], own["positive"], own["patient_id"])
+        for name, rows_of_group in types.groupby("type", sort=False):
+            questions[f"type {name}"] = (
+                rows_of_group["score"],
+                rows_of_group["positive"],
+                rows_of_group["patient_id"],
+            )
         questions["a given type"] = (types["score"], types["positive"], types["patient_id"])
     rows = []
-    for name, (score, truth, whose) in questions.items():
-        found = auc_estimate(score, truth, Patients.of(whose), seed=seed, draws=draws)
-        rows.append({"target": name, "auc": found.value, "low": found.low, "high": found.high,
-                     "n": found.n, "positives": int(np.sum(truth)), "patients": found.patients,
-                     "reason": found.reason})  # fmt: skip
+    for name, (score, truth, patient_ids) in questions.items():
+        area = auc_estimate(score, truth, Patients.from_ids(patient_ids), seed=seed, draws=draws)
+        rows.append({"target": name, "auc": area.value, "low": area.low, "high": area.high,
+                     "n": area.n, "positives": int(np.sum(truth)), "patients": area.patients,
+                     "reason": area.reason})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -196,12 +204,12 @@ def average_precision(
         "mAP50" and "mAP50-95", 0 to 1; NaN without lesions.
     """
     used = images.loc[images["unlocated"] == 0, "image_id"]
-    found = detections[detections["image_id"].isin(used)]
-    there = truths[truths["image_id"].isin(used)]
-    if there.empty:
+    used_detections = detections[detections["image_id"].isin(used)]
+    used_truths = truths[truths["image_id"].isin(used)]
+    if used_truths.empty:
         return {"mAP50": float("nan"), "mAP50-95": float("nan")}
-    one = {"lesion": 1}
-    codes = {name: code for code, name in enumerate(LABELS[1:], start=1)} if by_class else one
+    single = {"lesion": 1}
+    codes = {name: code for code, name in enumerate(LABELS[1:], start=1)} if by_class else single
     names = ("pathology", "label") if by_class else (None, None)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
@@ -209,13 +217,17 @@ def average_precision(
             "images": [{"id": image} for image in used],
             "categories": [{"id": code} for code in codes.values()],
             "annotations": [
-                entry | {"id": place, "iscrowd": 0}
-                for place, entry in enumerate(_entries(there, names[0], codes), start=1)
+                entry | {"id": number, "iscrowd": 0}
+                for number, entry in enumerate(_entries(used_truths, names[0], codes), start=1)
             ],
         }
         truth.createIndex()
-        scores = lesion_scores(found, "lesion") if not by_class else found["score"].to_numpy()
-        entries = _entries(found, names[1], codes)
+        scores = (
+            lesion_scores(used_detections, "lesion")
+            if not by_class
+            else used_detections["score"].to_numpy()
+        )
+        entries = _entries(used_detections, names[1], codes)
         for entry, score in zip(entries, scores, strict=True):
             entry["score"] = float(score)
         if not entries:
@@ -226,8 +238,10 @@ def average_precision(
         run.evaluate()
         run.accumulate()
     precision = run.eval["precision"]  # (IoU thresholds, recalls, classes, 1, 1); −1: no lesion
-    kept = [code for code in range(precision.shape[2]) if precision[0, 0, code, 0, 0] > -1]
-    precision = precision[:, :, kept, 0, 0]
+    classes_with_lesions = [
+        code for code in range(precision.shape[2]) if precision[0, 0, code, 0, 0] > -1
+    ]
+    precision = precision[:, :, classes_with_lesions, 0, 0]
     return {"mAP50": float(precision[0].mean()), "mAP50-95": float(precision.mean())}
 
 
@@ -235,8 +249,8 @@ def _entries(
     table: pd.DataFrame, column: str | None, codes: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Boxes as COCO writes them: x, y, width, height."""
-    places = boxes(table)
-    sides = places[:, 2:] - places[:, :2]
+    box_array = boxes(table)
+    sides = box_array[:, 2:] - box_array[:, :2]
     kinds = table[column].map(codes).to_numpy() if column else np.ones(len(table), dtype=int)
     return [
         {
@@ -246,7 +260,7 @@ def _entries(
             "area": float(side[0] * side[1]),
         }
         for image, kind, box, side in zip(
-            table["image_id"], kinds, places.tolist(), sides.tolist(), strict=True
+            table["image_id"], kinds, box_array.tolist(), sides.tolist(), strict=True
         )
     ]
 
@@ -264,15 +278,15 @@ def mask_agreement(
     hits = hits.sort_values("score", ascending=False, kind="stable").drop_duplicates("truth")
     rows = []
     for hit in hits.itertuples():
-        found, lesion = detections.iloc[hit.detection], truths.iloc[hit.truth]
-        both, one, other = _shared(found, lesion)
+        detection, lesion = detections.iloc[hit.detection], truths.iloc[hit.truth]
+        shared, detection_area, lesion_area = _shared(detection, lesion)
         rows.append(
             {
                 "lesion_id": lesion["lesion_id"],
                 "patient_id": f"{lesion['dataset']}\n{lesion['patient_id']}",
                 "box_iou": hit.iou,
-                "dice": 2 * both / max(one + other, 1e-9),
-                "iou": both / max(one + other - both, 1e-9),
+                "dice": 2 * shared / max(detection_area + lesion_area, 1e-9),
+                "iou": shared / max(detection_area + lesion_area - shared, 1e-9),
             }
         )
     return pd.DataFrame(rows, columns=["lesion_id", "patient_id", "box_iou", "dice", "iou"])
@@ -280,12 +294,12 @@ def mask_agreement(
 
 def _shared(first: pd.Series, second: pd.Series) -> tuple[float, float, float]:
     """Shared and own pixels of two masks, counted on one grid over both boxes."""
-    ends = np.array([[float(each[name]) for name in BOX] for each in (first, second)])
+    ends = np.array([[float(row[name]) for name in BOX] for row in (first, second)])
     low, high = ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)
     rows, cols = (low + (np.arange(_GRID)[:, None] + 0.5) / _GRID * (high - low)).T
     drawn = [
-        _drawn(unpack_mask(each["mask"]), box, rows, cols)
-        for each, box in zip((first, second), ends, strict=True)
+        _drawn(unpack_mask(row["mask"]), box, rows, cols)
+        for row, box in zip((first, second), ends, strict=True)
     ]
     return (
         float((drawn[0] & drawn[1]).sum()),
@@ -298,12 +312,14 @@ def _drawn(
     mask: npt.NDArray[np.bool_], box: Floats, rows: Floats, cols: Floats
 ) -> npt.NDArray[np.bool_]:
     """A mask over its box, looked up at points of a grid, bool (rows, cols)."""
-    down = np.floor((rows - box[0]) / (box[2] - box[0]) * len(mask)).astype(int)
-    across = np.floor((cols - box[1]) / (box[3] - box[1]) * len(mask)).astype(int)
-    inside = ((down >= 0) & (down < len(mask)))[:, None] & ((across >= 0) & (across < len(mask)))
-    looked = mask[np.ix_(down.clip(0, len(mask) - 1), across.clip(0, len(mask) - 1))]
-    found: npt.NDArray[np.bool_] = looked & inside
-    return found
+    row_index = np.floor((rows - box[0]) / (box[2] - box[0]) * len(mask)).astype(int)
+    col_index = np.floor((cols - box[1]) / (box[3] - box[1]) * len(mask)).astype(int)
+    on_mask = ((row_index >= 0) & (row_index < len(mask)))[:, None] & (
+        (col_index >= 0) & (col_index < len(mask))
+    )
+    looked = mask[np.ix_(row_index.clip(0, len(mask) - 1), col_index.clip(0, len(mask) - 1))]
+    result: npt.NDArray[np.bool_] = looked & on_mask
+    return result
 
 
 def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -311,11 +327,12 @@ def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     rows = []
     for name in ("dice", "iou"):
         if agreement.empty:
-            found = undefined("no lesion was hit", Patients.of([]))
+            estimate = undefined("no lesion was hit", Patients.from_ids([]))
         else:
-            found = bootstrap_mean(agreement[name], agreement["patient_id"], seed=seed)
-        rows.append({"measure": name, "value": found.value, "low": found.low, "high": found.high,
-                     "n": found.n, "reason": found.reason})  # fmt: skip
+            estimate = bootstrap_mean(agreement[name], agreement["patient_id"], seed=seed)
+        ends = {"low": estimate.low, "high": estimate.high}
+        facts = {"n": estimate.n, "reason": estimate.reason}
+        rows.append({"measure": name, "value": estimate.value, **ends, **facts})
     return pd.DataFrame(rows)
 
 
@@ -334,19 +351,21 @@ def by_group(
     limit = len(marked.image_patients)
     threshold = marked.alarms[limit] if len(marked.alarms) > limit else -np.inf
     used = images.loc[images["unlocated"] == 0, "image_id"]
-    there = truths[truths["image_id"].isin(used)].assign(found=marked.best > threshold)
-    size = pd.Series("unknown", index=there.index)
+    lesions = truths[truths["image_id"].isin(used)].assign(found=marked.best > threshold)
+    size = pd.Series("unknown", index=lesions.index)
     for name, (low, high) in SIZES.items():
-        size[(there["size_mm"] >= low) & (there["size_mm"] < high)] = name
+        size[(lesions["size_mm"] >= low) & (lesions["size_mm"] < high)] = name
     size = size.astype(pd.CategoricalDtype([*SIZES, "unknown"], ordered=True))
-    there = there.assign(size=size, density=there["density"].replace("", "unknown"))
+    lesions = lesions.assign(size=size, density=lesions["density"].replace("", "unknown"))
     rows = []
     for group in ("kind", "pathology", "size", "density"):
-        for value, own in there.groupby(group, sort=True, observed=True):
-            whose = patient_keys(own)
-            found: Estimate = bootstrap_mean(own["found"].astype(float), whose, seed=seed)
-            found = of_share(found, found.patients)
-            rows.append({"group": group, "value": value, "lesions": len(own),
-                         "patients": found.patients, "sensitivity": found.value,
-                         "low": found.low, "high": found.high})  # fmt: skip
+        for value, members in lesions.groupby(group, sort=True, observed=True):
+            patient_ids = patient_keys(members)
+            sensitivity: Estimate = bootstrap_mean(
+                members["found"].astype(float), patient_ids, seed=seed
+            )
+            sensitivity = share_estimate(sensitivity, sensitivity.patients)
+            rows.append({"group": group, "value": value, "lesions": len(members),
+                         "patients": sensitivity.patients, "sensitivity": sensitivity.value,
+                         "low": sensitivity.low, "high": sensitivity.high})  # fmt: skip
     return pd.DataFrame(rows)

@@ -30,7 +30,7 @@ TRUE_SIDE = 112
 
 _share = pa.Column(float, pa.Check.in_range(0, 1))
 _boxes = dict.fromkeys(BOX, pa.Column(float))
-_whose = {
+_identity = {
     "dataset": pa.Column(str, pa.Check.str_length(min_value=1)),
     "image_id": pa.Column(str, pa.Check.str_length(min_value=1)),
     "patient_id": pa.Column(str, pa.Check.str_length(min_value=1)),
@@ -40,7 +40,7 @@ _whose = {
 # the class scores sum to 1, and `score_normal` is the chance that there is no lesion.
 DETECTIONS = pa.DataFrameSchema(
     {
-        **_whose,
+        **_identity,
         "model": pa.Column(str, pa.Check.str_length(min_value=1)),
         "seed": pa.Column(int, pa.Check.ge(0)),
         "label": pa.Column(str, pa.Check.isin(LABELS[1:])),
@@ -55,7 +55,7 @@ DETECTIONS = pa.DataFrameSchema(
 # One row a lesion that can be seen on its image's region map.
 TRUTHS = pa.DataFrameSchema(
     {
-        **_whose,
+        **_identity,
         "lesion_id": pa.Column(str, pa.Check.str_length(min_value=1), unique=True),
         "kind": pa.Column(str, pa.Check.isin(KINDS)),
         "pathology": pa.Column(str, pa.Check.isin(LABELS[1:])),
@@ -72,7 +72,7 @@ TRUTHS = pa.DataFrameSchema(
 # on such an image.
 IMAGES = pa.DataFrameSchema(
     {
-        **_whose,
+        **_identity,
         "label": pa.Column(str, pa.Check.isin(LABELS)),
         "density": pa.Column(str),
         "unlocated": pa.Column(int, pa.Check.ge(0)),
@@ -82,7 +82,7 @@ IMAGES = pa.DataFrameSchema(
 )
 
 
-def checked(table: pd.DataFrame, schema: pa.DataFrameSchema, where: object) -> pd.DataFrame:
+def checked(table: pd.DataFrame, schema: pa.DataFrameSchema, source: object) -> pd.DataFrame:
     """A table after every check of its schema; boxes have an area.
 
     Raises:
@@ -92,13 +92,13 @@ def checked(table: pd.DataFrame, schema: pa.DataFrameSchema, where: object) -> p
         result = schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         case = error.failure_cases.iloc[0]
-        of = ""
+        image_name = ""
         if pd.notna(case["index"]) and "image_id" in table:
-            of = f" of image {table['image_id'].iloc[int(case['index'])]}"
+            image_name = f" of image {table['image_id'].iloc[int(case['index'])]}"
         raise DataError(
             f"{case['column'] or 'table'}: {case['check']} does not hold for "
-            f"{case['failure_case']!r}{of}.",
-            where,
+            f"{case['failure_case']!r}{image_name}.",
+            source,
         ) from None
     if "row_min" in result.columns:
         empty = ~(
@@ -106,7 +106,7 @@ def checked(table: pd.DataFrame, schema: pa.DataFrameSchema, where: object) -> p
         ).to_numpy()
         if empty.any():
             first = result.iloc[int(np.argmax(empty))]
-            raise DataError(f"a box of image {first['image_id']} has no area.", where)
+            raise DataError(f"a box of image {first['image_id']} has no area.", source)
     return result
 
 
@@ -165,20 +165,22 @@ def truth_table(dataset: Dataset, *, splits: tuple[str, ...] = SPLITS) -> pd.Dat
     images = images[images["split"].isin(splits)]
     codes = dataset.prepared.lesions
     located = codes.loc[codes["code"] > 0, ["lesion_id", "code"]]
-    own = dataset.catalogue.lesions[["lesion_id", "image_id", "kind", "pathology"]]
-    wanted = own.merge(located, on="lesion_id").merge(
+    lesions = dataset.catalogue.lesions[["lesion_id", "image_id", "kind", "pathology"]]
+    located_lesions = lesions.merge(located, on="lesion_id").merge(
         images[["image_id", "dataset", "patient_id", "split", "density", "pixel_spacing_mm"]],
         on="image_id",
     )
     rows = []
-    for image_id, part in tqdm(wanted.groupby("image_id", sort=False), desc="true lesions"):
+    for image_id, part in tqdm(
+        located_lesions.groupby("image_id", sort=False), desc="true lesions"
+    ):
         regions = np.asarray(dataset.prepared.regions(str(image_id)))
         transform = dataset.prepared.transform(str(image_id))
         for lesion in part.to_dict("records"):
-            found = true_mask(regions == lesion.pop("code"))
+            box_and_grid = true_mask(regions == lesion.pop("code"))
             spacing = lesion.pop("pixel_spacing_mm")
-            if found is not None:
-                prepared, grid = found
+            if box_and_grid is not None:
+                prepared, grid = box_and_grid
                 box = transform.box_to_original(prepared)
                 rows.append(
                     lesion
@@ -206,8 +208,8 @@ def true_mask(
 
 def boxes(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Boxes of detections or truths, float64 (n, 4)."""
-    found: npt.NDArray[np.float64] = table[list(BOX)].to_numpy(dtype=np.float64)
-    return found
+    result: npt.NDArray[np.float64] = table[list(BOX)].to_numpy(dtype=np.float64)
+    return result
 
 
 def overlap(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -215,6 +217,6 @@ def overlap(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np
     low = np.maximum(first[:, :2], second[:, :2])
     high = np.minimum(first[:, 2:], second[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (first, second)]
+    areas = [np.prod(corners[:, 2:] - corners[:, :2], axis=1) for corners in (first, second)]
     result: npt.NDArray[np.float64] = shared / (areas[0] + areas[1] - shared)
     return result

@@ -31,9 +31,9 @@ from second_look.evaluation.intervals import (
     Patients,
     Statistic,
     estimate,
-    of_share,
-    once,
+    point_estimate,
     replicate,
+    share_estimate,
     undefined,
 )
 
@@ -64,17 +64,20 @@ def pairs(
     """
     if rule not in RULES:
         raise ValueError(f"a hit rule must be one of {tuple(RULES)}. Got {rule!r}.")
-    found = pd.DataFrame({"image_id": detections["image_id"].to_numpy()})
-    there = pd.DataFrame({"image_id": truths["image_id"].to_numpy()})
-    found["detection"], there["truth"] = np.arange(len(found)), np.arange(len(there))
-    both = found.merge(there, on="image_id")[["detection", "truth"]]
-    first, second = boxes(detections)[both["detection"]], boxes(truths)[both["truth"]]
-    both["iou"] = overlap(first, second)
+    detection_keys = pd.DataFrame({"image_id": detections["image_id"].to_numpy()})
+    truth_keys = pd.DataFrame({"image_id": truths["image_id"].to_numpy()})
+    detection_keys["detection"], truth_keys["truth"] = (
+        np.arange(len(detection_keys)),
+        np.arange(len(truth_keys)),
+    )
+    candidates = detection_keys.merge(truth_keys, on="image_id")[["detection", "truth"]]
+    first, second = boxes(detections)[candidates["detection"]], boxes(truths)[candidates["truth"]]
+    candidates["iou"] = overlap(first, second)
     if rule == "iou":
-        return both[both["iou"] >= min_iou].reset_index(drop=True)
+        return candidates[candidates["iou"] >= min_iou].reset_index(drop=True)
     centre = (first[:, :2] + first[:, 2:]) / 2
-    inside = ((centre >= second[:, :2]) & (centre < second[:, 2:])).all(axis=1)
-    return both[inside].reset_index(drop=True)
+    hit = ((centre >= second[:, :2]) & (centre < second[:, 2:])).all(axis=1)
+    return candidates[hit].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Marks:
         lesion_patients: Their patients, int64 (lesions,).
         image_patients: Patients of the images of the denominator, int64 (images,).
         patients: How many there are.
-        what: Rule and denominators, in words.
+        description: Rule and denominators, in words.
     """
 
     alarms: Floats
@@ -98,7 +101,7 @@ class Marks:
     lesion_patients: Ints
     image_patients: Ints
     patients: int
-    what: str
+    description: str
 
     @property
     def everybody(self) -> Patients:
@@ -134,7 +137,7 @@ def marks(
         raise ValueError(f"expected by lesion or image, on all or normal. Got {by}, {alarms_on}.")
     located = images[images["unlocated"] == 0]
     counted = located if alarms_on == "all" else located[located["label"] == "normal"]
-    patients = Patients.of(patient_keys(images))
+    patients = Patients.from_ids(patient_keys(images))
     patient_of = pd.Series(patients.codes, index=images["image_id"])
     used = detections[detections["image_id"].isin(located["image_id"])]
     lesions = truths[truths["image_id"].isin(located["image_id"])]
@@ -196,12 +199,12 @@ def curve(marked: Marks) -> pd.DataFrame:
     hits = marked.best[np.isfinite(marked.best)]
     thresholds = np.unique(np.concatenate([hits, marked.alarms]))[::-1]
     alarms = np.searchsorted(-marked.alarms, -thresholds, side="right")
-    caught = np.searchsorted(-np.sort(hits)[::-1], -thresholds, side="right")
+    found_lesions = np.searchsorted(-np.sort(hits)[::-1], -thresholds, side="right")
     return pd.DataFrame(
         {
             "threshold": np.append(np.inf, thresholds),
             "false_positives": np.append(0, alarms) / max(1, len(marked.image_patients)),
-            "sensitivity": np.append(0, caught) / max(1, len(marked.best)),
+            "sensitivity": np.append(0, found_lesions) / max(1, len(marked.best)),
         }
     )
 
@@ -219,11 +222,11 @@ def sensitivity_statistic(marked: Marks, rates: Sequence[float] = RATES) -> Stat
     falling = falling[np.isfinite(marked.best[falling])]
     owners = marked.lesion_patients[falling]
     # Alarms of one score come together: lesions count that score above the first one too many.
-    above = np.searchsorted(-marked.best[falling], -marked.alarms, side="left")
+    lesions_above = np.searchsorted(-marked.best[falling], -marked.alarms, side="left")
     # Alarms beyond these are needed only where a draw has hardly any of the first.
     enough = int(3 * limits.max() * len(marked.image_patients)) + 100
 
-    def one(count: Floats) -> Floats:
+    def sensitivities_of_draw(count: Floats) -> Floats:
         total, allowed = count @ lesions, limits * (count @ images) * (1 + 1e-12)
         if not total:
             return np.full(limits.shape, np.nan)
@@ -233,12 +236,12 @@ def sensitivity_statistic(marked: Marks, rates: Sequence[float] = RATES) -> Stat
         first = np.searchsorted(alarms, allowed, side="right")
         over = first < len(alarms)
         reached = np.full(limits.shape, len(owners))
-        reached[over] = above[first[over]]
-        found: Floats = np.append(0.0, np.cumsum(count[owners]))[reached] / total
-        return found
+        reached[over] = lesions_above[first[over]]
+        shares: Floats = np.append(0.0, np.cumsum(count[owners]))[reached] / total
+        return shares
 
     def statistic(counts: Floats) -> Floats:
-        return np.stack([one(count) for count in counts])
+        return np.stack([sensitivities_of_draw(count) for count in counts])
 
     return statistic
 
@@ -257,17 +260,19 @@ def sensitivities(
         Rate as text -> estimate, and "mean" -> the mean over all rates.
     """
     names = [*(f"{rate:g}" for rate in rates), "mean"]
-    own = marked.everybody
+    patients = marked.everybody
     if not len(marked.best):
-        return {name: undefined("no lesion among them", own) for name in names}
+        return {name: undefined("no lesion among them", patients) for name in names}
     statistic = sensitivity_statistic(marked, rates)
-    drawn = replicate({"froc": statistic}, own, seed=seed, draws=draws)["froc"]
-    value = once(statistic, own)
-    found = {"mean": estimate(float(value.mean()), drawn.mean(axis=1), own, level)}
+    drawn = replicate({"froc": statistic}, patients, seed=seed, draws=draws)["froc"]
+    value = point_estimate(statistic, patients)
+    estimates = {"mean": estimate(float(value.mean()), drawn.mean(axis=1), patients, level)}
     with_lesions = len(np.unique(marked.lesion_patients))
-    for name, at, draws_of_it in zip(names, value, drawn.T, strict=False):
-        found[name] = of_share(estimate(float(at), draws_of_it, own, level), with_lesions, level)
-    return {name: found[name] for name in names}
+    for name, rate_value, draws_of_it in zip(names, value, drawn.T, strict=False):
+        estimates[name] = share_estimate(
+            estimate(float(rate_value), draws_of_it, patients, level), with_lesions, level
+        )
+    return {name: estimates[name] for name in names}
 
 
 def froc_table(
@@ -291,13 +296,13 @@ def froc_table(
 
     Returns:
         model, target, rule, by, false_positives (an image, "mean" over all), sensitivity, low,
-        high, n, what (rule and denominators in words).
+        high, n, description (rule and denominators in words).
     """
     rows = []
-    for model, found in detections.items():
+    for model, detections_of_model in detections.items():
         for target in targets:
             for rule, by in product(RULES, ("lesion", "image")):
-                marked = marks(found, truths, images, target=target, rule=rule, by=by)
+                marked = marks(detections_of_model, truths, images, target=target, rule=rule, by=by)
                 start = {"model": model, "target": target, "rule": rule, "by": by}
                 rows += _froc_rows(marked, start, seed, draws)
     return pd.DataFrame(rows)
@@ -310,11 +315,11 @@ def _froc_rows(
         {
             **start,
             "false_positives": rate,
-            "sensitivity": found.value,
-            "low": found.low,
-            "high": found.high,
-            "n": found.n,
-            "what": marked.what,
+            "sensitivity": sensitivity.value,
+            "low": sensitivity.low,
+            "high": sensitivity.high,
+            "n": sensitivity.n,
+            "description": marked.description,
         }
-        for rate, found in sensitivities(marked, seed=seed, draws=draws).items()
+        for rate, sensitivity in sensitivities(marked, seed=seed, draws=draws).items()
     ]

@@ -44,28 +44,28 @@ class _Given(nn.Module):
         return features
 
 
-def frechet_distance(real: FloatArray, made: FloatArray) -> float:
+def frechet_distance(real: FloatArray, generated: FloatArray) -> float:
     """Fréchet distance of two sets of features (Heusel et al. 2017), by torchmetrics.
 
     Args:
         real: Features (n, d), two rows at least.
-        made: Features (m, d).
+        generated: Features (m, d).
     """
-    _check_pair(real, made, 2)
+    _check_pair(real, generated, 2)
     metric = FrechetInceptionDistance(feature=_Given(real.shape[1])).set_dtype(torch.float64)
     metric.update(_tensor(real), real=True)
-    metric.update(_tensor(made), real=False)
+    metric.update(_tensor(generated), real=False)
     return float(metric.compute())
 
 
 def kernel_distance(
-    real: FloatArray, made: FloatArray, *, seed: int, subsets: int = 50, size: int = 100
+    real: FloatArray, generated: FloatArray, *, seed: int, subsets: int = 50, size: int = 100
 ) -> tuple[float, float]:
     """Kernel distance with a cubic kernel (Bińkowski et al. 2018), by torchmetrics.
 
     Args:
         real: Features (n, d), three rows at least.
-        made: Features (m, d), three rows at least.
+        generated: Features (m, d), three rows at least.
         seed: Of the subsets.
         subsets: How many random subsets.
         size: Rows of a subset, never more than there are.
@@ -73,8 +73,8 @@ def kernel_distance(
     Returns:
         Mean and standard deviation over the subsets; the mean is unbiased, so it may be negative.
     """
-    _check_pair(real, made, 3)
-    size = min(size, len(real) - 1, len(made) - 1)
+    _check_pair(real, generated, 3)
+    size = min(size, len(real) - 1, len(generated) - 1)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it keeps all features in memory
         torch.manual_seed(seed)
@@ -82,7 +82,7 @@ def kernel_distance(
             feature=_Given(real.shape[1]), subsets=subsets, subset_size=size
         )
         metric.update(_tensor(real), real=True)
-        metric.update(_tensor(made), real=False)
+        metric.update(_tensor(generated), real=False)
         mean, spread = metric.compute()
     return float(mean), float(spread)
 
@@ -106,7 +106,7 @@ def wasserstein_of_sets(
 
 
 def sliced_wasserstein(
-    real: FloatArray, made: FloatArray, *, seed: int, projections: int = 128
+    real: FloatArray, generated: FloatArray, *, seed: int, projections: int = 128
 ) -> dict[int, float]:
     """Sliced Wasserstein distance of texture at each scale (Karras et al. 2018, section 5).
 
@@ -115,23 +115,25 @@ def sliced_wasserstein(
 
     Args:
         real: Pictures (n, rows, cols); the larger set is cut to the smaller one.
-        made: Pictures of the same size.
+        generated: Pictures of the same size.
         seed: Of squares and directions.
         projections: Directions.
 
     Returns:
         Width of the level, px -> distance times 1000.
     """
-    count = min(len(real), len(made))
-    pyramids = [_pyramid(np.asarray(each[:count], dtype=np.float32)) for each in (real, made)]
+    count = min(len(real), len(generated))
+    pyramids = [
+        _pyramid(np.asarray(pictures[:count], dtype=np.float32)) for pictures in (real, generated)
+    ]
     distances = {}
-    for ours, theirs in zip(*pyramids, strict=True):
-        rng = np.random.default_rng([seed, ours.shape[2]])
-        squares = [_squares(level, rng) for level in (ours, theirs)]
+    for real_level, generated_level in zip(*pyramids, strict=True):
+        rng = np.random.default_rng([seed, real_level.shape[2]])
+        squares = [_squares(level, rng) for level in (real_level, generated_level)]
         mean, spread = squares[0].mean(), max(float(squares[0].std()), 1e-8)
         sides = [(side - mean) / spread for side in squares]
         distance = wasserstein_of_sets(*sides, seed=seed, projections=projections)
-        distances[ours.shape[2]] = 1000 * distance
+        distances[real_level.shape[2]] = 1000 * distance
     return distances
 
 
@@ -158,8 +160,8 @@ def radial_spectrum(pictures: FloatArray) -> pd.DataFrame:
     for picture in pictures:
         centred = np.asarray(picture, dtype=np.float64)
         total += np.abs(np.fft.rfft2((centred - centred.mean()) * fade)) ** 2
-    across = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
-    ring = np.round(across * size).astype(int)
+    frequencies = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    ring = np.round(frequencies * size).astype(int)
     rings = np.arange(1, size // 2 + 1)
     sums = np.bincount(ring.ravel(), total.ravel(), minlength=size)[rings]
     counts = np.bincount(ring.ravel(), minlength=size)[rings]
@@ -177,12 +179,17 @@ def spectral_slope(spectrum: pd.DataFrame, *, low: float = 0.02, high: float = 0
     return -float(linregress(np.log(used["frequency"]), np.log(used["power"])).slope)
 
 
-def missing_detail(real: pd.DataFrame, made: pd.DataFrame, *, above: float = 0.25) -> float:
+def missing_detail(
+    real: pd.DataFrame, generated: pd.DataFrame, *, min_frequency: float = 0.25
+) -> float:
     """Share of the real patches' power above a frequency that made ones lack.
 
     0: as much; 1: none; negative: more than the real ones have, such as noise.
     """
-    fine = [float(each.loc[each["frequency"] > above, "power"].sum()) for each in (real, made)]
+    fine = [
+        float(spectrum.loc[spectrum["frequency"] > min_frequency, "power"].sum())
+        for spectrum in (real, generated)
+    ]
     return 1 - fine[1] / fine[0] if fine[0] > 0 else float("nan")
 
 
@@ -208,7 +215,7 @@ def diversity(pictures: FloatArray, *, pairs: int, seed: int, white: float = 1.0
     first = rng.integers(count, size=pairs)
     second = (first + rng.integers(1, count, size=pairs)) % count
     # As many scales as the kernel fits in.
-    scales = [w for place, w in enumerate(_SCALES) if (side >> place) >= _KERNEL]
+    scales = [w for level, w in enumerate(_SCALES) if (side >> level) >= _KERNEL]
     result: FloatArray = multiscale_structural_similarity_index_measure(
         _tensor(pictures[first])[:, None],
         _tensor(pictures[second])[:, None],
@@ -220,11 +227,11 @@ def diversity(pictures: FloatArray, *, pairs: int, seed: int, white: float = 1.0
 
 
 def nearest_real(
-    made: FloatArray,
+    generated: FloatArray,
     real: FloatArray,
     real_groups: npt.ArrayLike,
     *,
-    made_groups: npt.ArrayLike | None = None,
+    generated_groups: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
     """The real patch that is nearest to each of some patches, and how much nearer than others.
 
@@ -233,30 +240,32 @@ def nearest_real(
     px at most.
 
     Args:
-        made: Patches (n, rows, cols), or `reduced` ones.
+        generated: Patches (n, rows, cols), or `reduced` ones.
         real: Patches (m, rows, cols), or `reduced` ones.
         real_groups: Patients of the real ones, (m,).
-        made_groups: Patients of the first, (n,), where they are real ones too: patches of the same
-            patient are passed over.
+        generated_groups: Patients of the first, (n,), where they are real ones too: patches of the
+            same patient are passed over.
 
     Returns:
-        place (of the nearest in `real`), distance (root mean square of the differences), ratio (to
+        nearest (its index in `real`), distance (root mean square of the differences), ratio (to
         the distance of the nearest patch of another patient than that one's); NaN where there is
         none.
     """
-    sides = (reduced(np.asarray(side)) for side in (made, real))
-    small, others = (side.reshape(len(side), -1) for side in sides)
-    distances = euclidean_distances(small, others) / np.sqrt(small.shape[1])  # (n, m)
+    sides = (reduced(np.asarray(side)) for side in (generated, real))
+    generated_flat, real_flat = (side.reshape(len(side), -1) for side in sides)
+    distances = euclidean_distances(generated_flat, real_flat) / np.sqrt(
+        generated_flat.shape[1]
+    )  # (n, m)
     groups = np.asarray(real_groups)
-    if made_groups is not None:
-        distances[np.asarray(made_groups)[:, None] == groups] = np.inf
-    places = distances.argmin(axis=1)
+    if generated_groups is not None:
+        distances[np.asarray(generated_groups)[:, None] == groups] = np.inf
+    nearest_index = distances.argmin(axis=1)
     nearest = distances.min(axis=1)
-    distances[groups[places][:, None] == groups] = np.inf
+    distances[groups[nearest_index][:, None] == groups] = np.inf
     second = distances.min(axis=1)
-    there = np.where(np.isfinite(nearest), nearest, np.nan)
-    ratio = np.where(np.isfinite(second), there / np.maximum(second, 1e-12), np.nan)
-    return pd.DataFrame({"place": places, "distance": there, "ratio": ratio})
+    distance = np.where(np.isfinite(nearest), nearest, np.nan)
+    ratio = np.where(np.isfinite(second), distance / np.maximum(second, 1e-12), np.nan)
+    return pd.DataFrame({"nearest": nearest_index, "distance": distance, "ratio": ratio})
 
 
 def reduced(pictures: FloatArray) -> npt.NDArray[np.float64]:
@@ -290,17 +299,21 @@ def _squares(level: FloatArray, rng: np.random.Generator) -> FloatArray:
     side = min(_SIDE, rows, cols)
     tops = rng.integers(0, rows - side + 1, (count, _DESCRIPTORS, 1, 1))
     lefts = rng.integers(0, cols - side + 1, (count, _DESCRIPTORS, 1, 1))
-    down, across = np.mgrid[:side, :side]
-    which = np.arange(count)[:, None, None, None]
-    squares: FloatArray = level[which, tops + down, lefts + across]  # (n, 128, side, side)
+    row_offsets, col_offsets = np.mgrid[:side, :side]
+    picture_index = np.arange(count)[:, None, None, None]
+    squares: FloatArray = level[
+        picture_index, tops + row_offsets, lefts + col_offsets
+    ]  # (n, 128, side, side)
     return squares.reshape(count * _DESCRIPTORS, side * side)
 
 
-def _check_pair(real: FloatArray, made: FloatArray, rows: int) -> None:
-    if real.ndim != 2 or made.ndim != 2 or real.shape[1] != made.shape[1]:
-        raise ValueError(f"features (n, d) of one d are needed. Got {real.shape}, {made.shape}.")
-    if min(len(real), len(made)) < rows:
-        raise ValueError(f"{rows} rows at least are needed. Got {len(real)}, {len(made)}.")
+def _check_pair(real: FloatArray, generated: FloatArray, rows: int) -> None:
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+        raise ValueError(
+            f"features (n, d) of one d are needed. Got {real.shape}, {generated.shape}."
+        )
+    if min(len(real), len(generated)) < rows:
+        raise ValueError(f"{rows} rows at least are needed. Got {len(real)}, {len(generated)}.")
 
 
 def _tensor(values: FloatArray) -> Tensor:

@@ -40,7 +40,7 @@ class Part:
     @property
     def patients(self) -> Patients:
         """The patient of each unit."""
-        return Patients.of(self.ids)
+        return Patients.from_ids(self.ids)
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,15 @@ def groups(tables: Mapping[str, pd.DataFrame]) -> list[Group]:
 
     Training units are passed over: nothing is fitted to them here, nothing judged by them.
     """
-    found = []
+    result = []
     for file, table in tables.items():
-        judged = table[table["split"] != "train"]
-        own = dict(iter(judged.groupby(["model", "unit", "seed", "target"])))
-        for (model, unit, seed, target), rows in own.items():
+        held_out = table[table["split"] != "train"]
+        rows_by_key = dict(iter(held_out.groupby(["model", "unit", "seed", "target"])))
+        for (model, unit, seed, target), rows in rows_by_key.items():
             for question in QUESTIONS[target]:
-                if question == target or (model, unit, seed, question) not in own:
-                    found.append(_group(rows, file, model, unit, question, int(seed)))
-    return found
+                if question == target or (model, unit, seed, question) not in rows_by_key:
+                    result.append(_group(rows, file, model, unit, question, int(seed)))
+    return result
 
 
 def _group(rows: pd.DataFrame, file: str, model: str, unit: str, target: str, seed: int) -> Group:
@@ -131,13 +131,15 @@ def _answers(
         truth = positive(rows["label"], target).astype(np.int64)
         return truth, two_columns(binary_scores(rows, target)), (f"not {target}", target), 0.0
     codes, shares = classes(rows), probabilities(rows)
-    there = np.isin(np.arange(len(LABELS)), codes)
-    if there.sum() < 2:  # nothing to tell apart: kept as it is
-        there[:] = True
-    kept = shares[:, there]
-    sums = kept.sum(axis=1, keepdims=True)
+    present = np.isin(np.arange(len(LABELS)), codes)
+    if present.sum() < 2:  # nothing to tell apart: kept as it is
+        present[:] = True
+    shares_of_present = shares[:, present]
+    sums = shares_of_present.sum(axis=1, keepdims=True)
     # A model that gives nothing to the classes that occur does not tell them apart.
-    scaled = np.where(sums > 0, kept / np.where(sums > 0, sums, 1.0), 1 / there.sum())
-    places = np.cumsum(there) - 1
-    names = tuple(name for name, here in zip(LABELS, there, strict=True) if here)
-    return places[codes], scaled, names, float(shares[:, ~there].sum(axis=1).mean())
+    scaled = np.where(
+        sums > 0, shares_of_present / np.where(sums > 0, sums, 1.0), 1 / present.sum()
+    )
+    places = np.cumsum(present) - 1
+    names = tuple(name for name, is_present in zip(LABELS, present, strict=True) if is_present)
+    return places[codes], scaled, names, float(shares[:, ~present].sum(axis=1).mean())

@@ -76,12 +76,12 @@ class Patients:
     count: int
 
     @classmethod
-    def of(cls, ids: npt.ArrayLike) -> Patients:
+    def from_ids(cls, ids: npt.ArrayLike) -> Patients:
         """From the patient of each observation, shape (n,)."""
         codes, names = pd.factorize(np.asarray(ids), sort=True)
         return cls(codes.astype(np.int64), len(names))
 
-    def having(self, units: npt.NDArray[np.bool_]) -> int:
+    def count_with(self, units: npt.NDArray[np.bool_]) -> int:
         """How many patients have one of these units, bool (n,)."""
         return len(np.unique(self.codes[units]))
 
@@ -92,22 +92,22 @@ class Patients:
         return sums.astype(np.float64)  # without any observation, bincount counts in integers
 
 
-def of_share(found: Estimate, patients: int, level: float = LEVEL) -> Estimate:
+def share_estimate(estimate: Estimate, patients: int, level: float = LEVEL) -> Estimate:
     """An estimate of a share, with the exact interval where all units agree.
 
     There no draw differs from another, and a bootstrap would claim certainty: the interval is that
     of as many independent patients of whom all agree (Clopper & Pearson 1934).
 
     Args:
-        found: A share, 0 to 1.
+        estimate: A share, 0 to 1.
         patients: Whose units it is a share of.
         level: Coverage of the interval.
     """
-    if found.value not in (0.0, 1.0) or not patients:
-        return found
+    if estimate.value not in (0.0, 1.0) or not patients:
+        return estimate
     far = ((1 - level) / 2) ** (1 / patients)
-    ends = (0.0, 1 - far) if found.value == 0.0 else (far, 1.0)
-    return replace(found, low=ends[0], high=ends[1], reason="")
+    ends = (0.0, 1 - far) if estimate.value == 0.0 else (far, 1.0)
+    return replace(estimate, low=ends[0], high=ends[1], reason="")
 
 
 def undefined(reason: str, patients: Patients) -> Estimate:
@@ -133,9 +133,9 @@ def mean(values: npt.ArrayLike, patients: Patients, weights: npt.ArrayLike = 1.0
     return statistic
 
 
-def ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
+def ratio(numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> Floats:
     """One over the other, NaN where the lower one is 0."""
-    numerator, divisor = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    numerator, divisor = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     numerator, divisor = np.broadcast_arrays(numerator, divisor)
     nowhere = np.full(divisor.shape, np.nan)
     result: Floats = np.divide(numerator, divisor, out=nowhere, where=divisor != 0)
@@ -157,13 +157,13 @@ def average(statistics: Sequence[Statistic]) -> Statistic:
     def statistic(counts: Floats) -> Floats:
         if not statistics:
             return np.full(len(counts), np.nan)
-        means: Floats = np.mean([one(counts) for one in statistics], axis=0)
+        means: Floats = np.mean([statistic(counts) for statistic in statistics], axis=0)
         return means
 
     return statistic
 
 
-def once(statistic: Statistic, patients: Patients) -> Floats:
+def point_estimate(statistic: Statistic, patients: Patients) -> Floats:
     """A statistic of all observations as they are: a number, or an array."""
     result: Floats = statistic(np.ones((1, patients.count)))[0]
     return result
@@ -193,13 +193,13 @@ def bootstrap(
         DataError: There are no observations.
     """
     replicates = replicate(statistics, patients, seed=seed, draws=draws)
-    found = {}
+    estimates = {}
     for name, statistic in statistics.items():
-        value, drawn = float(once(statistic, patients)), replicates[name]
+        value, drawn = float(point_estimate(statistic, patients)), replicates[name]
         if recentred and np.isfinite(drawn).any():
             drawn = drawn + (value - np.nanmean(drawn))
-        found[name] = estimate(value, drawn, patients, level)
-    return found
+        estimates[name] = estimate(value, drawn, patients, level)
+    return estimates
 
 
 def estimate(value: float, drawn: Floats, patients: Patients, level: float = LEVEL) -> Estimate:
@@ -242,9 +242,9 @@ def replicate(
 def _drawn(count: int, seed: int, draws: int) -> Iterator[Floats]:
     """How often each patient is drawn, float64 (some draws, patients), block after block."""
     rng = np.random.default_rng(seed)
-    most = max(1, BLOCK // count)
-    for start in range(0, draws, most):
-        rows = min(most, draws - start)
+    block_rows = max(1, BLOCK // count)
+    for start in range(0, draws, block_rows):
+        rows = min(block_rows, draws - start)
         # A multinomial of equal chances, three times sooner than numpy's.
         drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * count)
@@ -274,6 +274,8 @@ def bootstrap_mean(
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.size == 0 or not np.isfinite(numbers).all():
         raise DataError(f"a mean needs finite values. Got {numbers.size} of them.")
-    whose = Patients.of(patients)
-    found = bootstrap({"mean": mean(numbers, whose)}, whose, seed=seed, draws=draws, level=level)
-    return found["mean"]
+    patient_index = Patients.from_ids(patients)
+    estimates = bootstrap(
+        {"mean": mean(numbers, patient_index)}, patient_index, seed=seed, draws=draws, level=level
+    )
+    return estimates["mean"]

@@ -50,12 +50,12 @@ SCHEMA = pa.DataFrameSchema(
 )
 
 
-def checked(predictions: pd.DataFrame, where: object = "predictions") -> pd.DataFrame:
+def checked(predictions: pd.DataFrame, source: object = "predictions") -> pd.DataFrame:
     """The table after every check.
 
     Args:
         predictions: Columns of SCHEMA, others may follow.
-        where: Names the table in errors.
+        source: Names the table in errors.
 
     Raises:
         DataError: A column is missing, a value is out of range, a score is missing, or
@@ -69,21 +69,21 @@ def checked(predictions: pd.DataFrame, where: object = "predictions") -> pd.Data
         raise DataError(
             f"{case['column'] or 'table'}: {case['check']} does not hold for "
             f"{case['failure_case']!r}{row}.",
-            where,
+            source,
         ) from None
     by_class = table["target"] == "label"
-    _check_rows(by_class | table["score"].notna(), "there is no score", where)
+    _check_rows(by_class | table["score"].notna(), "there is no score", source)
     sums = table.loc[by_class, list(CLASS_SCORES)].sum(axis=1, skipna=False)
-    near = (sums - 1).abs() <= SUM_TOLERANCE
-    _check_rows(near, "the probabilities of the classes do not sum to one", where)
+    sums_to_one = (sums - 1).abs() <= SUM_TOLERANCE
+    _check_rows(sums_to_one, "the probabilities of the classes do not sum to one", source)
     return table
 
 
-def _check_rows(holds: pd.Series, problem: str, where: object) -> None:
+def _check_rows(holds: pd.Series, problem: str, source: object) -> None:
     if not holds.all():
         wrong = holds.index[~holds]
-        more = f", and {len(wrong) - 1} more rows" if len(wrong) > 1 else ""
-        raise DataError(f"{problem} in row {wrong[0]}{more}.", where)
+        further = f", and {len(wrong) - 1} more rows" if len(wrong) > 1 else ""
+        raise DataError(f"{problem} in row {wrong[0]}{further}.", source)
 
 
 def from_classes(
@@ -198,10 +198,10 @@ def positive(labels: Iterable[str], target: str) -> npt.NDArray[np.bool_]:
     if target not in TARGETS[1:]:
         raise ValueError(f"only {TARGETS[1:]} have positives. Got {target!r}.")
     names = np.asarray(list(labels), dtype=str)
-    found: npt.NDArray[np.bool_] = (
+    result: npt.NDArray[np.bool_] = (
         names == "malignant" if target == "malignant" else names != "normal"
     )
-    return found
+    return result
 
 
 def binary_scores(predictions: pd.DataFrame, target: str) -> npt.NDArray[np.float64]:
@@ -212,11 +212,13 @@ def binary_scores(predictions: pd.DataFrame, target: str) -> npt.NDArray[np.floa
     Raises:
         ValueError: A row's score is for another target.
     """
-    wanted = positive(LABELS, target)
-    other = sorted(set(predictions["target"]) - {"label", target})
-    if other:
-        raise ValueError(f"scores for {target!r} cannot come from those for {other[0]!r}.")
-    summed = probabilities(predictions)[:, wanted].sum(axis=1)
+    positive_labels = positive(LABELS, target)
+    foreign_targets = sorted(set(predictions["target"]) - {"label", target})
+    if foreign_targets:
+        raise ValueError(
+            f"scores for {target!r} cannot come from those for {foreign_targets[0]!r}."
+        )
+    summed = probabilities(predictions)[:, positive_labels].sum(axis=1)
     by_class = (predictions["target"] == "label").to_numpy()
     scores: npt.NDArray[np.float64] = predictions["score"].to_numpy(dtype=np.float64)
     return np.where(by_class, summed, scores)
@@ -235,8 +237,8 @@ def load_all(folder: Path) -> dict[str, pd.DataFrame]:
         raise OutputError(f"{folder} is not there: run the notebooks that write predictions first.")
     import pyarrow.parquet as pq
 
-    found = {}
+    tables = {}
     for path in sorted(folder.glob("*.parquet")):
         if set(SCHEMA.columns) <= set(pq.read_schema(path).names):
-            found[path.stem] = checked(pd.read_parquet(path), path)
-    return found
+            tables[path.stem] = checked(pd.read_parquet(path), path)
+    return tables

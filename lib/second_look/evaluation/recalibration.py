@@ -68,16 +68,16 @@ class Temperature:
     @classmethod
     def fit(cls, probabilities: Floats, classes: Codes) -> Temperature:
         """The temperature with the smallest negative log-likelihood."""
-        logits, own = logarithms(probabilities), np.arange(len(classes))
+        logits, rows = logarithms(probabilities), np.arange(len(classes))
 
         def loss(log_temperature: float) -> float:
             scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-            return float(-scaled[own, classes].mean())
+            return float(-scaled[rows, classes].mean())
 
         ends = np.log(TEMPERATURES)
-        inside = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x
+        interior = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x
         # An end first: where all units are told apart, every cold temperature has no loss.
-        return cls(float(np.exp(min([*ends, inside], key=loss))))
+        return cls(float(np.exp(min([*ends, interior], key=loss))))
 
     @property
     def at_its_bound(self) -> bool:
@@ -101,7 +101,7 @@ class VectorScaling:
     @classmethod
     def fit(cls, probabilities: Floats, classes: Codes) -> VectorScaling:
         """Factors and offsets with the smallest negative log-likelihood, within bounds."""
-        logits, own = logarithms(probabilities), np.arange(len(classes))
+        logits, rows = logarithms(probabilities), np.arange(len(classes))
         count = logits.shape[1]
         truth = np.eye(count)[classes]
 
@@ -109,13 +109,13 @@ class VectorScaling:
             scaled = log_softmax(logits * values[:count] + values[count:], axis=1)
             missed = (np.exp(scaled) - truth) / len(classes)  # (n, k)
             slopes = np.concatenate([(missed * logits).sum(axis=0), missed.sum(axis=0)])
-            return float(-scaled[own, classes].mean()), slopes
+            return float(-scaled[rows, classes].mean()), slopes
 
         start = np.concatenate([np.ones(count), np.zeros(count)])
         factors = (1 / TEMPERATURES[1], 1 / TEMPERATURES[0])
         bounds = [factors] * count + [_OFFSETS] * count
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-        return cls(found[:count], found[count:])
+        solution = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        return cls(solution[:count], solution[count:])
 
     def apply(self, probabilities: Floats) -> Floats:
         """Probabilities (n, k), each logit scaled and moved."""
@@ -133,7 +133,9 @@ class Platt:
     @classmethod
     def fit(cls, probabilities: Floats, classes: Codes) -> Platt:
         """Logistic regressions on Platt's softened targets, which keep the slopes finite."""
-        lines = [_platt_line(scores, own) for scores, own in _one_vs_rest(probabilities, classes)]
+        lines = [
+            _platt_line(scores, members) for scores, members in _one_vs_rest(probabilities, classes)
+        ]
         return cls(*np.array(lines, dtype=np.float64).T)
 
     def apply(self, probabilities: Floats) -> Floats:
@@ -147,10 +149,10 @@ def _log_odds(probabilities: Floats) -> Floats:
     return result
 
 
-def _platt_line(scores: Floats, own: Bools) -> tuple[float, float]:
+def _platt_line(scores: Floats, members: Bools) -> tuple[float, float]:
     """Slope and offset for one class."""
-    sick, well = int(own.sum()), int((~own).sum())
-    target = np.where(own, (sick + 1) / (sick + 2), 1 / (well + 2))
+    positives, negatives = int(members.sum()), int((~members).sum())
+    target = np.where(members, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     # A target between 0 and 1 is a unit that counts for both classes, in these shares.
     odds = np.tile(_log_odds(scores), 2)[:, None]
     truth = np.repeat([1, 0], len(scores))
@@ -172,11 +174,11 @@ class Isotonic:
     @classmethod
     def fit(cls, probabilities: Floats, classes: Codes) -> Isotonic:
         """scikit-learn's isotonic regression for each class."""
-        least = 1 / (len(classes) + 2)
+        lowest = 1 / (len(classes) + 2)
         curves = []
-        for scores, own in _one_vs_rest(probabilities, classes):
-            curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
-            curves.append(curve.fit(scores, own.astype(float)))
+        for scores, members in _one_vs_rest(probabilities, classes):
+            curve = IsotonicRegression(y_min=lowest, y_max=1 - lowest, out_of_bounds="clip")
+            curves.append(curve.fit(scores, members.astype(float)))
         return cls(tuple(curves))
 
     def apply(self, probabilities: Floats) -> Floats:
@@ -218,7 +220,7 @@ def fit(
     method: str,
     probabilities: npt.ArrayLike,
     classes: npt.ArrayLike,
-    where: object = "validation units",
+    source: object = "validation units",
     names: Sequence[str] = (),
 ) -> Recalibration:
     """Fit one of METHODS.
@@ -227,7 +229,7 @@ def fit(
         method: Its name.
         probabilities: Of the classes, shape (n, k), of validation units only.
         classes: The true ones, shape (n,).
-        where: Names the units in errors.
+        source: Names the units in errors.
         names: Of the k classes, for errors.
 
     Raises:
@@ -236,11 +238,11 @@ def fit(
     """
     if method not in METHODS:
         raise ValueError(f"a method is one of {', '.join(METHODS)}. Got {method!r}.")
-    shares, truth = checked(probabilities, classes, where)
+    shares, truth = checked(probabilities, classes, source)
     if len(truth) < MIN_UNITS:
         raise DataError(
             f"{len(truth)} units are too few to fit {method}: at least {MIN_UNITS} are needed.",
-            where,
+            source,
             "Validate on more patients (val_share).",
         )
     per_class = np.bincount(truth, minlength=shares.shape[1])
@@ -250,7 +252,7 @@ def fit(
         name = names[missing[0]] if names else missing[0]
         raise DataError(
             f"class {name} has no example, and {method} needs one.",
-            where,
+            source,
             "Validate on more patients (val_share), or draw the split with another seed.",
         )
     return METHODS[method](shares, truth)

@@ -26,16 +26,16 @@ from second_look.evaluation.intervals import (
     bootstrap,
     difference,
     estimate,
-    of_share,
-    once,
+    point_estimate,
     ratio,
     replicate,
+    share_estimate,
     undefined,
 )
 
 Bools = npt.NDArray[np.bool_]
 # Up to so many patients, pairs of patients are counted once instead of units in every draw.
-MOST_PAIRED = 2000
+MAX_PAIRED = 2000
 
 
 def undefined_because(scores: npt.ArrayLike, positive: npt.ArrayLike) -> str:
@@ -90,12 +90,12 @@ def roc_curve(
     order = np.argsort(-values, kind="stable")
     values, truth, shares = values[order], truth[order], shares[order]
     last = np.append(np.flatnonzero(np.diff(values)), len(values) - 1)  # of each group of ties
-    caught = np.cumsum(shares * truth)[last]
+    true_positives = np.cumsum(shares * truth)[last]
     alarms = np.cumsum(shares * ~truth)[last]
     return pd.DataFrame(
         {
             "threshold": np.append(np.inf, values[last]),
-            "sensitivity": ratio(np.append(0.0, caught), caught[-1]),
+            "sensitivity": ratio(np.append(0.0, true_positives), true_positives[-1]),
             "specificity": 1 - ratio(np.append(0.0, alarms), alarms[-1]),
         }
     )
@@ -108,20 +108,20 @@ class _Sorted:
     Attributes:
         negatives: Patients of the negative units by rising score, int64 (negatives,).
         positives: Patients of the positive units by rising score, int64 (positives,).
-        below, reached: For each positive unit, how many negative ones have lower scores, and how
-            many have scores that are not higher, int64 (positives,).
+        lower_negatives, reached: For each positive unit, how many negative ones have lower scores,
+            and how many have scores that are not higher, int64 (positives,).
         not_above: For each negative unit, how many positive ones have scores that are not
             higher than its own, int64 (negatives,).
     """
 
     negatives: npt.NDArray[np.int64]
     positives: npt.NDArray[np.int64]
-    below: npt.NDArray[np.int64]
+    lower_negatives: npt.NDArray[np.int64]
     reached: npt.NDArray[np.int64]
     not_above: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, scores: Floats, positive: Bools, patients: Patients) -> _Sorted:
+    def from_scores(cls, scores: Floats, positive: Bools, patients: Patients) -> _Sorted:
         order = np.argsort(scores, kind="stable")
         values, truth, codes = scores[order], positive[order], patients.codes[order]
         low, high = values[~truth], values[truth]
@@ -138,7 +138,7 @@ class _Sorted:
         lower = np.append(0.0, np.cumsum(count[self.negatives]))
         weights = count[self.positives]
         pairs = weights.sum() * lower[-1]
-        won = weights @ (lower[self.below] + lower[self.reached]) / 2
+        won = weights @ (lower[self.lower_negatives] + lower[self.reached]) / 2
         return float(won / pairs) if pairs else float("nan")
 
     def pairs(self, patients: int) -> Floats:
@@ -148,8 +148,8 @@ class _Sorted:
         with the counts from both sides.
         """
         won = np.zeros((patients, patients))
-        tied = not np.array_equal(self.below, self.reached)
-        for ends in (self.below, self.reached) if tied else (self.below,):
+        tied = not np.array_equal(self.lower_negatives, self.reached)
+        for ends in (self.lower_negatives, self.reached) if tied else (self.lower_negatives,):
             lower, done = np.zeros(patients), 0
             for patient, end in zip(self.positives.tolist(), ends.tolist(), strict=True):
                 np.add.at(lower, self.negatives[done:end], 1.0)
@@ -160,13 +160,13 @@ class _Sorted:
     def sensitivity(self, count: Floats, specificity: Floats) -> Floats:
         """The largest sensitivities at no less than those specificities (k,); float64 (k,)."""
         lower = np.cumsum(count[self.negatives])
-        caught = np.append(0.0, np.cumsum(count[self.positives]))
-        if not lower.size or not lower[-1] or not caught[-1]:
+        cumulative_positives = np.append(0.0, np.cumsum(count[self.positives]))
+        if not lower.size or not lower[-1] or not cumulative_positives[-1]:
             return np.full(specificity.shape, np.nan)
         # Tolerance: a share such as 0.9 of 10 patients is no whole number in floating point.
         last = np.searchsorted(lower, specificity * lower[-1] * (1 - 1e-12))
-        found = 1 - caught[self.not_above[last]] / caught[-1]
-        return np.where(specificity <= 0, 1.0, found)
+        sensitivities = 1 - cumulative_positives[self.not_above[last]] / cumulative_positives[-1]
+        return np.where(specificity <= 0, 1.0, sensitivities)
 
 
 def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
@@ -175,19 +175,23 @@ def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
         return float("nan")
     values, truth = checked(scores, positive)
     everybody = Patients(np.arange(len(values)), len(values))
-    return float(once(auc_statistic(values, truth, everybody), everybody))
+    return float(point_estimate(auc_statistic(values, truth, everybody), everybody))
 
 
 def auc_statistic(scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients) -> Statistic:
     """The AUC as a statistic for `intervals.bootstrap`; scores are sorted only once."""
     values, truth = checked(scores, positive)
-    ready = _Sorted.of(values, truth, patients)
-    if patients.count > MOST_PAIRED or len(values) < 4 * patients.count:
+    ready = _Sorted.from_scores(values, truth, patients)
+    if patients.count > MAX_PAIRED or len(values) < 4 * patients.count:
         return lambda counts: np.array([ready.auc(count) for count in counts])
-    won, sick, well = ready.pairs(patients.count), patients.sums(truth), patients.sums(~truth)
+    won, positives, negatives = (
+        ready.pairs(patients.count),
+        patients.sums(truth),
+        patients.sums(~truth),
+    )
 
     def statistic(counts: Floats) -> Floats:
-        all_pairs = (counts @ sick) * (counts @ well)
+        all_pairs = (counts @ positives) * (counts @ negatives)
         return ratio(((counts @ won) * counts).sum(axis=1), all_pairs)
 
     return statistic
@@ -232,11 +236,11 @@ def auc_difference(
 
     Both as `auc_estimate` takes them: (n,), or (k, n) of several trainings.
     """
-    one, why_one = _mean_auc(first, positive, patients)
-    other, why_other = _mean_auc(second, positive, patients)
-    if why_one or why_other:
-        return undefined(why_one or why_other, patients)
-    statistics = {"difference": difference(one, other)}
+    first_auc, first_reason = _mean_auc(first, positive, patients)
+    second_auc, second_reason = _mean_auc(second, positive, patients)
+    if first_reason or second_reason:
+        return undefined(first_reason or second_reason, patients)
+    statistics = {"difference": difference(first_auc, second_auc)}
     return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["difference"]
 
 
@@ -244,11 +248,11 @@ def _mean_auc(
     scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients
 ) -> tuple[Statistic, str]:
     """Mean AUC of scores (k, n) or (n,) as a statistic, and why there is none."""
-    each = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    reason = next(filter(None, (undefined_because(one, positive) for one in each)), "")
+    score_rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    reason = next(filter(None, (undefined_because(row, positive) for row in score_rows)), "")
     if reason:
         return average([]), reason
-    return average([auc_statistic(one, positive, patients) for one in each]), ""
+    return average([auc_statistic(row, positive, patients) for row in score_rows]), ""
 
 
 def macro_auc_statistic(
@@ -267,18 +271,18 @@ def macro_auc_statistic(
         Over the classes with positives, negatives and scores that differ; NaN where none has.
     """
     scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
-    found = [
+    statistics = [
         auc_statistic(scores[:, code], truth == code, patients)
         for code in ([1] if scores.shape[1] == 2 else range(scores.shape[1]))
         if not undefined_because(scores[:, code], truth == code)
     ]
-    return average(found)
+    return average(statistics)
 
 
 def macro_auc(probabilities: npt.ArrayLike, classes: npt.ArrayLike) -> float:
     """Mean AUC of each class against all others; NaN where no class has one."""
     everybody = Patients(np.arange(len(np.asarray(classes))), len(np.asarray(classes)))
-    return float(once(macro_auc_statistic(probabilities, classes, everybody), everybody))
+    return float(point_estimate(macro_auc_statistic(probabilities, classes, everybody), everybody))
 
 
 def macro_auc_estimate(
@@ -292,7 +296,7 @@ def macro_auc_estimate(
 ) -> Estimate:
     """The macro AUC with its interval over patients; where no class has an AUC, NaN and why."""
     statistic = macro_auc_statistic(probabilities, classes, patients)
-    if np.isnan(once(statistic, patients)):
+    if np.isnan(point_estimate(statistic, patients)):
         return undefined("no class has an AUC", patients)
     return bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
 
@@ -301,10 +305,13 @@ def sensitivity_statistic(
     scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients, *, specificity: float
 ) -> Statistic:
     """The largest sensitivity at no less than a specificity; the threshold moves with the draw."""
-    ready, at = _Sorted.of(*checked(scores, positive), patients), np.array([specificity])
+    ready, target = (
+        _Sorted.from_scores(*checked(scores, positive), patients),
+        np.array([specificity]),
+    )
 
     def statistic(counts: Floats) -> Floats:
-        return np.array([ready.sensitivity(count, at)[0] for count in counts])
+        return np.array([ready.sensitivity(count, target)[0] for count in counts])
 
     return statistic
 
@@ -337,12 +344,12 @@ def operating_point(
     """Sensitivity and specificity at a threshold that was chosen elsewhere, with intervals."""
     values, truth = checked(scores, positive)
     called = values >= threshold
-    caught, sick = patients.sums(called & truth), patients.sums(truth)
-    spared, well = patients.sums(~called & ~truth), patients.sums(~truth)
-    found = bootstrap(
+    true_positives, positives = patients.sums(called & truth), patients.sums(truth)
+    true_negatives, negatives = patients.sums(~called & ~truth), patients.sums(~truth)
+    estimates = bootstrap(
         {
-            "sensitivity": lambda counts: ratio(counts @ caught, counts @ sick),
-            "specificity": lambda counts: ratio(counts @ spared, counts @ well),
+            "sensitivity": lambda counts: ratio(counts @ true_positives, counts @ positives),
+            "specificity": lambda counts: ratio(counts @ true_negatives, counts @ negatives),
         },
         patients,
         seed=seed,
@@ -350,8 +357,8 @@ def operating_point(
         level=level,
     )
     return {
-        "sensitivity": of_share(found["sensitivity"], patients.having(truth), level),
-        "specificity": of_share(found["specificity"], patients.having(~truth), level),
+        "sensitivity": share_estimate(estimates["sensitivity"], patients.count_with(truth), level),
+        "specificity": share_estimate(estimates["specificity"], patients.count_with(~truth), level),
     }
 
 
@@ -371,17 +378,18 @@ def roc_band(
         specificity, sensitivity, low, high.
     """
     grid = np.linspace(0, 1, points)
-    ready = _Sorted.of(*checked(scores, positive), patients)
+    ready = _Sorted.from_scores(*checked(scores, positive), patients)
 
     def statistic(counts: Floats) -> Floats:
         return np.array([ready.sensitivity(count, grid) for count in counts])
 
     drawn = replicate({"roc": statistic}, patients, seed=seed, draws=draws)["roc"]
-    value = once(statistic, patients)
-    found = [
-        estimate(float(at), own, patients, level) for at, own in zip(value, drawn.T, strict=True)
+    value = point_estimate(statistic, patients)
+    estimates = [
+        estimate(float(point), replicates, patients, level)
+        for point, replicates in zip(value, drawn.T, strict=True)
     ]
-    low, high = [e.low for e in found], [e.high for e in found]
+    low, high = [e.low for e in estimates], [e.high for e in estimates]
     return pd.DataFrame({"specificity": grid, "sensitivity": value, "low": low, "high": high})
 
 

@@ -46,16 +46,16 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
         rows, len(titles), sharex=True, squeeze=False, height_ratios=[3.2, 1] * len(methods)
     )
     for col, title in enumerate(titles):
-        for place, (method, colour) in enumerate(methods.items()):
+        for row, (method, colour) in enumerate(methods.items()):
             part = table[(table["title"] == title) & (table["method"] == method)]
-            above, below = axes[2 * place, col], axes[2 * place + 1, col]
-            _diagram(above, part, colour)
+            diagram, histogram = axes[2 * row, col], axes[2 * row + 1, col]
+            _diagram(diagram, part, colour)
             heading = f"{method}: {errors[title, method]}" if (title, method) in errors else method
-            above.set_title(f"{_broken(title)}\n{heading}" if place == 0 else heading, fontsize=9)
-            _counts(below, part, colour)
+            diagram.set_title(f"{_broken(title)}\n{heading}" if row == 0 else heading, fontsize=9)
+            _counts(histogram, part, colour)
             if col == 0:
-                above.set_ylabel("how often it is true")
-                below.set_ylabel("units")
+                diagram.set_ylabel("how often it is true")
+                histogram.set_ylabel("units")
         axes[-1, col].set_xlabel("stated probability")
     return figure
 
@@ -106,11 +106,11 @@ def errors_by_method(measured: pd.DataFrame, titles: Mapping[int, str], name: st
     methods = _drawn_methods(measured)
     gap = min(0.14, 0.7 / len(methods))
     figure, axis = plt.subplots(figsize=(8, 1.3 + 0.75 * len(titles)))
-    for place, group in enumerate(titles):
+    for row_index, group in enumerate(titles):
         for step, (method, colour) in enumerate(methods.items()):
-            here = (measured["group"] == group) & (measured["method"] == method)
-            for row in measured[here].itertuples():
-                y = place + (step - (len(methods) - 1) / 2) * gap
+            in_row = (measured["group"] == group) & (measured["method"] == method)
+            for row in measured[in_row].itertuples():
+                y = row_index + (step - (len(methods) - 1) / 2) * gap
                 axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
                 axis.plot(row.value, y, "o", color=colour, markersize=5)
     for method, colour in methods.items():
@@ -130,12 +130,14 @@ def error_against_depth(depths: pd.DataFrame) -> Figure:
     for number, ((name, unit, target), part) in enumerate(families):
         colour = SERIES[number % len(SERIES)]
         label = f"{name}, {unit}, {target}"
-        for shift, (_, one) in enumerate(part.groupby("seed")):
-            x = one["depth"] * (1 + 0.02 * (number + shift))
-            ends = [one["ece"] - one["low"], one["high"] - one["ece"]]
-            axis.errorbar(x, one["ece"], yerr=np.maximum(0, np.array(ends)), fmt="o", markersize=5,
-                          capsize=3, color=colour, label=label if shift == 0 else None)  # fmt: skip
-            axis.plot(x, one["after"], "o", markersize=5, color=colour, fillstyle="none")
+        for shift, (_, per_seed) in enumerate(part.groupby("seed")):
+            x = per_seed["depth"] * (1 + 0.02 * (number + shift))
+            ends = [per_seed["ece"] - per_seed["low"], per_seed["high"] - per_seed["ece"]]
+            axis.errorbar(x, per_seed["ece"], yerr=np.maximum(0, np.array(ends)), fmt="o",
+                          markersize=5, capsize=3, color=colour,
+                          label=label if shift == 0 else None)  # fmt: skip
+            recalibrated = per_seed["ece_recalibrated"]
+            axis.plot(x, recalibrated, "o", markersize=5, color=colour, fillstyle="none")
         axis.plot(part.groupby("depth")["ece"].mean(), color=colour, linewidth=1)
     axis.plot([], [], "o", color=NEUTRAL, fillstyle="none", label="after temperature")
     axis.set_xscale("log")
@@ -155,11 +157,11 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
     width = max(5.2, 0.6 + 3.1 * len(titles))
     figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.8), sharey=True, squeeze=False)
     for axis, title in zip(axes.flat, titles, strict=True):
-        own = table[table["title"] == title]
-        starts = sorted(own["from"].unique())
-        ends_of = own.set_index("from")["to"].to_dict()
-        for step, (method, colour) in enumerate(_drawn_methods(own).items()):
-            part = own[own["method"] == method]
+        rows_of_model = table[table["title"] == title]
+        starts = sorted(rows_of_model["from"].unique())
+        ends_of = rows_of_model.set_index("from")["to"].to_dict()
+        for step, (method, colour) in enumerate(_drawn_methods(rows_of_model).items()):
+            part = rows_of_model[rows_of_model["method"] == method]
             x = [starts.index(start) + (step - 0.5) * 0.3 for start in part["from"]]
             ends = [part["observed"] - part["low"], part["high"] - part["observed"]]
             axis.errorbar(x, 100 * part["observed"], yerr=100 * np.nan_to_num(np.array(ends)),
@@ -185,11 +187,13 @@ def prevalence(table: pd.DataFrame) -> Figure:
     for number, title in enumerate(titles):
         colour = SERIES[number % len(SERIES)]
         for corrected, line in (("no", "-"), ("yes", "--")):
-            here = (table["title"] == title) & (table["corrected"] == corrected)
-            part = table[here].sort_values("prevalence")
+            selected = (table["title"] == title) & (table["corrected"] == corrected)
+            part = table[selected].sort_values("prevalence")
             how = "corrected" if corrected == "yes" else "as calibrated"
             x, label = 100 * part["prevalence"], f"{title}: {how}"
-            left.plot(x, 100 * part["said"], line, marker="o", color=colour, label=label)
+            left.plot(
+                x, 100 * part["mean_probability"], line, marker="o", color=colour, label=label
+            )
             right.plot(x, part["ece"], line, marker="o", color=colour)
             right.fill_between(x, part["low"], part["high"], color=colour, alpha=0.1, linewidth=0)
     ends = 100 * np.array([table["prevalence"].min(), table["prevalence"].max()])

@@ -28,9 +28,9 @@ def labels_by_split(counts: pd.DataFrame) -> Figure:
     """Images of every label in each split; `counts` from catalogue.split_counts."""
     figure, axis = plt.subplots(figsize=(8, 3.6))
     width = 0.8 / len(LABELS)
-    for place, label in enumerate(LABELS):
+    for index, label in enumerate(LABELS):
         values = counts[counts["label"] == label].set_index("split")["images"].reindex(SPLITS)
-        x = np.arange(len(SPLITS)) + (place - (len(LABELS) - 1) / 2) * width
+        x = np.arange(len(SPLITS)) + (index - (len(LABELS) - 1) / 2) * width
         bars = axis.bar(x, values, width, color=LABEL_COLOURS[label], label=label_name(label))
         axis.bar_label(bars, fontsize=9)
     axis.set_xticks(range(len(SPLITS)), ["training", "validation", "test"])
@@ -73,22 +73,22 @@ def lesion_area_shares(
     for axis, share_of in zip(axes, ("image", "breast"), strict=True):
         parts = [100 * areas.loc[areas["kind"] == kind, f"share_of_{share_of}"] for kind in kinds]
         axis.boxplot(parts, orientation="horizontal", widths=0.5, showfliers=False, whis=(5, 95))
-        for place, kind in enumerate(kinds, start=1):
+        for position, kind in enumerate(kinds, start=1):
             row = estimates[(estimates["kind"] == kind) & (estimates["share_of"] == share_of)]
             mean, low, high = row[["mean", "low", "high"]].to_numpy()[0]
             axis.errorbar(
                 mean,
-                place,
+                position,
                 xerr=[[mean - low], [high - mean]],
                 fmt="o",
                 color=SERIES[0],
                 capsize=3,
-                label=f"mean, {100 * LEVEL:g} % interval" if place == 1 else None,
+                label=f"mean, {100 * LEVEL:g} % interval" if position == 1 else None,
             )
             if share_of == "image" and kind in marked:
                 axis.plot(
                     [paper_percent[kind]] * 2,
-                    [place - 0.4, place + 0.4],
+                    [position - 0.4, position + 0.4],
                     color=PAPER_COLOUR,
                     linestyle="--",
                     label="the paper's mean" if kind == marked[0] else None,
@@ -166,5 +166,5 @@ def _outlined(views: Sequence[View]) -> list[str]:
     return [label for label in LABELS[1:] if label in drawn]
 
 
-def _short(image_id: str, most: int = 26) -> str:
-    return image_id if len(image_id) <= most else "…" + image_id[-most + 1 :]
+def _short(image_id: str, max_length: int = 26) -> str:
+    return image_id if len(image_id) <= max_length else "…" + image_id[-max_length + 1 :]

@@ -35,8 +35,8 @@ def training(curves: pd.DataFrame) -> Figure:
     """
     models = list(curves.groupby("model", sort=False))
     figure, axes = plt.subplots(1, 1 + len(models), figsize=(4.6 * (1 + len(models)), 3.8))
-    for axis, (model, own) in zip(axes, models, strict=False):
-        losses = own[own["curve"] != "validation"].groupby("curve", sort=False)
+    for axis, (model, rows_of_model) in zip(axes, models, strict=False):
+        losses = rows_of_model[rows_of_model["curve"] != "validation"].groupby("curve", sort=False)
         for colour, (name, curve) in zip(SERIES, losses, strict=False):
             axis.plot(curve["step"], curve["value"], color=colour, label=name)
         axis.set_yscale("log")
@@ -44,10 +44,10 @@ def training(curves: pd.DataFrame) -> Figure:
         axis.set_xlabel("steps")
         axis.set_ylabel("loss")
     axes[0].legend(fontsize=7, ncols=2, loc="upper right")
-    for colour, (model, own) in zip(SERIES, models, strict=False):
-        curve = own[own["curve"] == "validation"]
+    for colour, (model, rows_of_model) in zip(SERIES, models, strict=False):
+        curve = rows_of_model[rows_of_model["curve"] == "validation"]
         axes[-1].plot(curve["step"], curve["value"], "o-", color=colour, label=model)
-        axes[-1].axvline(own["kept"].iloc[0], color=colour, linewidth=0.8, linestyle=":")
+        axes[-1].axvline(rows_of_model["kept"].iloc[0], color=colour, linewidth=0.8, linestyle=":")
     axes[-1].set_ylim(0, 1)
     axes[-1].set_xlabel("steps")
     axes[-1].set_ylabel("mean sensitivity, FROC")
@@ -56,15 +56,17 @@ def training(curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def targets(shown: Sequence[Target]) -> Figure:
+def targets(inputs: Sequence[Target]) -> Figure:
     """What the network gets: pictures as varied, with the masks that it learns."""
-    figure, axes = grid(len(shown), len(shown), (2.4, 3.2))
-    for axis, own in zip(axes, shown, strict=True):
-        axis.imshow(own.picture, cmap="gray", vmin=0, vmax=max(float(own.picture.max()), 1e-6))
-        for mask in own.masks:
+    figure, axes = grid(len(inputs), len(inputs), (2.4, 3.2))
+    for axis, target in zip(axes, inputs, strict=True):
+        axis.imshow(
+            target.picture, cmap="gray", vmin=0, vmax=max(float(target.picture.max()), 1e-6)
+        )
+        for mask in target.masks:
             if mask.any():
                 axis.contour(mask, levels=[0.5], colors=[TRUE_COLOUR], linewidths=1.2)
-        axis.set_title(own.image_id, fontsize=7)
+        axis.set_title(target.image_id, fontsize=7)
     return figure
 
 
@@ -107,30 +109,30 @@ def roc(
 
 
 def froc(
-    panels: Mapping[str, Mapping[str, pd.DataFrame]], points: pd.DataFrame, most: float = 8.0
+    panels: Mapping[str, Mapping[str, pd.DataFrame]], points: pd.DataFrame, max_rate: float = 8.0
 ) -> Figure:
     """FROC curves, one panel a hit rule, with intervals at the usual rates.
 
     Args:
         panels: Hit rule -> model -> curve, of evaluation.froc.curve.
         points: Of evaluation.froc.froc_table.
-        most: False positives an image at the right end.
+        max_rate: False positives an image at the right end.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
     for axis, (rule, curves) in zip(axes[0], panels.items(), strict=True):
-        for place, (name, curve) in enumerate(curves.items()):
-            shown = curve[curve["false_positives"] <= most]
+        for index, (name, curve) in enumerate(curves.items()):
+            visible = curve[curve["false_positives"] <= max_rate]
             axis.step(
-                shown["false_positives"],
-                shown["sensitivity"],
+                visible["false_positives"],
+                visible["sensitivity"],
                 where="post",
-                color=SERIES[place],
+                color=SERIES[index],
                 label=name,
             )
-            _intervals(axis, points, name, rule, place)
+            _intervals(axis, points, name, rule, index)
         axis.set_xscale("symlog", linthresh=0.1, linscale=0.4)
         axis.set_xticks(list(RATES), [f"{rate:g}" for rate in RATES])
-        axis.set_xlim(0, most)
+        axis.set_xlim(0, max_rate)
         axis.set_ylim(0, 1)
         axis.set_xlabel("false positives an image")
         axis.set_title(f"hit: {RULES[rule]}", fontsize=10)
@@ -139,24 +141,27 @@ def froc(
     return figure
 
 
-def _intervals(axis: Axes, points: pd.DataFrame, model: str, rule: str, place: int) -> None:
-    own = points[
+def _intervals(axis: Axes, points: pd.DataFrame, model: str, rule: str, index: int) -> None:
+    selected = points[
         (points["model"] == model)
         & (points["rule"] == rule)
         & (points["by"] == "lesion")
         & (points["target"] == "lesion")
         & (points["false_positives"] != "mean")
     ]
-    rates = own["false_positives"].astype(float) * (1 + 0.05 * place)
-    low, high = own["sensitivity"] - own["low"], own["high"] - own["sensitivity"]
+    rates = selected["false_positives"].astype(float) * (1 + 0.05 * index)
+    low, high = (
+        selected["sensitivity"] - selected["low"],
+        selected["high"] - selected["sensitivity"],
+    )
     axis.errorbar(
         rates,
-        own["sensitivity"],
+        selected["sensitivity"],
         yerr=[low.clip(lower=0), high.clip(lower=0)],
         fmt="o",
         markersize=3,
         linewidth=1,
-        color=SERIES[place],
+        color=SERIES[index],
     )
 
 
@@ -167,16 +172,16 @@ def groups(table: pd.DataFrame) -> Figure:
         f"{row.group}: {str(row.value).replace('_', ' ')} (n = {row.lesions})"
         for row in table.itertuples()
     ]
-    down = np.arange(len(table))
+    positions = np.arange(len(table))
     low, high = table["sensitivity"] - table["low"], table["high"] - table["sensitivity"]
     axis.errorbar(
         table["sensitivity"],
-        down,
+        positions,
         xerr=[low.clip(lower=0), high.clip(lower=0)],
         fmt="o",
         color=SERIES[0],
     )
-    axis.set_yticks(down, names, fontsize=9)
+    axis.set_yticks(positions, names, fontsize=9)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel(
@@ -206,6 +211,8 @@ def page(examples: Sequence[Example], columns: int) -> Figure:
     return figure
 
 
-def _box(axis: Axes, box: np.ndarray, colour: str, width: float) -> None:
-    corner, height, across = (box[1], box[0]), box[2] - box[0], box[3] - box[1]
-    axis.add_patch(Rectangle(corner, across, height, fill=False, edgecolor=colour, linewidth=width))
+def _box(axis: Axes, box: np.ndarray, colour: str, linewidth: float) -> None:
+    corner, height, box_width = (box[1], box[0]), box[2] - box[0], box[3] - box[1]
+    axis.add_patch(
+        Rectangle(corner, box_width, height, fill=False, edgecolor=colour, linewidth=linewidth)
+    )

@@ -28,9 +28,9 @@ def losses(table: pd.DataFrame) -> Figure:
     )
     for row, kind in zip(axes, kinds, strict=True):
         for axis, label in zip(row, labels, strict=True):
-            own = table[(table["architecture"] == kind) & (table["label"] == label)]
+            rows_of_network = table[(table["architecture"] == kind) & (table["label"] == label)]
             for colour, name in zip(SERIES, ("discriminator", "generator"), strict=False):
-                part = own[own["name"] == name]
+                part = rows_of_network[rows_of_network["name"] == name]
                 axis.plot(part["epoch"], part["value"], color=colour, label=name)
             axis.set_title(f"{kind}, {label_name(label)}", fontsize=10)
             axis.set_xlabel("epoch")
@@ -49,9 +49,9 @@ def panels(rows: Mapping[str, Mapping[str, FLOATS]], white: float, *, side: int 
     """
     columns = max(len(row) for row in rows.values())
     figure, axes = grid(columns * len(rows), columns, (3.6, 3.8))
-    for place, (name, row) in enumerate(rows.items()):
+    for row_index, (name, row) in enumerate(rows.items()):
         for column, (label, pictures) in enumerate(row.items()):
-            axis = axes[place * columns + column]
+            axis = axes[row_index * columns + column]
             axis.imshow(_mosaic(pictures, side), cmap="gray", vmin=0, vmax=white)
             axis.set_title(f"{name}: {label_name(label)}", fontsize=9)
     return figure
@@ -90,10 +90,18 @@ def progress(table: pd.DataFrame) -> Figure:
         1, len(kinds), figsize=(4.8 * len(kinds), 3.4), squeeze=False, sharey=True
     )
     for axis, kind in zip(axes[0], kinds, strict=True):
-        for label, own in table[table["architecture"] == kind].groupby("label", sort=False):
+        for label, rows_of_label in table[table["architecture"] == kind].groupby(
+            "label", sort=False
+        ):
             colour = _colour(str(label))
-            axis.plot(own["epoch"], own["swd"], "o-", color=colour, label=label_name(str(label)))
-            axis.axhline(own["floor"].iloc[0], color=colour, linestyle=":", linewidth=1)
+            axis.plot(
+                rows_of_label["epoch"],
+                rows_of_label["swd"],
+                "o-",
+                color=colour,
+                label=label_name(str(label)),
+            )
+            axis.axhline(rows_of_label["floor"].iloc[0], color=colour, linestyle=":", linewidth=1)
         axis.set_title(kind, fontsize=10)
         axis.set_xlabel("epoch")
         axis.set_yscale("log")
@@ -110,10 +118,10 @@ def spectra(table: pd.DataFrame) -> Figure:
     )
     for axis, kind in zip(axes[0], kinds, strict=True):
         sizes = set(table.loc[table["architecture"] == kind, "size"])
-        here = table[table["size"].isin(sizes)]
-        for label, own in here.groupby("label", sort=False):
+        rows_of_size = table[table["size"].isin(sizes)]
+        for label, rows_of_label in rows_of_size.groupby("label", sort=False):
             for name, line in ((kind, "-"), ("real", "--")):
-                part = own[own["architecture"] == name]
+                part = rows_of_label[rows_of_label["architecture"] == name]
                 axis.plot(
                     part["frequency"],
                     part["power"],
@@ -124,7 +132,7 @@ def spectra(table: pd.DataFrame) -> Figure:
         axis.plot([], [], "--", color=NEUTRAL, label="real patches")
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xticks(_FREQUENCIES, [f"{each:g}" for each in _FREQUENCIES])
+        axis.set_xticks(_FREQUENCIES, [f"{frequency:g}" for frequency in _FREQUENCIES])
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_title(kind, fontsize=10)
         axis.set_xlabel("frequency (cycles a px)")
@@ -140,15 +148,15 @@ def neighbours(pairs: Mapping[str, tuple[FLOATS, FLOATS]], white: float) -> Figu
         pairs: Name -> samples and real patches, (n, rows, cols) both.
         white: Grey level shown as white.
     """
-    columns = max(len(made) for made, _ in pairs.values())
+    columns = max(len(samples) for samples, _ in pairs.values())
     figure, axes = grid(2 * columns * len(pairs), columns, (1.5, 1.65))
     for row, (name, sides) in enumerate(pairs.items()):
-        for below, (pictures, kind) in enumerate(zip(sides, ("sample", "nearest"), strict=True)):
+        for line, (pictures, kind) in enumerate(zip(sides, ("sample", "nearest"), strict=True)):
             for column, picture in enumerate(pictures):
-                axis = axes[(2 * row + below) * columns + column]
+                axis = axes[(2 * row + line) * columns + column]
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
                 if column == 0:
-                    axis.set_title(f"{name}: {kind}" if not below else "nearest real", fontsize=8)
+                    axis.set_title(f"{name}: {kind}" if not line else "nearest real", fontsize=8)
     return figure
 
 
@@ -165,10 +173,16 @@ def accuracy_by_epoch(
     """
     figure, axis = plt.subplots(figsize=(8, 4.4))
     for colour, name in zip(SERIES, names, strict=False):
-        own = table[table["name"] == name]
-        axis.plot(own["epoch"], 100 * own["accuracy"], "o-", color=colour, label=name)
+        rows_of_name = table[table["name"] == name]
+        axis.plot(
+            rows_of_name["epoch"], 100 * rows_of_name["accuracy"], "o-", color=colour, label=name
+        )
         axis.fill_between(
-            own["epoch"], 100 * own["low"], 100 * own["high"], color=colour, alpha=0.15
+            rows_of_name["epoch"],
+            100 * rows_of_name["low"],
+            100 * rows_of_name["high"],
+            color=colour,
+            alpha=0.15,
         )
     for line, row in zip(_LINES[1:], baselines.itertuples(), strict=False):
         axis.axhline(100 * row.accuracy, color=NEUTRAL, linestyle=line, label=row.baseline)
@@ -215,8 +229,11 @@ def augmentation(table: pd.DataFrame, chance: float) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
     for axis, measure in zip(axes, ("balanced_accuracy", "accuracy"), strict=True):
-        own = table[(table["measure"] == measure)]
-        mixed, alone = own[own["real"] > 0], own[own["real"] == 0]
+        rows_of_measure = table[(table["measure"] == measure)]
+        mixed, alone = (
+            rows_of_measure[rows_of_measure["real"] > 0],
+            rows_of_measure[rows_of_measure["real"] == 0],
+        )
         added = 100 * mixed["generated"] / mixed["real"]
         _bars(axis, added, mixed, SERIES[0], "real + samples")
         _bars(axis, pd.Series(_ALONE, alone.index), alone, SERIES[1], "samples only")

@@ -97,10 +97,10 @@ def label_rule(view: View, windows: pd.DataFrame, px_per_view: float) -> Figure:
     cols = (windows["col"] + windows["size"] / 2) / px_per_view
     group = windows["label"].where(windows["excluded"] == "", windows["excluded"])
     for name, colour in (LABEL_COLOURS | EXCLUDED_COLOURS).items():
-        here = (group == name).to_numpy()
-        if here.any():
-            label = f"{label_name(name)} (n = {here.sum()})"
-            axes[1].scatter(cols[here], rows[here], s=9, color=colour, label=label)
+        in_group = (group == name).to_numpy()
+        if in_group.any():
+            label = f"{label_name(name)} (n = {in_group.sum()})"
+            axes[1].scatter(cols[in_group], rows[in_group], s=9, color=colour, label=label)
     size = float(windows["size"].iloc[0]) / px_per_view
     corner = (view.picture.shape[1] * 0.02, view.picture.shape[0] * 0.02)
     axes[0].add_patch(Rectangle(corner, size, size, fill=False, edgecolor="white", linewidth=1.2))
@@ -136,9 +136,9 @@ def augmented(
     The patch as it was cut carries a millimetre bar; augmentation scales the others.
     """
     figure, axes = grid(1 + len(variants), 4, (2, 2.2))
-    for place, (axis, picture) in enumerate(zip(axes, [patch, *variants], strict=True)):
+    for index, (axis, picture) in enumerate(zip(axes, [patch, *variants], strict=True)):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=float(patch.max()))
-        axis.set_title("as cut" if place == 0 else f"augmented {place}", fontsize=9)
+        axis.set_title("as cut" if index == 0 else f"augmented {index}", fontsize=9)
     millimetre_bar(axes[0], patch.shape[1], mm_per_px)
     return figure
 

@@ -26,8 +26,10 @@ def roc_curves(curves: pd.DataFrame, points: pd.DataFrame | None = None) -> Figu
         alarms = 1 - part["specificity"]
         axis.fill_between(alarms, part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
         axis.plot(alarms, part["sensitivity"], color=colour, label=part["name"].iloc[0])
-        own = points[points["title"] == title] if points is not None else curves.iloc[:0]
-        for point in own.itertuples():
+        points_of_curve = (
+            points[points["title"] == title] if points is not None else curves.iloc[:0]
+        )
+        for point in points_of_curve.itertuples():
             axis.errorbar(
                 1 - point.specificity,
                 point.sensitivity,

@@ -75,10 +75,10 @@ def show_mammogram(axis: Axes, view: View, *, outlines: bool = True, bar: bool =
     if outlines:
         axis.contour(view.regions > 0, levels=[0.5], colors=[BREAST_COLOUR], linewidths=0.8)
         for code, pathology in view.pathologies.items():
-            inside = view.regions == code
-            if inside.any():
+            region = view.regions == code
+            if region.any():
                 colour = LABEL_COLOURS[pathology]
-                axis.contour(inside, levels=[0.5], colors=[colour], linewidths=1.3)
+                axis.contour(region, levels=[0.5], colors=[colour], linewidths=1.3)
     if bar:
         millimetre_bar(axis, view.picture.shape[1], view.mm_per_px)
     axis.set_axis_off()
@@ -97,11 +97,11 @@ def millimetre_bar(axis: Axes, cols: int, mm_per_px: float) -> None:
         return
     length_mm = _round_length(cols * mm_per_px / 3)
     left = right - length_mm / mm_per_px
-    across = axis.get_xaxis_transform()  # px along the picture, its lower edge is 0
-    below = offset_copy(across, axis.get_figure(root=True), y=-6, units="points")
+    along_picture = axis.get_xaxis_transform()  # px along the picture, its lower edge is 0
+    under_picture = offset_copy(along_picture, axis.get_figure(root=True), y=-6, units="points")
     look: dict[str, Any] = {"color": "black", "linewidth": 2, "solid_capstyle": "butt"}
-    axis.add_artist(Line2D([left, right], [0, 0], transform=below, clip_on=False, **look))
-    axis.annotate(f"{length_mm:g} mm", (left, 0), (-3, -6), xycoords=across, **words)
+    axis.add_artist(Line2D([left, right], [0, 0], transform=under_picture, clip_on=False, **look))
+    axis.annotate(f"{length_mm:g} mm", (left, 0), (-3, -6), xycoords=along_picture, **words)
 
 
 def label_legend(figure: Figure, labels: Sequence[str], *, breast: bool = False) -> None:

@@ -39,8 +39,10 @@ def learning_curve(
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.4), squeeze=False)
     common = baselines.set_index("baseline").loc["always the commonest class"]
     for axis, (measure, name) in zip(axes.flat, names.items(), strict=True):
-        own = curve[curve["measure"] == measure]
-        for colour, (start, line) in zip(SERIES, own.groupby("start", sort=False), strict=False):
+        rows_of_measure = curve[curve["measure"] == measure]
+        for colour, (start, line) in zip(
+            SERIES, rows_of_measure.groupby("start", sort=False), strict=False
+        ):
             _with_interval(axis, line.sort_values("patches"), colour, f"start {start}")
         floor = 0.5 if measure == "macro_auc" else float(common[measure])
         label = "chance" if measure == "macro_auc" else "always the commonest class"
@@ -56,24 +58,24 @@ def learning_curve(
                 label="the paper",
             )
         axis.set(xscale="log", xlabel="patches seen in training (n)", ylabel=name, ylim=(0, 1.02))
-        axis.set_title(_sizes(own))
+        axis.set_title(_sizes(rows_of_measure))
         axis.legend(fontsize="small")
     return figure
 
 
-def _sizes(own: pd.DataFrame) -> str:
-    if own.empty:
+def _sizes(rows: pd.DataFrame) -> str:
+    if rows.empty:
         return ""
-    n, patients, seeds = (int(own[name].max()) for name in ("n", "patients", "seeds"))
+    n, patients, seeds = (int(rows[name].max()) for name in ("n", "patients", "seeds"))
     return f"{n:,} test patches, {patients} patients, {seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def _with_interval(axis: Axes, line: pd.DataFrame, colour: str, label: str) -> None:
-    below, above = line["value"] - line["low"], line["high"] - line["value"]
+    lower, upper = line["value"] - line["low"], line["high"] - line["value"]
     axis.errorbar(
         line["patches"],
         line["value"],
-        yerr=np.clip(np.stack([below, above]), 0, None),
+        yerr=np.clip(np.stack([lower, upper]), 0, None),
         color=colour,
         marker="o",
         capsize=3,
@@ -83,19 +85,21 @@ def _with_interval(axis: Axes, line: pd.DataFrame, colour: str, label: str) -> N
 
 def training_curves(history: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """Validated measures while the largest models learnt, a line a start and seed."""
-    shown = {key: name for key, name in names.items() if (history["measure"] == key).any()}
-    figure, axes = plt.subplots(1, max(1, len(shown)), figsize=(11, 3.8), squeeze=False)
-    for axis, (measure, name) in zip(axes.flat, shown.items(), strict=False):
-        own = history[history["measure"] == measure]
-        for colour, (start, lines) in zip(SERIES, own.groupby("start", sort=False), strict=False):
-            for place, (_, line) in enumerate(lines.groupby("seed")):
-                label = f"start {start}" if place == 0 else None
+    validated = {key: name for key, name in names.items() if (history["measure"] == key).any()}
+    figure, axes = plt.subplots(1, max(1, len(validated)), figsize=(11, 3.8), squeeze=False)
+    for axis, (measure, name) in zip(axes.flat, validated.items(), strict=False):
+        rows_of_measure = history[history["measure"] == measure]
+        for colour, (start, lines) in zip(
+            SERIES, rows_of_measure.groupby("start", sort=False), strict=False
+        ):
+            for index, (_, line) in enumerate(lines.groupby("seed")):
+                label = f"start {start}" if index == 0 else None
                 axis.plot(line["patches"], line["value"], "o-", color=colour, label=label)
         axis.set(xlabel="patches seen so far (n)", ylabel=f"{name}, validation", ylim=(0, 1.02))
         axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.legend(fontsize="small")
-    if not shown:
+    if not validated:
         axes.flat[0].set_title("nothing was validated")
     return figure
 
@@ -107,14 +111,21 @@ def transfer(effect: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         sharey=True, squeeze=False,
     )  # fmt: skip
     for axis, (measure, name) in zip(axes.flat, names.items(), strict=True):
-        own = effect[effect["measure"] == measure].reset_index(drop=True)
-        labels = [f"{row.start}, {row.patches:,} patches" for row in own.itertuples()]
-        ends = np.stack([own["value"] - own["low"], own["high"] - own["value"]])
-        places = np.arange(len(own))
-        axis.errorbar(own["value"], places, xerr=np.clip(ends, 0, None), fmt="o", capsize=3)
+        rows_of_measure = effect[effect["measure"] == measure].reset_index(drop=True)
+        labels = [f"{row.start}, {row.patches:,} patches" for row in rows_of_measure.itertuples()]
+        ends = np.stack(
+            [
+                rows_of_measure["value"] - rows_of_measure["low"],
+                rows_of_measure["high"] - rows_of_measure["value"],
+            ]
+        )
+        places = np.arange(len(rows_of_measure))
+        axis.errorbar(
+            rows_of_measure["value"], places, xerr=np.clip(ends, 0, None), fmt="o", capsize=3
+        )
         axis.axvline(0, color=NEUTRAL, linestyle=":")
         axis.set_yticks(places, labels)
-        axis.set_ylim(max(1, len(own)) - 0.5, -0.5)
+        axis.set_ylim(max(1, len(rows_of_measure)) - 0.5, -0.5)
         axis.set_xlabel(f"gain in {name}\nover a random start")
     if effect.empty:
         axes.flat[0].set_title("only one start: nothing to compare")
@@ -149,19 +160,25 @@ def flagged(table: pd.DataFrame) -> Figure:
     """How the share of flagged images grows with the number of windows that are looked at."""
     figure, axis = plt.subplots(figsize=(7.5, 4.4))
     for is_malignant, name in ((True, "malignant"), (False, "benign")):
-        own = table[table["malignant"] == is_malignant]
-        if own.empty:
+        rows_of_truth = table[table["malignant"] == is_malignant]
+        if rows_of_truth.empty:
             continue
-        said = "malignant" if is_malignant else "without a malignancy"
+        group = "malignant" if is_malignant else "without a malignancy"
         colour = LABEL_COLOURS[name]
-        n = int(own["images"].iloc[0])
-        axis.plot(own["windows"], own["flagged"], "o-", color=colour, label=f"{said} (n = {n})")
+        n = int(rows_of_truth["images"].iloc[0])
         axis.plot(
-            own["windows"],
-            own["independent"],
+            rows_of_truth["windows"],
+            rows_of_truth["flagged"],
+            "o-",
+            color=colour,
+            label=f"{group} (n = {n})",
+        )
+        axis.plot(
+            rows_of_truth["windows"],
+            rows_of_truth["independent"],
             ":",
             color=colour,
-            label=f"{said}, were windows independent",
+            label=f"{group}, were windows independent",
         )
     axis.set(
         xscale="log",
@@ -186,16 +203,21 @@ def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
     models = list(dict.fromkeys(table["model"]))
     figure, axis = plt.subplots(figsize=(9, 1.6 + 0.42 * len(models)))
     for offset, (colour, unit) in enumerate(zip(SERIES, units, strict=False)):
-        own = table[table["unit"] == unit].set_index("model").reindex(models)
+        rows_of_unit = table[table["unit"] == unit].set_index("model").reindex(models)
         places = np.arange(len(models)) + (offset - (len(units) - 1) / 2) * 0.22
-        ends = np.stack([own["value"] - own["low"], own["high"] - own["value"]])
-        n = int(own["n"].max())
+        ends = np.stack(
+            [
+                rows_of_unit["value"] - rows_of_unit["low"],
+                rows_of_unit["high"] - rows_of_unit["value"],
+            ]
+        )
+        n = int(rows_of_unit["n"].max())
         axis.errorbar(
-            own["value"], places, xerr=np.clip(np.nan_to_num(ends), 0, None), fmt="o",
+            rows_of_unit["value"], places, xerr=np.clip(np.nan_to_num(ends), 0, None), fmt="o",
             color=colour, capsize=2, markersize=4, label=f"by {unit} (n = {n})",
         )  # fmt: skip
-    for place, value in enumerate(field):
-        label = "the paper's refs 6 and 7" if place == 0 else None
+    for index, value in enumerate(field):
+        label = "the paper's refs 6 and 7" if index == 0 else None
         axis.axvline(value, color=PAPER_COLOUR, linestyle="--", linewidth=1, label=label)
     axis.axvline(0.5, color=NEUTRAL, linestyle=":", label="chance")
     axis.set_yticks(np.arange(len(models)), models)
@@ -211,18 +233,18 @@ def heat_maps(
     """Mammograms with the true outlines, and below each the map of the patch model's scores."""
     figure, axes = grid(2 * len(views), len(views), (2.6, 3.4))
     top = max(float(heat[np.isfinite(heat)].max(initial=0)) for _, heat in views)
-    for place, ((view, heat), title) in enumerate(zip(views, titles, strict=True)):
-        show_mammogram(axes[place], view)
-        axes[place].set_title(title, fontsize=8, loc="center")
-        below = axes[len(views) + place]
-        show_mammogram(below, view, outlines=False, bar=False)
-        shown = below.imshow(
+    for column, ((view, heat), title) in enumerate(zip(views, titles, strict=True)):
+        show_mammogram(axes[column], view)
+        axes[column].set_title(title, fontsize=8, loc="center")
+        axis = axes[len(views) + column]
+        show_mammogram(axis, view, outlines=False, bar=False)
+        heat_image = axis.imshow(
             heat, cmap="inferno", vmin=0, vmax=top, alpha=np.where(np.isfinite(heat), 0.6, 0)
         )
-        below.set_axis_off()
+        axis.set_axis_off()
     # Without panchor, the bar would move the pictures off the line that they hang from.
     figure.colorbar(
-        shown, ax=axes, location="bottom", panchor=False, shrink=0.9, aspect=30,
+        heat_image, ax=axes, location="bottom", panchor=False, shrink=0.9, aspect=30,
         label="probability of malignant",
     )  # fmt: skip
     return figure

@@ -16,7 +16,7 @@ from torch import nn
 from second_look.batches.pictures import Pictures
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
-from second_look.evaluation.intervals import Floats, Patients, once
+from second_look.evaluation.intervals import Floats, Patients, point_estimate
 from second_look.evaluation.roc import auc, macro_auc
 from second_look.inference.images import score_images
 from second_look.inference.windows import score_windows
@@ -45,7 +45,7 @@ class WindowValidation:
         self._prepared, self._windows, self._size = prepared, windows, size
         self._measures = measures
         self._classes = windows["label"].map(LABELS.index).to_numpy(np.int64)
-        self._patients = Patients.of(patient_keys(windows))
+        self._patients = Patients.from_ids(patient_keys(windows))
 
     def parts(self) -> Sequence[object]:
         """What its numbers depend on besides its own code (see `Task.parts`)."""
@@ -63,7 +63,7 @@ def ranking(scores: Floats, classes: npt.NDArray[np.int64], patients: Patients) 
     balanced = classification.balanced_accuracy_statistic(classes, scores.argmax(axis=1), patients)
     return {
         "macro_auc": float(np.nan_to_num(macro_auc(scores, classes), nan=0.5)),
-        "balanced_accuracy": float(once(balanced, patients)),
+        "balanced_accuracy": float(point_estimate(balanced, patients)),
     }
 
 

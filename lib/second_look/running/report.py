@@ -31,7 +31,7 @@ from pygments.lexers import PythonLexer
 
 from second_look.errors import OutputError
 from second_look.files import write_text
-from second_look.outputs import load_json, load_results, shown
+from second_look.outputs import load_json, load_results, readable
 from second_look.paper import (
     IN_PART,
     NOT_MEASURED,
@@ -148,7 +148,7 @@ def _template() -> Any:  # noqa: ANN401
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = shown
+    environment.filters["readable"] = readable
     return environment.get_template("report.html")
 
 

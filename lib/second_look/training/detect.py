@@ -36,7 +36,7 @@ from second_look.batches.sharing import digest, part_of
 from second_look.errors import DataError
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import marks, sensitivity_statistic
-from second_look.evaluation.intervals import once
+from second_look.evaluation.intervals import point_estimate
 from second_look.files import sha256
 from second_look.models.detection_parts import Detector
 from second_look.models.mask_rcnn import CLASSES, build_detector
@@ -286,7 +286,11 @@ class DetectionTask(Task):
         ]
         self.detector.train()
         marked = marks(pd.concat(parts, ignore_index=True), self.val_truths, self.val_images)
-        return {"val_froc": float(once(sensitivity_statistic(marked), marked.everybody).mean())}
+        return {
+            "val_froc": float(
+                point_estimate(sensitivity_statistic(marked), marked.everybody).mean()
+            )
+        }
 
 
 def _optimizer(detector: Detector, settings: DetectSettings) -> Optimizer:

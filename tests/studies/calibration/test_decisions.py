@@ -35,8 +35,8 @@ def test_units_of_one_score_count_together_in_whatever_order_they_come():
     found = set()
     for _ in range(4):
         order = rng.permutation(200)
-        patients = Patients.of(order)
-        near = decisions._near(scores[order], truth[order], patients, 1.0, 0, 20)
+        patients = Patients.from_ids(order)
+        near = decisions._observed_near(scores[order], truth[order], patients, 1.0, 0, 20)
         found.add(round(near.value, 12))
     assert len(found) == 1
 

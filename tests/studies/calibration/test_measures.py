@@ -27,11 +27,13 @@ DRAWS = 60
 def calibrated():
     """Patches (two questions), images and breasts; all models are too sure."""
     tables = {
-        "06_patches": class_predictions(patients=150, each=12, temperature=2.5),
+        "06_patches": class_predictions(patients=150, units_per_patient=12, temperature=2.5),
         "06_images": pd.concat(
             [
                 binary_predictions(patients=1000),
-                binary_predictions(patients=2000, each=1, unit="breast", target="lesion"),
+                binary_predictions(
+                    patients=2000, units_per_patient=1, unit="breast", target="lesion"
+                ),
             ],
             ignore_index=True,
         ),
@@ -91,7 +93,7 @@ def test_validation_chooses_what_the_figures_show():
     good = binary_predictions(model="good")
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, len(good))
     bad = good.assign(model="bad", score=(good["score"] + noise).clip(0, 1))
-    patches = class_predictions(patients=40, each=4)
+    patches = class_predictions(patients=40, units_per_patient=4)
     all_of_them = study.calibrate(groups({"b": pd.concat([bad, good]), "a": patches}))
     chosen = study.choose(all_of_them, max_groups=9)
     assert [(one.group.unit, one.group.model) for one in chosen] == [
@@ -175,19 +177,19 @@ def test_without_validation_patients_nothing_is_fitted_and_the_report_goes_on():
     text = found.findings([one], measured, tables, synthetic=True)
     assert "no temperature: there are no predictions of validation patients" in text
     assert "No temperature could be fitted to any model" in text
-    assert "no two depths" in text
+    assert "no family of ResNets with two depths" in text
     assert "Phantoms" in text
 
 
 def test_faults_of_the_data_are_notes_and_no_errors():
-    table = class_predictions(patients=30, each=4)
+    table = class_predictions(patients=30, units_per_patient=4)
     table = table[(table["label"] != "benign") | (table["split"] == "train")]
     benign = binary_predictions(patients=30, model="all benign").assign(label="benign")
     constant = binary_predictions(patients=30, model="constant").assign(score=0.3)
     found_groups = groups({"a": pd.concat([table, benign, constant], ignore_index=True)})
     calibrated = study.calibrate(found_groups)
     notes = study.notes(calibrated)
-    said = (notes["model"] + ": " + notes["what"] + ": " + notes["reason"]).tolist()
+    said = (notes["model"] + ": " + notes["item"] + ": " + notes["reason"]).tolist()
     assert any("classes without units got" in line for line in said)
     assert any("all benign: AUC: undefined: all test units are not mal" in line for line in said)
     assert any("all benign: Platt: class malignant has no example" in line for line in said)
@@ -248,7 +250,7 @@ def test_a_band_of_few_patients_is_said_to_have_no_interval():
 @pytest.fixture(scope="module")
 def by_depth():
     table = several_depths(
-        {"resnet18": 1.3, "resnet50": 2.0, "resnet101": 3.0}, patients=150, each=15
+        {"resnet18": 1.3, "resnet50": 2.0, "resnet101": 3.0}, patients=150, units_per_patient=15
     )
     return study.calibrate(groups({"06_patches": table, "05": binary_predictions(patients=40)}))
 
@@ -260,7 +262,7 @@ def test_the_deeper_network_is_found_to_be_worse(by_depth):
     which = table[table["target"] == "label"].groupby("depth")["ece"].mean()
     assert which.is_monotonic_increasing
     deep = table[table["depth"] > 18]
-    assert (deep["after"] < deep["ece"]).all()
+    assert (deep["ece_recalibrated"] < deep["ece"]).all()
     effect = network_depth.depth_effect(by_depth, bins=15, seed=0, draws=DRAWS)
     row = effect.set_index("target").loc["label"]
     assert (row["shallow"], row["deep"], row["seeds"], row["family"]) == (18, 101, 2, "imagenet")
@@ -269,8 +271,8 @@ def test_the_deeper_network_is_found_to_be_worse(by_depth):
 
 
 def test_equal_networks_of_two_depths_show_no_difference():
-    one = class_predictions(patients=60, each=6, model="resnet18 x")
-    other = class_predictions(patients=60, each=6, model="resnet50 x")
+    one = class_predictions(patients=60, units_per_patient=6, model="resnet18 x")
+    other = class_predictions(patients=60, units_per_patient=6, model="resnet50 x")
     both = study.calibrate(groups({"a": pd.concat([one, other])}))
     effect = network_depth.depth_effect(both, bins=15, seed=0, draws=DRAWS)
     np.testing.assert_allclose(effect[["difference", "low", "high"]], 0, atol=1e-12)

@@ -37,7 +37,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     outputs = tmp_path_factory.mktemp("set")
     rendering = pytest.MonkeyPatch()
     rendering.setattr("second_look.outputs.PNG_DPI", 40)
-    depths = several_depths({"resnet18": 1.6, "resnet50": 3.0}, (0,), patients=120, each=20)
+    depths = several_depths(
+        {"resnet18": 1.6, "resnet50": 3.0}, (0,), patients=120, units_per_patient=20
+    )
     images = binary_predictions(patients=800)
     write_parquet(outputs / "predictions" / "06_patches.parquet", depths)
     write_parquet(outputs / "predictions" / "06_images.parquet", images)

@@ -32,7 +32,7 @@ def found():
     images = made_images(40)
     truths = made_truths(images, seed=1)
     detections = {"perfect": perfect(images, truths),
-                  BLOBS: random_detections(images, seed=2, each=5)}  # fmt: skip
+                  BLOBS: random_detections(images, seed=2, boxes_per_image=5)}  # fmt: skip
     windows = images.assign(**dict(zip(BOX, (0.0, 0.0, 1000.0, 1000.0), strict=True)))
     windows = windows.drop(columns=["density", "unlocated"])
     scores, patches, types = [], [], {}
@@ -267,7 +267,7 @@ def test_groups_say_what_a_model_finds_of_each(found):
     """A model that finds the masses, and half as many false alarms as there are images."""
     masses = perfect(found.images, found.truths[found.truths["kind"] == "mass"])
     normal = found.images[found.images["label"] == "normal"]
-    alarms = random_detections(normal, seed=3, each=1)
+    alarms = random_detections(normal, seed=3, boxes_per_image=1)
     detections = {"masses": pd.concat([masses, alarms], ignore_index=True), **found.detections}
     own = replace(found, detections=detections)
     table = results.group_table(own, "masses", seed=0).set_index(["group", "value"])

@@ -41,28 +41,28 @@ def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
 def test_every_claim_has_a_row_in_the_papers_order(results):
     for found in (scorecard.rows([]), scorecard.rows(results)):
         assert [row["id"] for row in found] == [claim.id for claim in CLAIMS]
-        assert [row["paper"] for row in found] == [claim.shown for claim in CLAIMS]
+        assert [row["paper"] for row in found] == [claim.formatted for claim in CLAIMS]
     assert {row["verdict"] for row in scorecard.rows([])} == {NOT_MEASURED}
     assert len(scorecard.table(results)) == len(CLAIMS)
 
 
 def test_rows_hold_what_was_measured(results):
     rows = {row["id"]: row for row in scorecard.rows(results)}
-    assert rows["data-mias"]["ours"] == "322"
+    assert rows["data-mias"]["measured"] == "322"
     assert rows["data-mias"]["verdict"] == REPRODUCED
-    assert rows["size-range"]["ours"] == "1,000 to 5,000 px"
+    assert rows["size-range"]["measured"] == "1,000 to 5,000 px"
     scheme_b = rows["scheme-b"]
-    assert scheme_b["ours"] == "0.751 [0.7, 0.801]"
+    assert scheme_b["measured"] == "0.751 [0.7, 0.801]"
     assert (scheme_b["n"], scheme_b["how"]) == ("1,361", "AUC")
     assert scheme_b["figure"] == "06_whole_image_auc"
     gan = rows["gan-check"]
-    assert (gan["verdict"], gan["ours"], gan["figure"]) == (NOT_MEASURED, "", "")
+    assert (gan["verdict"], gan["measured"], gan["figure"]) == (NOT_MEASURED, "", "")
     assert gan["notebook"] == next(c.notebook for c in CLAIMS if c.id == "gan-check")
 
 
 def test_two_measurements_of_a_claim_are_two_rows(results):
     more = [*results, measured("data-mias", NOT_REPRODUCED, 330, None, None)]
-    own = [row["ours"] for row in scorecard.rows(more) if row["id"] == "data-mias"]
+    own = [row["measured"] for row in scorecard.rows(more) if row["id"] == "data-mias"]
     assert own == ["322", "330"]
 
 
@@ -86,7 +86,7 @@ def test_related_work_stands_above_this_run(results):
         row.value for row in RELATED_WORK if row.value is not None
     ]
     last = table.iloc[-1]
-    assert (last["who"], last["value"]) == ("this run, cbis", 0.7512)
+    assert (last["authors"], last["value"]) == ("this run, cbis", 0.7512)
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

@@ -112,8 +112,8 @@ def test_an_auc_speaks_where_its_interval_does(value, low, high, for_patches, fo
 
 
 def test_a_measurement_without_an_interval_says_so():
-    assert conclusions.Measured(0.7, 0.6, 0.8).shown == "0.7 [0.6, 0.8]"
-    alone = conclusions.Measured(0.41, np.nan, np.nan).shown
+    assert conclusions.Measured(0.7, 0.6, 0.8).formatted == "0.7 [0.6, 0.8]"
+    alone = conclusions.Measured(0.41, np.nan, np.nan).formatted
     assert alone == "0.41, too few patients for an interval"
 
 

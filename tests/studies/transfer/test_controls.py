@@ -29,7 +29,7 @@ def mixed(shares, patients=300, seed=0):
 
 
 def test_scores_without_knowledge_end_at_chance():
-    table = class_predictions(patients=100, each=5)
+    table = class_predictions(patients=100, units_per_patient=5)
     rng = np.random.default_rng(0)
     table[list(CLASS_SCORES)] = rng.dirichlet(np.ones(4), len(table))
     (row,) = controls.shuffled(table, seed=0).to_dict("records")
@@ -46,7 +46,9 @@ def test_scores_without_knowledge_end_at_chance():
 
 
 def test_a_model_that_knows_something_is_not_taken_for_chance():
-    (row,) = controls.shuffled(class_predictions(patients=100, each=5), seed=0).to_dict("records")
+    (row,) = controls.shuffled(
+        class_predictions(patients=100, units_per_patient=5), seed=0
+    ).to_dict("records")
     assert row["low"] > 0.5
 
 

@@ -168,7 +168,7 @@ def test_rules_become_models_of_images():
 
 
 def judged(score):
-    table = binary_predictions(patients=300, each=1, model=RULE)
+    table = binary_predictions(patients=300, units_per_patient=1, model=RULE)
     return table.assign(score=score(table))
 
 

@@ -17,7 +17,7 @@ from second_look.evaluation.intervals import (
     Patients,
     bootstrap,
     mean,
-    of_share,
+    share_estimate,
 )
 from second_look.evaluation.roc import (
     Bools,
@@ -49,16 +49,16 @@ def bands(
         left out.
     """
     tables = []
-    for one in calibrated:
-        part = one.test
+    for model in calibrated:
+        part = model.test
         for method in (AS_IT_IS, TEMPERATURE):
-            if method in one.methods:
-                shares = one.probabilities(method)
+            if method in model.methods:
+                shares = model.probabilities(method)
                 table = cal.bands(
                     shares, part.classes, part.patients, edges=edges, seed=seed, draws=draws
                 )
                 table.insert(0, "method", method)
-                table.insert(0, "title", one.group.title)
+                table.insert(0, "title", model.group.title)
                 tables.append(table[table["units"] > 0])
     return pd.concat(tables, ignore_index=True)
 
@@ -66,13 +66,13 @@ def bands(
 def usable(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
     """Groups of yes or no with both answers in validation and test, and scores that differ."""
     return [
-        one
-        for one in calibrated
-        if one.group.binary
+        model
+        for model in calibrated
+        if model.group.binary
         and all(
-            split in one.group.parts
+            split in model.group.parts
             and not undefined_because(
-                one.group.parts[split].probabilities[:, 1], one.group.parts[split].classes == 1
+                model.group.parts[split].probabilities[:, 1], model.group.parts[split].classes == 1
             )
             for split in ("val", "test")
         )
@@ -103,34 +103,38 @@ def operating_points(
         the test units), ppv (there), ppv_screening.
     """
     rows = []
-    for one in calibrated:
-        for method in one.methods:
-            row = _operating_point(one, method, sensitivity, prevalence, seed, draws)
-            rows.append({**one.group.key, "title": one.group.title, "method": method, **row})
+    for model in calibrated:
+        for method in model.methods:
+            row = _operating_point(model, method, sensitivity, prevalence, seed, draws)
+            rows.append({**model.group.key, "title": model.group.title, "method": method, **row})
     return pd.DataFrame(rows, columns=POINTS)
 
 
 def _operating_point(
-    one: Calibrated, method: str, sensitivity: float, prevalence: float, seed: int, draws: int
+    model: Calibrated, method: str, sensitivity: float, prevalence: float, seed: int, draws: int
 ) -> dict[str, float]:
-    val, test = one.group.parts["val"], one.test
+    val, test = model.group.parts["val"], model.test
     truth, patients = test.classes == 1, test.patients
-    held = one.probabilities(method, "val")[:, 1]
-    at = threshold_at_sensitivity(held, val.classes == 1, sensitivity)
-    scores = one.probabilities(method)[:, 1]
-    point = operating_point(scores, truth, patients, threshold=at, seed=seed, draws=draws)
-    caught, spared = point["sensitivity"], point["specificity"]
+    held = model.probabilities(method, "val")[:, 1]
+    threshold = threshold_at_sensitivity(held, val.classes == 1, sensitivity)
+    scores = model.probabilities(method)[:, 1]
+    point = operating_point(scores, truth, patients, threshold=threshold, seed=seed, draws=draws)
+    sensitivity_estimate, specificity_estimate = point["sensitivity"], point["specificity"]
     shift = rec.PriorShift.of_positive(float((val.classes == 1).mean()), prevalence)
-    own = float(truth.mean())
+    test_prevalence = float(truth.mean())
     return {
-        "threshold": at,
-        **_columns("observed", _near(scores, truth, patients, at, seed, draws)),
-        "at_screening": float(shift.apply(cal.two_columns([at]))[0, 1]),
-        **_columns("sensitivity", caught),
-        **_columns("specificity", spared),
-        "prevalence": own,
-        "ppv": predictive_value(caught.value, spared.value, own),
-        "ppv_screening": predictive_value(caught.value, spared.value, prevalence),
+        "threshold": threshold,
+        **_columns("observed", _observed_near(scores, truth, patients, threshold, seed, draws)),
+        "at_screening": float(shift.apply(cal.two_columns([threshold]))[0, 1]),
+        **_columns("sensitivity", sensitivity_estimate),
+        **_columns("specificity", specificity_estimate),
+        "prevalence": test_prevalence,
+        "ppv": predictive_value(
+            sensitivity_estimate.value, specificity_estimate.value, test_prevalence
+        ),
+        "ppv_screening": predictive_value(
+            sensitivity_estimate.value, specificity_estimate.value, prevalence
+        ),
     }
 
 
@@ -138,20 +142,22 @@ def _columns(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def _near(
-    scores: Floats, truth: Bools, patients: Patients, at: float, seed: int, draws: int
+def _observed_near(
+    scores: Floats, truth: Bools, patients: Patients, threshold: float, seed: int, draws: int
 ) -> Estimate:
     """How often the units are positive whose scores rank next to a threshold, on either side.
 
     Of units with one score all count, or none.
     """
     rising = np.sort(scores)
-    middle = np.count_nonzero(scores < at)
+    middle = np.count_nonzero(scores < threshold)
     ranks = np.arange(len(scores)) + 0.5
     window = rising[np.abs(ranks - middle) <= max(1.0, NEAR * len(scores) / 2)]
-    near = (scores >= window[0]) & (scores <= window[-1])
-    found = bootstrap({"observed": mean(truth, patients, near)}, patients, seed=seed, draws=draws)
-    return of_share(found["observed"], patients.having(near))
+    nearest = (scores >= window[0]) & (scores <= window[-1])
+    estimates = bootstrap(
+        {"observed": mean(truth, patients, nearest)}, patients, seed=seed, draws=draws
+    )
+    return share_estimate(estimates["observed"], patients.count_with(nearest))
 
 
 def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd.DataFrame:
@@ -161,15 +167,15 @@ def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd
         title, name (title and AUC), specificity, sensitivity, low, high.
     """
     tables = []
-    for one in calibrated:
-        scores, truth = one.test.probabilities[:, 1], one.test.classes == 1
-        patients = one.test.patients
+    for model in calibrated:
+        scores, truth = model.test.probabilities[:, 1], model.test.classes == 1
+        patients = model.test.patients
         table = roc_band(scores, truth, patients, seed=seed, draws=min(draws, CURVE_DRAWS))
         area = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
         ends = f" [{area.low:.3f}, {area.high:.3f}]" if np.isfinite(area.low) else ""
-        shown = f"AUC {area.value:.3f}{ends}"
-        table.insert(0, "name", f"{one.group.title}: {shown}")
-        table.insert(0, "title", one.group.title)
+        label = f"AUC {area.value:.3f}{ends}"
+        table.insert(0, "name", f"{model.group.title}: {label}")
+        table.insert(0, "title", model.group.title)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
@@ -189,38 +195,45 @@ def prevalence_shift(
     validation units, where the model was calibrated, and the new one.
 
     Returns:
-        KEYS, title, prevalence, corrected (no, yes), said (mean probability), observed (the
-        prevalence), ratio (said over observed), ece (bins of equal mass) with low and high, nll.
+        KEYS, title, prevalence, corrected (no, yes), mean_probability (stated), observed (the
+        prevalence), ratio (mean_probability over observed), ece (bins of equal mass) with low and
+        high, nll.
     """
     rows = []
-    for one in calibrated:
-        method = TEMPERATURE if TEMPERATURE in one.methods else AS_IT_IS
-        shares, truth = one.probabilities(method), one.test.classes
-        patients, sick = one.test.patients, one.test.classes == 1
-        learned = float((one.group.parts["val"].classes == 1).mean())
-        for prevalence in sorted({*prevalences, round(float(sick.mean()), 6)}):
-            weights = rec.prevalence_weights(sick, prevalence)
+    for model in calibrated:
+        method = TEMPERATURE if TEMPERATURE in model.methods else AS_IT_IS
+        shares, truth = model.probabilities(method), model.test.classes
+        patients, positives = model.test.patients, model.test.classes == 1
+        learned = float((model.group.parts["val"].classes == 1).mean())
+        for prevalence in sorted({*prevalences, round(float(positives.mean()), 6)}):
+            weights = rec.prevalence_weights(positives, prevalence)
             moved = rec.PriorShift.of_positive(learned, prevalence).apply(shares)
-            for corrected, found in (("no", shares), ("yes", moved)):
+            for corrected, probabilities in (("no", shares), ("yes", moved)):
                 measured = cal.measures(
-                    found, truth, patients, bins=bins, seed=seed, draws=draws, weights=weights
+                    probabilities,
+                    truth,
+                    patients,
+                    bins=bins,
+                    seed=seed,
+                    draws=draws,
+                    weights=weights,
                 )
-                said = float(np.average(found[:, 1], weights=weights))
+                mean_probability = float(np.average(probabilities[:, 1], weights=weights))
                 error = measured["ece_mass"]
                 rows.append(
                     {
-                        **one.group.key,
-                        "title": one.group.title,
+                        **model.group.key,
+                        "title": model.group.title,
                         "prevalence": prevalence,
                         "corrected": corrected,
-                        "said": said,
+                        "mean_probability": mean_probability,
                         "observed": prevalence,
-                        "ratio": said / prevalence,
+                        "ratio": mean_probability / prevalence,
                         "ece": error.value,
                         "low": error.low,
                         "high": error.high,
                         "nll": measured["nll"].value,
                     }
                 )
-    columns = [*KEYS, "title", "prevalence", "corrected", "said", "observed", "ratio"]
+    columns = [*KEYS, "title", "prevalence", "corrected", "mean_probability", "observed", "ratio"]
     return pd.DataFrame(rows, columns=[*columns, "ece", "low", "high", "nll"])

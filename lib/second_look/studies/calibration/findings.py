@@ -1,4 +1,4 @@
-"""What notebook 07 found, in sentences made from its numbers, and the paper's claim beside them."""
+"""The findings of notebook 07 as sentences made from its numbers, and its row of the scorecard."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Cali
 
 # The band of confidence that the paper speaks of.
 PAPER_BAND = 0.8
-# Changes of an ECE that nobody would notice, however certain they are.
+# Changes of an ECE that are too small to matter, however certain.
 SMALL_CHANGE = 0.001
 
 
 def of_group(measured: pd.DataFrame, group: Group) -> pd.DataFrame:
     """Rows of one group in a table with the columns KEYS."""
-    here = np.logical_and.reduce([measured[name] == group.key[name] for name in KEYS])
-    rows: pd.DataFrame = measured[here]
+    selected = np.logical_and.reduce([measured[name] == group.key[name] for name in KEYS])
+    rows: pd.DataFrame = measured[selected]
     return rows
 
 
@@ -31,7 +31,7 @@ def cell(measured: pd.DataFrame, group: Group, method: str, measure: str) -> pd.
     return None if rows.empty else rows.iloc[0]
 
 
-def _shown(row: pd.Series, factor: float = 1.0, digits: int = 3) -> str:
+def _with_interval(row: pd.Series, factor: float = 1.0, digits: int = 3) -> str:
     value, low, high = (f"{factor * row[name]:.{digits}f}" for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
@@ -40,13 +40,13 @@ def written_errors(
     measured: pd.DataFrame, chosen: Sequence[Calibrated], measure: str
 ) -> dict[tuple[str, str], str]:
     """(title, method) -> the calibration error to be written into a diagram."""
-    found = {}
-    for one in chosen:
-        for method in one.methods:
-            row = cell(measured, one.group, method, measure)
+    texts = {}
+    for model in chosen:
+        for method in model.methods:
+            row = cell(measured, model.group, method, measure)
             if row is not None:
-                found[one.group.title, method] = f"ECE {_shown(row)}"
-    return found
+                texts[model.group.title, method] = f"ECE {_with_interval(row)}"
+    return texts
 
 
 def one_measure(
@@ -54,8 +54,8 @@ def one_measure(
 ) -> tuple[pd.DataFrame, dict[int, str]]:
     """A measure of the chosen groups after every method, and the groups' titles, for a figure."""
     rows = measured[measured["measure"] == measure]
-    parts = [of_group(rows, one.group).assign(group=place) for place, one in enumerate(chosen)]
-    titles = {place: one.group.title for place, one in enumerate(chosen)}
+    parts = [of_group(rows, model.group).assign(group=index) for index, model in enumerate(chosen)]
+    titles = {index: model.group.title for index, model in enumerate(chosen)}
     return pd.concat(parts, ignore_index=True), titles
 
 
@@ -67,7 +67,7 @@ def _ends(low: float, high: float, digits: int = 0) -> str:
 
 
 def direction(temperature: float) -> str:
-    """What a temperature says of a model."""
+    """What a temperature says about a model."""
     if np.isnan(temperature):
         return "no temperature could be fitted"
     if temperature > 1.05:
@@ -78,20 +78,20 @@ def direction(temperature: float) -> str:
 def report(
     run: Run, chosen: Sequence[Calibrated], measured: pd.DataFrame, *, synthetic: bool
 ) -> None:
-    """Put the ECE of the first chosen model beside what the paper only discussed."""
-    one = chosen[0]
-    before = cell(measured, one.group, AS_IT_IS, "ece")
-    after = cell(measured, one.group, TEMPERATURE, "ece")
-    assert before is not None
-    mended = f", {100 * after['value']:.1f} % after temperature" if after is not None else ""
+    """Record the ECE of the first chosen model; the paper discusses calibration without numbers."""
+    model = chosen[0]
+    raw = cell(measured, model.group, AS_IT_IS, "ece")
+    scaled = cell(measured, model.group, TEMPERATURE, "ece")
+    assert raw is not None
+    change = f", {100 * scaled['value']:.1f} % after temperature" if scaled is not None else ""
     run.result(
         "calibration",
-        100 * before["value"],
-        low=100 * before["low"],
-        high=100 * before["high"],
-        n=int(before["n"]),
-        how=f"ECE in %, {one.group.title}, as it is{mended}",
-        verdict=f"now measured: {direction(one.temperature)}",
+        100 * raw["value"],
+        low=100 * raw["low"],
+        high=100 * raw["high"],
+        n=int(raw["n"]),
+        how=f"ECE in %, {model.group.title}, as it is{change}",
+        verdict=f"now measured: {direction(model.temperature)}",
         figure="reliability_width",
         synthetic=synthetic,
     )
@@ -114,7 +114,7 @@ def findings(
         synthetic: Whether predictions of phantoms are among them.
     """
     lines = [
-        *(_mended(one, measured) for one in chosen),
+        *(_recalibrated(model, measured) for model in chosen),
         _ranks(measured),
         *_bands(tables["bands"]),
         *_depth(tables["depth"]),
@@ -128,14 +128,14 @@ def findings(
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _mended(one: Calibrated, measured: pd.DataFrame) -> str:
-    before = cell(measured, one.group, AS_IT_IS, "ece")
-    assert before is not None
-    text = f"**{one.group.title}**: ECE {_shown(before)} as it is"
-    after = cell(measured, one.group, TEMPERATURE, "ece")
-    change = cell(measured, one.group, TEMPERATURE, "ece_change")
-    if after is None or change is None:
-        return f"{text}; no temperature: {one.failed[TEMPERATURE].rstrip('.')}."
+def _recalibrated(model: Calibrated, measured: pd.DataFrame) -> str:
+    raw = cell(measured, model.group, AS_IT_IS, "ece")
+    assert raw is not None
+    text = f"**{model.group.title}**: ECE {_with_interval(raw)} as it is"
+    scaled = cell(measured, model.group, TEMPERATURE, "ece")
+    change = cell(measured, model.group, TEMPERATURE, "ece_change")
+    if scaled is None or change is None:
+        return f"{text}; no temperature: {model.failed[TEMPERATURE].rstrip('.')}."
     if abs(change["value"]) < SMALL_CHANGE:
         effect = "temperature changes nothing"
     elif change["high"] < 0:
@@ -145,8 +145,8 @@ def _mended(one: Calibrated, measured: pd.DataFrame) -> str:
     else:
         effect = "no difference is shown"
     return (
-        f"{text}, {_shown(after)} after a temperature of {one.temperature:.2f} "
-        f"({direction(one.temperature)}); the change is {_shown(change)}: {effect}."
+        f"{text}, {_with_interval(scaled)} after a temperature of {model.temperature:.2f} "
+        f"({direction(model.temperature)}); the change is {_with_interval(change)}: {effect}."
     )
 
 
@@ -170,13 +170,13 @@ def _ranks(measured: pd.DataFrame) -> str:
 
 
 def _bands(table: pd.DataFrame) -> list[str]:
-    here = np.isclose(table["from"], PAPER_BAND)
+    in_band = np.isclose(table["from"], PAPER_BAND)
     return [
         f"Where **{row.title}** ({row.method}) was {100 * row.confidence:.0f} % sure, in the band "
         f"from {100 * PAPER_BAND:g} %, {100 * row.observed:.1f} % "
         f"{_ends(row.low, row.high, 1)} were wrong; {100 * row.promised:.1f} % were promised "
         f"({row.units:,} units)."
-        for row in table[here].itertuples()
+        for row in table[in_band].itertuples()
     ]
 
 
@@ -184,16 +184,17 @@ def _depth(table: pd.DataFrame) -> list[str]:
     lines = []
     for row in table.itertuples():
         if row.low > 0:
-            says = "the deeper network is worse calibrated, as Guo et al. found"
+            outcome = "the deeper network is worse calibrated, as Guo et al. found"
         elif row.high < 0:
-            says = "the deeper network is better calibrated, against Guo et al."
+            outcome = "the deeper network is better calibrated, against Guo et al."
         else:
-            says = "no difference by depth is shown"
+            outcome = "no difference by depth is shown"
         lines.append(
-            f"ResNet-{row.deep} less ResNet-{row.shallow} ({row.family}, {row.unit}, "
-            f"{row.target}): ECE {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]: {says}."
+            f"ResNet-{row.deep} minus ResNet-{row.shallow} ({row.family}, {row.unit}, "
+            f"{row.target}): ECE {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]; "
+            f"{outcome}."
         )
-    return lines or ["Network depth: no two depths of one family of ResNets were at hand."]
+    return lines or ["Network depth: this run has no family of ResNets with two depths."]
 
 
 def _points(table: pd.DataFrame) -> list[str]:
@@ -204,13 +205,13 @@ def _points(table: pd.DataFrame) -> list[str]:
         text = f"**{title}**: the threshold lies at {raw['threshold']:.2f} as it is"
         if TEMPERATURE in by_method.index:
             text += f" and at {by_method.loc[TEMPERATURE, 'threshold']:.2f} after temperature"
-        near = _ends(raw["observed_low"], raw["observed_high"])
-        caught = _ends(raw["sensitivity_low"], raw["sensitivity_high"])
+        nearest = _ends(raw["observed_low"], raw["observed_high"])
+        sensitivity = _ends(raw["sensitivity_low"], raw["sensitivity_high"])
         lines.append(
-            f"{text}; {100 * raw['observed']:.0f} % {near} of the test units next to it are "
-            f"positive. It catches {100 * raw['sensitivity']:.0f} % {caught} at a specificity of "
-            f"{100 * raw['specificity']:.0f} %. Of those called positive {100 * raw['ppv']:.0f} % "
-            f"are, in screening {100 * raw['ppv_screening']:.1f} %."
+            f"{text}; {100 * raw['observed']:.0f} % {nearest} of the test units next to it are "
+            f"positive. Its sensitivity is {100 * raw['sensitivity']:.0f} % {sensitivity}, its "
+            f"specificity {100 * raw['specificity']:.0f} %. Of the units called positive "
+            f"{100 * raw['ppv']:.0f} % are, in screening {100 * raw['ppv_screening']:.1f} %."
         )
     return lines
 
@@ -221,8 +222,8 @@ def _prevalence(table: pd.DataFrame) -> list[str]:
         rarest = rows[rows["prevalence"] == rows["prevalence"].min()].set_index("corrected")
         lines.append(
             f"**{title}** where {100 * rarest['prevalence'].iloc[0]:.2g} % are positive: it states "
-            f"{100 * rarest.loc['no', 'said']:.1f} % on average, "
-            f"{rarest.loc['no', 'ratio']:.0f} times too much; corrected for the prevalence, "
-            f"{100 * rarest.loc['yes', 'said']:.2f} %."
+            f"{100 * rarest.loc['no', 'mean_probability']:.1f} % on average, "
+            f"{rarest.loc['no', 'ratio']:.0f} times the true share; corrected for the prevalence, "
+            f"{100 * rarest.loc['yes', 'mean_probability']:.2f} %."
         )
     return lines

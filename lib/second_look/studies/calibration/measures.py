@@ -67,8 +67,8 @@ class Calibrated:
     @cached_property
     def temperature(self) -> float:
         """The fitted temperature; NaN where there is none."""
-        found = self.fitted.get(TEMPERATURE)
-        return found.temperature if isinstance(found, rec.Temperature) else float("nan")
+        fitted = self.fitted.get(TEMPERATURE)
+        return fitted.temperature if isinstance(fitted, rec.Temperature) else float("nan")
 
     def probabilities(self, method: str, split: str = "test") -> Floats:
         """Probabilities (n, k) of a split's units after a method."""
@@ -85,19 +85,19 @@ def load_groups(run: Run) -> tuple[list[Group], bool]:
     folder = run.folder / "predictions"
     tables = load_all(folder)
     run.uses(folder)
-    found = [group for group in groups(tables) if "test" in group.parts]
-    if not found:
+    held_out = [group for group in groups(tables) if "test" in group.parts]
+    if not held_out:
         raise OutputError(
             f"{folder} holds no predictions of test patients: run notebook "
             "06_patch_transfer_learning first, with the same outputs."
         )
-    return found, any((table["dataset"] == PHANTOM).any() for table in tables.values())
+    return held_out, any((table["dataset"] == PHANTOM).any() for table in tables.values())
 
 
-def overview(found: Sequence[Group]) -> pd.DataFrame:
+def overview(prediction_groups: Sequence[Group]) -> pd.DataFrame:
     """The groups with their units and patients by split, and the share of the commonest class."""
     rows = []
-    for group in found:
+    for group in prediction_groups:
         row: dict[str, object] = dict(group.key)
         for split in ("val", "test"):
             part = group.parts.get(split)
@@ -109,9 +109,9 @@ def overview(found: Sequence[Group]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def calibrate(found: Sequence[Group]) -> list[Calibrated]:
+def calibrate(prediction_groups: Sequence[Group]) -> list[Calibrated]:
     """Fit every method to the validation units of every group; what fails is kept as a reason."""
-    return [_calibrated(group) for group in found]
+    return [_calibrated(group) for group in prediction_groups]
 
 
 def _calibrated(group: Group) -> Calibrated:
@@ -130,23 +130,25 @@ def _calibrated(group: Group) -> Calibrated:
 
 
 def notes(calibrated: Sequence[Calibrated]) -> pd.DataFrame:
-    """What could not be done, or only in part: columns KEYS, what, reason."""
+    """What could not be done, or only in part: columns KEYS, item, reason."""
     rows = []
-    for one in calibrated:
-        found = [(method, reason) for method, reason in one.failed.items()]
-        heat = one.fitted.get(TEMPERATURE)
+    for model in calibrated:
+        problems = [(method, reason) for method, reason in model.failed.items()]
+        heat = model.fitted.get(TEMPERATURE)
         if isinstance(heat, rec.Temperature) and heat.at_its_bound:
-            found.append((TEMPERATURE, f"ran into its bound, {heat.temperature:g}"))
-        if one.group.left_out > 0:
-            share = f"classes without units got {one.group.left_out:.2%} of the probability"
-            found.append(("all", share))
-        present = np.unique(one.test.classes)
+            problems.append((TEMPERATURE, f"ran into its bound, {heat.temperature:g}"))
+        if model.group.left_out > 0:
+            share = f"classes without units got {model.group.left_out:.2%} of the probability"
+            problems.append(("all", share))
+        present = np.unique(model.test.classes)
         if len(present) < 2:
-            found.append(("AUC", f"undefined: all test units are {one.group.names[present[0]]}"))
-        elif one.group.binary and np.ptp(one.test.probabilities[:, 1]) == 0:
-            found.append(("AUC", "undefined: all scores are equal"))
-        rows += [{**one.group.key, "what": what, "reason": reason} for what, reason in found]
-    return pd.DataFrame(rows, columns=[*KEYS, "what", "reason"])
+            problems.append(
+                ("AUC", f"undefined: all test units are {model.group.names[present[0]]}")
+            )
+        elif model.group.binary and np.ptp(model.test.probabilities[:, 1]) == 0:
+            problems.append(("AUC", "undefined: all scores are equal"))
+        rows += [{**model.group.key, "item": item, "reason": reason} for item, reason in problems]
+    return pd.DataFrame(rows, columns=[*KEYS, "item", "reason"])
 
 
 def measure(calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: int) -> pd.DataFrame:
@@ -158,34 +160,36 @@ def measure(calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: in
         or the mean of each against the rest, has no interval here.
     """
     rows = []
-    for one in calibrated:
-        for method, found in _measures(one, bins, seed, draws).items():
-            for name, value in found.items():
-                ends = (value.value, value.low, value.high, value.n, value.patients)
+    for model in calibrated:
+        for method, estimates in _measures(model, bins, seed, draws).items():
+            for name, estimate in estimates.items():
+                ends = (estimate.value, estimate.low, estimate.high, estimate.n, estimate.patients)
                 numbers = dict(zip(("value", "low", "high", "n", "patients"), ends, strict=True))
-                rows.append({**one.group.key, "method": method, "measure": name, **numbers})
+                rows.append({**model.group.key, "method": method, "measure": name, **numbers})
     return pd.DataFrame(rows)
 
 
-def _measures(one: Calibrated, bins: int, seed: int, draws: int) -> dict[str, dict[str, Estimate]]:
-    truth, patients = one.test.classes, one.test.patients
-    found: dict[str, dict[str, Estimate]] = {}
-    before: Statistic | None = None
-    for method in one.methods:
-        shares = one.probabilities(method)
+def _measures(
+    model: Calibrated, bins: int, seed: int, draws: int
+) -> dict[str, dict[str, Estimate]]:
+    truth, patients = model.test.classes, model.test.patients
+    estimates: dict[str, dict[str, Estimate]] = {}
+    uncalibrated_ece: Statistic | None = None
+    for method in model.methods:
+        shares = model.probabilities(method)
         statistics = cal.statistics(shares, truth, patients, bins=bins)
-        found[method] = cal.estimates(statistics, patients, seed=seed, draws=draws)
+        estimates[method] = cal.estimates(statistics, patients, seed=seed, draws=draws)
         hit = {"accuracy": accuracy_statistic(shares.argmax(axis=1) == truth, patients)}
-        found[method] |= bootstrap(hit, patients, seed=seed, draws=draws)
+        estimates[method] |= bootstrap(hit, patients, seed=seed, draws=draws)
         nan = float("nan")
         area = Estimate(macro_auc(shares, truth), nan, nan, len(truth), patients.count)
-        found[method]["auc"] = area
-        if before is None:
-            before = statistics["ece"]
+        estimates[method]["auc"] = area
+        if uncalibrated_ece is None:
+            uncalibrated_ece = statistics["ece"]
         else:
-            change = {"ece_change": difference(statistics["ece"], before)}
-            found[method] |= bootstrap(change, patients, seed=seed, draws=draws, recentred=True)
-    return found
+            change = {"ece_change": difference(statistics["ece"], uncalibrated_ece)}
+            estimates[method] |= bootstrap(change, patients, seed=seed, draws=draws, recentred=True)
+    return estimates
 
 
 def readable(measured: pd.DataFrame) -> pd.DataFrame:
@@ -243,14 +247,14 @@ def reliability(
         title, method, kind (width, mass), and the columns of `evaluation.calibration.reliability`.
     """
     tables = []
-    for one in calibrated:
-        part = one.test
+    for model in calibrated:
+        part = model.test
         for method in (AS_IT_IS, TEMPERATURE):
-            if method not in one.methods:
+            if method not in model.methods:
                 continue
             for kind in ("width", "mass"):
                 table = cal.reliability(
-                    one.probabilities(method),
+                    model.probabilities(method),
                     part.classes,
                     part.patients,
                     kind=kind,
@@ -258,8 +262,8 @@ def reliability(
                     draws=draws,
                     bins=bins,
                 )
-                where = {"title": one.group.title, "method": method, "kind": kind}
-                tables.append(table.assign(**where))
+                labels = {"title": model.group.title, "method": method, "kind": kind}
+                tables.append(table.assign(**labels))
     joined = pd.concat(tables, ignore_index=True)
     first = ["title", "method", "kind"]
     return joined[[*first, *(name for name in joined.columns if name not in first)]]

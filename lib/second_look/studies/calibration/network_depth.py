@@ -21,30 +21,30 @@ def depths(calibrated: Sequence[Calibrated], measured: pd.DataFrame) -> pd.DataF
 
     Returns:
         KEYS, family (the model's name without its depth), depth, temperature, and ECE with its
-        interval before (ece, low, high) and after temperature (after).
+        interval before (ece, low, high) and after temperature (ece_recalibrated).
     """
     ece = measured[measured["measure"] == "ece"].set_index([*KEYS, "method"])
     rows = []
-    for one in calibrated:
-        match = _DEPTH.search(one.group.architecture)
+    for model in calibrated:
+        match = _DEPTH.search(model.group.architecture)
         if match is None:
             continue
-        key = tuple(one.group.key.values())
-        before = ece.loc[(*key, AS_IT_IS)]
-        after = ece["value"].get((*key, TEMPERATURE), float("nan"))
+        key = tuple(model.group.key.values())
+        raw = ece.loc[(*key, AS_IT_IS)]
+        recalibrated = ece["value"].get((*key, TEMPERATURE), float("nan"))
         rows.append(
             {
-                **one.group.key,
-                "family": family(one.group),
+                **model.group.key,
+                "family": family(model.group),
                 "depth": int(match[1]),
-                "temperature": one.temperature,
-                "ece": before["value"],
-                "low": before["low"],
-                "high": before["high"],
-                "after": after,
+                "temperature": model.temperature,
+                "ece": raw["value"],
+                "low": raw["low"],
+                "high": raw["high"],
+                "ece_recalibrated": recalibrated,
             }
         )
-    columns = [*KEYS, "family", "depth", "temperature", "ece", "low", "high", "after"]
+    columns = [*KEYS, "family", "depth", "temperature", "ece", "low", "high", "ece_recalibrated"]
     order = ["family", "unit", "target", "depth", "seed"]
     return pd.DataFrame(rows, columns=columns).sort_values(order, ignore_index=True)
 
@@ -66,20 +66,20 @@ def depth_effect(
         for every family with two depths.
     """
     families: dict[tuple[str, str, str, str], dict[int, list[Calibrated]]] = {}
-    for one in calibrated:
-        match = _DEPTH.search(one.group.architecture)
+    for model in calibrated:
+        match = _DEPTH.search(model.group.architecture)
         if match is not None:
-            key = (one.group.file, family(one.group), one.group.unit, one.group.target)
-            families.setdefault(key, {}).setdefault(int(match[1]), []).append(one)
+            key = (model.group.file, family(model.group), model.group.unit, model.group.target)
+            families.setdefault(key, {}).setdefault(int(match[1]), []).append(model)
     rows = []
     for key, by_depth in sorted(families.items()):
         if len(by_depth) < 2:
             continue
         shallow, deep = min(by_depth), max(by_depth)
-        used = [*by_depth[shallow], *by_depth[deep]]
-        names = np.unique(np.concatenate([one.test.ids for one in used]))
+        models = [*by_depth[shallow], *by_depth[deep]]
+        names = np.unique(np.concatenate([model.test.ids for model in models]))
         sides = [_mean_ece(by_depth[depth], names, bins) for depth in (deep, shallow)]
-        patients = Patients.of(names)
+        patients = Patients.from_ids(names)
         gap = bootstrap(
             {"gap": difference(*sides)}, patients, seed=seed, draws=draws, recentred=True
         )["gap"]
@@ -91,15 +91,22 @@ def depth_effect(
 
 def _mean_ece(calibrated: Sequence[Calibrated], names: np.ndarray, bins: int) -> Statistic:
     """Mean ECE of several groups in draws of all the patients that are named."""
-    found = []
-    for one in calibrated:
-        part = one.test
-        said, true = cal.stated(part.probabilities, part.classes)
+    binned = []
+    for model in calibrated:
+        part = model.test
+        stated_probabilities, correct = cal.stated_outcomes(part.probabilities, part.classes)
         patients = Patients(np.searchsorted(names, part.ids), len(names))
-        found.append(cal.Binned.of(said, true, patients, cal.bin_edges(said, "width", bins)))
+        binned.append(
+            cal.Binned.from_predictions(
+                stated_probabilities,
+                correct,
+                patients,
+                cal.bin_edges(stated_probabilities, "width", bins),
+            )
+        )
 
     def statistic(counts: Floats) -> Floats:
-        total: Floats = sum((one.ece(counts) for one in found), np.zeros(len(counts)))
-        return total / len(found)
+        total: Floats = sum((model.ece(counts) for model in binned), np.zeros(len(counts)))
+        return total / len(binned)
 
     return statistic

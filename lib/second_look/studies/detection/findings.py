@@ -108,7 +108,7 @@ def findings(
                   false_positives="1")  # fmt: skip
         lines.append(
             f"- {name}: **{one['sensitivity']:.0%}** [{one['low']:.0%}, {one['high']:.0%}] of "
-            f"{one['n']} lesions at one false positive an image ({one['what']})."
+            f"{one['n']} lesions at one false positive an image ({one['description']})."
         )
     for name in (model, BLOBS):
         one = row(tables["precision"], model=name, of="any lesion")

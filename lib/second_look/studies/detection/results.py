@@ -164,7 +164,7 @@ def roc_curves(found: Found, unit: str, target: str, *, seed: int) -> dict[str, 
             truth = positive(own["label"], target)
             whose = patient_keys(own)
         if truth.any() and not truth.all() and own["score"].nunique() > 1:
-            curves[name] = roc_band(own["score"], truth, Patients.of(whose), seed=seed)
+            curves[name] = roc_band(own["score"], truth, Patients.from_ids(whose), seed=seed)
     return curves
 
 

@@ -48,7 +48,7 @@ def printed_layers() -> pd.DataFrame:
     for figure, network, example, rows in networks:
         ours = layer_table(network, example, numbers)
         theirs = pd.DataFrame(
-            [(row.name, row.kind, row.shown, row.parameters) for row in rows],
+            [(row.name, row.kind, row.printed_shape, row.parameters) for row in rows],
             columns=[f"printed_{name}" for name in ours.columns],
         )
         both = ours.join(theirs, how="outer")

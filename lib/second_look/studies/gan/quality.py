@@ -141,7 +141,9 @@ def measure(
     for name, pictures in sides.items():
         own, own_spectrum = features(pictures), generative.radial_spectrum(pictures)
         whose = real.patients if name == "real" else None
-        near = generative.nearest_real(pictures, seen.pictures, seen.patients, made_groups=whose)
+        near = generative.nearest_real(
+            pictures, seen.pictures, seen.patients, generated_groups=whose
+        )
         textures = generative.sliced_wasserstein(real.first, pictures, seed=seed)
         pairs = generative.diversity(pictures, pairs=_PAIRS, seed=seed)
         columns[name] = {
@@ -260,7 +262,7 @@ def nearest_of_all(
             size = gan.generator.size
             seen = learnt_from(dataset, windows[label], size=size)
             made = sample_array(gan, count=count, seed=seed)
-            places = generative.nearest_real(made, seen.pictures, seen.patients)["place"]
+            places = generative.nearest_real(made, seen.pictures, seen.patients)["nearest"]
             nearest = cut(dataset.prepared, windows[label].iloc[places], size=size)
             pairs[f"{architecture} {label}"] = (made, nearest)
     return pairs

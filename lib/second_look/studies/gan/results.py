@@ -88,7 +88,7 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     for name, own in predictions.groupby("model", sort=False):
         if name in (GENERATED, REAL):
             continue
-        patients = Patients.of(patient_keys(real))
+        patients = Patients.from_ids(patient_keys(real))
         ours, theirs = _statistics(_sorted(own), patients), _statistics(real, patients)
         pairs = {key: difference(ours[key], theirs[key]) for key in ours}
         for measure, estimate in bootstrap(pairs, patients, seed=seed).items():
@@ -209,5 +209,5 @@ def _statistics(predictions: pd.DataFrame, patients: Patients) -> dict[str, Stat
 
 
 def _measures(predictions: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[str, Estimate]:
-    patients = Patients.of(patient_keys(predictions))
+    patients = Patients.from_ids(patient_keys(predictions))
     return bootstrap(_statistics(predictions, patients), patients, seed=seed, draws=draws)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from second_look.outputs import Run, shown
+from second_look.outputs import Run, readable
 from second_look.paper import (
     CLAIMS,
     NOT_MEASURED,
@@ -25,26 +25,26 @@ def rows(results: Results) -> list[dict[str, str]]:
         results: Content of results.json.
 
     Returns:
-        id, where, what, paper, ours (with its interval), n, how, verdict, notebook, figure (its
-        place on the page, "" where there is none).
+        id, section, statement, paper, measured (with its interval), n, how, verdict, notebook,
+        figure (its anchor on the page, "" where there is none).
     """
-    found = []
-    for stated in CLAIMS:
-        own = [result for result in results if result["claim"] == stated.id]
-        found += [_row(stated, result) for result in own or [{}]]
-    return found
+    card_rows = []
+    for paper_claim in CLAIMS:
+        results_of_claim = [result for result in results if result["claim"] == paper_claim.id]
+        card_rows += [_row(paper_claim, result) for result in results_of_claim or [{}]]
+    return card_rows
 
 
 def table(results: Results) -> pd.DataFrame:
-    """The rows as a table, for people: where, what, paper, ours, n, how, verdict, notebook."""
-    columns = ["where", "what", "paper", "ours", "n", "how", "verdict", "notebook"]
+    """The rows as a table for people: section to notebook, without id and figure."""
+    columns = ["section", "statement", "paper", "measured", "n", "how", "verdict", "notebook"]
     return pd.DataFrame(rows(results))[columns]
 
 
 def links(results: Results) -> str:
     """Where each measured claim is shown, as Markdown."""
     lines = [
-        f"- {row['what']}: [{row['figure']}](../figures/{row['figure']}.png), {row['verdict']}"
+        f"- {row['statement']}: [{row['figure']}](../figures/{row['figure']}.png), {row['verdict']}"
         for row in rows(results)
         if row["figure"]
     ]
@@ -65,30 +65,30 @@ def related(results: Results, name: str) -> pd.DataFrame:
         name: Of the data set.
 
     Returns:
-        ref, who, what, measure, value.
+        ref, authors, task, measure, value.
     """
-    others = [
+    cited = [
         {
             "ref": str(row.ref),
-            "who": row.who,
-            "what": row.what,
+            "authors": row.authors,
+            "task": row.task,
             "measure": row.measure,
             "value": row.value,
         }
         for row in RELATED_WORK
     ]
-    ours = [
+    measured = [
         {
             "ref": "",
-            "who": f"this run, {name}",
-            "what": result["how"],
+            "authors": f"this run, {name}",
+            "task": result["how"],
             "measure": "AUC",
             "value": result["value"],
         }
         for result in results
         if result["claim"] in ("scheme-a", "scheme-b", "fig-3a")
     ]
-    return pd.DataFrame(others + ours)
+    return pd.DataFrame(cited + measured)
 
 
 def report_related(run: Run, results: Results, *, synthetic: bool) -> None:
@@ -112,41 +112,43 @@ def findings(results: Results, evidence: pd.DataFrame) -> str:
         evidence: From studies.conclusions.table.
     """
     card = rows(results)
-    judged = [row for row in card if row["verdict"] != NOT_MEASURED]
-    lines = [f"{len(judged)} of {len(card)} rows have a measurement in this run."]
+    measured = [row for row in card if row["verdict"] != NOT_MEASURED]
+    lines = [f"{len(measured)} of {len(card)} rows have a measurement in this run."]
     lines += [
         f"{row.rows} {'row is' if row.rows == 1 else 'rows are'} “{row.verdict}”."
         for row in counts(results).itertuples()
     ]
-    for text, own in evidence.groupby("conclusion", sort=False):
-        sides = ", ".join(f"{n} {side}" for side, n in own["speaks"].value_counts().items())
+    for text, rows_of_conclusion in evidence.groupby("conclusion", sort=False):
+        sides = ", ".join(
+            f"{n} {side}" for side, n in rows_of_conclusion["speaks"].value_counts().items()
+        )
         lines.append(f"{text} Evidence here: {sides}.")
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _row(stated: Claim, result: Mapping[str, Any]) -> dict[str, str]:
+def _row(paper_claim: Claim, result: Mapping[str, Any]) -> dict[str, str]:
     n = result.get("n")
     return {
-        "id": stated.id,
-        "where": stated.where,
-        "what": stated.what,
-        "paper": stated.shown,
-        "ours": ours(stated, result) if result else "",
-        "n": "" if n is None else shown(n),
+        "id": paper_claim.id,
+        "section": paper_claim.section,
+        "statement": paper_claim.statement,
+        "paper": paper_claim.formatted,
+        "measured": format_measurement(paper_claim, result) if result else "",
+        "n": "" if n is None else readable(n),
         "how": str(result.get("how", "")),
         "verdict": str(result.get("verdict", NOT_MEASURED)),
-        "notebook": str(result.get("notebook", stated.notebook)),
+        "notebook": str(result.get("notebook", paper_claim.notebook)),
         "figure": str(result.get("figure") or ""),
     }
 
 
-def ours(stated: Claim, result: Mapping[str, Any]) -> str:
+def format_measurement(paper_claim: Claim, result: Mapping[str, Any]) -> str:
     """A measurement as people read it, with its interval or range and its unit."""
-    unit = f" {stated.unit}" if stated.unit else ""
+    unit = f" {paper_claim.unit}" if paper_claim.unit else ""
     value, low, high = (_three_digits(result[key]) for key in ("value", "low", "high"))
     if result["low"] is None or result["high"] is None:
         return f"{value}{unit}"
-    if stated.low is not None:
+    if paper_claim.low is not None:
         return f"{low} to {high}{unit}"
     return f"{value} [{low}, {high}]{unit}"
 
@@ -154,4 +156,4 @@ def ours(stated: Claim, result: Mapping[str, Any]) -> str:
 def _three_digits(value: float | None) -> str:
     """As many digits as an estimate deserves; counts keep all of theirs."""
     estimate = isinstance(value, float) and not value.is_integer() and abs(value) < 1000
-    return f"{value:.3g}" if estimate else shown(value)
+    return f"{value:.3g}" if estimate else readable(value)

@@ -21,7 +21,7 @@ from second_look.paper import (
     SYNTHETIC,
     claim,
 )
-from second_look.studies.scorecard.card import Results, ours
+from second_look.studies.scorecard.card import Results, format_measurement
 
 FOR, AGAINST, OPEN = "for", "against", "undecided"
 # Name -> table, from `read_tables`.
@@ -43,7 +43,7 @@ class Measured(NamedTuple):
     high: float
 
     @property
-    def shown(self) -> str:
+    def formatted(self) -> str:
         """As people read it."""
         if np.isnan(self.low):
             return f"{self.value:.3g}, too few patients for an interval"
@@ -89,21 +89,21 @@ def read_tables(run: Run) -> dict[str, pd.DataFrame]:
     starts = run.folder / "predictions" / f"{STARTS}.parquet"
     # Those that are not there too: once one is, the notebook is out of date.
     run.uses(*paths.values(), starts)
-    found = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
+    tables = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
     if starts.is_file():
         models = pd.read_parquet(starts, columns=["model", "start", "averaged"])
-        found[STARTS] = models.drop_duplicates(ignore_index=True)
-    return found
+        tables[STARTS] = models.drop_duplicates(ignore_index=True)
+    return tables
 
 
-def apart(own: Measured, other: Measured) -> str:
+def apart(first: Measured, second: Measured) -> str:
     """Is one measurement higher (FOR) or lower (AGAINST) than another, their intervals apart?
 
     An interval that reaches the other says nothing, however low its value: few patients do that.
     """
-    if own.low > other.high:
+    if first.low > second.high:
         return FOR
-    return AGAINST if own.high < other.low else OPEN
+    return AGAINST if first.high < second.low else OPEN
 
 
 def taught(samples: Measured, real: Measured, chance: float) -> str:
@@ -130,88 +130,96 @@ def _whole_images(_: Results, tables: Tables) -> list[Evidence]:
         return []
     models, areas = tables[STARTS], tables[WHOLE_IMAGES]
     # One that averages over mirror images is the same network once more.
-    own = models[models["start"].isin(NEVER_SAW_A_PATCH) & ~models["averaged"].astype(bool)]
-    areas = areas[(areas["unit"] == "image") & areas["model"].isin(own["model"])]
+    unseen = models[models["start"].isin(NEVER_SAW_A_PATCH) & ~models["averaged"].astype(bool)]
+    areas = areas[(areas["unit"] == "image") & areas["model"].isin(unseen["model"])]
     turned = {FOR: AGAINST, AGAINST: FOR, OPEN: OPEN}
-    found = []
+    evidence = []
     for row in areas.dropna(subset=["value"]).itertuples():
         area = Measured(row.value, row.low, row.high)
-        text = f"AUC by image of a model that never saw a patch: {area.shown} ({row.model}, "
+        text = f"AUC by image of a model that never saw a patch: {area.formatted} ({row.model}, "
         text += f"{row.n:,} test images; chance 0.5)"
-        found.append(Evidence(WHOLE_IMAGES, text, turned[apart(area, CHANCE)]))
-    return found
+        evidence.append(Evidence(WHOLE_IMAGES, text, turned[apart(area, CHANCE)]))
+    return evidence
 
 
 def _gans(results: Results, tables: Tables) -> list[Evidence]:
     """What the samples look like, and what they teach."""
-    found = [
-        Evidence(str(own["claim"]), _evidence(own), FOR if own["value"] > SUFFICIENT else OPEN)
-        for own in _of(results, "fig-2a", "fig-2b")
+    evidence = [
+        Evidence(
+            str(result["claim"]), _evidence(result), FOR if result["value"] > SUFFICIENT else OPEN
+        )
+        for result in _results_of(results, "fig-2a", "fig-2b")
     ]
     if {SAMPLES, WITHOUT_LOOKING} <= set(tables):
-        own = tables[SAMPLES]
-        own = own[own["measure"] == "balanced_accuracy"]
+        result = tables[SAMPLES]
+        result = result[result["measure"] == "balanced_accuracy"]
         samples, real = (
-            Measured(*own.loc[own[other] == 0, ["value", "low", "high"]].iloc[0])
-            for other in ("real", "generated")
+            Measured(*result.loc[result[absent] == 0, ["value", "low", "high"]].iloc[0])
+            for absent in ("real", "generated")
         )
         chance = float(tables[WITHOUT_LOOKING]["balanced_accuracy"].max())
-        how = "".join(f"; {result['how']}" for result in _of(results, "gan-check"))
-        text = f"balanced accuracy on real patches: {samples.shown} learnt from samples only, "
-        text += f"{real.shown} from as many real patches, {chance:.3g} without looking{how}"
-        found.append(Evidence(SAMPLES, text, taught(samples, real, chance)))
-    return found
+        how = "".join(f"; {result['how']}" for result in _results_of(results, "gan-check"))
+        text = f"balanced accuracy on real patches: {samples.formatted} learnt from samples only, "
+        text += f"{real.formatted} from as many real patches, {chance:.3g} without looking{how}"
+        evidence.append(Evidence(SAMPLES, text, taught(samples, real, chance)))
+    return evidence
 
 
 def _transfer(results: Results, _: Tables) -> list[Evidence]:
     """A claim that was reproduced speaks for the conclusion that was drawn from it."""
     sides = {REPRODUCED: FOR, NOT_REPRODUCED: AGAINST}
     return [
-        Evidence("transfer", _evidence(own), sides.get(str(own["verdict"]), OPEN))
-        for own in _of(results, "transfer")
+        Evidence("transfer", _evidence(result), sides.get(str(result["verdict"]), OPEN))
+        for result in _results_of(results, "transfer")
     ]
 
 
 def _mask_rcnn(results: Results, tables: Tables) -> list[Evidence]:
     """Diagnosis by the AUCs against chance, location by FROC and masks against the baseline."""
-    found = []
-    for own in _of(results, "fig-3a", "fig-3b"):
-        area = Measured(*(np.nan if own[key] is None else own[key] for key in Measured._fields))
-        found.append(Evidence(str(own["claim"]), _evidence(own), apart(area, CHANCE)))
+    evidence = []
+    for result in _results_of(results, "fig-3a", "fig-3b"):
+        area = Measured(
+            *(np.nan if result[key] is None else result[key] for key in Measured._fields)
+        )
+        evidence.append(Evidence(str(result["claim"]), _evidence(result), apart(area, CHANCE)))
     if FROC in tables:
         froc = tables[FROC]
-        wanted = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
-        froc = froc[(froc[list(wanted)].astype(str) == pd.Series(wanted)).all(axis=1)]
-        what = "lesions found at one false positive an image"
-        found += _against_baseline(FROC, froc, "sensitivity", what)
+        cell = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
+        froc = froc[(froc[list(cell)].astype(str) == pd.Series(cell)).all(axis=1)]
+        description = "lesions found at one false positive an image"
+        evidence += _against_baseline(FROC, froc, "sensitivity", description)
     if DICE in tables:
         dice = tables[DICE]
-        what = "Dice of the masks of hit lesions"
+        description = "Dice of the masks of hit lesions"
         # Each on the lesions that it hit itself: a baseline that hits the few plain ones may well
         # have the better masks.
         dice = dice[dice["measure"] == "dice"]
-        found += _against_baseline(DICE, dice, "value", what)
-    return found
+        evidence += _against_baseline(DICE, dice, "value", description)
+    return evidence
 
 
-def _against_baseline(source: str, table: pd.DataFrame, value: str, what: str) -> list[Evidence]:
+def _against_baseline(
+    source: str, table: pd.DataFrame, value: str, description: str
+) -> list[Evidence]:
     """The first model of notebook 05 beside the last, its baseline; nothing where one is missing.
 
     Args:
         source: Name of the table.
         table: One row a model: model, low, high, n and the value.
         value: Name of its column.
-        what: Was measured.
+        description: Was measured.
     """
     if len(table) < 2:
         return []
     model, baseline = table.iloc[0], table.iloc[-1]
-    ours, theirs = (Measured(*own[[value, "low", "high"]]) for own in (model, baseline))
-    if np.isnan([*ours, *theirs]).any():
+    model_value, baseline_value = (
+        Measured(*row[[value, "low", "high"]]) for row in (model, baseline)
+    )
+    if np.isnan([*model_value, *baseline_value]).any():
         return []
-    text = f"{what}: {ours.shown} (n = {model['n']:,}, {model['model']}) against {theirs.shown} "
-    text += f"(n = {baseline['n']:,}, {baseline['model']})"
-    return [Evidence(source, text, apart(ours, theirs))]
+    text = f"{description}: {model_value.formatted} (n = {model['n']:,}, {model['model']}) against "
+    text += f"{baseline_value.formatted} (n = {baseline['n']:,}, {baseline['model']})"
+    return [Evidence(source, text, apart(model_value, baseline_value))]
 
 
 CONCLUSIONS = (
@@ -245,20 +253,20 @@ def table(results: Results, tables: Tables, *, synthetic: bool) -> pd.DataFrame:
     Returns:
         conclusion, source (claim or table), evidence, speaks.
     """
-    found = []
+    rows = []
     for conclusion in CONCLUSIONS:
         missing = Evidence(", ".join(conclusion.sources), NOT_MEASURED, OPEN)
-        own = conclusion.evidence(results, tables)
+        evidence = conclusion.evidence(results, tables)
         if synthetic:
-            own = [each._replace(side=SYNTHETIC) for each in own]
-        found += [(conclusion.text, *each) for each in own or [missing]]
-    return pd.DataFrame(found, columns=["conclusion", "source", "evidence", "speaks"])
+            evidence = [item._replace(side=SYNTHETIC) for item in evidence]
+        rows += [(conclusion.text, *item) for item in evidence or [missing]]
+    return pd.DataFrame(rows, columns=["conclusion", "source", "evidence", "speaks"])
 
 
-def _of(results: Results, *claims: str) -> list[Mapping[str, Any]]:
+def _results_of(results: Results, *claims: str) -> list[Mapping[str, Any]]:
     return [result for result in results if result["claim"] in claims]
 
 
 def _evidence(result: Mapping[str, Any]) -> str:
-    stated = claim(str(result["claim"]))
-    return f"{stated.what}: {ours(stated, result)} ({result['how']})"
+    paper_claim = claim(str(result["claim"]))
+    return f"{paper_claim.statement}: {format_measurement(paper_claim, result)} ({result['how']})"

@@ -23,7 +23,7 @@ def shuffled(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     Returns:
         COLUMNS; expected is what chance gives.
     """
-    patients = Patients.of(patient_keys(predictions))
+    patients = Patients.from_ids(patient_keys(predictions))
     found = macro_auc_estimate(
         probabilities(predictions), classes(predictions), patients, seed=seed
     )
@@ -48,7 +48,7 @@ def source_only(images: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     training, test = (images[images["split"] == split] for split in ("train", "test"))
     shares = positive(training["label"], "malignant")
     share_of = pd.Series(shares, index=training["dataset"]).groupby(level=0).mean()
-    patients = Patients.of(patient_keys(test))
+    patients = Patients.from_ids(patient_keys(test))
     # A data set without training images is as suspicious as all of them together.
     scores = test["dataset"].map(share_of).fillna(shares.mean())
     found = auc_estimate(scores, positive(test["label"], "malignant"), patients, seed=seed)

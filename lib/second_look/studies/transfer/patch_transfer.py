@@ -152,7 +152,7 @@ def confusion_of(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def by_class(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Recall with its interval and AUC of each class, of one model."""
-    patients = Patients.of(patient_keys(predictions))
+    patients = Patients.from_ids(patient_keys(predictions))
     return classification.by_class(
         probabilities(predictions), classes(predictions), patients, LABELS, seed=seed
     )
@@ -298,7 +298,7 @@ def _statistics(predictions: pd.DataFrame) -> tuple[Patients, dict[str, Statisti
     """
     order = ["image_id", "row", "col"]
     by_seed = [own.sort_values(order) for _, own in predictions.groupby("seed")]
-    patients = Patients.of(patient_keys(by_seed[0]))
+    patients = Patients.from_ids(patient_keys(by_seed[0]))
     found: dict[str, list[Statistic]] = {name: [] for name in MEASURES}
     for own in by_seed:
         truth, scores = classes(own), own[list(CLASS_SCORES)].to_numpy()

@@ -115,7 +115,7 @@ def at_the_papers_rule(
     """
     test = images[images["split"] == "test"].merge(found, on="image_id", validate="1:1")
     malignant = positive(test["label"], "malignant")
-    patients = Patients.of(patient_keys(test))
+    patients = Patients.from_ids(patient_keys(test))
     point = operating_point(
         test["any window"], malignant, patients, threshold=1, seed=seed, draws=draws
     )
@@ -170,7 +170,7 @@ def report(
 ) -> None:
     """Put the AUC on test images, malignant or not, beside the paper's claim."""
     own = predicted[(predicted["model"] == rule) & (predicted["split"] == "test")]
-    patients = Patients.of(patient_keys(own))
+    patients = Patients.from_ids(patient_keys(own))
     found = auc_estimate(own["score"], positive(own["label"], "malignant"), patients, seed=seed)
     if not np.isfinite(found.value):
         return

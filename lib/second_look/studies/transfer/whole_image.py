@@ -306,7 +306,7 @@ def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], P
     first = by_seed[0]
     scores = np.stack([own["score"].to_numpy(dtype=np.float64) for own in by_seed])
     truth = positive(first["label"], "malignant")
-    return scores, truth, Patients.of(patient_keys(first))
+    return scores, truth, Patients.from_ids(patient_keys(first))
 
 
 _TOLD = ("value", "low", "high", "seeds", "n", "patients", "reason")
