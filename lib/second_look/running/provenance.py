@@ -50,10 +50,10 @@ def dependencies() -> list[str]:
 
 
 class PeakMemory:
-    """Most memory that this process's children used together, MB.
+    """Peak memory of this process's children together, MB.
 
-    What several of them share counts once where the system tells (proportional set size, Linux);
-    elsewhere it counts in each of them (resident set size).
+    Memory that they share counts once where the system reports it (proportional set size, Linux);
+    elsewhere it counts for each of them (resident set size).
     """
 
     def __init__(self) -> None:
@@ -65,8 +65,8 @@ def peak_memory(interval: float = 0.5) -> Iterator[PeakMemory]:
     """Watch the children of this process for the length of the block.
 
     Args:
-        interval: Between two looks, s; longer where a look takes long, as it walks through all
-            pages of large processes, so that looking takes 1 % of the time at most.
+        interval: Between two measurements, s; longer where one is slow, since it walks through
+            all pages of large processes: measuring takes 1 % of the time at most.
     """
     peak, done = PeakMemory(), threading.Event()
 
@@ -115,7 +115,7 @@ def _version(name: str) -> str:
 
 
 def _device() -> str:
-    """Name of the GPU, else of the processor; torch, slow to import, is not asked."""
+    """Name of the GPU, else of the processor, without importing torch, which is slow."""
     smi = shutil.which("nvidia-smi")
     if smi is not None:
         command = [smi, "--query-gpu=name", "--format=csv,noheader"]
