@@ -183,7 +183,7 @@ run.figure(
 # %%
 patch_sampler = sampler.PatchSampler(
     data.prepared, windows, size=patch_size, batch_size=batch_size, seed=seed,
-    balance="balanced", augmentation=sampler.Augmentation(),
+    balance="balanced", augmentation=sampler.PATCHES,
 )  # fmt: skip
 example = examples.tail(1)  # of the most suspicious class
 variants = patch_sampler.variants(example.index[0], count=7, seed=seed)

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from second_look.batches.affine import NO_AUGMENTATION
 from second_look.batches.frames import Frame, Frames, target_of
-from second_look.batches.sampler import NO_AUGMENTATION
 from second_look.evaluation.detection_tables import BOX
 from second_look.evaluation.froc import marks, sensitivities
 from second_look.models.mask_rcnn import build_detector

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from second_look.batches.sampler import Augmentation, PatchSampler
+from second_look.batches.sampler import PATCHES, PatchSampler
 
 from measures.timing import OURS, Row, row
 
@@ -115,7 +115,7 @@ def _sampler(device: torch.device, scale: Scale) -> PatchSampler:
         size=SIZE,
         batch_size=scale.batch,
         seed=0,
-        augmentation=Augmentation(),
+        augmentation=PATCHES,
         device=device,
         memory="resident",
     )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from second_look.batches.sampler import Augmentation, PatchSampler
+from second_look.batches.sampler import PATCHES, PatchSampler
 from torch.nn import functional
 
 from measures.timing import OURS, Row, side_by_side
@@ -69,7 +69,7 @@ def _ours(grey: npt.NDArray[np.uint16], batches: int = 4) -> Callable[[], int]:
         size=SIZE,
         batch_size=BATCH,
         seed=0,
-        augmentation=Augmentation(),
+        augmentation=PATCHES,
         memory="streamed",
     )
     return lambda: sum(len(sampler.batch(step).labels) for step in range(batches))

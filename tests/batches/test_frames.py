@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from helpers.small_mammograms import COLS, ROWS, small_mammograms
+from second_look.batches.affine import Variations
 from second_look.batches.frames import (
     Frame,
     Framed,
     Frames,
-    Variation,
     check_target,
     found_rows,
     target_of,
     varied,
 )
-from second_look.batches.sampler import NO_AUGMENTATION, Augmentation
 from second_look.errors import DataError
 from second_look.geometry import Box
 
@@ -114,70 +112,61 @@ def test_a_lesion_that_another_hides_is_passed_over(dataset):
 # ------------------------------------------------------------------ varied
 
 
+def vary_one(framed, frame, **changes):
+    """Picture (rows, cols) and regions of one mammogram, varied."""
+    variations = replace(
+        Variations.none(1), **{name: np.array([value]) for name, value in changes.items()}
+    )
+    pictures, regions = varied([framed], variations, frame, CPU)
+    return pictures[0, 0], regions[0]
+
+
 def test_without_variation_nothing_changes(frames):
     framed = frames.get("i02")
-    how = Variation.draw(np.random.default_rng(0), NO_AUGMENTATION)
-    pictures, regions = varied([framed], [how], frames.frame, CPU)
-    torch.testing.assert_close(pictures[0, 0], framed.picture.float(), atol=1e-5, rtol=0)
-    assert torch.equal(regions[0], framed.regions)
+    picture, regions = vary_one(framed, frames.frame)
+    torch.testing.assert_close(picture, framed.picture.float(), atol=1e-5, rtol=0)
+    assert torch.equal(regions, framed.regions)
 
 
-def test_flips_mirror_the_mammogram_in_its_place(frames):
+@pytest.mark.parametrize(("name", "axis"), [("mirrored", 1), ("flipped", 0)])
+def test_mirrors_leave_the_mammogram_in_its_place(frames, name, axis):
     framed = frames.get("i02")
     rows, cols = framed.size
-    mirrored, upended = (
-        varied([framed], [how], frames.frame, CPU)
-        for how in (Variation(mirrored=True), Variation(upended=True))
-    )
+    picture, regions = vary_one(framed, frames.frame, **{name: True})
     source = framed.picture[:rows, :cols].float()
-    torch.testing.assert_close(mirrored[0][0, 0, :rows, :cols], source.flip(1), atol=1e-3, rtol=0)
-    torch.testing.assert_close(upended[0][0, 0, :rows, :cols], source.flip(0), atol=1e-3, rtol=0)
-    assert torch.equal(mirrored[1][0][:rows, :cols], framed.regions[:rows, :cols].flip(1))
-    assert mirrored[0][0, 0, :, cols:].max() == 0
+    torch.testing.assert_close(picture[:rows, :cols], source.flip(axis), atol=1e-3, rtol=0)
+    assert torch.equal(regions[:rows, :cols], framed.regions[:rows, :cols].flip(axis))
+    assert picture[:, cols:].max() == 0
 
 
-@pytest.mark.parametrize("angle", [0.0, 0.4, math.pi / 2])
-def test_places_go_where_the_matrix_says(angle):
-    """A point at p of the source lands at middle + scale · R · (p − middle)."""
-    frame, size, scale = Frame(200, 160), (200, 100), 1.1
-    point = np.array([70.0, 60.0])  # x, y
-    how = Variation(angle=angle, scale=scale)
-    matrix = np.array(how.matrix(size, frame))
-    middle, half = np.array([50.0, 100.0]), np.array([80.0, 100.0])
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    landed = middle + scale * turn @ (point - middle)
-    back = (matrix[:, :2] @ (landed / half - 1) + matrix[:, 2] + 1) * half
-    np.testing.assert_allclose(back, point)
+def test_a_mammogram_turns_about_its_own_middle(frames):
+    framed = frames.get("i02")
+    rows, cols = framed.size
+    square = replace(framed, picture=torch.zeros_like(framed.picture))
+    square.picture[rows // 2 - 2 : rows // 2 + 2, cols // 2 - 2 : cols // 2 + 2] = 1
+    picture, _ = vary_one(square, frames.frame, angles=np.pi / 2, scales=2.0)
+    expected = torch.zeros_like(picture)
+    expected[rows // 2 - 4 : rows // 2 + 4, cols // 2 - 4 : cols // 2 + 4] = 1
+    assert float((picture - expected).abs().mean()) < 1e-3
 
 
 def test_a_turned_lesion_keeps_its_area_and_lies_where_its_picture_shows_it(frames):
     framed = frames.get("i02")
-    pictures, regions = varied([framed], [Variation(angle=0.3, scale=1.0)], frames.frame, CPU)
-    lesion = regions[0] == 2
+    picture, regions = vary_one(framed, frames.frame, angles=0.3)
+    lesion = regions == 2
     assert float(lesion.sum()) == pytest.approx(float((framed.regions == 2).sum()), rel=0.05)
-    bright = pictures[0, 0] > 0.6
+    bright = picture > 0.6
     shared = (lesion & bright).sum() / (lesion | bright).sum()
     assert float(shared) > 0.85
 
 
-def test_a_gain_brightens_and_stays_in_range(frames):
+def test_a_gain_spreads_grey_levels_and_leaves_regions(frames):
     framed = frames.get("i02")
-    (plain, _), (bright, _) = (
-        varied([framed], [Variation(gain=gain)], frames.frame, CPU) for gain in (1.0, 1.5)
-    )
-    torch.testing.assert_close(bright, (1.5 * plain).clamp(0, 1))
-
-
-def test_draws_keep_within_their_bounds():
-    most = Augmentation(rotation_deg=20, flip=True, scale=1.3, contrast=0.2)
-    rng = np.random.default_rng(1)
-    drawn = [Variation.draw(rng, most) for _ in range(400)]
-    assert max(abs(each.angle) for each in drawn) <= math.radians(20)
-    scales = [each.scale for each in drawn]
-    assert 1 / 1.3 <= min(scales) < 0.85
-    assert 1.2 < max(scales) <= 1.3
-    assert 0.4 < np.mean([each.mirrored for each in drawn]) < 0.6
-    assert all(0.8 <= each.gain <= 1.2 for each in drawn)
+    picture, regions = vary_one(framed, frames.frame, gains=1.5)
+    source = framed.picture.float()
+    expected = (source.mean() + 1.5 * (source - source.mean())).clamp(0, 1)
+    torch.testing.assert_close(picture, expected, atol=1e-4, rtol=0)
+    assert torch.equal(regions, framed.regions)
 
 
 # ------------------------------------------------------------------ what is refused

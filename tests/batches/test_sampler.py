@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.ndimage import affine_transform
+from second_look.batches.affine import Variations
 from second_look.batches.sampler import (
-    NO_AUGMENTATION,
-    Augmentation,
+    PATCHES,
     Draws,
     PatchSampler,
     cut,
-    resample,
 )
 from second_look.errors import DataError
 from second_look.preparing.store import Prepared
@@ -55,11 +53,9 @@ def crop(prepared, row):
     return pixels[: row["size"], : row["size"]] / (2.0**bits - 1)
 
 
-def plain(windows, **more):
-    count = len(windows)
-    zero, one = np.zeros(count), np.ones(count)
-    draws = Draws(np.asarray(windows), zero, np.zeros(count, dtype=bool), one, one)
-    return replace(draws, **more)
+def plain(windows, **changes):
+    variations = replace(Variations.none(len(windows)), **changes)
+    return Draws(np.asarray(windows), variations)
 
 
 def test_without_augmentation_a_patch_is_the_plain_crop(prepared, windows):
@@ -75,37 +71,14 @@ def test_without_augmentation_a_patch_is_the_plain_crop(prepared, windows):
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-@pytest.mark.parametrize("flip", [False, True])
-def test_quarter_turns_and_flips_are_numpy_s(prepared, windows, turns, flip):
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_quarter_turns_and_mirrors_are_numpy_s(prepared, windows, turns, mirrored):
     made = sampler(prepared, windows).make(
-        plain([4], angles=np.array([turns * np.pi / 2]), flips=np.array([flip]))
+        plain([4], angles=np.array([turns * np.pi / 2]), mirrored=np.array([mirrored]))
     )
-    expected = np.rot90(crop(prepared, windows.iloc[4]), -turns)
-    expected = expected[:, ::-1] if flip else expected
+    expected = np.rot90(crop(prepared, windows.iloc[4]), turns)
+    expected = expected[:, ::-1] if mirrored else expected
     np.testing.assert_allclose(made.pixels[0, 0], expected, atol=5e-4)
-
-
-def test_any_turn_flip_and_scale_is_scipy_s_bilinear(prepared):
-    rng = np.random.default_rng(1)
-    source = rng.random((40, 48))
-    for _ in range(20):
-        angle, flip, scale = rng.uniform(-3, 3), bool(rng.integers(2)), rng.uniform(0.7, 1.4)
-        centre = np.array([20.0, 24.0]) + rng.uniform(-3, 3, 2)
-        found = resample(
-            torch.as_tensor(source, dtype=torch.float32)[None, None],
-            centres=centre[None],
-            angles=np.array([angle]),
-            flips=np.array([flip]),
-            zooms=np.array([scale]),
-            size=12,
-        )[0, 0]
-        mirror = -1 if flip else 1
-        # Patch (down, across) -> source (down, across), as rotation after mirroring.
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        matrix = scale * turn @ np.diag([1, mirror])
-        offset = (centre - 0.5) - matrix @ np.array([5.5, 5.5])
-        expected = affine_transform(source, matrix, offset, (12, 12), order=1, cval=0)
-        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_outside_of_the_image_is_zero(prepared, windows):
@@ -127,7 +100,7 @@ def test_windows_of_another_size_are_resampled(prepared, windows):
 
 
 def test_batches_depend_on_seed_and_step_only(prepared, windows):
-    augmented = {"augmentation": Augmentation(), "balance": "balanced"}
+    augmented = {"augmentation": PATCHES, "balance": "balanced"}
     reference = list(sampler(prepared, windows, **augmented).batches(range(5)))
     for more in ({"workers": 1}, {"workers": 4}, {"memory": "streamed"}, {"memory": "resident"}):
         for batch, expected in zip(
@@ -171,18 +144,6 @@ def test_an_epoch_has_every_window_once_in_a_new_order(prepared, windows):
     assert first != second
 
 
-def test_draws_stay_within_the_augmentation(prepared, windows):
-    how = Augmentation(rotation_deg=30, flip=False, scale=1.2, contrast=0.3)
-    draws = sampler(prepared, windows, augmentation=how, batch_size=2000).draw(0)
-    assert np.abs(np.rad2deg(draws.angles)).max() == pytest.approx(30, abs=1)
-    assert not draws.flips.any()
-    assert (draws.scales.min(), draws.scales.max()) == pytest.approx((1 / 1.2, 1.2), abs=0.01)
-    assert (draws.gains.min(), draws.gains.max()) == pytest.approx((0.7, 1.3), abs=0.01)
-    none = sampler(prepared, windows, augmentation=NO_AUGMENTATION).draw(0)
-    assert (none.angles == 0).all()
-    assert (none.scales == 1).all()
-
-
 def test_contrast_turns_about_the_mean_and_stays_in_range(prepared, windows):
     made = sampler(prepared, windows).make(plain([4, 4], gains=np.array([1.0, 0.5])))
     one, half = made.pixels[0, 0], made.pixels[1, 0]
@@ -193,7 +154,7 @@ def test_contrast_turns_about_the_mean_and_stays_in_range(prepared, windows):
 
 
 def test_variants_of_one_window_differ_and_repeat(prepared, windows):
-    one = sampler(prepared, windows, augmentation=Augmentation())
+    one = sampler(prepared, windows, augmentation=PATCHES)
     first = one.variants(4, count=3, seed=1)
     assert first.shape == (3, SIZE, SIZE)
     assert not np.allclose(first[0], first[1])
@@ -209,5 +170,3 @@ def test_bad_settings_and_empty_tables_are_refused(prepared, windows):
         sampler(prepared, windows, balance="fair")
     with pytest.raises(ValueError, match="must be positive"):
         sampler(prepared, windows, batch_size=0)
-    with pytest.raises(ValueError, match="rotation_deg 0 to 180"):
-        Augmentation(rotation_deg=270)

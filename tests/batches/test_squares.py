@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from second_look.batches import squares as sq
-from second_look.batches.sampler import Augmentation, PatchSampler
+from second_look.batches.sampler import PATCHES, PatchSampler
 from second_look.preparing.store import Prepared
 
 SHAPES = {"a": (16, (70, 50)), "b": (8, (40, 60)), "c": (12, (33, 21))}
@@ -95,7 +95,7 @@ def test_batches_of_a_gpu_are_those_of_a_cpu(prepared, memory, at_once, monkeypa
     )
 
     def batches(memory):
-        given = {"size": 16, "batch_size": 20, "seed": 5, "augmentation": Augmentation()}
+        given = {"size": 16, "batch_size": 20, "seed": 5, "augmentation": PATCHES}
         sampler = PatchSampler(prepared, windows, memory=memory, **given)
         return list(sampler.batches(range(4)))
 

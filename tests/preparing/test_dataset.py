@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from second_look.batches.sampler import Augmentation, PatchSampler
+from second_look.batches.sampler import PATCHES, PatchSampler
 from second_look.catalogue import LABELS, Catalogue, split_counts
 from second_look.errors import (
     DataError,
@@ -480,7 +480,7 @@ def test_pictures_of_patches_carry_class_and_scale(data, windows):
     assert any(text.startswith("partial lesion (n = ") for text in texts(figure))
     chosen = patching_study.choose_patches(table, per_label=2, seed=0)
     sampler = PatchSampler(
-        data.prepared, table, size=64, batch_size=2, seed=0, augmentation=Augmentation()
+        data.prepared, table, size=64, batch_size=2, seed=0, augmentation=PATCHES
     )
     patches = sampler.variants(int(chosen.index[0]), count=len(chosen), seed=0)
     gallery = draw_patching.gallery(patches, list(chosen["label"]), [0.8] * len(chosen))

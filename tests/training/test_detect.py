@@ -11,7 +11,7 @@ import torch
 from helpers.small_mammograms import small_mammograms
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
-from second_look.batches.sampler import NO_AUGMENTATION
+from second_look.batches.affine import NO_AUGMENTATION
 from second_look.errors import DataError
 from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector

@@ -6,7 +6,6 @@ rest is black. Grey levels are shares of the brightest level that the image's bi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from second_look.batches.sampler import Augmentation
+from second_look.batches.affine import (
+    Variations,
+    level_factors,
+    picture_grid,
+    spread_levels,
+)
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.geometry import Box, Transform
@@ -173,70 +177,19 @@ def _resized(array: Tensor, size: tuple[int, int], *, smooth: bool) -> Tensor:
     return functional.interpolate(given, size, mode="nearest-exact")[0, 0]
 
 
-@dataclass(frozen=True)
-class Variation:
-    """How one picture of a batch is varied, drawn beforehand.
-
-    Attributes:
-        angle: Turned by it, radians.
-        scale: Enlarged by it, around the middle of the mammogram.
-        mirrored, upended: Flipped left-right, upside down.
-        gain: Factor on the grey levels.
-    """
-
-    angle: float = 0.0
-    scale: float = 1.0
-    mirrored: bool = False
-    upended: bool = False
-    gain: float = 1.0
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, most: Augmentation) -> Variation:
-        """At random, within the bounds of an augmentation."""
-        turn = math.radians(most.rotation_deg)
-        flips = rng.random(2) < 0.5 * most.flip
-        return cls(
-            float(rng.uniform(-turn, turn)),
-            float(most.scale ** rng.uniform(-1, 1)),
-            bool(flips[0]),
-            bool(flips[1]),
-            float(1 + rng.uniform(-most.contrast, most.contrast)),
-        )
-
-    def matrix(self, size: tuple[int, int], frame: Frame) -> list[list[float]]:
-        """From a place in the varied frame to the one in the source, for affine_grid.
-
-        Both run from −1 to 1 in (x, y); the middle of the mammogram stays where it is.
-        """
-        cos, sin = math.cos(self.angle) / self.scale, math.sin(self.angle) / self.scale
-        across, down = (-1 if self.mirrored else 1), (-1 if self.upended else 1)
-        turn = np.array([[across * cos, -across * sin], [down * sin, down * cos]])
-        half = np.array([frame.cols / 2, frame.rows / 2])
-        middle = np.array([size[1], size[0]]) / 2 / half - 1
-        scaled = turn * (half[None, :] / half[:, None])
-        shift = middle - scaled @ middle
-        return np.column_stack([scaled, shift]).tolist()  # type: ignore[no-any-return]
-
-
 def varied(
-    framed: Sequence[Framed], variations: Sequence[Variation], frame: Frame, device: torch.device
+    framed: Sequence[Framed], variations: Variations, frame: Frame, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Pictures float32 (n, 1, rows, cols) and regions uint8 (n, rows, cols), varied, on a device.
 
-    Each is one resampling of its mammogram in the frame.
+    Each is one resampling of its mammogram in the frame, about the middle of the mammogram.
     """
-    pictures = torch.stack([each.picture for each in framed]).to(device).float()[:, None]
-    regions = torch.stack([each.regions for each in framed]).to(device)
-    pairs = list(zip(framed, variations, strict=True))
-    matrices = [how.matrix(each.size, frame) for each, how in pairs]
-    theta = torch.tensor(matrices, dtype=torch.float32, device=device)
-    grid = functional.affine_grid(theta, list(pictures.shape), align_corners=False)
-    turned = functional.grid_sample(pictures, grid, align_corners=False)
-    marks = functional.grid_sample(
-        regions[:, None].float(), grid, mode="nearest", align_corners=False
-    )
-    gains = torch.tensor([how.gain for how in variations], device=device)
-    return (turned * gains[:, None, None, None]).clamp(0, 1), marks[:, 0].to(torch.uint8)
+    pictures = torch.stack([part.picture for part in framed]).to(device).float()[:, None]
+    regions = torch.stack([part.regions for part in framed]).to(device).float()[:, None]
+    filled = np.array([part.size for part in framed], dtype=np.float64)
+    grid = picture_grid(variations, (frame.rows, frame.cols), device, filled=filled)
+    codes = grid.sample(regions, mode="nearest")[:, 0].to(torch.uint8)
+    return spread_levels(grid.sample(pictures), level_factors(variations.gains, 1.0, device)), codes
 
 
 def target_of(

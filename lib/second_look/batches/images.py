@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,31 +11,21 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from second_look.batches.affine import (
+    Augmentation,
+    Variations,
+    level_factors,
+    picture_grid,
+    spread_levels,
+)
 from second_look.batches.pictures import Pictures
 from second_look.batches.sharing import Ahead, digest, part_of
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 
-
-@dataclass(frozen=True)
-class ImageAugmentation:
-    """How far whole mammograms are varied, in one resampling.
-
-    Attributes:
-        rotation_deg: Turned by up to this angle either way.
-        flip: Mirrored top to bottom half of the time; the chest wall stays at the left.
-        scale: Enlarged or reduced by up to this factor either way.
-        shift: Moved by up to this share of the picture in each direction.
-        contrast: Grey levels spread or narrowed around the mean by up to this share.
-    """
-
-    rotation_deg: float = 15.0
-    flip: bool = True
-    scale: float = 1.15
-    shift: float = 0.05
-    contrast: float = 0.1
+# How far whole mammograms are varied; never left-right: the chest wall stays at the left.
+MAMMOGRAMS = Augmentation(rotation_deg=15, flip=True, scale=1.15, shift=0.05, contrast=0.1)
 
 
 class ImageBatches:
@@ -58,14 +48,14 @@ class ImageBatches:
         batch_size: int,
         seed: int,
         balance: str = "natural",
-        augmentation: ImageAugmentation | None = None,
+        augmentation: Augmentation = MAMMOGRAMS,
     ) -> None:
         if images.empty:
             raise DataError("there are no images to learn from.", "table images")
         self._pictures, self._images = pictures, images.reset_index(drop=True)
         self._places = pictures.places(images["image_id"])
         self._labels = self._images["label"].map(LABELS.index).to_numpy(np.int64)
-        self._augmentation = augmentation or ImageAugmentation()
+        self._augmentation = augmentation
         self.batch_size, self.seed, self.balance = batch_size, seed, balance
         self._ahead: Ahead | None = None
         self._device = torch.device("cpu")
@@ -95,10 +85,10 @@ class ImageBatches:
         """That part, made now."""
         rng = np.random.default_rng([self.seed, step])
         rows = self._draw(rng)
-        turns = _draw_turns(rng, self.batch_size, self._augmentation)
+        variations = Variations.draw(rng, self.batch_size, self._augmentation)
         first, last = part_of(self.batch_size, rank, world)
         pixels = self._pictures.levels(self._places[rows[first:last]], self._device)
-        varied = vary(pixels, {name: value[first:last] for name, value in turns.items()})
+        varied = vary(pixels, variations[first:last])
         labels = torch.from_numpy(self._labels[rows[first:last]]).to(self._device)
         return varied, labels
 
@@ -110,47 +100,16 @@ class ImageBatches:
         return np.array([rng.choice(np.flatnonzero(self._labels == code)) for code in classes])
 
 
-def _draw_turns(
-    rng: np.random.Generator, count: int, how: ImageAugmentation
-) -> dict[str, npt.NDArray[np.float64]]:
-    limit = np.deg2rad(how.rotation_deg)
-    flips = (rng.random(count) < 0.5) & how.flip
-    return {
-        "angle": rng.uniform(-limit, limit, count),
-        "mirror": np.where(flips, -1.0, 1.0),
-        "scale": np.exp(rng.uniform(-1, 1, count) * np.log(how.scale)),
-        "down": rng.uniform(-1, 1, count) * 2 * how.shift,
-        "right": rng.uniform(-1, 1, count) * 2 * how.shift,
-        "gain": 1 + how.contrast * rng.uniform(-1, 1, count),
-    }
-
-
-def vary(pixels: Tensor, turns: Mapping[str, npt.NDArray[np.float64]]) -> Tensor:
-    """Turn, mirror, scale, shift pictures in one bilinear resampling, and spread their levels.
+def vary(pixels: Tensor, variations: Variations) -> Tensor:
+    """Pictures varied in one bilinear resampling.
 
     Args:
         pixels: Grey levels 0 to 1, float32 (n, 1, rows, cols); outside of them is 0.
-        turns: For each picture: angle (radians), mirror (-1 top to bottom, else 1), scale (above 1
-            more is seen), down and right (in half pictures) by which the frame moves over it, so
-            that what it shows moves up and left, gain.
+        variations: One a picture.
 
     Returns:
         As `pixels`.
     """
     rows, cols = pixels.shape[2:]
-    cos, sin = np.cos(turns["angle"]) * turns["scale"], np.sin(turns["angle"]) * turns["scale"]
-    # grid_sample counts (x, y) from -1 to 1 over the picture, whatever its shape.
-    shape = rows / cols
-    theta = np.stack(
-        [
-            np.stack([cos, -sin * shape * turns["mirror"], turns["right"]], axis=-1),
-            np.stack([sin / shape, cos * turns["mirror"], turns["down"]], axis=-1),
-        ],
-        axis=1,
-    )
-    where = torch.as_tensor(theta.astype(np.float32), device=pixels.device)
-    grid = functional.affine_grid(where, list(pixels.shape), align_corners=False)
-    moved = functional.grid_sample(pixels, grid, mode="bilinear", align_corners=False)
-    gain = torch.as_tensor(turns["gain"].astype(np.float32), device=pixels.device)
-    mean = moved.mean(dim=(2, 3), keepdim=True)
-    return torch.lerp(mean, moved, gain[:, None, None, None]).clamp_(0, 1)
+    grid = picture_grid(variations, (rows, cols), pixels.device)
+    return spread_levels(grid.sample(pixels), level_factors(variations.gains, 1.0, pixels.device))

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from second_look.batches.sampler import Augmentation, PatchSampler
+from second_look.batches.affine import Augmentation
+from second_look.batches.sampler import PATCHES, PatchSampler
 from second_look.batches.sharing import Ahead, digest, part_of
 from second_look.preparing.store import Prepared
 
@@ -38,11 +39,11 @@ class PatchBatches:
         batch_size: int,
         seed: int,
         balance: str = "balanced",
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation = PATCHES,
         memory: str = "auto",
     ) -> None:
         self._prepared, self._windows, self._memory = prepared, windows, memory
-        self._augmentation = augmentation or Augmentation()
+        self._augmentation = augmentation
         self.size, self.batch_size, self.seed, self.balance = size, batch_size, seed, balance
         self._sampler: PatchSampler | None = None
         self._ahead: Ahead | None = None

@@ -10,21 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch.nn import functional
 
+from second_look.batches.affine import (
+    NO_AUGMENTATION,
+    Augmentation,
+    Grid,
+    Variations,
+    level_factors,
+    spread_levels,
+)
 from second_look.batches.squares import MEMORIES, IntArray, Squares
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.preparing.store import Prepared
 
-FloatArray = npt.NDArray[np.float64]
 BALANCES = ("natural", "balanced")
 # Patches made at once. On a CPU they stay in its cache with their sources and grids, which is
 # twice as fast as a batch of 64 at once (benchmarks/speed.py); a GPU wants work for all of it.
@@ -32,60 +38,30 @@ _AT_ONCE = {"cpu": 2}
 _AT_ONCE_ELSEWHERE = 128
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """How far patches are varied; the label stays that of the window as it was cut.
-
-    Attributes:
-        rotation_deg: Turned by up to this angle either way; 180 turns all around.
-        flip: Mirrored half of the time (with rotation, that is every mirror image).
-        scale: Enlarged or reduced by up to this factor either way; 1 never.
-        contrast: Grey levels spread or narrowed around the patch's mean by up to this share.
-    """
-
-    rotation_deg: float = 180.0
-    flip: bool = True
-    scale: float = 1.15
-    contrast: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.rotation_deg <= 180 and self.scale >= 1 and 0 <= self.contrast < 1):
-            raise ValueError(
-                "expected rotation_deg 0 to 180, scale at least 1, contrast 0 to below 1. "
-                f"Got {self.rotation_deg}, {self.scale}, {self.contrast}."
-            )
-
-
-NO_AUGMENTATION = Augmentation(rotation_deg=0, flip=False, scale=1, contrast=0)
+# How far patches are varied in training; the label stays that of the window as it was cut.
+PATCHES = Augmentation(rotation_deg=180, mirror=True, scale=1.15, contrast=0.1)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The random choices behind a batch, each of shape (n,).
+    """The random choices behind a batch.
 
     Attributes:
-        windows: Row of the window table.
-        angles: Rotation, radians.
-        flips: Mirrored left-right or not.
-        scales: Source pixels for a pixel of the window, around 1.
-        gains: Factor on the contrast, around 1.
+        windows: Row of the window table, int64 (n,).
+        variations: Of the patches.
     """
 
     windows: IntArray
-    angles: FloatArray
-    flips: npt.NDArray[np.bool_]
-    scales: FloatArray
-    gains: FloatArray
+    variations: Variations
 
     @classmethod
     def plain(cls, windows: IntArray) -> Draws:
         """Draws that cut these windows as they are."""
-        ones, zeros = np.ones(windows.size), np.zeros(windows.size)
-        return cls(windows, zeros, np.zeros(windows.size, dtype=bool), ones, ones)
+        return cls(windows, Variations.none(windows.size))
 
-    def part(self, first: int, last: int) -> Draws:
+    def part(self, first: int, end: int) -> Draws:
         """The draws of some of the patches."""
-        return Draws(*(getattr(self, field.name)[first:last] for field in fields(self)))
+        return Draws(self.windows[first:end], self.variations[first:end])
 
 
 @dataclass(frozen=True)
@@ -214,52 +190,32 @@ class PatchSampler:
 
     def make(self, draws: Draws) -> Batch:
         """Apply the draws: no randomness is left."""
-        lengths = self._lengths[draws.windows]
-        centres = self._corners[draws.windows] + lengths[:, None] / 2
-        zooms = draws.scales * lengths / self.size
+        lengths, variations = self._lengths[draws.windows], draws.variations
+        matrices = variations.matrices()
+        moved = np.einsum("nij,nj->ni", matrices, variations.shifts)
+        centres = self._corners[draws.windows] + lengths[:, None] * (0.5 - moved)
         # A turned patch reaches half its diagonal from its centre, bilinear taps one px further.
-        turned = np.abs(np.cos(draws.angles)) + np.abs(np.sin(draws.angles))
-        side = int(np.ceil((zooms * self.size * turned).max())) + 3
+        side = int(np.ceil((np.abs(matrices[:, 0]).sum(axis=1) * lengths).max())) + 3
         corners = np.floor(centres - side / 2).astype(np.int64)
         numbers = self._squares.numbers[draws.windows]
-        by_row, by_col = _terms(
-            (side, side),
-            centres=centres - corners,
-            angles=draws.angles,
-            flips=draws.flips,
-            zooms=zooms,
-            size=self.size,
+        grid = Grid.of(
+            matrices * (lengths / self.size)[:, None, None],
+            centres - corners,
+            shape=(self.size, self.size),
+            source_shape=(side, side),
             device=self.device,
         )
-        unit, gain = self._levels(numbers, draws.gains)
+        factors = level_factors(variations.gains, 1 / self._squares.white[numbers], self.device)
         count, step = draws.windows.size, _AT_ONCE.get(self.device.type, _AT_ONCE_ELSEWHERE)
         pixels = torch.empty((count, 1, self.size, self.size), device=self.device)
         for part in (slice(first, first + step) for first in range(0, count, step)):
             sources = self._squares.cut(numbers[part], corners[part], side)
-            found = _sample(sources, by_row[part], by_col[part])
-            mean = found.mean(dim=(2, 3), keepdim=True)
-            # unit * (mean + gain * (found - mean)), in one pass over the pixels.
-            rest = (unit[part] - gain[part]) * mean
-            torch.addcmul(rest, found, gain[part], out=pixels[part]).clamp_(0, 1)
+            spread_levels(grid[part].sample(sources), factors[:, part], out=pixels[part])
         labels = torch.as_tensor(self._labels[draws.windows], device=self.device)
         return Batch(pixels, labels, draws.windows)
 
-    def _levels(self, numbers: IntArray, gains: FloatArray) -> torch.Tensor:
-        """Factors from stored grey levels to 0 to 1, without and with the gain, (2, n, 1, 1, 1)."""
-        unit = 1 / self._squares.white[numbers]
-        levels = np.stack([unit, unit * gains]).astype(np.float32)
-        return torch.as_tensor(levels, device=self.device)[:, :, None, None, None]
-
     def _vary(self, windows: IntArray, rng: np.random.Generator) -> Draws:
-        how, count = self.augmentation, windows.size
-        limit = np.deg2rad(how.rotation_deg)
-        return Draws(
-            windows,
-            rng.uniform(-limit, limit, count),
-            (rng.random(count) < 0.5) & how.flip,
-            np.exp(rng.uniform(-1, 1, count) * np.log(how.scale)),
-            1 + how.contrast * rng.uniform(-1, 1, count),
-        )
+        return Draws(windows, Variations.draw(rng, windows.size, self.augmentation))
 
     def _ahead(self, draws: Sequence[Draws]) -> Iterator[Batch]:
         """Make batches in threads, a few ahead of the one in use, in order."""
@@ -271,79 +227,6 @@ class PatchSampler:
                 if following < len(draws):
                     waiting.append(pool.submit(self.make, draws[following]))
                 yield batch
-
-
-def resample(
-    sources: torch.Tensor,
-    *,
-    centres: FloatArray,
-    angles: FloatArray,
-    flips: npt.NDArray[np.bool_],
-    zooms: FloatArray,
-    size: int,
-) -> torch.Tensor:
-    """Crop, turn, mirror and scale in one bilinear resampling; outside of a source is 0.
-
-    Args:
-        sources: float32 (n, 1, rows, cols).
-        centres: Centre of each patch in its source, (row, col), px, (n, 2).
-        angles: Rotation, radians, (n,).
-        flips: Mirrored left-right before the rotation, (n,).
-        zooms: Source px for one px of the patch, (n,).
-        size: Of a patch, px.
-
-    Returns:
-        float32 (n, 1, size, size).
-    """
-    rows, cols = sources.shape[2:]
-    by_row, by_col = _terms(
-        (rows, cols),
-        centres=centres,
-        angles=angles,
-        flips=flips,
-        zooms=zooms,
-        size=size,
-        device=sources.device,
-    )
-    return _sample(sources, by_row, by_col)
-
-
-def _terms(
-    shape: tuple[int, int],
-    *,
-    centres: FloatArray,
-    angles: FloatArray,
-    flips: npt.NDArray[np.bool_],
-    zooms: FloatArray,
-    size: int,
-    device: torch.device,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the pixels of patches lie in their sources: a term for each row plus one for each col.
-
-    source = centre + turn @ (pixel - middle), in px from the first pixel's edge; here as
-    grid_sample wants it, from -1 to 1 over the edges of a source of this shape, and x + iy as one
-    complex number.
-
-    Returns:
-        Two of complex64 (n, size).
-    """
-    by_y, by_x = 2 / shape[0], 2 / shape[1]
-    cos, sin = np.cos(angles) * zooms, np.sin(angles) * zooms
-    down = by_x * sin + 1j * by_y * cos
-    across = np.where(flips, -1.0, 1.0) * (by_x * cos - 1j * by_y * sin)
-    start = by_x * centres[:, 1] - 1 + 1j * (by_y * centres[:, 0] - 1)
-    terms = np.stack([down, across, start]).astype(np.complex64)
-    step_down, step_across, first = torch.as_tensor(terms, device=device)[:, :, None]
-    middle = torch.arange(size, device=device) + (0.5 - size / 2)
-    return first + step_down * middle, step_across * middle
-
-
-def _sample(sources: torch.Tensor, by_row: torch.Tensor, by_col: torch.Tensor) -> torch.Tensor:
-    """Bilinear samples of sources (n, 1, rows, cols) where the terms say, (n, 1, size, size)."""
-    grid = torch.view_as_real(by_row[:, :, None] + by_col[:, None])  # (n, size, size, 2)
-    return functional.grid_sample(
-        sources, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
 
 
 def cut(prepared: Prepared, windows: pd.DataFrame, *, size: int) -> npt.NDArray[np.float32]:

@@ -22,16 +22,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from second_look.batches.affine import NO_AUGMENTATION, Augmentation, Variations
 from second_look.batches.frames import (
     Frame,
     Framed,
     Frames,
-    Variation,
     found_rows,
     target_of,
     varied,
 )
-from second_look.batches.sampler import Augmentation
 from second_look.batches.sharing import digest, part_of
 from second_look.errors import DataError
 from second_look.evaluation.detection_tables import image_table, truth_table
@@ -99,9 +98,7 @@ class DetectSettings:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     clip: float = 5.0
-    augmentation: Augmentation = field(
-        default_factory=lambda: Augmentation(rotation_deg=15, flip=True, scale=1.2, contrast=0.1)
-    )
+    augmentation: Augmentation = NO_AUGMENTATION
     detections: int = 100
     validate_images: int = 0
     seed: int = 0
@@ -248,19 +245,16 @@ class DetectionTask(Task):
             DataError: An image cannot be learnt from; names it.
         """
         rng = np.random.default_rng([self.settings.seed, 4, number])
-        drawn = [
-            (image_id, Variation.draw(rng, self.settings.augmentation))
-            for image_id in self.chosen(number)
-        ][self.share]
-        own, variations = [self.frames.get(name) for name, _ in drawn], [how for _, how in drawn]
+        variations = Variations.draw(rng, self.settings.batch_size, self.settings.augmentation)
+        framed = [self.frames.get(image_id) for image_id in self.chosen(number)[self.share]]
         frame = self.settings.frame
-        pictures, regions = varied(own, variations, frame, self.fabric.device)
+        pictures, regions = varied(framed, variations[self.share], frame, self.fabric.device)
         targets = [
-            target_of(marks, each.labels, each.image_id, CLASSES)
-            for marks, each in zip(regions, own, strict=True)
+            target_of(codes, part.labels, part.image_id, CLASSES)
+            for codes, part in zip(regions, framed, strict=True)
         ]
         # What is turned may fill the whole frame.
-        return pictures, [(frame.rows, frame.cols)] * len(own), targets
+        return pictures, [(frame.rows, frame.cols)] * len(framed), targets
 
     def _enter(self, stage: Stage, number: int) -> None:
         """Set the learning rate and the trained layers of an update."""

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from second_look.batches.frames import Frame, Frames, Variation, varied
-from second_look.batches.sampler import Augmentation
+from second_look.batches.affine import Augmentation, Variations
+from second_look.batches.frames import Frame, Frames, varied
 from second_look.errors import ParameterError
 from second_look.models.classifier import IMAGENET, find_imagenet
 from second_look.models.detection_parts import LOSSES
@@ -131,7 +131,9 @@ def settings(
         weights=weights_file(dataset, weights, str(others.get("model", ""))),
         frame=Frame(*frame),
         stages=schedule(stages),
-        augmentation=Augmentation(rotation_deg, True, scale, contrast),
+        augmentation=Augmentation(
+            rotation_deg, mirror=True, flip=True, scale=scale, contrast=contrast
+        ),
         **others,
     )
 
@@ -154,13 +156,15 @@ def shown_targets(dataset: Dataset, settings: DetectSettings, *, count: int) -> 
     """The first pictures with lesions as a training would vary them."""
     frames = Frames(dataset, settings.frame)
     names, _ = training_images(dataset, normals=0)
-    own = [frames.get(name) for name in names[:count]]
+    framed = [frames.get(name) for name in names[:count]]
     rng = np.random.default_rng(settings.seed)
-    variations = [Variation.draw(rng, settings.augmentation) for _ in own]
-    pictures, regions = varied(own, variations, settings.frame, torch.device("cpu"))
+    variations = Variations.draw(rng, len(framed), settings.augmentation)
+    pictures, regions = varied(framed, variations, settings.frame, torch.device("cpu"))
     return [
-        Target(each.image_id, picture, [marks == code for code in each.labels])
-        for each, picture, marks in zip(own, pictures[:, 0].numpy(), regions.numpy(), strict=True)
+        Target(part.image_id, picture, [codes == code for code in part.labels])
+        for part, picture, codes in zip(
+            framed, pictures[:, 0].numpy(), regions.numpy(), strict=True
+        )
     ]
 
 
