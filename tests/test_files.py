@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from second_look.decoding.pixels import write_pgm, write_png, write_tiff
+from helpers.tiff import write_tiff
+from second_look.decoding.pixels import write_pgm, write_png
 from second_look.errors import OutputError
 from second_look.files import (
     folder_fingerprint,

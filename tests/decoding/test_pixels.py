@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import tifffile
+from helpers.tiff import write_tiff
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,7 +17,7 @@ from second_look.decoding import pixels as px
 from second_look.errors import DataError
 
 RNG = np.random.default_rng(0)
-WRITERS = {"pgm": px.write_pgm, "png": px.write_png, "tif": px.write_tiff}
+WRITERS = {"pgm": px.write_pgm, "png": px.write_png, "tif": write_tiff}
 
 
 def picture(dtype, rows=7, cols=5):

@@ -40,7 +40,6 @@ from second_look.decoding.pixels import (
     read_pixels,
     write_pgm,
     write_png,
-    write_tiff,
 )
 from second_look.errors import SecondLookError
 from second_look.sources.cbis_ddsm import read_cbis, read_descriptions, survey_descriptions
@@ -53,6 +52,7 @@ from second_look.sources.mias import read_mias
 from helpers.damage import damaged
 from helpers.small_cbis import NAMES, Roi, write_set
 from helpers.small_dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, JPEG, RLE, file
+from helpers.tiff import write_tiff
 
 CPU_SECONDS, ALL_CPU_SECONDS = 10, 900
 _SETS = 0.12

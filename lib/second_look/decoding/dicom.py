@@ -1,7 +1,7 @@
 """DICOM files to stored values: every transfer syntax that a maintained library decodes.
 
-What stands in a header is believed only as far as the file can hold it. The values come out as they
-are stored; `greyscale` makes grey levels of them.
+A header is trusted only as far as the file can hold what it claims. The values come out as stored;
+`greyscale` turns them into grey levels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from second_look.decoding.greyscale import Values, grey_levels
 from second_look.errors import DataError
 from second_look.files import open_bounded
 
-# Larger than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
+# More than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
 MAX_PIXELS = 200_000_000
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -69,8 +69,8 @@ _DENSITIES = {
     "129719003": "4",
     "F-01714": "4",
 }
-# What to do about a picture file that is broken.
-MEND = "Get the file anew, or take it out of the data set."
+# What to do about a broken file.
+REPLACE = "Get the file again, or take it out of the data set."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class Header:
     Attributes:
         rows, cols: Size in px, as stored.
         bits: Significant bits a pixel, 1 to 16.
-        pixel_spacing_mm: Size of a pixel, None where the file does not say.
-        side: L or R; "" where the file does not say, as for the next two.
+        pixel_spacing_mm: Size of a pixel, None if the file does not say.
+        side: L or R; "" if the file does not say, as for the next two.
         view: Such as CC or MLO.
-        density: Of the breast after the ACR, 1 to 4.
+        density: ACR density of the breast, 1 to 4.
         frames: Pictures in the file; the middle one is read.
     """
 
@@ -106,32 +106,32 @@ def read_header(path: Path) -> Header:
     """What the header says; the pixels are not read.
 
     Raises:
-        DataError: A tag that is needed is not there. pydicom raises much else for broken files.
+        DataError: A required tag is missing. pydicom raises many other errors for broken files.
     """
     return _header(_read(path, pixels=False))
 
 
-def read_grey(path: Path, *, shown: bool) -> npt.NDArray[Any]:
-    """Decode a picture, the middle one where there are several.
+def read_grey(path: Path, *, for_display: bool) -> npt.NDArray[Any]:
+    """Decode a picture, the middle one if there are several.
 
     Args:
         path: The file.
-        shown: Apply what the header says of how it is to be shown; else keep the stored values, but
-            bright where the film is bright.
+        for_display: Apply what the header says about display; else keep the stored values, with
+            bright tissue bright.
 
     Returns:
         Unsigned (rows, cols); (rows, cols, 3) of a picture in colour.
 
     Raises:
-        DataError: The pixels are not there, too few, too many, of another size than the header
-            says, in colours by a palette or of a transfer syntax that nothing decodes.
+        DataError: The pixels are missing, too few, too many, of another size than the header says,
+            in palette colours or of a transfer syntax that cannot be decoded.
     """
     data = _read(path, pixels=True)
     header = _header(data)
     values = _stored(data, header)
     if values.ndim == 3:
         return values
-    return grey_levels(values, data, shown=shown)
+    return grey_levels(values, data, for_display=for_display)
 
 
 def _read(path: Path, *, pixels: bool) -> FileDataset:
@@ -143,18 +143,18 @@ def _read(path: Path, *, pixels: bool) -> FileDataset:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Odd values make pydicom warn by the thousand; what matters of them is checked here."""
+    """Pydicom warns about every odd value; those that matter are checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _check_inflated(start: bytes, path: Path) -> None:
-    """Refuse a deflated file that fills the memory when it is unpacked."""
+    """Refuse a deflated file that would fill the memory."""
     if _DEFLATED.encode() not in start:
         return
     # The group length, first of the file's own tags, leads to where the deflated part begins.
-    begin, most = 144 + int.from_bytes(start[140:144], "little"), 2 * MAX_PIXELS + 1_000_000
+    begin, limit = 144 + int.from_bytes(start[140:144], "little"), 2 * MAX_PIXELS + 1_000_000
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     with path.open("rb") as stream:
         stream.seek(begin)
@@ -162,35 +162,35 @@ def _check_inflated(start: bytes, path: Path) -> None:
         while piece and not engine.eof:
             unpacked += len(engine.decompress(piece, 1 << 24))
             piece = engine.unconsumed_tail or stream.read(1 << 16)
-            if unpacked > most:
-                raise DataError(f"it unpacks to more than {most} bytes.", path, MEND)
+            if unpacked > limit:
+                raise DataError(f"it unpacks to more than {limit} bytes.", path, REPLACE)
 
 
 def _header(data: Dataset) -> Header:
     missing = [name for name in _NEEDED if data.get(name) in (None, "")]
     if missing:
-        raise DataError(f"the header lacks {', '.join(missing)}.", remedy=MEND)
+        raise DataError(f"the header lacks {', '.join(missing)}.", remedy=REPLACE)
     frames = int(data.get("NumberOfFrames") or 1)
     if frames < 1:
-        raise DataError(f"expected at least one frame. Got {frames}.", remedy=MEND)
+        raise DataError(f"expected at least one frame. Got {frames}.", remedy=REPLACE)
     rows, cols, bits = int(data.Rows), int(data.Columns), int(data.BitsStored)
     if not 1 <= bits <= 16:
-        raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=MEND)
+        raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=REPLACE)
     side, view, density = _side(data), _view(data), _density(data)
     return Header(rows, cols, bits, _spacing(data), side, view, density, frames)
 
 
 def _spacing(data: Dataset) -> float | None:
     """Size of a pixel in the plane of the breast, mm."""
-    found = data.get("PixelSpacing") or _shared(data, "PixelMeasuresSequence", "PixelSpacing")
-    magnified = 1.0
-    if not found:
-        # At the detector: the breast lies nearer to the tube, and is smaller by this factor.
-        found = data.get("ImagerPixelSpacing")
-        magnified = float(data.get("EstimatedRadiographicMagnificationFactor") or 1)
-    found = found or data.get("NominalScannedPixelSpacing")
+    spacing = data.get("PixelSpacing") or _shared(data, "PixelMeasuresSequence", "PixelSpacing")
+    magnification = 1.0
+    if not spacing:
+        # At the detector: the breast is closer to the tube, and smaller by this factor.
+        spacing = data.get("ImagerPixelSpacing")
+        magnification = float(data.get("EstimatedRadiographicMagnificationFactor") or 1)
+    spacing = spacing or data.get("NominalScannedPixelSpacing")
     try:
-        size = float(found[0]) / magnified if found else math.nan
+        size = float(spacing[0]) / magnification if spacing else math.nan
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return size if 0 < size < math.inf else None
@@ -208,21 +208,21 @@ def _view(data: Dataset) -> str:
 
 
 def _density(data: Dataset) -> str:
-    """From the context of the acquisition, the one place that DICOM has for it in an image."""
+    """From the acquisition context, the only sequence in which DICOM gives it for an image."""
     for item in data.get("AcquisitionContextSequence") or ():
         for code in _codes(item, "ConceptCodeSequence", _DENSITIES):
             return _DENSITIES[code]
     return ""
 
 
-def _codes(data: Dataset, sequence: str, known: dict[str, str]) -> list[str]:
-    """The codes of a sequence that are known."""
+def _codes(data: Dataset, sequence: str, meanings: dict[str, str]) -> list[str]:
+    """The codes of a sequence that have a meaning here."""
     items = data.get(sequence) or ()
-    return [code for item in items if (code := str(item.get("CodeValue", ""))) in known]
+    return [code for item in items if (code := str(item.get("CodeValue", ""))) in meanings]
 
 
 def _shared(data: Dataset, sequence: str, name: str) -> Any:  # noqa: ANN401
-    """A value that all frames share; None where there is none."""
+    """A value that all frames share; None if there is none."""
     for group in data.get("SharedFunctionalGroupsSequence") or ():
         for item in group.get(sequence) or ():
             return item.get(name)
@@ -230,7 +230,7 @@ def _shared(data: Dataset, sequence: str, name: str) -> Any:  # noqa: ANN401
 
 
 def _stored(data: FileDataset, header: Header) -> Values:
-    """The values of one frame, (rows, cols), signed where the header says so."""
+    """The values of one frame, (rows, cols), signed if the header says so."""
     kind, samples = str(data.PhotometricInterpretation), int(data.get("SamplesPerPixel") or 1)
     if samples == 1 and kind not in _GREY:
         raise DataError(
@@ -238,11 +238,11 @@ def _stored(data: FileDataset, header: Header) -> Values:
             remedy="Convert the picture to grey.",
         )
     if "PixelData" not in data:
-        raise DataError("there are no pixels in it.", remedy=MEND)
+        raise DataError("there are no pixels in it.", remedy=REPLACE)
     if not 0 < header.rows * header.cols * samples <= MAX_PIXELS:
         raise DataError(
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
-            remedy=MEND,
+            remedy=REPLACE,
         )
     syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
     if syntax in _NATIVE:
@@ -266,13 +266,13 @@ def _native(data: FileDataset, header: Header, samples: int, syntax: UID) -> Val
         with _quiet():
             return np.asarray(pixel_array(data, index=header.frame))
     size = header.rows * header.cols * allocated // 8
-    content, wanted = data.PixelData, size * header.frames
-    # An odd number of bytes is filled up to an even one.
-    if not wanted <= len(content) <= wanted + wanted % 2:
-        what = "truncated" if len(content) < wanted else "longer than its header says"
+    content, expected = data.PixelData, size * header.frames
+    # An odd number of bytes is padded to an even one.
+    if not expected <= len(content) <= expected + expected % 2:
+        fault = "truncated" if len(content) < expected else "longer than its header says"
         raise DataError(
-            f"the picture is {what}: expected {wanted} bytes of pixels. Got {len(content)}.",
-            remedy=MEND,
+            f"the picture is {fault}: expected {expected} bytes of pixels. Got {len(content)}.",
+            remedy=REPLACE,
         )
     order = ">" if syntax == _BIG_ENDIAN else "<"
     dtype = np.dtype(f"{order}u{allocated // 8}")
@@ -285,57 +285,57 @@ def _decoded(data: FileDataset, header: Header, samples: int, syntax: UID) -> Va
     """One frame of a compressed file."""
     frame = get_frame(data.PixelData, header.frame, number_of_frames=header.frames)
     shape = (header.rows, header.cols) if samples == 1 else (header.rows, header.cols, samples)
-    stated = _stated_size(frame)
-    if stated is not None and stated != shape[:2]:
+    size = _size_in_stream(frame)
+    if size is not None and size != shape[:2]:
         raise DataError(
             f"the header says {header.rows} x {header.cols} px, the compressed picture "
-            f"{stated[0]} x {stated[1]}.",
-            remedy=MEND,
+            f"{size[0]} x {size[1]}.",
+            remedy=REPLACE,
         )
     values = np.asarray(_DECODERS[syntax](frame))
     if values.shape != shape or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
         raise DataError(
             f"expected whole numbers of shape {shape}. Got {values.dtype} of {values.shape}.",
-            remedy=MEND,
+            remedy=REPLACE,
         )
     return values
 
 
-def _stated_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a compressed frame says it has, before room is made for them."""
+def _size_in_stream(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns by the header of a compressed frame, read before memory is allocated."""
     if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: right, bottom, left and top
         right, bottom, left, top = (
-            int.from_bytes(frame[place : place + 4], "big") for place in range(8, 24, 4)
+            int.from_bytes(frame[start : start + 4], "big") for start in range(8, 24, 4)
         )
         return bottom - top, right - left
-    place = 2
-    while frame[:2] == b"\xff\xd8" and place + 9 <= len(frame) and frame[place] == 0xFF:
-        marker = frame[place + 1]
+    position = 2
+    while frame[:2] == b"\xff\xd8" and position + 9 <= len(frame) and frame[position] == 0xFF:
+        marker = frame[position + 1]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            size = frame[place + 5 : place + 9]
+            size = frame[position + 5 : position + 9]
             return int.from_bytes(size[:2], "big"), int.from_bytes(size[2:], "big")
-        place += 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+        position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
     return None
 
 
 def _significant(values: Values, data: FileDataset) -> Values:
-    """The bits that belong to the picture, with their sign: others may hold overlays."""
+    """The bits that belong to the picture, with their sign; the others may hold overlays."""
     stored, signed = int(data.BitsStored), bool(data.get("PixelRepresentation"))
     width, high = 8 * values.dtype.itemsize, int(data.get("HighBit", stored - 1))
     if not stored <= high + 1 <= width:
-        raise DataError(f"expected {stored} bits up to bit {high} of {width}.", remedy=MEND)
+        raise DataError(f"expected {stored} bits up to bit {high} of {width}.", remedy=REPLACE)
     if not signed:
         values = values.view(f"u{width // 8}")
         if stored < width and not _has_embedded_overlay(data) and int(values.max()) >> (high + 1):
             raise DataError(
-                f"the header allows {stored} bits a pixel. Got {values.max()}.", remedy=MEND
+                f"the header allows {stored} bits a pixel. Got {values.max()}.", remedy=REPLACE
             )
         return values if stored == width else (values << (width - 1 - high)) >> (width - stored)
     return (values.view(f"i{width // 8}") << (width - 1 - high)) >> (width - stored)
 
 
 def _has_embedded_overlay(data: Dataset) -> bool:
-    """Whether bits above those of the picture hold an overlay, as old files have it."""
+    """Whether the bits above those of the picture hold an overlay, as in old files."""
     return any(int(_value(data, group, 0x0102) or 0) for group in range(0x6000, 0x6020, 2))
 
 

@@ -6,7 +6,6 @@ the file: a guessed picture is worse than none.
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -22,10 +21,10 @@ from PIL import Image
 from skimage.transform import resize
 
 from second_look.decoding import dicom
-from second_look.decoding.dicom import MAX_PIXELS, MEND, Header
+from second_look.decoding.dicom import MAX_PIXELS, REPLACE, Header
 from second_look.decoding.ljpeg import decode, is_lossless, read_frame
 from second_look.errors import DataError
-from second_look.files import open_bounded, write_bytes, written_whole
+from second_look.files import open_bounded, written_whole
 
 T = TypeVar("T")
 Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
@@ -33,9 +32,9 @@ Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
 _PGM_HEADER = re.compile(
     rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
 )
-# Where the frame header of a lossless JPEG is looked for, bytes.
+# The frame header of a lossless JPEG must be within so many bytes.
 _JPEG_START = 65536
-# A mask so many times as long as its image is that of another one, and slow to bring to its size.
+# A mask so many times as long as its image belongs to another one, and is slow to resample.
 _MASK_RATIO = 16
 
 
@@ -52,7 +51,7 @@ def read_header(path: Path) -> Header:
         raise DataError(
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
             location=path,
-            remedy=MEND,
+            remedy=REPLACE,
         )
     return header
 
@@ -67,13 +66,13 @@ def read_pixels(path: Path) -> Pixels:
         DataError: Missing, truncated, longer than its header says, of no known format, in colour,
             not finite, negative, or the same value everywhere.
     """
-    pixels = _read_grey(path, shown=True)
-    # Most pictures show in a few of their pixels that they are one.
+    pixels = _read_grey(path, for_display=True)
+    # A few pixels are enough to see that most pictures are not constant.
     if all(part.min() == part.max() for part in (pixels[::64, ::64], pixels)):
         raise DataError(
             f"every pixel has the value {pixels.flat[0]}: there is no picture.",
             location=path,
-            remedy=MEND,
+            remedy=REPLACE,
         )
     return pixels
 
@@ -81,8 +80,8 @@ def read_pixels(path: Path) -> Pixels:
 def read_square(path: Path, rows: int, cols: int) -> Pixels:
     """Decode a grey picture and give it square pixels.
 
-    A file of another size than (rows, cols) was stretched: it is resampled, by area where it
-    shrinks and linearly where it grows, and keeps its dtype.
+    A file of another size than (rows, cols) was stretched: it is resampled, by area if it
+    shrinks and linearly if it grows, and keeps its dtype.
     """
     pixels = read_pixels(path)
     if pixels.shape == (rows, cols):
@@ -98,8 +97,8 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
     """Read a lesion mask: every non-zero pixel is inside.
 
     Returns:
-        (rows, cols); a mask of another size is resampled, a pixel being inside where at least half
-        of it is.
+        (rows, cols); a mask of another size is resampled, and a pixel of which at least half is
+        inside counts.
 
     Raises:
         DataError: The file cannot be read or holds no lesion pixel.
@@ -111,20 +110,20 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
             location=path,
             remedy="Give the mask of this image.",
         )
-    inside = _read_grey(path, shown=False) > 0
-    if inside.shape != (rows, cols):
-        inside = resize(inside.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
-    if not inside.any():
+    mask = _read_grey(path, for_display=False) > 0
+    if mask.shape != (rows, cols):
+        mask = resize(mask.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
+    if not mask.any():
         raise DataError(
             "the mask is empty.",
             location=path,
             remedy="Give a mask with the lesion in it, or none.",
         )
-    return inside
+    return mask
 
 
 def write_pgm(path: Path, pixels: Pixels) -> None:
-    """Write a binary PGM (P5), 16-bit values big-endian as the format wants them."""
+    """Write a binary PGM (P5), with big-endian values if they have 16 bits."""
     limit = np.iinfo(pixels.dtype).max
     header = f"P5\n{pixels.shape[1]} {pixels.shape[0]}\n{limit}\n".encode()
     with written_whole(path) as draft:
@@ -137,19 +136,14 @@ def write_png(path: Path, pixels: Pixels) -> None:
         Image.fromarray(pixels).save(draft, "PNG", compress_level=1)
 
 
-def write_tiff(path: Path, pixels: Pixels) -> None:
-    """Write an uncompressed grey TIFF of 8 or 16 bit."""
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, pixels, photometric="minisblack")
-    write_bytes(path, stream.getvalue())
-
-
-def _read_grey(path: Path, *, shown: bool) -> Pixels:
-    """The picture of a file; what a DICOM header says of its display counts where `shown`."""
+def _read_grey(path: Path, *, for_display: bool) -> Pixels:
+    """The picture in a file, with what a DICOM header says about display if `for_display`."""
     pixels = _by_format(
         path,
         _of_stated_size(_pgm_pixels),
-        partial(dicom.read_grey, shown=shown),  # checks sizes itself, and reads its header once
+        partial(
+            dicom.read_grey, for_display=for_display
+        ),  # checks sizes itself, and reads its header once
         _of_stated_size(_tiff_pixels),
         _of_stated_size(_lossless_pixels),
         _of_stated_size(_pillow_pixels),
@@ -158,10 +152,7 @@ def _read_grey(path: Path, *, shown: bool) -> Pixels:
 
 
 def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path], Pixels]:
-    """A reader that believes in a picture where it has the size that the header says.
-
-    The reader raises a DataError where it has another one.
-    """
+    """A reader that raises a DataError if a picture has another size than its header says."""
 
     def read_checked(path: Path) -> Pixels:
         header = read_header(path)
@@ -171,7 +162,7 @@ def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path]
                 f"the header says {header.rows} x {header.cols} px, the picture has the shape "
                 f"{pixels.shape}.",
                 location=path,
-                remedy=MEND,
+                remedy=REPLACE,
             )
         return pixels
 
@@ -184,7 +175,7 @@ def _by_format(
     dicom: Callable[[Path], T],
     tiff: Callable[[Path], T],
     lossless: Callable[[Path], T],
-    other: Callable[[Path], T],
+    pillow: Callable[[Path], T],
 ) -> T:
     """Call the reader that fits the first bytes of the file, with its errors made clear."""
     with _clear_errors(path):
@@ -199,10 +190,10 @@ def _by_format(
         if start[:3] == b"\xff\xd8\xff" and is_lossless(_first_bytes(path)):
             return lossless(path)
         if start[:8] == b"\x89PNG\r\n\x1a\n" or start[:3] == b"\xff\xd8\xff":
-            return other(path)
-    found = repr(start[:8]) if start else "an empty file"
+            return pillow(path)
+    content = repr(start[:8]) if start else "an empty file"
     raise DataError(
-        f"expected PGM (P5), PNG, JPEG, TIFF or DICOM. Got {found}.",
+        f"expected PGM (P5), PNG, JPEG, TIFF or DICOM. Got {content}.",
         location=path,
         remedy="Convert the file, or take it out of the data set.",
     )
@@ -218,7 +209,7 @@ def _clear_errors(path: Path) -> Iterator[None]:
             raise
         raise DataError(error.problem, location=path, remedy=error.remedy) from None
     except FileNotFoundError:
-        raise DataError("the file is not there.", location=path, remedy=MEND) from None
+        raise DataError("the file is not there.", location=path, remedy=REPLACE) from None
     except PermissionError:
         raise DataError(
             "the file may not be read.", location=path, remedy="Change its rights."
@@ -226,9 +217,9 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        # Decoders meet broken files with every exception there is, struct.error to IndexError.
+        # Decoders raise exceptions of all kinds for broken files, struct.error to IndexError.
         raise DataError(
-            f"cannot be decoded ({type(error).__name__}: {error}).", location=path, remedy=MEND
+            f"cannot be decoded ({type(error).__name__}: {error}).", location=path, remedy=REPLACE
         ) from error
 
 
@@ -251,7 +242,7 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise DataError("some pixels are NaN or infinite.", location=path, remedy=MEND)
+        raise DataError("some pixels are NaN or infinite.", location=path, remedy=REPLACE)
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 65535 or (pixels.dtype.kind == "f" and (pixels != np.rint(pixels)).any()):
         raise DataError(
@@ -265,15 +256,15 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
 def _pgm_parts(path: Path) -> tuple[int, int, int, int]:
     """Columns, rows, largest value and where the pixels start."""
     with path.open("rb") as stream:
-        found = _PGM_HEADER.match(stream.read(1000))
-    if found is None:
-        raise DataError("the PGM header is broken.", location=path, remedy=MEND)
-    cols, rows, limit = (int(number) for number in found.groups())
+        match = _PGM_HEADER.match(stream.read(1000))
+    if match is None:
+        raise DataError("the PGM header is broken.", location=path, remedy=REPLACE)
+    cols, rows, limit = (int(number) for number in match.groups())
     if not 0 < limit < 65536:
         raise DataError(
-            f"expected a largest value of 1 to 65535. Got {limit}.", location=path, remedy=MEND
+            f"expected a largest value of 1 to 65535. Got {limit}.", location=path, remedy=REPLACE
         )
-    return cols, rows, limit, found.end()
+    return cols, rows, limit, match.end()
 
 
 def _pgm_header(path: Path) -> Header:
@@ -284,23 +275,23 @@ def _pgm_header(path: Path) -> Header:
 def _pgm_pixels(path: Path) -> Pixels:
     cols, rows, limit, start = _pgm_parts(path)
     dtype = np.dtype(np.uint8 if limit < 256 else ">u2")
-    wanted, found = rows * cols * dtype.itemsize, path.stat().st_size - start
-    if found != wanted:
+    expected, size = rows * cols * dtype.itemsize, path.stat().st_size - start
+    if size != expected:
         hint = ""
-        if found == 2 * wanted:
+        if size == 2 * expected:
             hint = " It seems to hold 16-bit values under an 8-bit header."
-        what = "truncated" if found < wanted else "longer than its header says"
+        fault = "truncated" if size < expected else "longer than its header says"
         raise DataError(
-            f"the file is {what}: expected {wanted} bytes of pixels. Got {found}.{hint}",
+            f"the file is {fault}: expected {expected} bytes of pixels. Got {size}.{hint}",
             location=path,
-            remedy=MEND,
+            remedy=REPLACE,
         )
     pixels = np.fromfile(path, dtype, rows * cols, offset=start).reshape(rows, cols)
     if pixels.max() > limit:
         raise DataError(
             f"the header allows values up to {limit}. Got {pixels.max()}.",
             location=path,
-            remedy=MEND,
+            remedy=REPLACE,
         )
     return pixels.astype(dtype.newbyteorder("="))
 
@@ -318,7 +309,7 @@ def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
 
 @contextmanager
 def _tiff_page(path: Path) -> Iterator[Any]:
-    """The one page of a file, in a size that can be true."""
+    """The only page of a file, with a plausible size."""
     with open_bounded(path) as stream, tifffile.TiffFile(stream) as tiff:
         page = tiff.pages.first
         shape = (page.imagedepth, page.imagelength, page.imagewidth, page.samplesperpixel)
@@ -333,9 +324,9 @@ def _tiff_page(path: Path) -> Iterator[Any]:
             raise DataError(
                 f"expected a picture. Got {shape} of {page.bitspersample} bits.",
                 location=path,
-                remedy=MEND,
+                remedy=REPLACE,
             )
-        # tifffile fills up with zeros what is not there.
+        # tifffile fills missing parts with zeros.
         stored = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         if len(stored) != math.prod(page.chunked) or any(
             start + length > tiff.filehandle.size for start, length in stored
@@ -343,7 +334,7 @@ def _tiff_page(path: Path) -> Iterator[Any]:
             raise DataError(
                 "the file is truncated or damaged: parts of the picture are not there.",
                 location=path,
-                remedy=MEND,
+                remedy=REPLACE,
             )
         yield page
 
