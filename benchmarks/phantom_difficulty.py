@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from tqdm.auto import tqdm
 
 RESULTS = Path(__file__).parent / "results" / "phantom_difficulty.csv"
 VIEWS = ("CC", "MLO")
+ROWS, COLS = 1024, 832
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -52,7 +53,7 @@ class Trial:
         seed: Of the cut, the split and the network.
     """
 
-    phantom: PhantomSettings = field(default_factory=lambda: PhantomSettings(patients=120, seed=1))
+    phantom: PhantomSettings
     window: int = 256
     shrink: int = 2
     epochs: int = 25
@@ -320,7 +321,11 @@ def main() -> None:
     for contrast in arguments.contrasts:
         for seed in arguments.seeds:
             phantom = PhantomSettings(
-                patients=arguments.patients, lesion_contrast=contrast, seed=seed
+                patients=arguments.patients,
+                rows=ROWS,
+                cols=COLS,
+                lesion_contrast=contrast,
+                seed=seed,
             )
             start = time.perf_counter()
             parts.append(measure(Trial(phantom, seed=seed)))

@@ -59,7 +59,7 @@ from second_look.figures import detection as draw
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
-from second_look.preparing.patches import LabelRule
+from second_look.preparing.patches import HALF_RULE
 from second_look.studies.detection import training as study
 from second_look.studies.detection import findings as last
 from second_look.studies.detection import results as results
@@ -149,7 +149,7 @@ run.result(
 # brightest blobs of the breast, by contrast to what surrounds them.
 
 # %%
-rule = LabelRule()
+rule = HALF_RULE
 found = results.find(data, models, patch_size=patch_size, stride=stride, rule=rule, seed=seed)
 run.parquet(found.all_detections, "predictions/mask_rcnn_detections.parquet")
 run.parquet(found.truths, "predictions/mask_rcnn_truths.parquet")

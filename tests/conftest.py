@@ -15,8 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch read it: one c
 
 import matplotlib as mpl
 from helpers.shared_builds import build_once, unchanged
+from helpers.small_mammograms import small_settings
 from hypothesis import settings
-from second_look.preparing.dataset import Dataset, DataSettings, build_dataset, open_dataset
+from second_look.preparing.dataset import Dataset, build_dataset, open_dataset
 
 mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 
@@ -69,9 +70,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def phantom_data(run_folder: Path) -> Iterator[Dataset]:
     """64 small phantoms of 16 patients, for tests that only read them."""
-    small = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
     folder = build_once(
-        run_folder / "phantoms", lambda folder: build_dataset(folder, small, workers=0)
+        run_folder / "phantoms", lambda folder: build_dataset(folder, small_settings(), workers=0)
     )
     with unchanged(folder):
         yield open_dataset(folder)

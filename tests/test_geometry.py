@@ -102,7 +102,9 @@ def test_the_cut_fills_the_prepared_picture(transform):
         transform.row_offset + transform.rows,
         transform.col_offset + transform.cols,
     )
-    prepared = transform.box_to_prepared(cut)
+    corners = np.array([[cut.row_min, cut.col_min], [cut.row_max, cut.col_max]])
+    points = transform.to_prepared(corners)
+    prepared = Box(*points.min(axis=0), *points.max(axis=0))
     whole = Box(0, 0, transform.rows * transform.scale, transform.cols * transform.scale)
     edges_of = ("row_min", "col_min", "row_max", "col_max")
     for name in edges_of:

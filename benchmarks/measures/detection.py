@@ -11,6 +11,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from second_look.batches.frames import Frame, Frames, target_of
 from second_look.evaluation.detection_tables import BOX
 from second_look.evaluation.froc import marks, sensitivities
 from second_look.models.mask_rcnn import build_detector
-from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
+from second_look.preparing.dataset import LAB_SETTINGS, Dataset, build_dataset
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, detected
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -50,7 +51,7 @@ def _networks() -> list[Row]:
     where = torch.cuda.get_device_name() if cuda else "CPU, one thread"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        dataset = build_dataset(folder, DataSettings(patients=24, test_share=0.34), workers=0)
+        dataset = build_dataset(folder, replace(LAB_SETTINGS, test_share=0.34), workers=0)
         settings = DetectSettings(
             model=model, frame=FRAME, stages=(Stage(1000, 1e-4),), batch_size=BATCH, normals=0.5,
             augmentation=NO_AUGMENTATION,

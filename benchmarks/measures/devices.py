@@ -45,7 +45,7 @@ class Pictures:
 
 def draw_pictures(count: int, rows: int, cols: int) -> Pictures:
     """Phantom mammograms, so that files compress about as those of real ones do."""
-    settings = PhantomSettings(patients=count, rows=rows, cols=cols, bits=BITS)
+    settings = PhantomSettings(patients=count, rows=rows, cols=cols, bits=BITS, seed=0)
     return Pictures(
         {
             f"i{patient}": draw_image(settings, plan_patient(settings, patient)[0], "CC").pixels

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from second_look.preparing.patches import LabelRule, label_windows
+from second_look.preparing.patches import HALF_RULE, label_windows
 
 from measures.timing import OURS, Row, side_by_side
 
@@ -24,7 +24,7 @@ def measure() -> list[Row]:
                 {2: "benign", 3: "malignant"},
                 size=SIZE,
                 stride=STRIDE,
-                rule=LabelRule(),
+                rule=HALF_RULE,
             )
         ),
         "scikit-image view_as_windows, means": lambda: _scikit_image(regions),

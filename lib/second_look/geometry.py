@@ -140,10 +140,6 @@ class Transform:
         result: FloatArray = moved + np.array([self.row_offset, self.col_offset])
         return result
 
-    def box_to_prepared(self, box: Box) -> Box:
-        """A box of the original in prepared pixels."""
-        return _box_of(self.to_prepared(_corners(box)))
-
     def box_to_original(self, box: Box) -> Box:
         """A box of the prepared picture in original pixels."""
         return _box_of(self.to_original(_corners(box)))

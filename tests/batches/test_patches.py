@@ -9,7 +9,7 @@ from second_look.batches.patches import PatchBatches
 from second_look.batches.sampler import NO_AUGMENTATION, cut
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 
 SIZE = 32
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def windows(phantom_data):
     table = window_table(
-        phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=SIZE, rule=LabelRule()
+        phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=SIZE, rule=HALF_RULE
     )
     labelled = table[(table["excluded"] == "") & (table["split"] == "train")]
     return labelled[labelled["image_id"].isin(labelled["image_id"].unique()[:12])]

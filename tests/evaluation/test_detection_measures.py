@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,7 +40,7 @@ from second_look.evaluation.detection_tables import (
     unpack_mask,
 )
 from second_look.geometry import Box
-from second_look.preparing.patches import LabelRule
+from second_look.preparing.patches import HALF_RULE
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def with_rule(windows, truths, rule):
 
 
 def test_perfect_detections_separate_patches_perfectly(images, truths):
-    rule = LabelRule()
+    rule = HALF_RULE
     windows = with_rule(windows_of(images), truths, rule)
     table, types = patch_scores(perfect(images, truths), windows, rule, model="perfect", seed=0)
     aucs = roc_table(table, types, seed=0, draws=20).set_index("target")["auc"]
@@ -126,7 +128,7 @@ def test_perfect_detections_separate_patches_perfectly(images, truths):
 
 
 def test_patch_scores_are_what_a_plain_loop_gives(images):
-    rule = LabelRule(min_lesion_share=0.4, min_window_share=0.3)
+    rule = replace(HALF_RULE, min_lesion_share=0.4, min_window_share=0.3)
     some = images.iloc[:4]
     found, windows = random_detections(some, seed=2, boxes_per_image=8), windows_of(some)
     table, types = patch_scores(found, windows, rule, model="made", seed=0)

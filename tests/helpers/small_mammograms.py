@@ -1,18 +1,25 @@
-"""A data set of small prepared mammograms with square lesions, made without drawing phantoms."""
+"""Small data sets: settings of small phantoms, and mammograms with squares as their lesions."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from second_look.catalogue import Catalogue
-from second_look.preparing.dataset import Dataset
+from second_look.preparing.dataset import LAB_SETTINGS, Dataset, DataSettings
 from second_look.preparing.store import Prepared, path_of, save_array
 
 ROWS, COLS = 96, 64
 LABELS = ("malignant", "benign", "benign_without_callback")
 SPLITS = ("train", "train", "val", "test")
+
+
+def small_settings(**changes: object) -> DataSettings:
+    """Settings of a data set of 64 small phantoms of 16 patients, or what differs from them."""
+    small = {"patients": 16, "image_rows": 256, "image_cols": 208, "seed": 2}
+    return replace(LAB_SETTINGS, **small | changes)
 
 
 def small_mammograms(

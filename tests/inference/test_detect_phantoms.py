@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from helpers.small_mammograms import small_settings
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import point_estimate
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect
-from second_look.preparing.dataset import DataSettings, build_dataset
+from second_look.preparing.dataset import build_dataset
 from second_look.training.detect import DetectionTask, DetectSettings, Frame, Stage
 from second_look.training.loop import LoopSettings, train
 
-PHANTOMS = DataSettings(
+PHANTOMS = small_settings(
     patients=36, image_rows=512, image_cols=416, lesion_contrast=3.0, val_share=0.1,
     test_share=0.35, seed=0,
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import point_estimate
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect, windows_in_original
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.training.loop import TrainingError
 from torch import nn
 
@@ -95,7 +97,7 @@ def test_unlocated_lesions_are_counted_not_drawn(tmp_path):
 
 
 def test_windows_lie_where_the_film_has_them(dataset):
-    rule = LabelRule(min_lesion_share=0.9)
+    rule = replace(HALF_RULE, min_lesion_share=0.9)
     windows = window_table(dataset.prepared, dataset.catalogue, size=32, stride=16, rule=rule)
     placed = windows_in_original(windows, dataset)
     assert len(placed) == (windows["excluded"] == "").sum()

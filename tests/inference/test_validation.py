@@ -12,7 +12,7 @@ from second_look.catalogue import LABELS
 from second_look.inference.images import score_images
 from second_look.inference.validation import ImageValidation, WindowValidation, accuracy, ranking
 from second_look.models.classifier import build_classifier
-from second_look.preparing.patches import LabelRule, class_balance, labelled, window_table
+from second_look.preparing.patches import HALF_RULE, class_balance, labelled, window_table
 from sklearn.metrics import roc_auc_score
 
 SIZE = 64
@@ -22,7 +22,7 @@ SIZE = 64
 def windows(phantom_data):
     table = labelled(
         window_table(
-            phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=LabelRule()
+            phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=HALF_RULE
         )
     )
     return table[table["split"] == "val"].sample(n=60, random_state=0).reset_index(drop=True)

@@ -11,7 +11,7 @@ from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.inference import windows as inference
 from second_look.inference.windows import score_all, score_densely, score_image, score_windows
 from second_look.models.classifier import build_classifier
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 from torch import nn
 
 SIZE = 64
@@ -36,7 +36,7 @@ def sees_no_border() -> nn.Module:
 
 
 def test_windows_cut_out_are_scored_as_the_network_does(data, network) -> None:
-    rule = LabelRule()
+    rule = HALF_RULE
     table = window_table(data.prepared, data.catalogue, size=SIZE, stride=32, rule=rule)[:50]
     scores = score_windows(network, data.prepared, table, size=SIZE, batch_size=7)
     patches = torch.from_numpy(cut(data.prepared, table, size=SIZE))[:, None]

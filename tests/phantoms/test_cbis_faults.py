@@ -307,7 +307,9 @@ def test_the_order_of_the_faults_does_not_matter(tmp_path):
 @pytest.mark.parametrize("fault", ["several_rois", "mixed_pathology", "in_both_csvs"])
 def test_lesions_of_one_breast_lie_apart(fault):
     for seed in range(40):
-        sick = PhantomSettings(1, 64, 64, seed=seed, label_shares=(0.0, 0.0, 0.0, 1.0))
+        sick = PhantomSettings(
+            patients=1, rows=64, cols=64, seed=seed, label_shares=(0.0, 0.0, 0.0, 1.0)
+        )
         for view in plan_views(sick, [fault])[:2]:
             offsets = sorted(plan.offset for plan in view.breast.lesions)
             assert min(np.diff(offsets)) >= 0.35

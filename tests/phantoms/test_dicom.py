@@ -158,7 +158,9 @@ def test_the_validator_finds_no_error(tmp_path):
     if validator is None:
         pytest.skip("no dciodvfy here: install Debian's package dicom3tools")
     # 129 x 97 px: an odd number, so that the mask is padded.
-    settings = PhantomSettings(patients=4, rows=129, cols=97, label_shares=(0, 0.3, 0.3, 0.4))
+    settings = PhantomSettings(
+        patients=4, rows=129, cols=97, seed=0, label_shares=(0, 0.3, 0.3, 0.4)
+    )
     folder: Path = tmp_path / "set"
     written = write(folder, settings)
     kinds = set()

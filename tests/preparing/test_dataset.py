@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.small_mammograms import small_settings
 from second_look.batches.sampler import PATCHES, PatchSampler
 from second_look.catalogue import LABELS, Catalogue, split_counts
 from second_look.errors import (
@@ -30,8 +31,8 @@ from second_look.phantoms.forms import FORMS
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.preparing import dataset as ds
 from second_look.preparing import views
-from second_look.preparing.dataset import DataSettings, build_dataset, open_dataset
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.dataset import LAB_SETTINGS, LAB_WORKERS, build_dataset, open_dataset
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.quarantine import Code
 from second_look.running.parameters import read_cell
 from second_look.sources.cbis_descriptions import survey_descriptions
@@ -39,12 +40,11 @@ from second_look.studies.survey import data_survey
 from second_look.studies.survey import patching as patching_study
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SMALL = DataSettings(patients=16, image_rows=256, image_cols=208, seed=2)
-FAULTY = DataSettings(
+FAULTY = small_settings(
     phantom_form="cbis_nbia", phantom_faults=True, patients=48, image_rows=256, image_cols=208,
     seed=1,
 )  # fmt: skip
-RULE = LabelRule()
+RULE = HALF_RULE
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,14 @@ def close_figures():
     plt.close("all")
 
 
-def test_the_cell_of_notebook_01_and_the_settings_have_the_same_defaults():
+def test_what_the_lab_prepares_are_the_defaults_of_the_notebooks():
     cell = read_cell(NOTEBOOKS / "01_data_survey.ipynb")
-    settings = DataSettings()
-    for name in DataSettings.__dataclass_fields__:
-        assert cell[name].default == getattr(settings, name), name
+    for name, value in asdict(LAB_SETTINGS).items():
+        assert cell[name].default == value, name
+    assert cell["workers"].default == LAB_WORKERS
+    rule = read_cell(NOTEBOOKS / "02_patching.ipynb")
+    for name, value in asdict(HALF_RULE).items():
+        assert rule[name].default == value, name
 
 
 def test_a_data_set_is_opened_as_it_was_built(data):
@@ -84,7 +87,7 @@ def test_a_notebook_opened_alone_gets_the_default_phantoms(tmp_path, monkeypatch
     asked = []
     monkeypatch.setattr(ds, "build_dataset", lambda *args, **more: asked.append((args, more)))
     open_dataset(tmp_path / "lab")
-    assert asked == [((tmp_path / "lab", DataSettings()), {"workers": 2})]
+    assert asked == [((tmp_path / "lab", LAB_SETTINGS), {"workers": LAB_WORKERS})]
     # Under the name of a real set, phantoms would be mistaken for it.
     with pytest.raises(OutputError, match="run notebook 01_data_survey first"):
         open_dataset(tmp_path / "mias")
@@ -97,8 +100,8 @@ def test_the_data_root_is_found_by_parameter_then_variable(tmp_path, monkeypatch
     assert ds.find_data_root(str(tmp_path / "own")) == tmp_path / "own"
     with pytest.raises(MissingDataError, match=ds.DATA_VARIABLE):
         ds.find_data_root(str(tmp_path / "none"))
-    assert ds.data_locations(DataSettings()) == []
-    folder = DataSettings(source="folder", table="own/t.csv")
+    assert ds.data_locations(small_settings()) == []
+    folder = small_settings(source="folder", table="own/t.csv")
     assert ds.data_locations(folder) == [tmp_path / "own"]
 
 
@@ -106,20 +109,20 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
     phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
     write_folder_layout(tmp_path / "data" / "mine", phantom)
     write_mias_layout(tmp_path / "data", phantom)
-    root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5}
-    own = DataSettings(source="folder", table="mine/images.csv", dataset="mine", **root)
+    root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5, "seed": 0}
+    own = small_settings(source="folder", table="mine/images.csv", dataset="mine", **root)
     mine = build_dataset(tmp_path / "one", own, workers=0)
     assert (mine.name, mine.synthetic) == ("mine", False)
     # The table gives a pixel size, so the parameter is not needed.
     assert set(mine.catalogue.images["pixel_spacing_mm"]) == {0.8}
-    mias = build_dataset(tmp_path / "two", DataSettings(source="mias", **root), workers=0)
+    mias = build_dataset(tmp_path / "two", small_settings(source="mias", **root), workers=0)
     assert mias.name == "mias"
     assert len(mias.catalogue.images) == 40
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
-    settings = DataSettings(phantom_form=form, patients=20, image_rows=256, image_cols=208)
+    settings = small_settings(phantom_form=form, patients=20, seed=0)
     found = ds.read_source(settings, tmp_path / "dataset" / "raw")
     assert set(found.images["dataset"]) == {"phantom"}
     assert len(found.images) >= 20
@@ -179,7 +182,7 @@ def test_several_sources_are_one_data_set(tmp_path):
     write_mias_layout(root, phantom)
     write_cbis_layout(root / "cbis", phantom, layout="idc")
     write_ddsm_layout(root / "ddsm" / "normals" / "normal_01", phantom)
-    settings = DataSettings(
+    settings = small_settings(
         source="cbis",
         also=["mias", "ddsm"],
         data_root=str(root),
@@ -196,24 +199,24 @@ def test_several_sources_are_one_data_set(tmp_path):
 
 
 def test_faults_are_those_of_one_form(tmp_path):
-    settings = DataSettings(patients=16, phantom_form="mias", phantom_faults=True)
+    settings = small_settings(phantom_form="mias", phantom_faults=True)
     with pytest.raises(ParameterError, match=r"needs a phantom_form that begins with 'cbis_'"):
         build_dataset(tmp_path, settings, workers=0)
 
 
 def test_optical_density_is_for_ddsm_only(tmp_path):
-    settings = DataSettings(patients=16, optical_density=True)
+    settings = small_settings(optical_density=True)
     with pytest.raises(ParameterError, match=r"source ddsm. Got the sources \['phantom'\]"):
         build_dataset(tmp_path, settings, workers=0)
 
 
 def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
     with pytest.raises(ParameterError, match="phantom_form must be one of"):
-        ds.read_source(DataSettings(phantom_form="paper"), tmp_path)
+        ds.read_source(small_settings(phantom_form="paper"), tmp_path)
     with pytest.raises(ParameterError, match="source must be one of"):
-        ds.read_source(DataSettings(source="web"), tmp_path)
+        ds.read_source(small_settings(source="web"), tmp_path)
     (tmp_path / "t.csv").write_text("path,patient,label\nnone.png,p,benign\n")
-    empty = DataSettings(source="folder", data_root=str(tmp_path), table="t.csv")
+    empty = small_settings(source="folder", data_root=str(tmp_path), table="t.csv")
     with pytest.raises(DataError, match="not one usable image among 1"):
         ds.read_source(empty, tmp_path)
 
@@ -228,13 +231,15 @@ def test_a_class_missing_from_a_split_stops_the_run(data):
 
 def with_a_copy(folder, splits):
     """Four patients in these splits; one picture of the first is one of the second too."""
-    normal = PhantomSettings(4, 256, 208, seed=2, label_shares=(1.0, 0.0, 0.0, 0.0))
+    normal = PhantomSettings(
+        patients=4, rows=256, cols=208, seed=2, label_shares=(1.0, 0.0, 0.0, 0.0)
+    )
     write_folder_layout(folder, normal)
     shutil.copy(folder / "images" / "p0000_L_CC.png", folder / "images" / "p0001_L_CC.png")
     rows = pd.read_csv(folder / "images.csv", dtype=str)
     rows["split"] = [splits[int(patient[1:])] for patient in rows["patient"]]
     rows.to_csv(folder / "images.csv", index=False)
-    return DataSettings(source="folder", data_root=str(folder), table="images.csv")
+    return small_settings(source="folder", data_root=str(folder), table="images.csv")
 
 
 def test_the_same_picture_in_two_splits_stops_the_run(tmp_path):

@@ -84,7 +84,7 @@ def test_copies_of_a_real_film_are_found_and_other_films_are_not(mias_archive, t
 
 
 def test_a_copy_across_splits_is_an_error_that_names_the_pair(tmp_path):
-    settings = PhantomSettings(patients=2, rows=256, cols=208, bits=8)
+    settings = PhantomSettings(patients=2, rows=256, cols=208, bits=8, seed=0)
     films = []
     for name, patient in (("a", 0), ("b", 1)):
         films.append(tmp_path / f"{name}.png")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from second_look.catalogue import LABELS, Catalogue
 from second_look.errors import DataError
 from second_look.geometry import window_starts
 from second_look.preparing.patches import (
+    HALF_RULE,
     LabelRule,
     class_balance,
     label_windows,
@@ -91,25 +94,25 @@ def test_the_worst_lesion_wins_even_with_the_smaller_share():
     regions = np.ones((8, 8), dtype=np.uint8)
     regions[:4], regions[4, :2] = 2, 3
     found = label_windows(
-        regions, {2: "benign", 3: "malignant"}, size=8, stride=8, rule=LabelRule()
+        regions, {2: "benign", 3: "malignant"}, size=8, stride=8, rule=HALF_RULE
     ).iloc[0]
     assert (found["label"], found["lesion_code"]) == ("malignant", 3)
 
 
 def test_a_lesion_larger_than_the_window_still_counts():
     regions = np.full((64, 64), 2, dtype=np.uint8)
-    found = label_windows(regions, {2: "benign"}, size=8, stride=8, rule=LabelRule())
+    found = label_windows(regions, {2: "benign"}, size=8, stride=8, rule=HALF_RULE)
     assert set(found["label"]) == {"benign"}
 
 
 def test_a_picture_smaller_than_the_window_gives_none():
-    found = label_windows(np.ones((5, 9), dtype=np.uint8), {}, size=8, stride=4, rule=LabelRule())
+    found = label_windows(np.ones((5, 9), dtype=np.uint8), {}, size=8, stride=4, rule=HALF_RULE)
     assert found.empty
 
 
 def test_a_rule_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
-        LabelRule(min_breast_share=1.5)
+        replace(HALF_RULE, min_breast_share=1.5)
 
 
 def fake_set(tmp_path, spacings=(0.1, 0.2)):
@@ -135,7 +138,7 @@ def fake_set(tmp_path, spacings=(0.1, 0.2)):
 
 def test_table_of_all_images_and_its_balance(tmp_path):
     prepared, catalogue = fake_set(tmp_path)
-    table = window_table(prepared, catalogue, size=16, stride=16, rule=LabelRule())
+    table = window_table(prepared, catalogue, size=16, stride=16, rule=HALF_RULE)
     assert len(table) == 24
     assert set(table["split"]) == {"train"}
     assert set(table.loc[table["image_id"] == "i1", "excluded"]) == {"unlocated lesion"}
@@ -147,8 +150,8 @@ def test_table_of_all_images_and_its_balance(tmp_path):
 
 def test_windows_in_mm_have_each_image_s_own_pixels(tmp_path):
     prepared, catalogue = fake_set(tmp_path)
-    table = window_table(prepared, catalogue, size=16, stride=8, rule=LabelRule(), size_mm=3.2)
+    table = window_table(prepared, catalogue, size=16, stride=8, rule=HALF_RULE, size_mm=3.2)
     assert dict(table.groupby("image_id")["size"].first()) == {"i0": 32, "i1": 16}
     unknown, _ = fake_set(tmp_path, (0.1, np.nan))
     with pytest.raises(DataError, match="1 images have no pixel size, such as i1"):
-        window_table(unknown, catalogue, size=16, stride=8, rule=LabelRule(), size_mm=3.2)
+        window_table(unknown, catalogue, size=16, stride=8, rule=HALF_RULE, size_mm=3.2)

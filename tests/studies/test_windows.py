@@ -12,7 +12,7 @@ from second_look.batches.sampler import cut
 from second_look.errors import DataError
 from second_look.evaluation.predictions import CLASS_SCORES, checked
 from second_look.models.classifier import build_classifier
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies import windows as study
 from second_look.studies.transfer import patch_models
 
@@ -22,7 +22,7 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def windows(phantom_data):
     return window_table(
-        phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=LabelRule()
+        phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=HALF_RULE
     )
 
 

@@ -33,7 +33,7 @@ _TEXTURE = 0.085  # standard deviation of the tissue's grey levels
 _LESION = 0.75 * _TEXTURE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhantomSettings:
     """A set of phantoms.
 
@@ -48,12 +48,12 @@ class PhantomSettings:
             pass off older ones; raised whenever the drawing changes.
     """
 
-    patients: int = 24
-    rows: int = 1024
-    cols: int = 832
+    patients: int
+    rows: int
+    cols: int
     bits: int = 16
     lesion_contrast: float = 1.0
-    seed: int = 0
+    seed: int
     label_shares: tuple[float, float, float, float] = (0.25, 0.2, 0.25, 0.3)
     drawing: int = field(default=2, init=False)
 

@@ -35,13 +35,11 @@ from second_look.sources.folder import read_folder
 from second_look.sources.mias import find_mias, read_mias
 
 SOURCES = ("phantom", "mias", "cbis", "ddsm", "folder")
-# Outputs folder of notebooks that are opened by hand, their default.
-LAB = "lab"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Which mammograms a run works on; the defaults need no download.
+    """Which mammograms a run works on.
 
     Attributes:
         source: One of SOURCES.
@@ -63,7 +61,7 @@ class DataSettings:
         strict: Make an error of what would go to the quarantine.
     """
 
-    source: str = "phantom"
+    source: str
     also: Sequence[str] = field(default_factory=list)
     data_root: str = ""
     cbis_folder: str = ""
@@ -71,20 +69,41 @@ class DataSettings:
     optical_density: bool = False
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
-    box_format: str = "rowcol"
-    dataset: str = "folder"
+    box_format: str
+    dataset: str
     pixel_size_mm: float = 0.0
-    patients: int = 24
-    image_rows: int = 1024
-    image_cols: int = 832
+    patients: int
+    image_rows: int
+    image_cols: int
     lesion_contrast: float = 1.0
-    phantom_form: str = "folder"
+    phantom_form: str
     phantom_faults: bool = False
     spacing_mm: float = 0.0
-    val_share: float = 0.2
-    test_share: float = 0.2
-    seed: int = 0
+    val_share: float
+    test_share: float
+    seed: int
     strict: bool = False
+
+
+# Outputs folder of notebooks that are opened by hand, their default.
+LAB = "lab"
+# What is prepared there where notebook 01 has not run: the defaults of its parameters, with which
+# any notebook just works. They stand here too because the library does not read notebooks; a test
+# compares them. The phantoms on which patch models are pretrained differ from them in number, size
+# and seed.
+LAB_SETTINGS = DataSettings(
+    source="phantom",
+    box_format="rowcol",
+    dataset="folder",
+    patients=24,
+    image_rows=1024,
+    image_cols=832,
+    phantom_form="folder",
+    val_share=0.2,
+    test_share=0.2,
+    seed=0,
+)
+LAB_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -287,7 +306,7 @@ def case_descriptions(settings: DataSettings, outputs: Path) -> pd.DataFrame | N
 
 
 def build_dataset(
-    outputs: Path, settings: DataSettings, *, workers: int = 2, scheduler: str = ""
+    outputs: Path, settings: DataSettings, *, workers: int, scheduler: str = ""
 ) -> Dataset:
     """Read, split, check and prepare; what an earlier call finished is not done again.
 
@@ -329,11 +348,11 @@ def build_dataset(
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 
 
-def open_dataset(outputs: Path, *, workers: int = 2) -> Dataset:
+def open_dataset(outputs: Path) -> Dataset:
     """What notebook 01 left in the run's outputs.
 
-    In the folder that notebooks opened by hand write to, the default phantoms are prepared where
-    there is no data set yet, so that any notebook just works.
+    In the folder that notebooks opened by hand write to, the phantoms of LAB_SETTINGS are prepared
+    where there is no data set yet.
 
     Raises:
         OutputError: Notebook 01 has not run for this set.
@@ -342,7 +361,7 @@ def open_dataset(outputs: Path, *, workers: int = 2) -> Dataset:
     if not (folder / "settings.json").is_file():
         if outputs.name != LAB:
             raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
-        return build_dataset(outputs, DataSettings(), workers=workers)
+        return build_dataset(outputs, LAB_SETTINGS, workers=LAB_WORKERS)
     catalogue = Catalogue.load(folder)
     duplicates = pd.read_parquet(folder / "duplicates.parquet")
     prepared = Prepared.load(folder / "prepared")

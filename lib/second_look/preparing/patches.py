@@ -47,14 +47,19 @@ class LabelRule:
         min_window_share: Of the window covered by the lesion, 0 to 1.
     """
 
-    min_breast_share: float = 0.5
-    min_lesion_share: float = 0.5
-    min_window_share: float = 0.5
+    min_breast_share: float
+    min_lesion_share: float
+    min_window_share: float
 
     def __post_init__(self) -> None:
         shares = (self.min_breast_share, self.min_lesion_share, self.min_window_share)
         if not all(0 <= share <= 1 for share in shares):
             raise ValueError(f"shares must lie between 0 and 1. Got {shares}.")
+
+
+# The default of notebook 02, for what labels windows without its parameters: half of the window on
+# the breast, half of the lesion in the window, or half of the window covered by it.
+HALF_RULE = LabelRule(min_breast_share=0.5, min_lesion_share=0.5, min_window_share=0.5)
 
 
 def label_windows(
@@ -84,43 +89,74 @@ def label_windows(
     tops = window_starts(regions.shape[0], size, stride)
     lefts = window_starts(regions.shape[1], size, stride)
     breast = window_sums(regions > 0, tops, lefts, size) / size**2
-    rank = np.full(breast.shape, -1)  # of the label in LABELS; -1: no lesion counts
-    best_share = np.zeros(breast.shape)
-    best_code = np.zeros(breast.shape, dtype=np.int64)
-    touched = np.zeros(breast.shape, dtype=bool)
-    for code, (inside, corner) in _lesion_masks(regions, pathologies).items():
-        pathology, area = pathologies[code], int(np.count_nonzero(inside))
-        if area == 0:
-            continue
-        pixels = window_sums(inside, tops, lefts, size, corner)
-        share = pixels / area
-        touched |= pixels > 0
-        counts = (pixels > 0) & (
-            (share >= rule.min_lesion_share) | (pixels >= rule.min_window_share * size**2)
-        )
-        # A lesion that counts beats one that does not, a worse one a better, a larger share a less.
-        new_rank = np.where(counts, LABELS.index(pathology), -1)
-        better = (new_rank > rank) | ((new_rank == rank) & (share > best_share))
-        rank = np.where(better, new_rank, rank)
-        best_share = np.where(better, share, best_share)
-        best_code = np.where(better & (pixels > 0), code, best_code)
+    lesions = _deciding_lesions(regions, pathologies, tops, lefts, size, rule)
     excluded = np.full(breast.shape, "", dtype=object)
-    excluded[(rank < 0) & unlocated] = "unlocated lesion"
-    excluded[(rank < 0) & touched] = "partial lesion"
-    excluded[(rank < 0) & ~touched & (breast < rule.min_breast_share)] = "off breast"
-    label = np.array(LABELS, dtype=object)[np.maximum(rank, 0)]
+    unlabelled = lesions.rank < 0
+    excluded[unlabelled & unlocated] = "unlocated lesion"
+    excluded[unlabelled & lesions.touched] = "partial lesion"
+    excluded[unlabelled & ~lesions.touched & (breast < rule.min_breast_share)] = "off breast"
+    label = np.array(LABELS, dtype=object)[np.maximum(lesions.rank, 0)]
     label[excluded != ""] = ""
     values = (
         np.repeat(tops, lefts.size),
         np.tile(lefts, tops.size),
         np.full(breast.size, size),
         breast.ravel(),
-        best_share.ravel(),
-        best_code.ravel(),
+        lesions.share.ravel(),
+        lesions.code.ravel(),
         label.ravel(),
         excluded.ravel(),
     )
     return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+
+
+@dataclass
+class _DecidingLesions:
+    """Of each window, (tops, lefts): the lesion that decides its label.
+
+    Attributes:
+        rank: Of its pathology in LABELS; -1 where no lesion counts.
+        share: Of the lesion in the window; where none counts, the largest share of any.
+        code: Of that lesion in the region map, 0 without one.
+        touched: Whether the window holds a pixel of any lesion.
+    """
+
+    rank: IntArray
+    share: npt.NDArray[np.float64]
+    code: IntArray
+    touched: npt.NDArray[np.bool_]
+
+
+def _deciding_lesions(
+    regions: npt.NDArray[np.uint8],
+    pathologies: Mapping[int, str],
+    tops: IntArray,
+    lefts: IntArray,
+    size: int,
+    rule: LabelRule,
+) -> _DecidingLesions:
+    shape = (tops.size, lefts.size)
+    best = _DecidingLesions(
+        np.full(shape, -1), np.zeros(shape), np.zeros(shape, dtype=np.int64), np.zeros(shape, bool)
+    )
+    for code, (mask, corner) in _lesion_masks(regions, pathologies).items():
+        area = int(np.count_nonzero(mask))
+        if area == 0:
+            continue
+        pixels = window_sums(mask, tops, lefts, size, corner)
+        share = pixels / area
+        counts = (pixels > 0) & (
+            (share >= rule.min_lesion_share) | (pixels >= rule.min_window_share * size**2)
+        )
+        rank = np.where(counts, LABELS.index(pathologies[code]), -1)
+        # A lesion that counts beats one that does not, a worse one a better one, and of equals the
+        # one with the larger share.
+        better = (rank > best.rank) | ((rank == best.rank) & (share > best.share))
+        best.rank = np.where(better, rank, best.rank)
+        best.share = np.where(better, share, best.share)
+        best.code = np.where(better & (pixels > 0), code, best.code)
+        best.touched |= pixels > 0
+    return best
 
 
 def _lesion_masks(
@@ -164,14 +200,14 @@ def window_sums(
     col_sides = (lefts - corner[1], lefts - corner[1] + size)
     row_edges = _edges(row_sides, mask.shape[0])
     col_edges = _edges(col_sides, mask.shape[1])
-    below = np.stack(
+    bands = np.stack(
         [_column_counts(mask[first:last]) for first, last in pairwise(row_edges.tolist())]
     )
-    blocks = np.add.reduceat(below, col_edges[:-1], axis=1, dtype=np.int64)
+    blocks = np.add.reduceat(bands, col_edges[:-1], axis=1, dtype=np.int64)
     total = np.zeros((row_edges.size, col_edges.size))
     total[1:, 1:] = blocks.cumsum(axis=0).cumsum(axis=1)
-    top, bottom = (_places(side, row_edges) for side in row_sides)
-    left, right = (_places(side, col_edges) for side in col_sides)
+    top, bottom = (_indices(side, row_edges) for side in row_sides)
+    left, right = (_indices(side, col_edges) for side in col_sides)
     sums: npt.NDArray[np.float64] = (
         total[np.ix_(bottom, right)]
         - total[np.ix_(top, right)]
@@ -187,8 +223,8 @@ def _edges(sides: tuple[IntArray, IntArray], length: int) -> IntArray:
     return np.unique(np.clip(cuts, 0, length))
 
 
-def _places(side: IntArray, edges: IntArray) -> IntArray:
-    """The place of each side among the edges; one outside of the mask is at its end."""
+def _indices(side: IntArray, edges: IntArray) -> IntArray:
+    """The index of each side among the edges; one outside of the mask counts as its end."""
     return np.searchsorted(edges, np.clip(side, 0, edges[-1]))
 
 
@@ -233,33 +269,27 @@ def window_table(
         on="image_id",
         validate="1:1",
     )
-    unknown = images.loc[images["pixel_spacing_mm"].isna(), "image_id"]
-    if size_mm is not None and len(unknown):
-        raise DataError(
-            f"{len(unknown)} images have no pixel size, such as {unknown.iloc[0]}.",
-            "prepared images",
-            "Give pixel_size_mm to notebook 01, or the window size in px.",
-        )
+    _check_pixel_sizes(images, size_mm)
     codes_of, parts = _pathologies(prepared, catalogue), []
     for image in tqdm(images.itertuples(), total=len(images), desc=f"windows at stride {stride}"):
         codes = codes_of.get(image.image_id, {})
-        own_size, own_stride = window_px(size, stride, size_mm, image.pixel_spacing_mm)
+        image_size, image_stride = window_px(size, stride, size_mm, image.pixel_spacing_mm)
         windows = label_windows(
             prepared.regions(image.image_id),
             {code: name for code, name in codes.items() if code > 0},
-            size=own_size,
-            stride=own_stride,
+            size=image_size,
+            stride=image_stride,
             rule=rule,
             unlocated=0 in codes,
         )
-        for place, name in enumerate(("dataset", "image_id", "patient_id", "split")):
-            windows.insert(place, name, getattr(image, name))
+        for column, name in enumerate(("dataset", "image_id", "patient_id", "split")):
+            windows.insert(column, name, getattr(image, name))
         parts.append(windows)
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
-        wanted = f"{size_mm:g} mm" if size_mm is not None else f"{size} px"
+        length = f"{size_mm:g} mm" if size_mm is not None else f"{size} px"
         raise DataError(
-            f"none of {len(images)} images holds a window of {wanted}; the largest has "
+            f"none of {len(images)} images holds a window of {length}; the largest has "
             f"{images['rows'].max()} rows and {images['cols'].max()} columns.",
             "prepared images",
             "Use a smaller patch_size or patch_size_mm.",
@@ -267,15 +297,25 @@ def window_table(
     return table
 
 
+def _check_pixel_sizes(images: pd.DataFrame, size_mm: float | None) -> None:
+    unknown = images.loc[images["pixel_spacing_mm"].isna(), "image_id"]
+    if size_mm is not None and len(unknown):
+        raise DataError(
+            f"{len(unknown)} images have no pixel size, such as {unknown.iloc[0]}.",
+            "prepared images",
+            "Give pixel_size_mm to notebook 01, or the window size in px.",
+        )
+
+
 def _pathologies(prepared: Prepared, catalogue: Catalogue) -> dict[str, dict[int, str]]:
     """Image -> code in its region map (0: not in it) -> pathology, for images with lesions."""
     located = prepared.lesions.merge(
         catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id", validate="1:1"
     )
-    found: dict[str, dict[int, str]] = {}
+    pathologies: dict[str, dict[int, str]] = {}
     for row in located.itertuples():
-        found.setdefault(str(row.image_id), {})[int(row.code)] = str(row.pathology)
-    return found
+        pathologies.setdefault(str(row.image_id), {})[int(row.code)] = str(row.pathology)
+    return pathologies
 
 
 def labelled(windows: pd.DataFrame) -> pd.DataFrame:
@@ -290,8 +330,8 @@ def window_px(size: int, stride: int, size_mm: float | None, spacing_mm: float) 
     """
     if size_mm is None:
         return size, stride
-    own = mm_to_px(size_mm, spacing_mm)
-    return own, max(1, round(stride * own / size))
+    size_px = mm_to_px(size_mm, spacing_mm)
+    return size_px, max(1, round(stride * size_px / size))
 
 
 def class_balance(windows: pd.DataFrame) -> pd.DataFrame:

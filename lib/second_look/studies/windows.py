@@ -14,7 +14,7 @@ from second_look.inference.windows import score_windows
 from second_look.models.classifier import Classifier
 from second_look.outputs import Run
 from second_look.preparing.dataset import LAB, Dataset
-from second_look.preparing.patches import LabelRule, labelled, window_table
+from second_look.preparing.patches import HALF_RULE, labelled, window_table
 
 # Where notebook 02 leaves the labelled windows for the notebooks that train on them.
 WINDOWS = "predictions/windows.parquet"
@@ -42,7 +42,7 @@ def open_windows(run: Run, dataset: Dataset, *, size: int) -> pd.DataFrame:
             dataset.catalogue,
             size=size,
             stride=max(1, size // 4),
-            rule=LabelRule(),
+            rule=HALF_RULE,
         )
     return run.read_parquet(WINDOWS)
 

@@ -17,7 +17,7 @@ from second_look.inference.blobs import NAME as BLOBS
 from second_look.models.mask_rcnn import CLASSES
 from second_look.outputs import load_results, open_run
 from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
-from second_look.preparing.patches import LabelRule
+from second_look.preparing.patches import HALF_RULE
 from second_look.preparing.views import View
 from second_look.studies.detection import findings as last
 from second_look.studies.detection import results as results
@@ -38,7 +38,7 @@ def found():
     scores, patches, types = [], [], {}
     for name, own in detections.items():
         scores.append(image_scores(own, images, model=name, seed=0))
-        table, types[name] = patch_scores(own, windows, LabelRule(), model=name, seed=0)
+        table, types[name] = patch_scores(own, windows, HALF_RULE, model=name, seed=0)
         patches.append(table)
     return results.Found(images, truths, detections, pd.concat(scores), pd.concat(patches), types)
 
@@ -122,7 +122,7 @@ def test_training_compares_with_and_without_normals(tmp_path):
         assert validated.to_numpy().tolist() == given.to_numpy().tolist()
         assert len(given)
         assert set(own["kept"]) == {model.trained.best_step}
-    seen = results.find(dataset, models, patch_size=32, stride=32, rule=LabelRule(), seed=0)
+    seen = results.find(dataset, models, patch_size=32, stride=32, rule=HALF_RULE, seed=0)
     assert list(seen.detections) == [*(model.name for model in models), BLOBS]
     assert set(seen.all_detections["model"]) == set(seen.detections)
     assert set(seen.of("test").image_scores["split"]) == {"test"}

@@ -16,7 +16,7 @@ from second_look.models.generator import make_samples
 from second_look.models.layer_table import parameters
 from second_look.models.progressive import Critic, Generator, ProgressiveSettings
 from second_look.outputs import load_results, open_run
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.gan import dcgan as study
 from second_look.studies.gan import generators as files
 from second_look.studies.gan import quality as quality
@@ -42,7 +42,7 @@ def data(phantom_data):
 
 @pytest.fixture(scope="module")
 def windows(data):
-    table = window_table(data.prepared, data.catalogue, size=64, stride=16, rule=LabelRule())
+    table = window_table(data.prepared, data.catalogue, size=64, stride=16, rule=HALF_RULE)
     return training_windows(table)
 
 

@@ -13,7 +13,7 @@ from second_look.evaluation.predictions import from_classes
 from second_look.models.dcgan import Generator
 from second_look.outputs import load_results, open_run
 from second_look.paper import REPRODUCED, SYNTHETIC
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.gan import classifiers as study
 from second_look.studies.gan import results as check
 from second_look.studies.windows import sample_windows, training_windows
@@ -29,7 +29,7 @@ def data(phantom_data):
 
 @pytest.fixture(scope="module")
 def windows(data):
-    return window_table(data.prepared, data.catalogue, size=64, stride=32, rule=LabelRule())
+    return window_table(data.prepared, data.catalogue, size=64, stride=32, rule=HALF_RULE)
 
 
 def generators():

@@ -10,7 +10,7 @@ import pytest
 from second_look.outputs import load_results, open_run
 from second_look.paper import PATCH_SIZE, REPRODUCED
 from second_look.preparing import views
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.gan import dcgan
 from second_look.studies.survey import data_survey, patching
 
@@ -18,7 +18,7 @@ from second_look.studies.survey import data_survey, patching
 @pytest.fixture(scope="module")
 def windows(phantom_data):
     return window_table(
-        phantom_data.prepared, phantom_data.catalogue, size=64, stride=64, rule=LabelRule()
+        phantom_data.prepared, phantom_data.catalogue, size=64, stride=64, rule=HALF_RULE
     )
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.small_mammograms import small_settings
 from second_look.catalogue import LABELS
 from second_look.errors import ParameterError
 from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.models.classifier import build_classifier, load_own
-from second_look.preparing.dataset import DataSettings, build_dataset, open_dataset
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.dataset import build_dataset, open_dataset
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.transfer import patch_models as study
 from second_look.studies.transfer import patch_transfer
 from second_look.studies.transfer.starts import PHANTOM, resolve_starts
@@ -25,7 +26,7 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def windows(phantom_data):
     return window_table(
-        phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=LabelRule()
+        phantom_data.prepared, phantom_data.catalogue, size=SIZE, stride=32, rule=HALF_RULE
     )
 
 
@@ -48,7 +49,7 @@ def test_every_start_size_and_seed_is_a_model_and_shuffled_labels_another(
 ):
     settings = study.PatchSettings(size=32, batch_size=4, accelerator="cpu", validations=1)
     small = window_table(
-        phantom_data.prepared, phantom_data.catalogue, size=32, stride=32, rule=LabelRule()
+        phantom_data.prepared, phantom_data.catalogue, size=32, stride=32, rule=HALF_RULE
     )
     more = {"folder": tmp_path, "validation": 8}
     models = study.train_grid(
@@ -91,7 +92,7 @@ def pretrained(tmp_path_factory):
     """Folder of a run, and the weights of a model that learnt from phantoms in it."""
     outputs = tmp_path_factory.mktemp("run")
     # The phantoms are there already, so that no processes are started to prepare them.
-    made = DataSettings(patients=16, image_rows=80, image_cols=65, seed=1_000_003)
+    made = small_settings(image_rows=80, image_cols=65, seed=1_000_003)
     build_dataset(outputs / "pretraining", made, workers=0)
     before = (outputs / "pretraining/dataset/settings.json").read_text()
     path = study.pretrain_on_phantoms(outputs, TINY, **PRETRAINING)
@@ -104,7 +105,7 @@ def test_pretraining_is_a_training_from_random_weights_on_its_own_phantoms(pretr
     data = open_dataset(outputs / "pretraining")
     assert data.synthetic
     assert data.catalogue.images["patient_id"].nunique() == 16
-    table = window_table(data.prepared, data.catalogue, size=32, stride=8, rule=LabelRule())
+    table = window_table(data.prepared, data.catalogue, size=32, stride=8, rule=HALF_RULE)
     kept = path.stat().st_mtime_ns
     same = study.train_patch_model(
         data, table, TINY, patches=8, start="random", seed=3, folder=outputs / "pretraining"
@@ -205,9 +206,9 @@ def test_without_depths_nothing_is_trained(phantom_data, windows, tmp_path):
 
 @pytest.mark.slow
 def test_a_patch_model_of_phantoms_beats_what_is_reached_without_looking(tmp_path):
-    made = DataSettings(patients=16, image_rows=256, image_cols=208, lesion_contrast=4, seed=2)
+    made = small_settings(lesion_contrast=4)
     data = build_dataset(tmp_path, made, workers=0)
-    table = window_table(data.prepared, data.catalogue, size=32, stride=8, rule=LabelRule())
+    table = window_table(data.prepared, data.catalogue, size=32, stride=8, rule=HALF_RULE)
     settings = study.PatchSettings(size=32, batch_size=64, learning_rate=3e-3, accelerator="cpu")
     model = study.train_patch_model(
         data, table, settings, patches=64 * 120, start="random", seed=0, folder=tmp_path,

@@ -14,8 +14,8 @@ from second_look.batches.sharing import digest
 from second_look.errors import ParameterError
 from second_look.inference.validation import WindowValidation, ranking
 from second_look.models.classifier import RANDOM, Classifier
-from second_look.preparing.dataset import Dataset, DataSettings, build_dataset
-from second_look.preparing.patches import LabelRule, window_table
+from second_look.preparing.dataset import LAB_SETTINGS, LAB_WORKERS, Dataset, build_dataset
+from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.transfer.starts import PHANTOM, start_name
 from second_look.studies.windows import (
     WINDOW,
@@ -273,16 +273,20 @@ def pretrain_on_phantoms(
         rows: Height of a phantom, px.
     """
     folder = outputs / "pretraining"
-    made = DataSettings(
-        patients=patients, image_rows=rows, image_cols=round(rows * 0.8125), seed=seed + 1_000_000
+    phantoms = replace(
+        LAB_SETTINGS,
+        patients=patients,
+        image_rows=rows,
+        image_cols=round(rows * 0.8125),
+        seed=seed + 1_000_000,
     )
-    data = build_dataset(folder, made)
+    data = build_dataset(folder, phantoms, workers=LAB_WORKERS)
     windows = window_table(
         data.prepared,
         data.catalogue,
         size=settings.size,
         stride=max(1, settings.size // 4),
-        rule=LabelRule(),
+        rule=HALF_RULE,
     )
     model = train_patch_model(
         data, windows, settings, patches=patches, start=RANDOM, seed=seed, folder=folder
