@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,26 +243,13 @@ def test_everything_that_decides_is_part_of_the_identity():
         assert changed.identity() != plain
 
 
-def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_train_as_one_with_the_whole_batch(
+    tmp_path: Path, two_processes: Path
+) -> None:
     """Half of each batch in each of two processes; one checkpoint, one table of predictions."""
-    network, done = train_and_predict(tmp_path / "one")
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import sys; from pathlib import Path; from test_classify import train_and_predict;"
-        "train_and_predict(Path(sys.argv[1]))"
-    )
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    ran = subprocess.run(
-        [sys.executable, *command, str(script), str(tmp_path / "two")],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    (folder,) = (tmp_path / "two" / "checkpoints").iterdir()
+    network, done = train_and_predict(tmp_path)
+    outputs = two_processes / "classifier"
+    (folder,) = (outputs / "checkpoints").iterdir()
     assert folder.name == done.folder.name
     (weights,) = folder.glob("*.safetensors")
     found = read_tensors(weights)
@@ -273,7 +258,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path) -> None
         assert torch.allclose(found[f"network/{key}"], value, atol=1e-5), key
     moved = (network.head.weight - start["head.weight"]).abs().max()
     assert moved > 1e-3, "the weights of one process are not those that it began with"
-    (file,) = (tmp_path / "two" / "predictions").iterdir()
+    (file,) = (outputs / "predictions").iterdir()
     table, own = pd.read_parquet(file), predictions_of(network)
     assert table["image_id"].tolist() == own["image_id"].tolist()
     assert np.allclose(table[list(CLASS_SCORES)], own[list(CLASS_SCORES)], atol=1e-5)

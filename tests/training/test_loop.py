@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -201,31 +199,13 @@ def test_settings_that_make_no_sense() -> None:
         LoopSettings(steps=0)
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
+def test_two_processes_train_as_one(tmp_path: Path, two_processes: Path) -> None:
     """Half of each batch in each of two processes (gloo) gives the weights of one process."""
     single = Line(dropout=0)
     train(single, settings(20), tmp_path / "one")
-    script = (
-        "import sys; from pathlib import Path; from test_loop import Line, settings;"
-        "from second_look.training.loop import train;"
-        "train(Line(dropout=0), settings(20), Path(sys.argv[1]))"
-    )
-    (tmp_path / "two.py").write_text(script)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    done = subprocess.run(
-        [sys.executable, *command, str(tmp_path / "two.py"), str(tmp_path / "two")],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    folders = list((tmp_path / "two").iterdir())
-    assert len(folders) == 1
-    found = read_tensors(folders[0] / "weights.safetensors")["net/1.weight"]
-    assert torch.allclose(found, weights(single), atol=1e-6)
+    (folder,) = (two_processes / "line").iterdir()
+    shared = read_tensors(folder / "weights.safetensors")["net/1.weight"]
+    assert torch.allclose(shared, weights(single), atol=1e-6)
 
 
 @pytest.mark.parametrize(
