@@ -12,31 +12,31 @@
 # ---
 
 # %% [markdown]
-# # 04 · GAN training data: do samples teach what real patches look like?
+# # 04 · GAN training data: can a classifier learn real patches from samples?
 #
-# The paper's check of its generator: a classifier that learns from **60,000 samples** and is
-# validated on real patches has an **accuracy of 5 % after 25 epochs**. The hope behind it was more
-# training data for small data sets. This notebook asks:
+# The paper checks its generator by training a classifier on **60,000 samples** and validating it on
+# real patches: its **accuracy is 5 % after 25 epochs**. The hope was to get more training data for
+# small data sets. This notebook asks:
 #
-# 1. What accuracy does a classifier reach on real patches that has seen samples only?
-# 2. How does that compare with not looking at all, and with as many real patches?
-# 3. Do samples help where they are added to real patches, and how many of them?
+# 1. What accuracy does a classifier trained on samples only reach on real patches?
+# 2. How does that compare with trivial answers, and with training on as many real patches?
+# 3. Do samples help when they are added to real patches, and how many of them?
 # 4. What would an accuracy of 5 %, below chance, mean?
 
 # %% tags=["parameters"]
-outputs: str = "../outputs/lab"  # folder of the run, with what notebooks 01 to 03 left there
-patch_size: int = 256  # px, of the windows where notebook 02 has not made them [16, 1024]
-generator: str = "dcgan"  # whose samples, of those that notebook 03 trained
-patches: int = 192  # patches of a training set of one kind; the paper has 60,000 [8, 10000000]
-added: list[float] = [0.25, 0.5, 1.0]  # samples added to the real patches, shares of them [0, 10]
+outputs: str = "../outputs/lab"  # folder of the run, with the outputs of notebooks 01 to 03
+patch_size: int = 256  # window size, px, if notebook 02 has not made the windows [16, 1024]
+generator: str = "dcgan"  # generator of the samples, one of those that notebook 03 trained
+patches: int = 192  # patches in a training set of one kind; 60,000 in the paper [8, 10000000]
+added: list[float] = [0.25, 0.5, 1.0]  # samples added, as shares of the real patches [0, 10]
 architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|convnext_tiny}
-size: int = 64  # px, to which patches are brought for the classifier [32, 1024]
-batch_size: int = 32  # patches a batch [1, 4096]
+size: int = 64  # px, size of the classifier's input [32, 1024]
+batch_size: int = 32  # patches per batch [1, 4096]
 epochs: int = 3  # passes over `patches` patches; 25 in the paper [1, 1000]
 learning_rate: float = 1e-3  # highest learning rate [1e-6, 1]
-seeds: list[int] = [0, 1]  # of weights and batches, a training each [0, 1000000]
-validation_windows: int = 200  # real windows that each epoch is validated on [10, 1000000]
-test_windows: int = 500  # real windows that the classifiers are judged on [10, 1000000]
+seeds: list[int] = [0, 1]  # of weights and batches, one training each [0, 1000000]
+validation_windows: int = 200  # real windows to validate on after each epoch [10, 1000000]
+test_windows: int = 500  # real windows to test on [10, 1000000]
 seed: int = 0  # of windows and intervals [0, 1000000]
 
 # %% tags=["train"]
@@ -44,13 +44,12 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.preparing.dataset import open_dataset
-from second_look.figures import gan as draw
+from second_look.figures import gan as gan_figures
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
-from second_look.studies.gan import results as check
-from second_look.studies.gan import classifiers as study
+from second_look.preparing.dataset import open_dataset
+from second_look.studies.gan import classifiers, results
 from second_look.studies.gan.generators import open_generators
 from second_look.studies.windows import open_windows, sample_windows, training_windows
 
@@ -61,107 +60,111 @@ data = open_dataset(Path(outputs))
 run.uses(*data.files)
 
 # %% [markdown]
-# ## Who learns from what?
+# ## What are the classifiers trained on?
 #
-# All classifiers are the same network with as many updates; only what they learn from differs.
-# Every class has as many patches as any other, also among the real ones: a class with fewer windows
-# shows them more often. Half of the patches are mirrored left to right, half top to bottom. Sample
-# number k is made when it is needed, from the seed and k, and never stored.
+# All classifiers are the same network and get the same number of updates; only their training sets
+# differ. Every class has the same number of patches, also among the real ones: a class with fewer
+# windows repeats them. A random half of the patches is flipped left to right, another random half
+# top to bottom. Sample number k is generated on demand from the seed and k, and never stored.
 
 # %% tags=["train"]
 generators = open_generators(run, generator)
-labels = study.check_labels(generators)
+labels = classifiers.check_labels(generators)
 windows = open_windows(run, data, size=patch_size)
 training = training_windows(windows)
 validation = sample_windows(windows, split="val", labels=labels, most=validation_windows, seed=seed)
 test = sample_windows(windows, split="test", labels=labels, most=test_windows, seed=seed)
-sets = study.mixtures(patches, added)
+sets = classifiers.training_sets(patches, added)
 
 # %%
-run.table(study.set_table(sets, training, labels), "sets", "What the classifiers learn from.")
+set_table = classifiers.set_table(sets, training, labels)
+run.table(set_table, "sets", "Training sets of the classifiers.")
 
 # %% [markdown]
-# ## What is reached without looking?
+# ## How good are trivial answers?
 #
-# Real patches come as they are: most hold no lesion, so whoever always says the commonest class is
-# right most of the time. Commonest and rarest are those of the training patients' windows before
-# the classes are made alike, so that nothing of the test patients is used. Balanced accuracy, the
-# mean share of each class that is recognised, does not reward a constant answer.
+# The real test patches keep their natural class frequencies: most have no lesion, so always
+# answering with the commonest class is right most of the time. The commonest and rarest classes are
+# those of the training patients' windows before the classes are balanced, so that no information
+# about the test patients is used. Balanced accuracy, the mean over the classes of the share that is
+# recognised, does not reward a constant answer.
 
 # %%
-baselines = check.without_looking(labels, training, test)
-run.table(baselines, "baselines", f"Without looking at a picture: {len(test):,} real test patches.")
+baselines = results.trivial_baselines(labels, training, test)
+run.table(baselines, "baselines", f"Trivial answers on {len(test):,} real test patches.")
 
 # %% [markdown]
-# ## The trainings
+# ## Training
 
 # %% tags=["train"]
-plan = study.Plan(architecture, size, patches, batch_size, epochs, learning_rate)
-learnt = study.train_all(
+plan = classifiers.Plan(architecture, size, patches, batch_size, epochs, learning_rate)
+trained = classifiers.train_all(
     data, training, generators, plan, sets, validation, seeds=seeds,
     folder=run.folder / "checkpoints",
 )  # fmt: skip
 
 # %%
-curve = study.by_epoch(learnt, plan)
-stated = claim("gan-check").value / 100
+curve = classifiers.by_epoch(trained, plan)
+paper_accuracy = claim("gan-check").value / 100
+names = [classifiers.GENERATED, classifiers.REAL]
 run.figure(
-    draw.accuracy_by_epoch(curve, baselines, stated, [study.GENERATED, study.REAL]),
+    gan_figures.accuracy_by_epoch(curve, baselines, paper_accuracy, names),
     "accuracy_by_epoch",
     f"Accuracy on real patches of validation patients by epoch, means over {len(seeds)} seeds; "
     "shaded: 95 % intervals over patients.",
 )
 
 # %% [markdown]
-# ## What do they say to real patches?
+# ## How well do they recognise real patches?
 #
-# Judged on patches of test patients, none of which any network has seen.
+# Measured on patches of test patients, which no network has seen.
 
 # %%
-predictions = study.predict(learnt, data, test, size=size)
+predictions = classifiers.predict(trained, data, test, size=size)
 run.parquet(predictions, "predictions/04_patches.parquet")
-table = check.summary(predictions, seed=seed)
+table = results.summary(predictions, seed=seed)
 run.table(table, "accuracy", "Measures on real test patches, mean over seeds, 95 % over patients.")
 how = f"{patches:,} samples of the generator {generator}, {epochs} epochs, {len(seeds)} seeds"
-check.report(run, table, how=how, synthetic=data.synthetic)
+results.report(run, table, how=how, synthetic=data.synthetic)
 
 # %%
-matrices = check.confusions(predictions, labels, [study.GENERATED, study.REAL])
+matrices = results.confusions(predictions, labels, names)
 run.figure(
-    draw.confusion(matrices),
+    gan_figures.confusion(matrices),
     "confusion",
-    "What real patches of each class were taken for: share of the class, patches over all seeds.",
+    "Confusion matrices on real test patches: shares of each true class, over all seeds.",
 )
 
 # %% [markdown]
-# ## Do samples help where they are added to real patches?
+# ## Do samples help when they are added to real patches?
 
 # %%
 run.figure(
-    draw.augmentation(table, baselines["balanced_accuracy"].iloc[0]),
+    gan_figures.augmentation(table, baselines["balanced_accuracy"].iloc[0]),
     "augmentation",
-    "Measures on real test patches against the samples added to as many real patches, with 95 % "
-    "intervals over patients.",
+    "Measures on real test patches against the share of samples added to the real patches, with "
+    "95 % intervals over patients.",
 )
 
 # %%
-gained = check.gains(predictions, seed=seed)
-run.table(gained, "gains", "What added samples change, paired over patients; 0: nothing.")
+gains = results.gains(predictions, seed=seed)
+run.table(gains, "gains", "Effect of adding samples, paired over patients (0: no effect).")
 
 # %% [markdown]
 # ## What would an accuracy of 5 % mean?
 
 # %%
-Markdown(check.below_chance(table, baselines, matrices[study.GENERATED], stated))
+matrix = matrices[classifiers.GENERATED]
+Markdown(results.below_chance(table, baselines, matrix, paper_accuracy))
 
 # %% [markdown]
 # ## What was found, and what it does not mean
 
 # %%
-Markdown(check.findings(table, gained, synthetic=data.synthetic))
+Markdown(results.findings(table, gains, synthetic=data.synthetic))
 
 # %% [markdown]
-# **Limits.** The paper names neither the classifier nor the classes of its check, nor how its real
-# patches were shared among them, so its 5 % can be compared with a guess and with a constant
-# answer, not repeated. Intervals are over patients and hold for these generators: another training
-# of them would give other samples.
+# **Limits.** The paper names neither the classifier nor the classes of its check, nor how many real
+# patches were of each class, so its 5 % can be compared with a random guess and with a constant
+# answer, but not reproduced. Intervals are over patients and hold for these generators: training
+# the generators again would give other samples.

@@ -36,9 +36,12 @@ def test_panels_show_pictures_at_their_own_grey_levels() -> None:
     assert axes[0].images[0].get_clim() == (0, 0.8)
 
 
-def test_film_and_neighbours_have_a_picture_each() -> None:
+def test_history_and_neighbours_have_a_picture_each() -> None:
     strip = [("0 epochs", PICTURES[0]), ("5 epochs", PICTURES[1])]
-    assert len(shown(draw.film({"dcgan, benign": strip, "dcgan, normal": strip[:1]}, 1.0))) == 3
+    assert (
+        len(shown(draw.sample_history({"dcgan, benign": strip, "dcgan, normal": strip[:1]}, 1.0)))
+        == 3
+    )
     pairs = {"dcgan benign": (PICTURES[:3], PICTURES[3:6])}
     axes = shown(draw.neighbours(pairs, 1.0))
     assert len(axes) == 6

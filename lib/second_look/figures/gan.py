@@ -65,7 +65,7 @@ def _mosaic(pictures: FLOATS, side: int) -> FLOATS:
     return mosaic
 
 
-def film(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: float) -> Figure:
+def sample_history(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: float) -> Figure:
     """A row a generator, a column a time: what the same noise becomes while it learns.
 
     Args:

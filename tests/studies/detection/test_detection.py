@@ -1,4 +1,4 @@
-"""What notebook 05 computes and says: schedules, examples, sentences, on tables of known truth."""
+"""Notebook 05: schedules, training, examples and sentences, on detections with known truth."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from second_look.outputs import load_results, open_run
 from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.preparing.patches import HALF_RULE
 from second_look.preparing.views import View
-from second_look.studies.detection import findings as last
-from second_look.studies.detection import results as results
-from second_look.studies.detection import training as study
+from second_look.studies.detection import findings, results, training
 from second_look.training.detect import DetectSettings, Stage
 from sklearn.metrics import roc_auc_score
 
 
 @pytest.fixture(scope="module")
-def found():
-    """A perfect model, and a baseline that knows nothing."""
+def detected():
+    """A perfect model, and a baseline of random detections."""
     images = made_images(40)
     truths = made_truths(images, seed=1)
     detections = {"perfect": perfect(images, truths),
@@ -36,115 +34,119 @@ def found():
     windows = images.assign(**dict(zip(BOX, (0.0, 0.0, 1000.0, 1000.0), strict=True)))
     windows = windows.drop(columns=["density", "unlocated"])
     scores, patches, types = [], [], {}
-    for name, own in detections.items():
-        scores.append(image_scores(own, images, model=name, seed=0))
-        table, types[name] = patch_scores(own, windows, HALF_RULE, model=name, seed=0)
+    for name, rows in detections.items():
+        scores.append(image_scores(rows, images, model=name, seed=0))
+        table, types[name] = patch_scores(rows, windows, HALF_RULE, model=name, seed=0)
         patches.append(table)
-    return results.Found(images, truths, detections, pd.concat(scores), pd.concat(patches), types)
+    return results.DetectionResults(
+        images, truths, detections, pd.concat(scores), pd.concat(patches), types
+    )
 
 
 # ------------------------------------------------------------------ the network and its settings
 
 
 def test_the_table_of_the_paper_s_network_costs_no_weights():
-    table = study.paper_parameters().set_index("module")
+    table = training.paper_parameters().set_index("module")
     assert table.loc["all"].sum() == 63_744_170
     assert CLASSES == 4
 
 
 def test_a_schedule_is_read_from_lists():
-    assert study.schedule([[100, 0.002, "heads"], [50, 2e-4]]) == (
+    assert training.schedule([[100, 0.002, "heads"], [50, 2e-4]]) == (
         Stage(100, 0.002, "heads"),
         Stage(50, 2e-4, "all"),
     )
     for wrong in ([["many", 0.1]], [[5]], [], [[0, 0.1]]):
         with pytest.raises(ParameterError, match="a s"):
-            study.schedule(wrong)
+            training.schedule(wrong)
 
 
 def test_the_paper_s_schedule_is_recognised():
     stages = (Stage(9, 0.002), Stage(9, 0.0002))
     paper = DetectSettings(model="paper", stages=stages, weights="mask_rcnn_coco.h5")
-    assert study.schedule_verdict(paper) == "the same schedule"
-    assert study.schedule_verdict(DetectSettings()) == "another schedule: see how"
-    assert study.in_words(paper) == (
-        "paper: 2 images a step; learning rate 0.002, later 0.0002; 18 steps; mask_rcnn_coco.h5"
+    assert training.schedule_verdict(paper) == "the same schedule"
+    assert training.schedule_verdict(DetectSettings()) == "another schedule: see how"
+    assert training.in_words(paper) == (
+        "paper: 2 images per step; learning rate 0.002, later 0.0002; 18 steps; mask_rcnn_coco.h5"
     )
 
 
 def test_weights_are_named_from_the_data_root(tmp_path, monkeypatch):
     dataset = small_mammograms(tmp_path, 8)
-    assert study.weights_file(dataset, "", "paper") == ""
+    assert training.weights_file(dataset, "", "paper") == ""
     monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path))
-    named = study.weights_file(dataset, "weights/a.h5", "paper")
+    named = training.weights_file(dataset, "weights/a.h5", "paper")
     assert named == str(tmp_path / "weights" / "a.h5")
     with pytest.raises(CheckpointError, match="the ImageNet weights of mobilenet_v2 are not in"):
-        study.weights_file(dataset, "imagenet", "mobilenet")
+        training.weights_file(dataset, "imagenet", "mobilenet")
     (tmp_path / "weights").mkdir()
     for name in ("mobilenet_v2-7ebf99e0.pth", "mobilenet_v2_imagenet.safetensors"):
         (tmp_path / "weights" / name).touch()
-        found = study.weights_file(dataset, "imagenet", "mobilenet")
-        assert found == str(tmp_path / "weights" / name)
+        path = training.weights_file(dataset, "imagenet", "mobilenet")
+        assert path == str(tmp_path / "weights" / name)
     with pytest.raises(ParameterError, match="does not start from ImageNet weights alone"):
-        study.weights_file(dataset, "imagenet", "paper")
+        training.weights_file(dataset, "imagenet", "paper")
     monkeypatch.setenv("SECOND_LOOK_DATA", str(tmp_path / "none"))
     with pytest.raises(MissingDataError, match="there is no data folder"):
-        study.weights_file(dataset, "weights/a.h5", "paper")
+        training.weights_file(dataset, "weights/a.h5", "paper")
 
 
 def test_training_compares_with_and_without_normals(tmp_path):
     dataset = small_mammograms(tmp_path)
-    settings = study.settings(
+    settings = training.settings(
         dataset, weights="", frame=(96, 64), stages=[[1, 0.01]], rotation_deg=0, scale=1.0,
         contrast=0.0, detections=5, normals=0.5,
     )  # fmt: skip
-    loop = study.loop_settings(settings, validate_every=0, accelerator="cpu", precision="auto")
+    loop = training.loop_settings(settings, validate_every=0, accelerator="cpu", precision="auto")
     assert (loop.steps, loop.log_every) == (1, 1)
-    models = study.train_models(dataset, settings, loop, tmp_path / "c", compare_normals=True)
-    assert [model.name for model in models] == ["Mask R-CNN (small)", study.WITHOUT_NORMALS]
-    table = study.training_table(models)
+    models = training.train_models(dataset, settings, loop, tmp_path / "c", compare_normals=True)
+    assert [model.name for model in models] == ["Mask R-CNN (small)", training.WITHOUT_NORMALS]
+    table = training.training_table(models)
     assert table["normal images"].tolist() == [4, 0]
     assert table["images with lesions"].tolist() == [4, 4]
-    shown = study.shown_targets(dataset, settings, count=2)
-    assert [each.picture.shape for each in shown] == [(96, 64)] * 2
-    assert len({each.image_id for each in shown}) == 2
-    for each in shown:
-        assert [mask.shape for mask in each.masks] == [(96, 64)]
-        assert 0 < each.masks[0].sum() < 96 * 64
-    curves = study.training_curves(models)
+    targets = training.shown_targets(dataset, settings, count=2)
+    assert [target.picture.shape for target in targets] == [(96, 64)] * 2
+    assert len({target.image_id for target in targets}) == 2
+    for target in targets:
+        assert [mask.shape for mask in target.masks] == [(96, 64)]
+        assert 0 < target.masks[0].sum() < 96 * 64
+    curves = training.training_curves(models)
     assert set(curves["model"]) == {model.name for model in models}
     for model in models:
-        own = curves[curves["model"] == model.name]
-        assert list(own["curve"].unique())[:2] == ["objectness", "rpn box reg"]
-        assert own["curve"].nunique() == 6
-        validated = own.loc[own["curve"] == "validation", ["step", "value"]]
-        given = model.trained.curve("val_froc")
-        assert validated.to_numpy().tolist() == given.to_numpy().tolist()
-        assert len(given)
-        assert set(own["kept"]) == {model.trained.best_step}
-    seen = results.find(dataset, models, patch_size=32, stride=32, rule=HALF_RULE, seed=0)
-    assert list(seen.detections) == [*(model.name for model in models), BLOBS]
-    assert set(seen.all_detections["model"]) == set(seen.detections)
-    assert set(seen.of("test").image_scores["split"]) == {"test"}
-    assert len(seen.of("val").images) + len(seen.of("test").images) == len(seen.images) == 8
+        model_curves = curves[curves["model"] == model.name]
+        assert list(model_curves["curve"].unique())[:2] == ["objectness", "rpn box reg"]
+        assert model_curves["curve"].nunique() == 6
+        validation = model_curves.loc[model_curves["curve"] == "validation", ["step", "value"]]
+        history = model.trained.curve("val_froc")
+        assert validation.to_numpy().tolist() == history.to_numpy().tolist()
+        assert len(history)
+        assert set(model_curves["kept"]) == {model.trained.best_step}
+    detected = results.detect_all(dataset, models, patch_size=32, stride=32, rule=HALF_RULE, seed=0)
+    assert list(detected.detections) == [*(model.name for model in models), BLOBS]
+    assert set(detected.all_detections["model"]) == set(detected.detections)
+    assert set(detected.in_split("test").image_scores["split"]) == {"test"}
+    assert len(detected.images) == 8
+    assert sum(len(detected.in_split(split).images) for split in ("val", "test")) == 8
 
 
-def test_examples_show_hits_misses_and_false_alarms_in_the_pixels_of_the_view(found, monkeypatch):
-    """Of ten lesions the first is found, the others are not; views are a tenth of the films."""
-    one = found.truths["image_id"].iloc[0]
-    some = perfect(found.images, found.truths.iloc[:1]).assign(model="some")
-    noise = found.detections[BLOBS]
-    noise = noise[~noise["image_id"].isin(found.truths["image_id"])]
-    own = replace(found, detections={"some": pd.concat([some, noise], ignore_index=True)})
+def test_examples_show_hits_misses_and_false_alarms_in_view_pixels(detected, monkeypatch):
+    """Only the first lesion is found; views have a tenth of the images' rows."""
+    image_id = detected.truths["image_id"].iloc[0]
+    first_hit = perfect(detected.images, detected.truths.iloc[:1]).assign(model="some")
+    noise = detected.detections[BLOBS]
+    noise = noise[~noise["image_id"].isin(detected.truths["image_id"])]
+    detections = pd.concat([first_hit, noise], ignore_index=True)
+    changed = replace(detected, detections={"some": detections})
     view = View("", "", np.zeros((100, 100)), np.zeros((100, 100)), {}, 1.0)
-    monkeypatch.setattr(last, "original_view", lambda dataset, image_id, height: view)
-    films = pd.DataFrame({"image_id": found.images["image_id"], "rows": 1000})
-    dataset = SimpleNamespace(catalogue=SimpleNamespace(images=films))
-    pages = last.examples(dataset, own, "some", each=2, height=100)
+    monkeypatch.setattr(findings, "original_view", lambda dataset, image_id, height: view)
+    images = pd.DataFrame({"image_id": detected.images["image_id"], "rows": 1000})
+    dataset = SimpleNamespace(catalogue=SimpleNamespace(images=images))
+    pages = findings.examples(dataset, changed, "some", per_kind=2, height=100)
     kinds = [page.title.split(": ")[0] for page in pages]
     assert kinds == ["hit", "miss", "miss", "false alarm", "false alarm"]
-    assert pages[0].title == f"hit: {one}"
-    truth = found.truths.iloc[0][list(BOX)].to_numpy(dtype=float) / 10
+    assert pages[0].title == f"hit: {image_id}"
+    truth = detected.truths.iloc[0][list(BOX)].to_numpy(dtype=float) / 10
     np.testing.assert_allclose(pages[0].true_boxes[0], truth)
     np.testing.assert_allclose(pages[0].found_boxes[0], truth)
     assert pages[0].scores.tolist() == pytest.approx([0.9])
@@ -154,8 +156,9 @@ def test_examples_show_hits_misses_and_false_alarms_in_the_pixels_of_the_view(fo
     assert pages[3].title == f"false alarm: {best['image_id']}"
     assert len(pages[3].found_boxes) == 3
     assert pages[3].scores[0] == pytest.approx(1 - best["score_normal"])
-    lost = found.images.assign(unlocated=(found.images["image_id"] == best["image_id"]).astype(int))
-    pages = last.examples(dataset, replace(own, images=lost), "some", each=2, height=100)
+    is_best = detected.images["image_id"] == best["image_id"]
+    changed = replace(changed, images=detected.images.assign(unlocated=is_best.astype(int)))
+    pages = findings.examples(dataset, changed, "some", per_kind=2, height=100)
     assert best["image_id"] not in [page.title.split(": ")[1] for page in pages]
 
 
@@ -163,13 +166,13 @@ def test_examples_show_hits_misses_and_false_alarms_in_the_pixels_of_the_view(fo
 
 
 @pytest.fixture(scope="module")
-def tables(found):
+def tables(detected):
     return {
-        "image": results.auc_table(found, "image", seed=0),
-        "patch": results.auc_table(found, "patch", seed=0),
-        "froc": results.sensitivity_table(found, seed=0),
-        "precision": results.precision_table(found),
-        "dice": results.dice_table(found, seed=0),
+        "image": results.auc_table(detected, "image", seed=0),
+        "patch": results.auc_table(detected, "patch", seed=0),
+        "froc": results.sensitivity_table(detected, seed=0),
+        "precision": results.precision_table(detected),
+        "dice": results.dice_table(detected, seed=0),
     }
 
 
@@ -188,18 +191,18 @@ def test_tables_have_every_model(tables):
         results.row(dice, model="none")
 
 
-def test_panels_hold_a_curve_and_words_for_every_model(found, tables):
+def test_panels_hold_a_curve_and_words_for_every_model(detected, tables):
     table = tables["image"]
-    panels, words = results.roc_panels(found, table, "image", seed=0)
+    panels, words = results.roc_panels(detected, table, "image", seed=0)
     assert list(panels) == ["malignant?", "any lesion?"]
     assert set(panels["any lesion?"]) == {"perfect", BLOBS}
     assert words["any lesion?"]["perfect"] == "1.00 [1.00, 1.00]"
-    curves = results.froc_panels(found)
+    curves = results.froc_panels(detected)
     assert list(curves) == ["centre", "iou"]
     assert curves["iou"]["perfect"]["sensitivity"].max() == 1
 
 
-def test_an_auc_without_interval_or_value_is_said():
+def test_an_auc_without_interval_or_value_is_reported_as_such():
     line = {"auc": 0.75, "low": 0.5, "high": 1.0, "reason": ""}
     assert results.auc_in_words(pd.Series(line), 2) == "0.75 [0.50, 1.00]"
     assert results.auc_in_words(pd.Series(line | {"low": np.nan}), 3) == "0.750, no interval"
@@ -207,16 +210,16 @@ def test_an_auc_without_interval_or_value_is_said():
     assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
 
 
-def auc_line(**more):
-    """A table of AUCs whose rows all differ; the wanted one has the values given."""
-    other = {"model": "other", "target": "malignant", "auc": 0.5, "low": 0.4, "high": 0.6, "n": 9}
-    wanted = {"model": "ours", "auc": 0.75, "low": 0.5, "high": 0.95, "n": 40}
-    lesion = other | {"model": "ours", "target": "lesion", "auc": 0.6}
-    return pd.DataFrame([other, lesion, other | wanted | more])
+def auc_line(**changes):
+    """A table of AUCs whose rows all differ; the last one has the changes."""
+    base = {"model": "other", "target": "malignant", "auc": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    row = {"model": "ours", "auc": 0.75, "low": 0.5, "high": 0.95, "n": 40}
+    lesion = base | {"model": "ours", "target": "lesion", "auc": 0.6}
+    return pd.DataFrame([base, lesion, base | row | changes])
 
 
 def reported(folder, table, *, synthetic, model="ours", target="malignant"):
-    """What is in results.json after a report."""
+    """The content of results.json after a report."""
     run = open_run(folder, notebook="05_mask_rcnn")
     data = SimpleNamespace(name="made", synthetic=synthetic)
     results.report_auc(run, "fig-3a", table, model, target, "roc_images", data)
@@ -255,44 +258,46 @@ def test_an_undefined_auc_is_not_reported(tmp_path):
         assert reported(tmp_path, auc_line(**nothing), synthetic=synthetic) == []
 
 
-def test_the_reported_auc_is_that_of_the_scores(found, tables, tmp_path):
-    own = found.image_scores.query(f"model == '{BLOBS}' and target == 'lesion'")
+def test_the_reported_auc_is_that_of_the_scores(detected, tables, tmp_path):
+    scores = detected.image_scores.query(f"model == '{BLOBS}' and target == 'lesion'")
     (row,) = reported(tmp_path, tables["image"], synthetic=False, model=BLOBS, target="lesion")
-    assert row["value"] == pytest.approx(roc_auc_score(own["label"] != "normal", own["score"]))
+    assert row["value"] == pytest.approx(
+        roc_auc_score(scores["label"] != "normal", scores["score"])
+    )
     assert 0 < row["low"] < row["value"] < row["high"] < 1
-    assert row["n"] == len(found.images) == 40
+    assert row["n"] == len(detected.images) == 40
 
 
-def test_groups_say_what_a_model_finds_of_each(found):
-    """A model that finds the masses, and half as many false alarms as there are images."""
-    masses = perfect(found.images, found.truths[found.truths["kind"] == "mass"])
-    normal = found.images[found.images["label"] == "normal"]
+def test_groups_give_the_sensitivity_for_each(detected):
+    """A model that finds the masses and has one false alarm on every normal image."""
+    masses = perfect(detected.images, detected.truths[detected.truths["kind"] == "mass"])
+    normal = detected.images[detected.images["label"] == "normal"]
     alarms = random_detections(normal, seed=3, boxes_per_image=1)
-    detections = {"masses": pd.concat([masses, alarms], ignore_index=True), **found.detections}
-    own = replace(found, detections=detections)
-    table = results.group_table(own, "masses", seed=0).set_index(["group", "value"])
-    truths = found.truths
+    detections = {"masses": pd.concat([masses, alarms], ignore_index=True), **detected.detections}
+    with_masses = replace(detected, detections=detections)
+    table = results.group_table(with_masses, "masses", seed=0).set_index(["group", "value"])
+    truths = detected.truths
     assert table.loc["kind", "sensitivity"].to_dict() == {"calcification": 0, "mass": 1}
     for group in ("kind", "pathology", "density"):
-        seen = truths.assign(seen=truths["kind"] == "mass").groupby(group)["seen"]
-        assert table.loc[group, "lesions"].to_dict() == seen.size().to_dict()
-        assert table.loc[group, "sensitivity"].to_dict() == pytest.approx(seen.mean().to_dict())
-    whole = results.group_table(own, "perfect", seed=0)
-    assert (whole["sensitivity"] == 1).all()
+        hits = truths.assign(seen=truths["kind"] == "mass").groupby(group)["seen"]
+        assert table.loc[group, "lesions"].to_dict() == hits.size().to_dict()
+        assert table.loc[group, "sensitivity"].to_dict() == pytest.approx(hits.mean().to_dict())
+    perfect_groups = results.group_table(with_masses, "perfect", seed=0)
+    assert (perfect_groups["sensitivity"] == 1).all()
 
 
 def test_findings_are_sentences_from_the_tables(tables):
     paper = {"fig-3a": 0.93, "fig-3b": 0.73}
-    text = last.findings(tables, "perfect", paper=paper, synthetic=True)
+    text = findings.findings(tables, "perfect", paper=paper, synthetic=True)
     assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text
     assert "paper 0.93; chance 0.5" in text
     assert "120 questions" in text
-    assert "perfect: **100%** [69%, 100%] of 20 lesions at one false positive an image" in text
+    assert "perfect: **100%** [69%, 100%] of 20 lesions at one false positive per image" in text
     assert "Masks of 20 hit lesions: Dice 1.00 [1.00, 1.00]; Dhungel et al. 0.88." in text
     assert "These images are phantoms" in text
-    assert "phantoms" not in last.findings(tables, "perfect", paper=paper, synthetic=False)
+    assert "phantoms" not in findings.findings(tables, "perfect", paper=paper, synthetic=False)
 
 
-def test_without_a_second_training_the_effect_of_normals_is_said_to_be_unknown(found):
-    text = last.normals_sentence(found, pd.DataFrame(), pd.DataFrame(), [])
+def test_without_a_second_training_the_effect_of_normals_is_unknown(detected):
+    text = findings.normals_sentence(detected, pd.DataFrame(), pd.DataFrame(), [])
     assert "not measured in this run" in text

@@ -1,4 +1,4 @@
-"""Notebook 04 in small: training sets, trainings, and what is said of predictions made to order."""
+"""Notebook 04 at small size: training sets, training, and results of synthetic predictions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from second_look.models.dcgan import Generator
 from second_look.outputs import load_results, open_run
 from second_look.paper import REPRODUCED, SYNTHETIC
 from second_look.preparing.patches import HALF_RULE, window_table
-from second_look.studies.gan import classifiers as study
-from second_look.studies.gan import results as check
+from second_look.studies.gan import classifiers, results
 from second_look.studies.windows import sample_windows, training_windows
 
 CLASSES = ["normal", "benign", "malignant"]
-PLAN = study.Plan("small", 32, patches=24, batch_size=8, epochs=2)
+PLAN = classifiers.Plan("small", 32, patches=24, batch_size=8, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +33,12 @@ def windows(data):
 
 def generators():
     torch.manual_seed(0)
-    made = {label: Generator(small_gan.TINY_DCGAN.network) for label in reversed(CLASSES)}
-    return {label: (generator.eval(), small_gan.SCALING) for label, generator in made.items()}
+    networks = {label: Generator(small_gan.TINY_DCGAN.network) for label in reversed(CLASSES)}
+    return {label: (generator.eval(), small_gan.SCALING) for label, generator in networks.items()}
 
 
-def made_predictions(said: dict[str, dict[str, str]], seeds=(0, 1)) -> pd.DataFrame:
-    """Predictions of named models that give each true class one answer; 30 patients, 2 patches."""
+def made_predictions(answers_of_model: dict[str, dict[str, str]], seeds=(0, 1)) -> pd.DataFrame:
+    """Predictions of models that give each true class one answer; 30 patients, 2 patches each."""
     truth = ["normal"] * 48 + ["benign"] * 9 + ["malignant"] * 3
     units = pd.DataFrame(
         {
@@ -54,8 +53,8 @@ def made_predictions(said: dict[str, dict[str, str]], seeds=(0, 1)) -> pd.DataFr
         }
     )
     parts = []
-    for name, answers in said.items():
-        amount = {study.GENERATED: (0, 100), study.REAL: (100, 0)}.get(name, (100, 50))
+    for name, answers in answers_of_model.items():
+        amount = {classifiers.GENERATED: (0, 100), classifiers.REAL: (100, 0)}.get(name, (100, 50))
         codes = [LABELS.index(answers[label]) for label in truth]
         for seed in seeds:
             facts = {"real": amount[0], "generated": amount[1]}
@@ -67,11 +66,15 @@ def made_predictions(said: dict[str, dict[str, str]], seeds=(0, 1)) -> pd.DataFr
 
 RIGHT = {label: label for label in CLASSES}
 ALWAYS_MALIGNANT = dict.fromkeys(CLASSES, "malignant")
-SAID = {study.GENERATED: ALWAYS_MALIGNANT, study.REAL: RIGHT, "real + 50% samples": RIGHT}
+ANSWERS = {
+    classifiers.GENERATED: ALWAYS_MALIGNANT,
+    classifiers.REAL: RIGHT,
+    "real + 50% samples": RIGHT,
+}
 
 
 def test_training_sets_by_name() -> None:
-    assert study.mixtures(100, [0, 1.0, 0.25]) == {
+    assert classifiers.training_sets(100, [0, 1.0, 0.25]) == {
         "samples only": (0, 100),
         "real only": (100, 0),
         "real + 25% samples": (100, 25),
@@ -80,60 +83,60 @@ def test_training_sets_by_name() -> None:
 
 
 def test_classes_come_in_the_project_s_order_or_not_at_all() -> None:
-    assert study.check_labels(generators()) == CLASSES
+    assert classifiers.check_labels(generators()) == CLASSES
     for wrong in ({"all": 1, "benign": 2}, {"benign": 1}):
-        with pytest.raises(DataError, match="a generator for each of two classes"):
-            study.check_labels(wrong)
+        with pytest.raises(DataError, match="a generator for each of at least two classes"):
+            classifiers.check_labels(wrong)
 
 
-def test_all_learn_as_long_and_are_validated_by_epoch(data, windows, tmp_path) -> None:
+def test_all_get_equal_updates_and_are_validated_by_epoch(data, windows, tmp_path) -> None:
     training = training_windows(windows)
     validation = sample_windows(windows, labels=CLASSES, split="val", most=30, seed=0)
-    sets = study.mixtures(24, [0.5])
-    given = (data, training, generators(), PLAN, sets, validation)
-    learnt = study.train_all(*given, seeds=[0], folder=tmp_path)
-    assert [(one.name, one.real, one.generated) for one in learnt] == [
+    sets = classifiers.training_sets(24, [0.5])
+    arguments = (data, training, generators(), PLAN, sets, validation)
+    trained = classifiers.train_all(*arguments, seeds=[0], folder=tmp_path)
+    assert [(classifier.name, classifier.real, classifier.generated) for classifier in trained] == [
         ("samples only", 0, 24),
         ("real only", 24, 0),
         ("real + 50% samples", 24, 12),
     ]
-    assert {one.record.steps for one in learnt} == {6}
-    curve = study.by_epoch(learnt, PLAN)
+    assert {classifier.record.steps for classifier in trained} == {6}
+    curve = classifiers.by_epoch(trained, PLAN)
     assert curve.groupby("name", sort=False)["epoch"].apply(list).tolist() == [[1, 2]] * 3
     assert ((curve["low"] <= curve["accuracy"]) & (curve["accuracy"] <= curve["high"])).all()
-    again = study.train_all(*given, seeds=[0], folder=tmp_path)
-    pd.testing.assert_frame_equal(study.by_epoch(again, PLAN), curve)
-    predictions = study.predict(again, data, validation, size=PLAN.size)
+    again = classifiers.train_all(*arguments, seeds=[0], folder=tmp_path)
+    pd.testing.assert_frame_equal(classifiers.by_epoch(again, PLAN), curve)
+    predictions = classifiers.predict(again, data, validation, size=PLAN.size)
     assert len(predictions) == 3 * len(validation)
-    own = predictions[predictions["model"] == "real only"]
-    said = own[[f"score_{label}" for label in LABELS]].to_numpy().argmax(axis=1)
-    truth = own["label"].map(LABELS.index).to_numpy()
-    assert (said == truth).mean() == pytest.approx(
+    rows = predictions[predictions["model"] == "real only"]
+    predicted = rows[[f"score_{label}" for label in LABELS]].to_numpy().argmax(axis=1)
+    truth = rows["label"].map(LABELS.index).to_numpy()
+    assert (predicted == truth).mean() == pytest.approx(
         curve.loc[(curve["name"] == "real only") & (curve["epoch"] == 2), "accuracy"].item()
     )
-    table = study.set_table(sets, training, CLASSES)
+    table = classifiers.set_table(sets, training, CLASSES)
     usable = int(training["label"].isin(CLASSES).sum())
     assert table["windows"].tolist() == [0, usable, usable]
 
 
 def test_accuracy_is_counted_over_seeds_and_patients() -> None:
-    table = check.summary(made_predictions(SAID), seed=0).set_index(["name", "measure"])
-    alone = table.loc[(study.GENERATED, "accuracy")]
+    table = results.summary(made_predictions(ANSWERS), seed=0).set_index(["name", "measure"])
+    alone = table.loc[(classifiers.GENERATED, "accuracy")]
     assert alone["value"] == pytest.approx(3 / 60)
     assert alone["low"] <= alone["value"] <= alone["high"]
     assert (alone["n"], alone["patients"], alone["seeds"]) == (60, 30, 2)
-    assert table.loc[(study.GENERATED, "balanced_accuracy"), "value"] == pytest.approx(1 / 3)
-    assert table.loc[(study.REAL, "accuracy"), ["value", "low", "high"]].tolist() == [1, 1, 1]
+    assert table.loc[(classifiers.GENERATED, "balanced_accuracy"), "value"] == pytest.approx(1 / 3)
+    assert table.loc[(classifiers.REAL, "accuracy"), ["value", "low", "high"]].tolist() == [1, 1, 1]
     assert table["spread"].abs().max() == 0
 
 
 @pytest.mark.parametrize(("synthetic", "verdict"), [(True, SYNTHETIC), (False, REPRODUCED)])
-def test_the_paper_s_accuracy_stands_beside_that_of_samples_only(
+def test_the_accuracy_of_samples_only_is_recorded_beside_the_paper_s(
     tmp_path, synthetic, verdict
 ) -> None:
-    table = check.summary(made_predictions(SAID), seed=0)
+    table = results.summary(made_predictions(ANSWERS), seed=0)
     run = open_run(tmp_path, notebook="04_gan_training_data")
-    check.report(run, table, how="100 samples", synthetic=synthetic)
+    results.report(run, table, how="100 samples", synthetic=synthetic)
     (row,) = load_results(tmp_path)
     assert (row["claim"], row["n"], row["how"]) == ("gan-check", 60, "100 samples")
     assert row["value"] == pytest.approx(5)
@@ -142,25 +145,25 @@ def test_the_paper_s_accuracy_stands_beside_that_of_samples_only(
 
 
 def test_gains_are_paired_with_real_patches_alone() -> None:
-    worse = {**SAID, "real + 50% samples": {**RIGHT, "benign": "normal"}}
-    gained = check.gains(made_predictions(worse), seed=0).set_index("measure")
-    assert gained.loc["accuracy", "gain"] == pytest.approx(-9 / 60)
-    assert gained.loc["balanced_accuracy", "gain"] == pytest.approx(-1 / 3)
-    assert gained.loc["accuracy", "high"] < 0
-    assert gained["added"].tolist() == [0.5, 0.5]
-    same = check.gains(made_predictions(SAID), seed=0)
-    assert (same[["gain", "low", "high"]] == 0).all(axis=None)
+    worse = {**ANSWERS, "real + 50% samples": {**RIGHT, "benign": "normal"}}
+    gains = results.gains(made_predictions(worse), seed=0).set_index("measure")
+    assert gains.loc["accuracy", "gain"] == pytest.approx(-9 / 60)
+    assert gains.loc["balanced_accuracy", "gain"] == pytest.approx(-1 / 3)
+    assert gains.loc["accuracy", "high"] < 0
+    assert gains["added"].tolist() == [0.5, 0.5]
+    unchanged = results.gains(made_predictions(ANSWERS), seed=0)
+    assert (unchanged[["gain", "low", "high"]] == 0).all(axis=None)
 
 
 def test_a_shuffled_table_is_paired_all_the_same() -> None:
-    predictions = made_predictions(SAID)
+    predictions = made_predictions(ANSWERS)
     mixed = predictions.sample(frac=1, random_state=0)
-    assert (check.gains(mixed, seed=0)["gain"] == 0).all()
+    assert (results.gains(mixed, seed=0)["gain"] == 0).all()
 
 
-def test_what_is_reached_without_looking() -> None:
-    judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
-    table = check.without_looking(CLASSES, judged, judged)
+def test_trivial_baselines() -> None:
+    predictions = made_predictions({classifiers.REAL: RIGHT}, seeds=(0,))
+    table = results.trivial_baselines(CLASSES, predictions, predictions)
     assert table["accuracy"].tolist() == pytest.approx([1 / 3, 48 / 60, 3 / 60])
     assert table["balanced_accuracy"].tolist() == pytest.approx([1 / 3] * 3)
     assert table["baseline"].tolist()[1:] == [
@@ -170,59 +173,65 @@ def test_what_is_reached_without_looking() -> None:
 
 
 def test_a_guess_spreads_over_classes_that_nobody_has() -> None:
-    judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
-    two = judged[judged["label"] != "malignant"]
-    table = check.without_looking(CLASSES, two, two)
+    predictions = made_predictions({classifiers.REAL: RIGHT}, seeds=(0,))
+    two = predictions[predictions["label"] != "malignant"]
+    table = results.trivial_baselines(CLASSES, two, two)
     assert table["balanced_accuracy"].tolist() == pytest.approx([1 / 3, 1 / 2, 1 / 2])
 
 
 def test_the_commonest_class_is_that_of_the_training_windows() -> None:
-    judged = made_predictions({study.REAL: RIGHT}, seeds=(0,))
-    other = ["benign"] * 5 + ["normal"] * 3 + ["malignant"] * 2 + ["benign_without_callback"] * 9
-    training = pd.DataFrame({"label": other})
-    table = check.without_looking(CLASSES, training, judged)
+    predictions = made_predictions({classifiers.REAL: RIGHT}, seeds=(0,))
+    training_labels = (
+        ["benign"] * 5 + ["normal"] * 3 + ["malignant"] * 2 + ["benign_without_callback"] * 9
+    )
+    training = pd.DataFrame({"label": training_labels})
+    table = results.trivial_baselines(CLASSES, training, predictions)
     assert table["baseline"].tolist()[1:] == [
         "always benign, the commonest class",
         "always malignant, the rarest class",
     ]
     assert table["accuracy"].tolist()[1:] == pytest.approx([9 / 60, 3 / 60])
-    two = judged[judged["label"] != "malignant"]
-    rarest = check.without_looking(CLASSES, training, two).iloc[-1]
-    assert (rarest["accuracy"], rarest["balanced_accuracy"]) == (0, 0), "nobody has it"
+    two = predictions[predictions["label"] != "malignant"]
+    rarest = results.trivial_baselines(CLASSES, training, two).iloc[-1]
+    assert (rarest["accuracy"], rarest["balanced_accuracy"]) == (0, 0), "no patient has it"
 
 
 def test_an_accuracy_below_chance_is_explained_from_the_numbers() -> None:
-    def said(answers):
-        predictions = made_predictions({study.GENERATED: answers, study.REAL: RIGHT})
-        baselines = check.without_looking(CLASSES, predictions, predictions)
-        matrices = check.confusions(predictions, CLASSES, [study.GENERATED])
-        table = check.summary(predictions, seed=0)
-        return check.below_chance(table, baselines, matrices[study.GENERATED], 0.05)
+    def explanation(answers):
+        predictions = made_predictions({classifiers.GENERATED: answers, classifiers.REAL: RIGHT})
+        baselines = results.trivial_baselines(CLASSES, predictions, predictions)
+        matrices = results.confusions(predictions, CLASSES, [classifiers.GENERATED])
+        table = results.summary(predictions, seed=0)
+        return results.below_chance(table, baselines, matrices[classifiers.GENERATED], 0.05)
 
-    low = said(ALWAYS_MALIGNANT)
-    assert "Accuracy below chance is seen here" in low
+    low = explanation(ALWAYS_MALIGNANT)
+    assert "Accuracy below chance occurs here" in low
     assert "contains the paper's 5%" in low
     assert "commonest answer is “malignant”, for 100% of the patches" in low
-    assert "rarest of the training windows makes up 5.0% of these patches" in low
-    high = said(dict.fromkeys(CLASSES, "normal"))
-    assert "is not seen here" in high
+    assert "rarest class of the training windows makes up 5.0% of these patches" in low
+    high = explanation(dict.fromkeys(CLASSES, "normal"))
+    assert "does not occur here" in high
     assert "does not contain" in high
 
 
 def test_confusion_counts_every_seed() -> None:
-    matrix = check.confusions(made_predictions(SAID), CLASSES, [study.GENERATED])[study.GENERATED]
+    matrix = results.confusions(made_predictions(ANSWERS), CLASSES, [classifiers.GENERATED])[
+        classifiers.GENERATED
+    ]
     assert matrix["malignant"].tolist() == [96, 18, 6]
     assert matrix.to_numpy().sum() == 120
 
 
 def test_findings_are_made_from_the_numbers() -> None:
-    worse = {**SAID, "real + 50% samples": ALWAYS_MALIGNANT}
+    worse = {**ANSWERS, "real + 50% samples": ALWAYS_MALIGNANT}
     predictions = made_predictions(worse)
-    table, gained = check.summary(predictions, seed=0), check.gains(predictions, seed=0)
-    text = check.findings(table, gained, synthetic=True)
-    assert "33.3% [0.0%, 33.3%] from samples only" in text  # some draws hold no malignant patch
-    assert "100.0% [100.0%, 100.0%] from as many real patches" in text
+    table, gains = results.summary(predictions, seed=0), results.gains(predictions, seed=0)
+    text = results.findings(table, gains, synthetic=True)
+    assert (
+        "33.3% [0.0%, 33.3%] after training on samples only" in text
+    )  # some draws have no malignant patch
+    assert "100.0% [100.0%, 100.0%] after training on as many real patches" in text
     assert "50% samples added to the real patches: -66.7%" in text
     assert "harms" in text
     assert "phantoms" in text
-    assert "phantoms" not in check.findings(table, gained, synthetic=False)
+    assert "phantoms" not in results.findings(table, gains, synthetic=False)

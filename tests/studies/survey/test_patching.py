@@ -1,4 +1,4 @@
-"""What notebooks 01 to 03 say of their numbers, and of the size of patches."""
+"""Verdicts of notebooks 01 to 03, and the pixel sizes of patches."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def test_the_number_of_patches_is_judged_at_the_papers_size_only():
     assert patching.count_verdict(128) == "differs: windows of 128 px, 256 px in the paper"
 
 
-def test_a_data_set_that_lacks_a_class_is_not_to_blame(phantom_data, windows):
+def test_a_data_set_without_a_class_differs_from_the_paper(phantom_data, windows):
     assert patching.classes_verdict(windows, phantom_data) is None
     three = ["normal", "benign", "malignant"]
-    own = windows[windows["label"].isin([*three, ""])]
-    verdict = patching.classes_verdict(own, with_labels(phantom_data, three))
+    of_three = windows[windows["label"].isin([*three, ""])]
+    verdict = patching.classes_verdict(of_three, with_labels(phantom_data, three))
     assert verdict == "differs: phantom has 3 of the 4"
-    # Here the windows lack a class that the images have: the stride or the rule is to blame.
-    assert patching.classes_verdict(own, phantom_data) is None
+    # Here the windows lack a class that the images have, because of stride or rule: no excuse.
+    assert patching.classes_verdict(of_three, phantom_data) is None
 
 
-def test_patches_of_a_run_are_judged_where_they_are_as_many():
+def test_the_number_of_gan_patches_is_judged_if_it_is_the_paper_s():
     table = pd.DataFrame({"label": ["normal", "benign"], "patches": [4000, 3000]})
     assert dcgan.patches_verdict(table) is None
     few = dcgan.patches_verdict(table.assign(patches=256))
@@ -53,17 +53,17 @@ def test_patches_of_a_run_are_judged_where_they_are_as_many():
 
 def test_pixels_of_patches_and_views_have_their_size(phantom_data, windows):
     some = windows.groupby("image_id").head(1).head(3)
-    found = patching.mm_per_px(phantom_data, some, 32)
+    spacings = patching.mm_per_px(phantom_data, some, 32)
     spacing = phantom_data.prepared.images.set_index("image_id")["pixel_spacing_mm"]
-    assert found.tolist() == [2 * spacing[image_id] for image_id in some["image_id"]]
+    assert spacings.tolist() == [2 * spacing[image_id] for image_id in some["image_id"]]
     image_id = some["image_id"].iloc[0]
     view = views.prepared_view(phantom_data, image_id, 128)
     rows = phantom_data.prepared.pixels(image_id).shape[0]
     assert patching.zoom(phantom_data, view) == rows / view.picture.shape[0]
-    assert np.isfinite(found).all()
+    assert np.isfinite(spacings).all()
 
 
-def test_images_of_mias_are_counted_in_any_company(phantom_data, tmp_path):
+def test_images_of_mias_are_counted_among_other_data_sets(phantom_data, tmp_path):
     run = open_run(tmp_path, notebook="01_data_survey")
     data_survey.report_counts(run, phantom_data, files=10_239, mammograms=3_103)
     assert load_results(tmp_path) == []

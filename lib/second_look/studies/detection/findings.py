@@ -1,4 +1,4 @@
-"""What detectors found, in pictures and sentences: the last pages of notebook 05."""
+"""Examples and findings of the detectors, as pictures and sentences for notebook 05."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from second_look.inference.blobs import NAME as BLOBS
 from second_look.paper import cited
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.views import Example, original_view
-from second_look.studies.detection.results import Found, auc_in_words, row
+from second_look.studies.detection.results import DetectionResults, auc_in_words, row
 from second_look.studies.detection.training import Model
 
 # Dice of Dhungel et al. 2014, ref. 11 of the paper.
@@ -21,41 +21,62 @@ DHUNGEL_DICE = cited(11)
 
 
 def examples(
-    dataset: Dataset, found: Found, model: str, *, each: int, height: int, most: int = 3
+    dataset: Dataset,
+    results: DetectionResults,
+    model: str,
+    *,
+    per_kind: int,
+    height: int,
+    max_boxes: int = 3,
 ) -> list[Example]:
-    """Hits, misses and false alarms of a model, on the films as they were scanned.
+    """Hits, misses and false alarms of a model, on the original images.
 
-    Hits and false alarms are those with the highest scores, misses lesions whose image has none.
-    On an image with a lesion of unknown place nothing can be called a false alarm: it is not shown.
+    Hits and false alarms are those with the highest scores; misses are lesions of images without
+    any hit. Images that have a lesion of unknown location are not shown, since no detection in them
+    can be called a false alarm.
 
     Args:
         dataset: Prepared mammograms.
-        found: Of one split.
-        model: Whose detections.
-        each: Pictures a kind.
+        results: Of one split.
+        model: Its name.
+        per_kind: Pictures per kind.
         height: Rows of a picture.
-        most: Detections drawn on a picture, best first.
+        max_boxes: Most detections drawn on a picture, best first.
     """
-    used = set(found.images.loc[found.images["unlocated"] == 0, "image_id"])
-    every = found.detections[model]
-    own = every[every["image_id"].isin(used)].reset_index(drop=True)
-    truths = found.truths[found.truths["image_id"].isin(used)].reset_index(drop=True)
-    ids, scores = own["image_id"].to_numpy(), (1 - own["score_normal"]).to_numpy()
-    hit = np.isin(np.arange(len(own)), pairs(own, truths, "centre")["detection"])
+    used = set(results.images.loc[results.images["unlocated"] == 0, "image_id"])
+    detections = results.detections[model]
+    detections_used = detections[detections["image_id"].isin(used)].reset_index(drop=True)
+    truths = results.truths[results.truths["image_id"].isin(used)].reset_index(drop=True)
+    ids, scores = (
+        detections_used["image_id"].to_numpy(),
+        (1 - detections_used["score_normal"]).to_numpy(),
+    )
+    hit = np.isin(
+        np.arange(len(detections_used)), pairs(detections_used, truths, "centre")["detection"]
+    )
     order = np.argsort(-scores, kind="stable")
     # Image -> its best detection of a kind, best image first.
-    shown: dict[str, dict[str, int]] = {"hit": {}, "false alarm": {}}
-    for place in order:
-        shown["hit" if hit[place] else "false alarm"].setdefault(ids[place], int(place))
+    best: dict[str, dict[str, int]] = {"hit": {}, "false alarm": {}}
+    for index in order:
+        best["hit" if hit[index] else "false alarm"].setdefault(ids[index], int(index))
     missed = sorted(set(truths["image_id"]) - set(ids[hit]))
     top = pd.Series(scores).groupby(ids).max()
     chosen = {
-        "hit": list(shown["hit"])[:each],
-        "miss": sorted(missed, key=lambda name: -float(top.get(name, 0)))[:each],
-        "false alarm": list(shown["false alarm"])[:each],
+        "hit": list(best["hit"])[:per_kind],
+        "miss": sorted(missed, key=lambda name: -float(top.get(name, 0)))[:per_kind],
+        "false alarm": list(best["false alarm"])[:per_kind],
     }
     return [
-        _example(dataset, found, own, kind, name, shown.get(kind, {}).get(name), height, most)
+        _example(
+            dataset,
+            results,
+            detections_used,
+            kind,
+            name,
+            best.get(kind, {}).get(name),
+            height,
+            max_boxes,
+        )
         for kind, names in chosen.items()
         for name in names
     ]
@@ -63,39 +84,39 @@ def examples(
 
 def _example(
     dataset: Dataset,
-    found: Found,
-    own: pd.DataFrame,
+    results: DetectionResults,
+    detections: pd.DataFrame,
     kind: str,
     image_id: str,
-    shown: int | None,
+    best: int | None,
     height: int,
-    most: int,
+    max_boxes: int,
 ) -> Example:
     view = original_view(dataset, image_id, height)
     rows = dataset.catalogue.images.set_index("image_id").at[image_id, "rows"]
     factor = height / int(rows)
-    here = own[own["image_id"] == image_id].sort_values("score_normal")
-    if shown is not None:  # the detection that the picture is about is among those drawn
-        here = pd.concat([own.loc[[shown]], here.drop(index=shown)])
-    here = here.head(most)
-    there = found.truths[found.truths["image_id"] == image_id]
+    image_detections = detections[detections["image_id"] == image_id].sort_values("score_normal")
+    if best is not None:  # always draw the detection that the picture is shown for
+        image_detections = pd.concat([detections.loc[[best]], image_detections.drop(index=best)])
+    image_detections = image_detections.head(max_boxes)
+    image_truths = results.truths[results.truths["image_id"] == image_id]
     return Example(
         f"{kind}: {image_id}",
         view,
-        boxes(there) * factor,
-        boxes(here) * factor,
-        (1 - here["score_normal"]).to_numpy(),
+        boxes(image_truths) * factor,
+        boxes(image_detections) * factor,
+        (1 - image_detections["score_normal"]).to_numpy(),
     )
 
 
 def findings(
     tables: Mapping[str, pd.DataFrame], model: str, *, paper: Mapping[str, float], synthetic: bool
 ) -> str:
-    """What notebook 05 found, as Markdown sentences made from its own numbers.
+    """The findings of notebook 05 as Markdown, with the numbers of this run.
 
     Args:
         tables: "image", "patch" (auc_table), "froc", "precision", "dice".
-        model: Whose numbers.
+        model: Name of the model.
         paper: Claim -> the paper's AUC, of fig-3a and fig-3b.
         synthetic: Whether the images are phantoms.
     """
@@ -104,15 +125,16 @@ def findings(
         _auc_line(tables["patch"], model, "a given type", "patch", paper["fig-3b"]),
     ]
     for name in (model, BLOBS):
-        one = row(tables["froc"], model=name, target="lesion", rule="centre", by="lesion",
+        numbers = row(tables["froc"], model=name, target="lesion", rule="centre", by="lesion",
                   false_positives="1")  # fmt: skip
         lines.append(
-            f"- {name}: **{one['sensitivity']:.0%}** [{one['low']:.0%}, {one['high']:.0%}] of "
-            f"{one['n']} lesions at one false positive an image ({one['description']})."
+            f"- {name}: **{numbers['sensitivity']:.0%}** [{numbers['low']:.0%}, "
+            f"{numbers['high']:.0%}] of {numbers['n']} lesions at one false positive per image "
+            f"({numbers['description']})."
         )
     for name in (model, BLOBS):
-        one = row(tables["precision"], model=name, of="any lesion")
-        lines.append(f"- {name}: mAP50 {one['mAP50']:.3f}, mAP50–95 {one['mAP50-95']:.3f}.")
+        numbers = row(tables["precision"], model=name, of="any lesion")
+        lines.append(f"- {name}: mAP50 {numbers['mAP50']:.3f}, mAP50–95 {numbers['mAP50-95']:.3f}.")
     dice = row(tables["dice"], model=model, measure="dice")
     if np.isfinite(dice["value"]):
         lines.append(
@@ -127,35 +149,37 @@ def findings(
 
 
 def _auc_line(table: pd.DataFrame, model: str, target: str, unit: str, paper: float) -> str:
-    ours, blob = row(table, model=model, target=target), row(table, model=BLOBS, target=target)
-    if not np.isfinite(ours["auc"]):
-        return f"- AUC per {unit} ({target}): none, because there is {ours['reason']}."
-    asked = f"{ours['n']:,} {unit}s" if target != "a given type" else f"{ours['n']:,} questions"
+    auc, blob = row(table, model=model, target=target), row(table, model=BLOBS, target=target)
+    if not np.isfinite(auc["auc"]):
+        return f"- AUC per {unit} ({target}): none, because there is {auc['reason']}."
+    asked = f"{auc['n']:,} {unit}s" if target != "a given type" else f"{auc['n']:,} questions"
     return (
-        f"- AUC per {unit} ({target}): **{auc_in_words(ours, 3)}**, {asked}, {ours['patients']} "
+        f"- AUC per {unit} ({target}): **{auc_in_words(auc, 3)}**, {asked}, {auc['patients']} "
         f"patients; baseline {auc_in_words(blob, 3)}; paper {paper:g}; chance 0.5."
     )
 
 
 def normals_sentence(
-    found: Found, froc: pd.DataFrame, per_image: pd.DataFrame, models: Sequence[Model]
+    results: DetectionResults, froc: pd.DataFrame, per_image: pd.DataFrame, models: Sequence[Model]
 ) -> str:
-    """What normal images among the lessons did, or why that was not asked; Markdown."""
+    """The effect of training on normal images, or that it was not measured, as Markdown."""
     if len(models) < 2:
-        return "- Effect of normal images: not measured in this run (`compare_normals`)."
-    normal = set(found.images.loc[found.images["label"] == "normal", "image_id"])
+        return (
+            "- Effect of training on normal images: not measured in this run (`compare_normals`)."
+        )
+    normal = set(results.images.loc[results.images["label"] == "normal", "image_id"])
     parts = []
     for model in models:
-        own = found.detections[model.name]
-        here = own[own["image_id"].isin(normal)]
-        top = (1 - here["score_normal"]).groupby(here["image_id"]).max()
+        detections = results.detections[model.name]
+        normal_detections = detections[detections["image_id"].isin(normal)]
+        top = (1 - normal_detections["score_normal"]).groupby(normal_detections["image_id"]).max()
         auc = row(per_image, model=model.name, target="lesion")
-        one = row(froc, model=model.name, target="lesion", rule="centre", by="lesion",
+        sensitivity = row(froc, model=model.name, target="lesion", rule="centre", by="lesion",
                   false_positives="1")  # fmt: skip
         parts.append(
             f"{model.name}: median highest score of {len(normal)} normal images "
             f"{top.reindex(sorted(normal)).fillna(0).median():.2f}, AUC (any lesion, per image) "
-            f"{auc_in_words(auc, 2)}, sensitivity at one false positive an image "
-            f"{one['sensitivity']:.0%}"
+            f"{auc_in_words(auc, 2)}, sensitivity at one false positive per image "
+            f"{sensitivity['sensitivity']:.0%}"
         )
-    return f"- Effect of normal images among the lessons. {'; '.join(parts)}."
+    return f"- Effect of training on normal images. {'; '.join(parts)}."

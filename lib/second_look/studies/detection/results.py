@@ -1,4 +1,4 @@
-"""What detectors found in held-out mammograms, measured: the numbers of notebook 05."""
+"""The numbers of notebook 05: detections in held-out mammograms, ROC, FROC, precision and Dice."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ from second_look.studies.detection.training import Model
 
 
 @dataclass(frozen=True)
-class Found:
-    """Everything that figures and tables are made of.
+class DetectionResults:
+    """Detections and scores of all models.
 
     Attributes:
         images, truths: Of evaluation.detection_tables, validation and test.
-        detections: Model -> its detections in them; the last one is the baseline.
+        detections: Model -> its detections in these images; the last model is the baseline.
         image_scores: Of predictions.SCHEMA, unit image, all models.
-        patch_scores: The same, unit patch, with their boxes.
-        types: Model -> has a patch a given type of lesion or not.
+        patch_scores: The same, unit patch, with the boxes of the patches.
+        types: Model -> one row per patch and type of lesion: whether the patch has one, and the
+            score.
     """
 
     images: pd.DataFrame
@@ -56,23 +57,23 @@ class Found:
         """The detections of all models in one table."""
         return pd.concat(self.detections.values(), ignore_index=True)
 
-    def of(self, split: str) -> Found:
-        """What belongs to a split."""
-        return Found(
-            _of(self.images, split),
-            _of(self.truths, split),
-            {name: _of(own, split) for name, own in self.detections.items()},
-            _of(self.image_scores, split),
-            _of(self.patch_scores, split),
-            {name: _of(own, split) for name, own in self.types.items()},
+    def in_split(self, split: str) -> DetectionResults:
+        """The rows of one split."""
+        return DetectionResults(
+            _in_split(self.images, split),
+            _in_split(self.truths, split),
+            {name: _in_split(table, split) for name, table in self.detections.items()},
+            _in_split(self.image_scores, split),
+            _in_split(self.patch_scores, split),
+            {name: _in_split(table, split) for name, table in self.types.items()},
         )
 
 
-def _of(table: pd.DataFrame, split: str) -> pd.DataFrame:
+def _in_split(table: pd.DataFrame, split: str) -> pd.DataFrame:
     return table[table["split"] == split].reset_index(drop=True)
 
 
-def find(
+def detect_all(
     dataset: Dataset,
     models: Sequence[Model],
     *,
@@ -80,15 +81,15 @@ def find(
     stride: int,
     rule: LabelRule,
     seed: int,
-) -> Found:
-    """Run models and baseline over the images of validation and test.
+) -> DetectionResults:
+    """Run models and baseline on the validation and test images.
 
     Args:
         dataset: Prepared mammograms.
         models: Trained.
-        patch_size: Of the patches that figure 3b asks about, px of the prepared images.
-        stride: Between them, px.
-        rule: When a lesion, or a detection's box, counts for a patch.
+        patch_size: Of the patches of figure 3b, px of the prepared images.
+        stride: Between these patches, px.
+        rule: When a lesion, or the box of a detection, counts for a patch.
         seed: Of the models.
     """
     splits = ("val", "test")
@@ -100,16 +101,16 @@ def find(
     }
     detections[BLOBS] = detect_blobs(frames, names)
     windows = window_table(
-        dataset.prepared, dataset.catalogue.without_images(_others(dataset, names)),
+        dataset.prepared, dataset.catalogue.without_images(_other_images(dataset, names)),
         size=patch_size, stride=stride, rule=rule,
     )  # fmt: skip
     patches = windows_in_original(windows, dataset)
     scores, of_patches, types = [], [], {}
-    for name, own in detections.items():
-        scores.append(image_scores(own, images, model=name, seed=seed))
-        table, types[name] = patch_scores(own, patches, rule, model=name, seed=seed)
+    for name, rows in detections.items():
+        scores.append(image_scores(rows, images, model=name, seed=seed))
+        table, types[name] = patch_scores(rows, patches, rule, model=name, seed=seed)
         of_patches.append(table)
-    return Found(
+    return DetectionResults(
         images,
         truths,
         detections,
@@ -119,15 +120,15 @@ def find(
     )
 
 
-def _others(dataset: Dataset, names: Sequence[str]) -> set[str]:
+def _other_images(dataset: Dataset, names: Sequence[str]) -> set[str]:
     return set(dataset.catalogue.images["image_id"]) - set(names)
 
 
-def auc_table(found: Found, unit: str, *, seed: int) -> pd.DataFrame:
-    """AUC of every model with its interval, by target; for patches also by type.
+def auc_table(results: DetectionResults, unit: str, *, seed: int) -> pd.DataFrame:
+    """AUC of every model with its interval, by target, and for patches also by type of lesion.
 
     Args:
-        found: Of one split.
+        results: Of one split.
         unit: "image" or "patch".
         seed: Of the intervals.
 
@@ -135,47 +136,49 @@ def auc_table(found: Found, unit: str, *, seed: int) -> pd.DataFrame:
         model, then the columns of evaluation.detection.roc_table.
     """
     parts = []
-    scores = found.image_scores if unit == "image" else found.patch_scores
-    for name, own in scores.groupby("model", sort=False):
-        types = found.types[str(name)] if unit == "patch" else None
-        table = roc_table(own, types, seed=seed)
+    scores = results.image_scores if unit == "image" else results.patch_scores
+    for name, rows in scores.groupby("model", sort=False):
+        types = results.types[str(name)] if unit == "patch" else None
+        table = roc_table(rows, types, seed=seed)
         table.insert(0, "model", name)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
-def roc_curves(found: Found, unit: str, target: str, *, seed: int) -> dict[str, pd.DataFrame]:
-    """Model -> its ROC curve with a band over patients; only where there is one.
+def roc_curves(
+    results: DetectionResults, unit: str, target: str, *, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Model -> its ROC curve with a band over patients, for the models that have a curve.
 
     Args:
-        found: Of one split.
+        results: Of one split.
         unit: "image" or "patch".
         target: "lesion", "malignant", or for patches "a given type".
         seed: Of the intervals.
     """
     curves = {}
-    for name in found.detections:
+    for name in results.detections:
         if target == "a given type":
-            own = found.types[name]
-            truth, whose = own["positive"].to_numpy(), own["patient_id"]
+            rows = results.types[name]
+            truth, patients = rows["positive"].to_numpy(), rows["patient_id"]
         else:
-            scores = found.image_scores if unit == "image" else found.patch_scores
-            own = scores[(scores["model"] == name) & (scores["target"] == target)]
-            truth = positive(own["label"], target)
-            whose = patient_keys(own)
-        if truth.any() and not truth.all() and own["score"].nunique() > 1:
-            curves[name] = roc_band(own["score"], truth, Patients.from_ids(whose), seed=seed)
+            scores = results.image_scores if unit == "image" else results.patch_scores
+            rows = scores[(scores["model"] == name) & (scores["target"] == target)]
+            truth = positive(rows["label"], target)
+            patients = patient_keys(rows)
+        if truth.any() and not truth.all() and rows["score"].nunique() > 1:
+            curves[name] = roc_band(rows["score"], truth, Patients.from_ids(patients), seed=seed)
     return curves
 
 
 def roc_panels(
-    found: Found, table: pd.DataFrame, unit: str, *, seed: int
+    results: DetectionResults, table: pd.DataFrame, unit: str, *, seed: int
 ) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, dict[str, str]]]:
-    """What figures 3a and 3b draw: question -> model -> curve, and its AUC in words.
+    """The curves of figures 3a and 3b: question -> model -> curve, and its AUC in words.
 
     Args:
-        found: Of one split.
-        table: Of `auc_table`, the same unit.
+        results: Of one split.
+        table: Of `auc_table`, for the same unit.
         unit: "image" or "patch".
         seed: Of the bands.
     """
@@ -184,18 +187,18 @@ def roc_panels(
         asked = {"a given type": "a given type of lesion?", **asked}
     panels, words = {}, {}
     for target, question in asked.items():
-        panels[question] = roc_curves(found, unit, target, seed=seed)
-        own = table[table["target"] == target].set_index("model")
-        words[question] = {str(name): auc_in_words(line, 2) for name, line in own.iterrows()}
+        panels[question] = roc_curves(results, unit, target, seed=seed)
+        rows = table[table["target"] == target].set_index("model")
+        words[question] = {str(name): auc_in_words(line, 2) for name, line in rows.iterrows()}
     return panels, words
 
 
 def auc_in_words(line: pd.Series, digits: int) -> str:
-    """An AUC with its interval, or what is known of it.
+    """An AUC with its interval; without one, or the reason why there is no AUC.
 
     Args:
         line: A row of `auc_table`.
-        digits: After the point.
+        digits: Decimal places.
     """
     if not np.isfinite(line["auc"]):
         return f"none: {line['reason']}"
@@ -208,76 +211,76 @@ def auc_in_words(line: pd.Series, digits: int) -> str:
 def report_auc(
     run: Run, name: str, table: pd.DataFrame, model: str, target: str, figure: str, data: Dataset
 ) -> None:
-    """Put an AUC beside the paper's, where there is one.
+    """Record an AUC beside the paper's, if there is an AUC.
 
     Args:
         run: Of the notebook.
         name: Of the claim.
         table: Of `auc_table`.
-        model: Whose AUC.
-        target: Of which question.
-        figure: That shows it.
-        data: What it was measured on.
+        model: Its name.
+        target: Of `auc_table`.
+        figure: The figure that shows it.
+        data: The data set that it was measured on.
     """
-    own = row(table, model=model, target=target)
-    if np.isfinite(own["auc"]):
+    auc = row(table, model=model, target=target)
+    if np.isfinite(auc["auc"]):
         run.result(
-            name, own["auc"], low=own["low"], high=own["high"], n=int(own["n"]), figure=figure,
+            name, auc["auc"], low=auc["low"], high=auc["high"], n=int(auc["n"]), figure=figure,
             how=f"{model}, {target}, test patients of {data.name}", synthetic=data.synthetic,
         )  # fmt: skip
 
 
-def froc_panels(found: Found) -> dict[str, dict[str, pd.DataFrame]]:
+def froc_panels(results: DetectionResults) -> dict[str, dict[str, pd.DataFrame]]:
     """Hit rule -> model -> its FROC curve for any lesion, counted by lesion."""
     return {
         rule: {
-            name: curve(marks(own, found.truths, found.images, rule=rule))
-            for name, own in found.detections.items()
+            name: curve(marks(detections, results.truths, results.images, rule=rule))
+            for name, detections in results.detections.items()
         }
         for rule in RULES
     }
 
 
-def sensitivity_table(found: Found, *, seed: int) -> pd.DataFrame:
-    """FROC's usual numbers of every model, of evaluation.froc.froc_table."""
-    return froc_table(found.detections, found.truths, found.images, seed=seed)
+def sensitivity_table(results: DetectionResults, *, seed: int) -> pd.DataFrame:
+    """Sensitivity of every model at the usual false positive rates (froc_table)."""
+    return froc_table(results.detections, results.truths, results.images, seed=seed)
 
 
-def precision_table(found: Found) -> pd.DataFrame:
+def precision_table(results: DetectionResults) -> pd.DataFrame:
     """mAP50 and mAP50-95 of every model, for any lesion and by class."""
     rows = [
         {"model": name, "of": "each class" if by_class else "any lesion"}
-        | average_precision(own, found.truths, found.images, by_class=by_class)
-        for name, own in found.detections.items()
+        | average_precision(detections, results.truths, results.images, by_class=by_class)
+        for name, detections in results.detections.items()
         for by_class in (False, True)
     ]
     return pd.DataFrame(rows)
 
 
-def group_table(found: Found, model: str, *, seed: int) -> pd.DataFrame:
-    """Sensitivity of a model at one false positive an image, by group of lesions."""
-    return by_group(found.detections[model], found.truths, found.images, seed=seed)
+def group_table(results: DetectionResults, model: str, *, seed: int) -> pd.DataFrame:
+    """Sensitivity of a model at one false positive per image, by group of lesions."""
+    return by_group(results.detections[model], results.truths, results.images, seed=seed)
 
 
-def dice_table(found: Found, *, seed: int) -> pd.DataFrame:
-    """Dice and IoU of the masks on hit lesions (boxes share half or more), by model."""
+def dice_table(results: DetectionResults, *, seed: int) -> pd.DataFrame:
+    """Dice and IoU of the masks of hit lesions (IoU of boxes at least 0.5), by model."""
     parts = []
-    for name, own in found.detections.items():
-        table = mask_table(mask_agreement(own, found.truths), seed=seed)
+    for name, detections in results.detections.items():
+        table = mask_table(mask_agreement(detections, results.truths), seed=seed)
         table.insert(0, "model", name)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
-def row(table: pd.DataFrame, **wanted: object) -> pd.Series:
-    """The first row of a table with these values.
+def row(table: pd.DataFrame, **values: object) -> pd.Series:
+    """The first row of a table that has these values.
 
     Raises:
-        KeyError: There is none.
+        KeyError: No row has them.
     """
-    chosen = table
-    for name, value in wanted.items():
-        chosen = chosen[chosen[name] == value]
-    if chosen.empty:
-        raise KeyError(f"no row with {wanted}")
-    return chosen.iloc[0]
+    rows = table
+    for name, value in values.items():
+        rows = rows[rows[name] == value]
+    if rows.empty:
+        raise KeyError(f"no row with {values}")
+    return rows.iloc[0]

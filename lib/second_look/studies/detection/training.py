@@ -1,4 +1,4 @@
-"""Mask R-CNN on mammograms: the network, its settings and its training, for notebook 05."""
+"""Mask R-CNN on mammograms: network, settings and training, for notebook 05."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from second_look.training.detect import DetectionTask, DetectSettings, Stage, tr
 from second_look.training.loop import LoopSettings, Trained, train
 
 WITHOUT_NORMALS = "trained without normals"
-# What training watches on validation patients.
+# The validation measure that training selects weights by.
 VALIDATED = "val_froc"
 
 
 def paper_parameters() -> pd.DataFrame:
-    """The parameters of the paper's network, module by module, without its 255 MB of weights."""
+    """The parameters of the paper's network by module; its 255 MB of weights are not allocated."""
     with torch.device("meta"):
         return parameter_table(build_detector("paper"))
 
@@ -39,13 +39,13 @@ def schedule(stages: Sequence[Sequence[object]]) -> tuple[Stage, ...]:
     """Stages from lists of steps, learning rate and layers ("heads", "upper", "all").
 
     Raises:
-        ParameterError: One is no such list.
+        ParameterError: A stage is not such a list, or there are no steps.
     """
-    made = []
+    parsed = []
     for stage in stages:
         try:
             steps, learning_rate, *layers = stage
-            made.append(
+            parsed.append(
                 Stage(
                     int(str(steps)), float(str(learning_rate)), str(layers[0]) if layers else "all"
                 )
@@ -54,20 +54,20 @@ def schedule(stages: Sequence[Sequence[object]]) -> tuple[Stage, ...]:
             raise ParameterError(
                 f"a stage must be [steps, learning rate, layers]. Got {stage!r}."
             ) from None
-    if not made or min(stage.steps for stage in made) < 1:
+    if not parsed or min(stage.steps for stage in parsed) < 1:
         raise ParameterError(f"a schedule must have steps. Got {stages!r}.")
-    return tuple(made)
+    return tuple(parsed)
 
 
 def weights_file(dataset: Dataset, weights: str, model: str) -> str:
-    """The place of a file of start weights that is named from the data root; "" for none.
+    """The path of a file of start weights, given relative to the data root; "" for none.
 
-    "imagenet" is looked for as notebook 06 does, in the data root's folder `weights`.
+    "imagenet" is looked for in the folder `weights` of the data root, as in notebook 06.
 
     Raises:
         MissingDataError: There is no data root.
-        CheckpointError: There is no file of ImageNet weights; says how to get it.
-        ParameterError: The network does not start from ImageNet weights.
+        CheckpointError: There is no file of ImageNet weights; the message says how to get it.
+        ParameterError: The network cannot start from ImageNet weights.
     """
     if not weights or Path(weights).expanduser().is_absolute():
         return weights
@@ -83,25 +83,25 @@ def weights_file(dataset: Dataset, weights: str, model: str) -> str:
 
 
 def in_words(settings: DetectSettings) -> str:
-    """A schedule as people read it."""
+    """A schedule in words."""
     rates = ", later ".join(f"{stage.learning_rate:g}" for stage in settings.stages)
-    start = Path(settings.weights).name if settings.weights else "no weights to start from"
+    start = Path(settings.weights).name if settings.weights else "no start weights"
     return (
-        f"{settings.model}: {settings.batch_size} images a step; learning rate {rates}; "
+        f"{settings.model}: {settings.batch_size} images per step; learning rate {rates}; "
         f"{settings.steps:,} steps; {start}"
     )
 
 
 def schedule_verdict(settings: DetectSettings) -> str:
-    """Whether a schedule is the paper's, in words."""
+    """Whether a schedule is the paper's, as a verdict."""
     rates = tuple(stage.learning_rate for stage in settings.stages)
-    same = (
+    matches = (
         settings.model == "paper"
         and settings.batch_size == IMAGES_PER_GPU
         and (rates[0], rates[-1]) == LEARNING_RATES
         and bool(settings.weights)
     )
-    return "the same schedule" if same else "another schedule: see how"
+    return "the same schedule" if matches else "another schedule: see how"
 
 
 def settings(
@@ -113,35 +113,35 @@ def settings(
     rotation_deg: float,
     scale: float,
     contrast: float,
-    **others: Any,  # noqa: ANN401
+    **unchanged: Any,  # noqa: ANN401
 ) -> DetectSettings:
     """The settings of a detector from the parameters of the notebook.
 
     Args:
-        dataset: Whose data root the weights are looked for in.
+        dataset: Its data root is searched for the weights.
         weights: File of start weights, "imagenet", or "".
         frame: Rows and columns.
         stages: Lists of steps, learning rate and layers.
         rotation_deg: Of the augmentation.
         scale: Of the augmentation.
         contrast: Of the augmentation.
-        others: Of DetectSettings, as they are.
+        unchanged: Further fields of DetectSettings.
     """
     return DetectSettings(
-        weights=weights_file(dataset, weights, str(others.get("model", ""))),
+        weights=weights_file(dataset, weights, str(unchanged.get("model", ""))),
         frame=Frame(*frame),
         stages=schedule(stages),
         augmentation=Augmentation(
             rotation_deg, mirror=True, flip=True, scale=scale, contrast=contrast
         ),
-        **others,
+        **unchanged,
     )
 
 
 def loop_settings(
     settings: DetectSettings, *, validate_every: int, accelerator: str, precision: str
 ) -> LoopSettings:
-    """Of the training loop, for the steps of a schedule."""
+    """Settings of the training loop, for the steps of a schedule."""
     return LoopSettings(
         steps=settings.steps,
         seed=settings.seed,
@@ -153,28 +153,28 @@ def loop_settings(
 
 
 def shown_targets(dataset: Dataset, settings: DetectSettings, *, count: int) -> list[Target]:
-    """The first pictures with lesions as a training would vary them."""
+    """The first `count` training images with lesions, augmented as in training."""
     frames = Frames(dataset, settings.frame)
     names, _ = training_images(dataset, normals=0)
-    framed = [frames.get(name) for name in names[:count]]
+    examples = [frames.get(name) for name in names[:count]]
     rng = np.random.default_rng(settings.seed)
-    variations = Variations.draw(rng, len(framed), settings.augmentation)
-    pictures, regions = varied(framed, variations, settings.frame, torch.device("cpu"))
+    variations = Variations.draw(rng, len(examples), settings.augmentation)
+    pictures, regions = varied(examples, variations, settings.frame, torch.device("cpu"))
     return [
-        Target(part.image_id, picture, [codes == code for code in part.labels])
-        for part, picture, codes in zip(
-            framed, pictures[:, 0].numpy(), regions.numpy(), strict=True
+        Target(example.image_id, picture, [codes == code for code in example.labels])
+        for example, picture, codes in zip(
+            examples, pictures[:, 0].numpy(), regions.numpy(), strict=True
         )
     ]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained detector and what its training left.
+    """A trained detector.
 
     Attributes:
         name: In tables and figures.
-        task: With the network, which holds the kept weights.
+        task: Its network has the selected weights.
         trained: History, steps, seconds.
     """
 
@@ -191,28 +191,28 @@ def train_models(
     *,
     compare_normals: bool,
 ) -> list[Model]:
-    """Train the detector, and again without normal images where the effect is asked for.
+    """Train the detector and, to measure the effect of normal images, a second one without them.
 
     Args:
         dataset: Prepared mammograms.
         settings: Of the detector.
         loop: Of the training.
         folder: Of all checkpoints.
-        compare_normals: Whether to train a second one as Matterport does.
+        compare_normals: Whether to train the second one, without normal images as in Matterport.
     """
-    wanted = {f"Mask R-CNN ({settings.model})": settings}
+    settings_of_model = {f"Mask R-CNN ({settings.model})": settings}
     normal = (dataset.catalogue.images["label"] == "normal").any()
     if compare_normals and settings.normals and normal:
-        wanted[WITHOUT_NORMALS] = replace(settings, normals=0.0)
+        settings_of_model[WITHOUT_NORMALS] = replace(settings, normals=0.0)
     models = []
-    for name, own in wanted.items():
-        task = DetectionTask(dataset, own)
+    for name, model_settings in settings_of_model.items():
+        task = DetectionTask(dataset, model_settings)
         models.append(Model(name, task, train(task, loop, folder)))
     return models
 
 
 def training_table(models: Sequence[Model]) -> pd.DataFrame:
-    """What each training saw and took."""
+    """One row per training: its data, length and network size."""
     return pd.DataFrame(
         {
             "model": model.name,
@@ -231,16 +231,16 @@ def training_curves(models: Sequence[Model]) -> pd.DataFrame:
     """The five losses and the validation against steps.
 
     Returns:
-        model, curve ("validation", or the name of a loss), step, value, kept (the step whose
-        weights were kept).
+        model, curve ("validation", or the name of a loss), step, value, kept (the step of the
+        selected weights).
     """
     names = {name: name.removeprefix("loss_").replace("_", " ") for name in LOSSES}
     names[VALIDATED] = "validation"
     parts = [
         model.trained.curve(name)[["step", "value"]].assign(
-            model=model.name, curve=shown, kept=model.trained.best_step
+            model=model.name, curve=title, kept=model.trained.best_step
         )
         for model in models
-        for name, shown in names.items()
+        for name, title in names.items()
     ]
     return pd.concat(parts, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Do samples teach a classifier what real patches look like? Notebook 04."""
+"""Classifiers trained on GAN samples, on real patches, or on both: the trainings of notebook 04."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ REAL = "real only"
 
 @dataclass(frozen=True)
 class Plan:
-    """How every classifier of the comparison learns: all have as many updates.
+    """Training settings of every classifier of the comparison: all get the same number of updates.
 
     Attributes:
         architecture: Of models.classifier.ARCHITECTURES.
-        size: Of a patch as it gets it, px.
-        patches: That a training set of one kind has.
-        batch_size: Patches a batch.
-        epochs: Passes over as many patches.
+        size: Of the network's input patches, px.
+        patches: In a training set of one kind.
+        batch_size: Patches per batch.
+        epochs: Passes over `patches` patches.
         learning_rate: Highest learning rate.
     """
 
@@ -62,18 +62,18 @@ class Plan:
 
     @property
     def steps_an_epoch(self) -> int:
-        """Updates that see as many patches as a training set has."""
+        """Updates that see `patches` patches."""
         return max(1, self.patches // self.batch_size)
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainedClassifier:
     """A classifier of the comparison.
 
     Attributes:
-        name: What it learnt from.
+        name: Of its training set.
         network: In evaluation mode.
-        real, generated: Patches of its training set.
+        real, generated: Number of patches in its training set.
         seed: Of weights and batches.
         record: Of its training.
     """
@@ -86,15 +86,16 @@ class Learnt:
     record: Trained
 
 
-def mixtures(patches: int, added: Sequence[float]) -> dict[str, tuple[int, int]]:
+def training_sets(patches: int, added_shares: Sequence[float]) -> dict[str, tuple[int, int]]:
     """Name -> real and generated patches of each training set.
 
     Args:
-        patches: Of one kind.
-        added: Samples that join the real patches, as shares of their number; 0 is among them.
+        patches: Number of patches of one kind.
+        added_shares: Numbers of samples to add to the real patches, as shares of `patches`; a
+            share of 0 is the set of real patches alone, which is always there.
     """
     sets = {GENERATED: (0, patches), REAL: (patches, 0)}
-    for share in sorted(share for share in added if share > 0):
+    for share in sorted(share for share in added_shares if share > 0):
         sets[f"real + {share:.0%} samples"] = (patches, round(share * patches))
     return sets
 
@@ -102,24 +103,24 @@ def mixtures(patches: int, added: Sequence[float]) -> dict[str, tuple[int, int]]
 def set_table(
     sets: Mapping[str, tuple[int, int]], windows: pd.DataFrame, labels: Sequence[str]
 ) -> pd.DataFrame:
-    """One row a training set: name, real and generated patches, windows behind the real ones."""
-    there = int(windows["label"].isin(labels).sum())
+    """One row per training set: name, real, windows (that real patches come from), generated."""
+    windows_used = int(windows["label"].isin(labels).sum())
     rows = [
-        {"name": name, "real": real, "windows": there if real else 0, "generated": generated}
+        {"name": name, "real": real, "windows": windows_used if real else 0, "generated": generated}
         for name, (real, generated) in sets.items()
     ]
     return pd.DataFrame(rows)
 
 
 def check_labels(generators: Mapping[str, object]) -> list[str]:
-    """The classes that generators make, in the order of LABELS.
+    """The classes that the generators generate, in the order of LABELS.
 
     Raises:
-        DataError: They make patches without a class, or of a single one.
+        DataError: A generator is for all classes together, or there are fewer than two classes.
     """
     if ANY_CLASS in generators or len(generators) < 2:
         raise DataError(
-            "patches to learn classes from need a generator for each of two classes at least. "
+            "to train a classifier, there must be a generator for each of at least two classes. "
             f"Got {', '.join(generators)}.",
             "table of generators",
             "Name the classes in `classes` of notebook 03.",
@@ -137,22 +138,22 @@ def train_all(
     *,
     seeds: Sequence[int],
     folder: Path,
-) -> list[Learnt]:
-    """A classifier for every training set and seed; what is trained already is only loaded.
+) -> list[TrainedClassifier]:
+    """Train a classifier for every training set and seed; finished trainings are only loaded.
 
     Args:
         dataset: Of the windows.
         windows: Of the training patients.
         generators: Label -> generator and scaling.
-        plan: How they learn.
-        sets: Of `mixtures`.
-        validation: Real windows that they are validated on after each epoch.
+        plan: Training settings.
+        sets: Of `training_sets`.
+        validation: Real windows to validate on after each epoch.
         seeds: Of weights and batches.
         folder: Of the run's checkpoints.
     """
     labels = check_labels(generators)
     chosen = {label: generators[label] for label in labels}
-    found = []
+    trained = []
     for name, (real, generated) in sets.items():
         for seed in seeds:
             pools: list[Pool] = []
@@ -165,8 +166,8 @@ def train_all(
             if generated:
                 pools.append(GeneratedPool(chosen, count=generated, size=plan.size, seed=seed))
             network, record = _train(pools, plan, dataset.prepared, validation, seed, folder)
-            found.append(Learnt(name, network, real, generated, seed, record))
-    return found
+            trained.append(TrainedClassifier(name, network, real, generated, seed, record))
+    return trained
 
 
 def _train(
@@ -191,32 +192,38 @@ def _train(
     )
 
 
-def by_epoch(learnt: Sequence[Learnt], plan: Plan) -> pd.DataFrame:
-    """Validation while they learn, means over the seeds: name, epoch, accuracy, low, high."""
+def by_epoch(trained: Sequence[TrainedClassifier], plan: Plan) -> pd.DataFrame:
+    """Validation during training, means over the seeds: name, epoch, accuracy, low, high."""
     columns = {"real_accuracy": "accuracy", "real_low": "low", "real_high": "high"}
     parts = []
-    for one in learnt:
-        own = one.record.history[one.record.history["name"].isin(columns)]
-        wide = own.pivot_table(index="step", columns="name", values="value").rename(columns=columns)
+    for classifier in trained:
+        history = classifier.record.history
+        rows = history[history["name"].isin(columns)]
+        wide = rows.pivot_table(index="step", columns="name", values="value").rename(
+            columns=columns
+        )
         epochs = wide.index.to_numpy() / plan.steps_an_epoch
-        parts.append(wide.assign(name=one.name, epoch=epochs))
+        parts.append(wide.assign(name=classifier.name, epoch=epochs))
     means = pd.concat(parts).groupby(["name", "epoch"], sort=False)[list(columns.values())].mean()
     return means.reset_index()
 
 
 def predict(
-    learnt: Sequence[Learnt], dataset: Dataset, windows: pd.DataFrame, *, size: int
+    trained: Sequence[TrainedClassifier], dataset: Dataset, windows: pd.DataFrame, *, size: int
 ) -> pd.DataFrame:
     """Predictions of all classifiers for the same real windows (see predictions.SCHEMA).
 
     Returns:
-        Columns row, col and size (px) of the window, real and generated (patches of the training
-        set) besides.
+        Also columns row, col and size (px) of the window, and real and generated (patches of the
+        training set).
     """
-    judged = [
+    networks = [
         JudgedNetwork(
-            one.name, one.network, one.seed, {"real": one.real, "generated": one.generated}
+            classifier.name,
+            classifier.network,
+            classifier.seed,
+            {"real": classifier.real, "generated": classifier.generated},
         )
-        for one in learnt
+        for classifier in trained
     ]
-    return predict_windows(judged, dataset, windows, size=size)
+    return predict_windows(networks, dataset, windows, size=size)

@@ -34,10 +34,11 @@ DCGAN, PROGRESSIVE = "dcgan", "progressive"
 
 
 def printed_layers() -> pd.DataFrame:
-    """The layers of the paper's two networks as they are built here, beside figures 1a and 1b.
+    """The layers of the paper's two networks as built here, beside figures 1a and 1b.
 
     Returns:
-        figure, layer, type, output_shape, parameters, then the same as printed, and `same`.
+        figure; layer, type, output_shape and parameters as built; the same as printed in the paper
+        (printed_layer, …); agrees (whether all four cells are equal).
     """
     settings, numbers = dcgan.DcganSettings(), Counter[str]()
     networks = (
@@ -46,24 +47,24 @@ def printed_layers() -> pd.DataFrame:
     )
     parts = []
     for figure, network, example, rows in networks:
-        ours = layer_table(network, example, numbers)
-        theirs = pd.DataFrame(
+        built = layer_table(network, example, numbers)
+        printed = pd.DataFrame(
             [(row.name, row.kind, row.printed_shape, row.parameters) for row in rows],
-            columns=[f"printed_{name}" for name in ours.columns],
+            columns=[f"printed_{name}" for name in built.columns],
         )
-        both = ours.join(theirs, how="outer")
-        same = (both[ours.columns].to_numpy() == both[theirs.columns].to_numpy()).all(axis=1)
-        both.insert(0, "figure", figure)
-        parts.append(both.assign(same=same))
+        table = built.join(printed, how="outer")
+        agrees = (table[built.columns].to_numpy() == table[printed.columns].to_numpy()).all(axis=1)
+        table.insert(0, "figure", figure)
+        parts.append(table.assign(agrees=agrees))
     return pd.concat(parts, ignore_index=True)
 
 
 def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFrame:
-    """The layers of both growing networks at their full size.
+    """The layers of both progressive networks at full size.
 
     Returns:
-        network, layer, type, output_shape, parameters. Layers that only smaller resolutions use
-        stand at the end, summed up.
+        network, layer, type, output_shape, parameters. The last row of each network sums up the
+        layers that only smaller resolutions use.
     """
     numbers = Counter[str]()
     networks = (
@@ -73,11 +74,12 @@ def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFram
     parts = []
     for name, network, example in networks:
         table = layer_table(network, example, numbers)
-        rest = parameters(network) - int(table["parameters"].sum())
-        last = pd.DataFrame(
-            [("of the smaller resolutions", "Conv2D 1×1", "", rest)], columns=list(table.columns)
+        remaining = parameters(network) - int(table["parameters"].sum())
+        summary = pd.DataFrame(
+            [("of the smaller resolutions", "Conv2D 1×1", "", remaining)],
+            columns=list(table.columns),
         )
-        table = pd.concat([table, last], ignore_index=True)
+        table = pd.concat([table, summary], ignore_index=True)
         table.insert(0, "network", name)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
@@ -85,24 +87,24 @@ def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFram
 
 @dataclass(frozen=True)
 class PatchSets:
-    """What the GANs learn from.
+    """Training patches of the GANs.
 
     Attributes:
         windows: Label -> the fixed set of windows of that class.
-        scaling: Of all of them.
-        there: Label -> windows that there were to choose from.
+        scaling: Of grey levels, the same for all classes.
+        available: Label -> number of windows to choose from.
     """
 
     windows: Mapping[str, pd.DataFrame]
     scaling: Scaling
-    there: Mapping[str, int]
+    available: Mapping[str, int]
 
     def table(self) -> pd.DataFrame:
-        """One row a class: label, windows (there are), patches (chosen), images, patients."""
+        """One row per class: label, windows (available), patches (chosen), images, patients."""
         rows = [
             {
                 "label": label,
-                "windows": self.there[label],
+                "windows": self.available[label],
                 "patches": len(chosen),
                 "images": chosen["image_id"].nunique(),
                 "patients": patient_keys(chosen).nunique(),
@@ -113,14 +115,16 @@ class PatchSets:
 
 
 def patches_verdict(table: pd.DataFrame) -> str | None:
-    """Verdict on the number of patches, a parameter: judged where it is the paper's.
+    """Verdict on the number of patches; None, for the usual comparison, if it is the paper's.
 
     Args:
         table: Of `PatchSets.table`.
     """
-    stated = paper.claim("gan-patches").value
-    most = int(table["patches"].max())
-    return None if most == stated else f"differs: {most:,} were chosen for this run"
+    paper_count = paper.claim("gan-patches").value
+    max_patches = int(table["patches"].max())
+    if max_patches == paper_count:
+        return None
+    return f"differs: {max_patches:,} were chosen for this run"
 
 
 def choose_patch_sets(
@@ -136,9 +140,9 @@ def choose_patch_sets(
 
     Args:
         dataset: Of the windows.
-        windows: Of patch_windows.training_windows.
+        windows: Of studies.windows.training_windows.
         labels: Of catalogue.LABELS, or "all" for patches of any class.
-        count: Patches a class; a class that has fewer gives all it has.
+        count: Patches per class; all of them if a class has fewer.
         size: Of a window, px.
         seed: Of the draw.
 
@@ -150,41 +154,41 @@ def choose_patch_sets(
     everything = pd.concat(chosen.values(), ignore_index=True)
     scaling = measure_scaling(dataset.prepared, everything, size=size, seed=seed)
     counts = used["label"].value_counts()
-    there = {label: int(counts.get(label, len(used))) for label in labels}
-    return PatchSets(chosen, scaling, there)
+    available = {label: int(counts.get(label, len(used))) for label in labels}
+    return PatchSets(chosen, scaling, available)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a GAN learns.
+    """How long a GAN trains.
 
     Attributes:
-        epochs: In all, for figure 2b.
-        early: After which figure 2a is drawn, and samples are kept every so often.
-        batch_size: Patches a batch.
+        epochs: In all; figure 2b shows samples after the last one.
+        early_epochs: Figure 2a shows samples after so many; samples are saved at this interval.
+        batch_size: Patches per batch.
     """
 
     epochs: int
-    early: int
+    early_epochs: int
     batch_size: int
 
 
 def train_gans(
     dataset: Dataset,
     sets: PatchSets,
-    how: GanTraining,
+    recipe: GanTraining,
     schedule: Schedule,
     folder: Path,
     *,
     seed: int,
 ) -> dict[str, TrainedGan]:
-    """A generator for each class; what is trained already is only loaded.
+    """Train a generator for each class; trainings that are finished are only loaded.
 
     Args:
         dataset: Of the patches.
-        sets: What they learn from.
-        how: Which networks, and how they learn.
-        schedule: For how long.
+        sets: Training patches.
+        recipe: Networks and optimizer settings.
+        schedule: How long to train.
         folder: Of the run's checkpoints.
         seed: Of everything random.
 
@@ -196,22 +200,22 @@ def train_gans(
         patches = PatchSet(
             dataset.prepared,
             windows,
-            size=how.network.size,
+            size=recipe.network.size,
             batch_size=schedule.batch_size,
             seed=seed,
             scaling=sets.scaling,
         )
         settings = LoopSettings(
             steps=schedule.epochs * patches.steps_an_epoch,
-            validate_every=schedule.early * patches.steps_an_epoch,
+            validate_every=schedule.early_epochs * patches.steps_an_epoch,
             seed=seed,
         )
-        trained[label] = train_gan(label, how, patches, settings, folder)
+        trained[label] = train_gan(label, recipe, patches, settings, folder)
     return trained
 
 
 def strip_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
-    """The samples that were kept on the way: architecture, label, step, epoch, path."""
+    """The samples saved during training: architecture, label, step, epoch, path."""
     rows = [
         {
             "architecture": architecture,
@@ -220,17 +224,17 @@ def strip_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
             "epoch": step / gan.patches.steps_an_epoch,
             "path": path,
         }
-        for architecture, own in gans.items()
-        for label, gan in own.items()
+        for architecture, gans_by_label in gans.items()
+        for label, gan in gans_by_label.items()
         for step, path in gan.strips.items()
     ]
     return pd.DataFrame(rows)
 
 
 def samples_at(strips: pd.DataFrame, architecture: str, label: str, epoch: float) -> FLOATS:
-    """The kept samples of the epoch nearest to one, grey levels 0 to 1, (n, size, size)."""
-    own = strips[(strips["architecture"] == architecture) & (strips["label"] == label)]
-    nearest = own.loc[(own["epoch"] - epoch).abs().idxmin(), "path"]
+    """The saved samples nearest to an epoch, grey levels 0 to 1, (n, size, size)."""
+    rows = strips[(strips["architecture"] == architecture) & (strips["label"] == label)]
+    nearest = rows.loc[(rows["epoch"] - epoch).abs().idxmin(), "path"]
     samples: FLOATS = np.load(nearest).astype(np.float32)
     return samples
 
@@ -246,45 +250,52 @@ def real_examples(
 
 
 def samples_of_figures(
-    strips: pd.DataFrame, real: Mapping[str, FLOATS], *, early: int, late: int, growing: int
+    strips: pd.DataFrame,
+    real: Mapping[str, FLOATS],
+    *,
+    early_epochs: int,
+    epochs: int,
+    progressive_epochs: int,
 ) -> dict[str, Mapping[str, FLOATS]]:
-    """Real patches and the samples of figures 2a and 2b and of the growing generator.
+    """Real patches and the samples of figures 2a and 2b and of the progressive generator.
 
     Args:
         strips: Of `strip_table`.
         real: Label -> real patches.
-        early: Epochs of figure 2a.
-        late: Epochs of figure 2b.
-        growing: Epochs of the growing generator.
+        early_epochs: Of figure 2a.
+        epochs: Of figure 2b.
+        progressive_epochs: Of the progressive generator.
 
     Returns:
-        What they are -> label -> pictures (n, size, size).
+        Title of the row -> label -> pictures (n, size, size).
     """
-    wanted = (
-        (DCGAN, early, "figure 2a: DCGAN"),
-        (DCGAN, late, "figure 2b: DCGAN"),
-        (PROGRESSIVE, growing, "progressive growing"),
+    figures = (
+        (DCGAN, early_epochs, "figure 2a: DCGAN"),
+        (DCGAN, epochs, "figure 2b: DCGAN"),
+        (PROGRESSIVE, progressive_epochs, "progressive growing"),
     )
-    found = {"real patches": real}
-    for architecture, epoch, name in wanted:
-        own = strips[strips["architecture"] == architecture]
-        if not own.empty:
-            found[f"{name}, {_epochs(epoch)}"] = {
-                label: samples_at(own, architecture, label, epoch) for label in real
+    rows = {"real patches": real}
+    for architecture, epoch, name in figures:
+        architecture_strips = strips[strips["architecture"] == architecture]
+        if not architecture_strips.empty:
+            rows[f"{name}, {_epochs(epoch)}"] = {
+                label: samples_at(architecture_strips, architecture, label, epoch) for label in real
             }
-    return found
+    return rows
 
 
-def film(strips: pd.DataFrame, *, most: int = 6) -> dict[str, list[tuple[str, FLOATS]]]:
-    """The first sample of fixed noise at up to `most` times: name -> (time, picture)."""
-    found = {}
-    for (architecture, label), own in strips.groupby(["architecture", "label"], sort=False):
-        places = np.unique(np.linspace(0, len(own) - 1, most).round().astype(int))
-        found[f"{architecture}, {label}"] = [
+def sample_history(
+    strips: pd.DataFrame, *, max_samples: int = 6
+) -> dict[str, list[tuple[str, FLOATS]]]:
+    """The same sample (fixed noise) at up to `max_samples` times: name -> (epoch, picture)."""
+    history = {}
+    for (architecture, label), rows in strips.groupby(["architecture", "label"], sort=False):
+        indices = np.unique(np.linspace(0, len(rows) - 1, max_samples).round().astype(int))
+        history[f"{architecture}, {label}"] = [
             (_epochs(row.epoch), np.load(row.path)[0].astype(np.float32))
-            for row in own.iloc[places].itertuples()
+            for row in rows.iloc[indices].itertuples()
         ]
-    return found
+    return history
 
 
 def _epochs(count: float) -> str:
@@ -294,8 +305,8 @@ def _epochs(count: float) -> str:
 def loss_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
     """The losses: architecture, label, step, epoch, name, value, seconds (of the training)."""
     parts = []
-    for architecture, own in gans.items():
-        for label, gan in own.items():
+    for architecture, gans_by_label in gans.items():
+        for label, gan in gans_by_label.items():
             history = gan.record.history
             epoch = history["step"] / gan.patches.steps_an_epoch
             parts.append(
@@ -309,19 +320,19 @@ def loss_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def recipes(names: Sequence[str], **given: GanTraining) -> dict[str, GanTraining]:
-    """How each of the wanted generators learns.
+def select_recipes(names: Sequence[str], **available: GanTraining) -> dict[str, GanTraining]:
+    """The training settings of the named generators.
 
     Args:
         names: Of DCGAN and PROGRESSIVE.
-        given: How each could learn, by name.
+        available: Training settings by name.
 
     Raises:
         DataError: There is no such generator.
     """
-    unknown = [name for name in names if name not in given]
+    unknown = [name for name in names if name not in available]
     if unknown or not names:
         raise DataError(
-            f"expected generators among {tuple(given)}. Got {list(names)}.", "parameters"
+            f"expected generators among {tuple(available)}. Got {list(names)}.", "parameters"
         )
-    return {name: given[name] for name in names}
+    return {name: available[name] for name in names}

@@ -1,4 +1,4 @@
-"""The space that distances between sets of patches are measured in."""
+"""The feature space in which distances between sets of patches are measured."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ def feature_space(
     folder: Path,
     seed: int,
 ) -> Features:
-    """The features that distances are measured in: those of a patch classifier.
+    """A function that computes features of patches with a patch classifier.
 
     Args:
         dataset: Of the windows.
-        windows: Of the training patients; the classifier learns to tell their classes apart.
+        windows: Of the training patients; the classifier is trained on their classes.
         architecture: Of models.classifier.ARCHITECTURES, or inception_v3.
-        weights: ImageNet weights to use instead, as they are; None trains (Inception never).
-        size: To which pictures are brought before, px.
+        weights: ImageNet weights to use as they are; None trains a classifier (except Inception,
+            which needs weights).
+        size: To which pictures are resampled first, px.
         steps: Updates of the training.
         folder: Of the run's checkpoints.
         seed: Of the training.
 
     Raises:
-        ParameterError: Inception is wanted, and no weights are given.
-        CheckpointError: The weights are not there or do not fit.
+        ParameterError: The architecture is Inception, and there are no weights.
+        CheckpointError: The weights are missing or do not fit.
     """
     if architecture == INCEPTION:
         if weights is None:
@@ -62,8 +63,8 @@ def feature_space(
         network = build_classifier(architecture, seed=seed)
         load_imagenet(network, weights)
         return lambda pictures: features_of(network.eval(), pictures, size=size)
-    there = set(labelled(windows)["label"])
-    labels = [label for label in LABELS if label in there]
+    present = set(labelled(windows)["label"])
+    labels = [label for label in LABELS if label in present]
     pool = RealPool(
         dataset.prepared, windows, labels, count=max(_BATCH, len(windows)), size=size, seed=seed
     )
@@ -80,7 +81,7 @@ def feature_space(
 
 @torch.no_grad()
 def features_of(network: Classifier | Inception, pictures: FLOATS, *, size: int) -> FLOATS:
-    """Mean features (n, d) of pictures (n, rows, cols), brought to `size` px."""
+    """Features (n, d) of pictures (n, rows, cols), averaged over positions, at `size` px."""
     device = next(network.parameters()).device
     parts = []
     for first in range(0, len(pictures), _BATCH):

@@ -1,4 +1,4 @@
-"""Generators as one notebook leaves them and another finds them."""
+"""Trained generators: notebook 03 stores them, later notebooks load them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from second_look.outputs import Run
 from second_look.studies.gan.dcgan import DCGAN
 from second_look.training.gan import TrainedGan
 
-# Where notebook 03 leaves the table of its generators.
+# Notebook 03 stores the table of its generators here.
 GENERATORS = "predictions/generators.parquet"
 
 
 def weight_files(gans: Mapping[str, Mapping[str, TrainedGan]]) -> list[Path]:
     """The files of weights of all generators."""
-    return [gan.record.weights for own in gans.values() for gan in own.values()]
+    return [gan.record.weights for gans_by_label in gans.values() for gan in gans_by_label.values()]
 
 
 def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path) -> pd.DataFrame:
-    """Where later notebooks find the generators, and what they need to build them.
+    """Where the generators are stored, and the settings needed to build them.
 
     Args:
         gans: Architecture -> label -> generator.
@@ -50,8 +50,8 @@ def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path)
             "patches": len(gan.patches),
             "steps": gan.record.steps,
         }
-        for architecture, own in gans.items()
-        for label, gan in own.items()
+        for architecture, gans_by_label in gans.items()
+        for label, gan in gans_by_label.items()
     ]
     return pd.DataFrame(rows)
 
@@ -73,20 +73,20 @@ def load_generators(
         DataError: Notebook 03 did not train it.
         CheckpointError: Its weights are gone or of another architecture.
     """
-    own = table[table["architecture"] == architecture]
-    if own.empty:
-        there = ", ".join(table["architecture"].unique())
+    rows = table[table["architecture"] == architecture]
+    if rows.empty:
+        available = ", ".join(table["architecture"].unique())
         raise DataError(
-            f"there is no generator {architecture!r}; there are: {there}.",
+            f"there is no generator {architecture!r}; available: {available}.",
             "table of generators",
             "Choose one of these, or add it to `generators` of notebook 03.",
         )
-    found = {}
-    for row in own.itertuples():
+    generators = {}
+    for row in rows.itertuples():
         generator, name = _built(architecture, json.loads(row.network))
         load_weights(generator, outputs / row.weights, name)
-        found[row.label] = (generator.eval(), Scaling(row.low, row.high))
-    return found
+        generators[row.label] = (generator.eval(), Scaling(row.low, row.high))
+    return generators
 
 
 def _built(architecture: str, settings: Mapping[str, Any]) -> tuple[PatchGenerator, str]:
@@ -98,13 +98,13 @@ def _built(architecture: str, settings: Mapping[str, Any]) -> tuple[PatchGenerat
 
 
 def open_generators(run: Run, architecture: str) -> dict[str, tuple[PatchGenerator, Scaling]]:
-    """The generators that notebook 03 left for this run; they are recorded as read.
+    """The generators that notebook 03 trained for this run, recorded as inputs of the notebook.
 
     Raises:
         OutputError: Notebook 03 has not run for this set.
         DataError: It did not train this architecture.
     """
     table = run.read_parquet(GENERATORS)
-    own = table[table["architecture"] == architecture]
-    run.uses(*(run.folder / path for path in own["weights"]))
+    rows = table[table["architecture"] == architecture]
+    run.uses(*(run.folder / path for path in rows["weights"]))
     return load_generators(table, run.folder, architecture)

@@ -1,4 +1,4 @@
-"""How good the samples of notebook 03 are: every measure beside its floor."""
+"""How good the samples of notebook 03 are: every measure with its floor, that of real patches."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from second_look.studies.gan.features import Features
 from second_look.training.gan import TrainedGan
 
 FLOATS = npt.NDArray[np.float32]
-# Measure -> what it says.
+# Measure -> what it means.
 MEASURES: Mapping[str, str] = {
-    "frechet": "Fréchet distance of features (0: alike)",
-    "kernel": "kernel distance of features (0: alike)",
-    "swd": "sliced Wasserstein distance of texture, ×1000 (0: alike)",
+    "frechet": "Fréchet distance of features (0: identical)",
+    "kernel": "kernel distance of features (0: identical)",
+    "swd": "sliced Wasserstein distance of texture, ×1000 (0: identical)",
     "slope": "slope β of the power spectrum",
-    "missing": "share of fine detail missing (above 0.25 cycles a px)",
-    "similarity": "MS-SSIM of pairs (1: all the same)",
+    "missing": "share of fine detail missing (above 0.25 cycles per px)",
+    "similarity": "MS-SSIM of pairs (1: all identical)",
     "nearest": "distance to the nearest real patch of another woman, median",
     "copies": "share less than half as far from one real patch as from those of other women",
 }
 _PAIRS = 200
 # Patches cut at once.
 _PART = 256
-# A patch is taken for a copy where its nearest one is so much nearer than any other woman's.
+# A patch counts as a copy if its distance to the nearest real patch is less than this share of its
+# distance to the nearest real patch of any other woman.
 _COPY = 0.5
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Real patches of one class, of two groups of patients.
+    """Real patches of one class from two groups of patients.
 
     Attributes:
         first, second: Grey levels 0 to 1, (n, size, size) each.
-        patients: Of the second, (n,).
+        patients: Of the second group, (n,).
     """
 
     first: FLOATS
@@ -56,60 +57,60 @@ class Halves:
 def real_halves(
     dataset: Dataset, windows: pd.DataFrame, *, size: int, count: int, seed: int
 ) -> Halves:
-    """Patches of two groups of patients, equally many of each.
+    """Patches from two groups of patients, the same number from each.
 
     Args:
         dataset: Of the windows.
-        windows: What a GAN learnt from.
+        windows: Training windows of a GAN.
         size: Of a patch, px.
-        count: Patches of a half, at most.
+        count: Most patches of a half.
         seed: Of the draw.
 
     Raises:
-        DataError: All patches are of one patient.
+        DataError: All patches are from one patient.
     """
-    whose = patient_keys(windows)
-    patients = np.array(sorted(whose.unique()))
+    patient_of_window = patient_keys(windows)
+    patients = np.array(sorted(patient_of_window.unique()))
     if patients.size < 2:
         raise DataError(
-            "samples are measured against two groups of patients; there is one patient only.",
+            "samples are compared with two groups of patients, but there is one patient only.",
             "table of windows",
             "Use more images or a smaller stride.",
         )
     order = np.random.default_rng(seed).permutation(patients)
-    sides = [windows[whose.isin(group)] for group in np.array_split(order, 2)]
-    each = min(count, *(len(side) for side in sides))
-    chosen = [side.sample(n=each, random_state=seed) for side in sides]
+    sides = [windows[patient_of_window.isin(group)] for group in np.array_split(order, 2)]
+    half_size = min(count, *(len(side) for side in sides))
+    chosen = [side.sample(n=half_size, random_state=seed) for side in sides]
     first, second = (cut(dataset.prepared, side, size=size) for side in chosen)
     return Halves(first, second, patient_keys(chosen[1]).to_numpy(dtype=str))
 
 
 @dataclass(frozen=True)
-class LearntFrom:
-    """All real patches that a GAN has seen, to look for copies among them.
+class TrainingPatches:
+    """All training patches of a GAN, to look for copies of them.
 
     Attributes:
-        pictures: As generative.reduced has them, (n, rows, cols).
-        patients: Of each, (n,).
+        pictures: Reduced by generative.reduced, (n, rows, cols).
+        patients: Of each patch, (n,).
     """
 
     pictures: npt.NDArray[np.float64]
     patients: npt.NDArray[np.str_]
 
 
-def learnt_from(dataset: Dataset, windows: pd.DataFrame, *, size: int) -> LearntFrom:
-    """What a GAN learnt from; cut a part at a time, so that memory holds reduced patches only.
+def training_patches(dataset: Dataset, windows: pd.DataFrame, *, size: int) -> TrainingPatches:
+    """The training patches of a GAN, cut in parts so that memory holds reduced patches only.
 
     Args:
         dataset: Of the windows.
-        windows: What the GAN learnt from.
+        windows: Training windows of the GAN.
         size: Of its samples, px.
     """
     parts = [
         generative.reduced(cut(dataset.prepared, windows.iloc[first : first + _PART], size=size))
         for first in range(0, len(windows), _PART)
     ]
-    return LearntFrom(np.concatenate(parts), patient_keys(windows).to_numpy(dtype=str))
+    return TrainingPatches(np.concatenate(parts), patient_keys(windows).to_numpy(dtype=str))
 
 
 def sample_array(gan: TrainedGan, *, count: int, seed: int) -> FLOATS:
@@ -120,41 +121,42 @@ def sample_array(gan: TrainedGan, *, count: int, seed: int) -> FLOATS:
 
 
 def measure(
-    real: Halves, seen: LearntFrom, made: FLOATS, features: Features, *, seed: int
+    real: Halves, training: TrainingPatches, samples: FLOATS, features: Features, *, seed: int
 ) -> pd.DataFrame:
     """Every measure of samples, and of the second half of the real patches in their place.
 
     Args:
-        real: Patches of the class; the first half is what both are compared with.
-        seen: All patches that the generator learnt from, where copies are looked for.
-        made: Samples, as many.
+        real: Patches of the class; both are compared with the first half.
+        training: All training patches of the generator, to look for copies of them.
+        samples: As many as the real patches of a half, (n, size, size).
         features: Of pictures (n, size, size): (n, d).
         seed: Of everything random.
 
     Returns:
         measure, samples, real (the floor).
     """
-    sides = {"samples": made, "real": real.second}
+    sides = {"samples": samples, "real": real.second}
     spectrum = generative.radial_spectrum(real.first)
     reference = features(real.first)
     columns: dict[str, dict[str, float]] = {}
     for name, pictures in sides.items():
-        own, own_spectrum = features(pictures), generative.radial_spectrum(pictures)
-        whose = real.patients if name == "real" else None
-        near = generative.nearest_real(
-            pictures, seen.pictures, seen.patients, generated_groups=whose
+        picture_features = features(pictures)
+        picture_spectrum = generative.radial_spectrum(pictures)
+        excluded_patients = real.patients if name == "real" else None
+        nearest = generative.nearest_real(
+            pictures, training.pictures, training.patients, generated_groups=excluded_patients
         )
         textures = generative.sliced_wasserstein(real.first, pictures, seed=seed)
         pairs = generative.diversity(pictures, pairs=_PAIRS, seed=seed)
         columns[name] = {
-            "frechet": generative.frechet_distance(reference, own),
-            "kernel": generative.kernel_distance(reference, own, seed=seed)[0],
+            "frechet": generative.frechet_distance(reference, picture_features),
+            "kernel": generative.kernel_distance(reference, picture_features, seed=seed)[0],
             "swd": float(np.mean(list(textures.values()))),
-            "slope": generative.spectral_slope(own_spectrum),
-            "missing": generative.missing_detail(spectrum, own_spectrum),
+            "slope": generative.spectral_slope(picture_spectrum),
+            "missing": generative.missing_detail(spectrum, picture_spectrum),
             "similarity": float(pairs.mean()),
-            "nearest": float(near["distance"].median()),
-            "copies": float((near["ratio"] < _COPY).mean()),
+            "nearest": float(nearest["distance"].median()),
+            "copies": float((nearest["ratio"] < _COPY).mean()),
         }
     return pd.DataFrame(columns).rename_axis("measure").reset_index()
 
@@ -173,25 +175,25 @@ def measure_all(
     Args:
         dataset: Of the real patches.
         gans: Architecture -> label -> generator.
-        windows: Label -> what its generators learnt from.
+        windows: Label -> training windows of its generators.
         features: Of pictures (n, size, size): (n, d).
-        count: Patches and samples to measure, at most.
+        count: Most patches, and most samples, to measure.
         seed: Of everything random.
 
     Returns:
         architecture, label, n, measure, meaning, samples, real.
     """
     parts = []
-    for architecture, own in gans.items():
-        for label, gan in own.items():
+    for architecture, gans_by_label in gans.items():
+        for label, gan in gans_by_label.items():
             size = gan.generator.size
             real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
-            seen = learnt_from(dataset, windows[label], size=size)
-            made = sample_array(gan, count=len(real.first), seed=seed)
-            table = measure(real, seen, made, features, seed=seed)
+            training = training_patches(dataset, windows[label], size=size)
+            samples = sample_array(gan, count=len(real.first), seed=seed)
+            table = measure(real, training, samples, features, seed=seed)
             table.insert(0, "architecture", architecture)
             table.insert(1, "label", label)
-            table.insert(2, "n", len(made))
+            table.insert(2, "n", len(samples))
             table.insert(4, "meaning", table["measure"].map(MEASURES))
             parts.append(table)
     return pd.concat(parts, ignore_index=True)
@@ -200,24 +202,28 @@ def measure_all(
 def progress(
     dataset: Dataset, strips: pd.DataFrame, windows: Mapping[str, pd.DataFrame], *, seed: int
 ) -> pd.DataFrame:
-    """Sliced Wasserstein distance of the samples kept on the way.
+    """Sliced Wasserstein distance of the samples that were saved during training.
 
     Args:
         dataset: Of the real patches.
-        strips: From studies.dcgan.strip_table.
-        windows: Label -> what its generators learnt from.
-        seed: Of halves and squares.
+        strips: Of studies.gan.dcgan.strip_table.
+        windows: Label -> training windows of its generators.
+        seed: Of the halves and of the distance's random projections.
 
     Returns:
         architecture, label, epoch, swd, floor (of the other half of the real patches).
     """
     rows = []
-    for (architecture, label), own in strips.groupby(["architecture", "label"], sort=False):
-        kept = {row.epoch: np.load(row.path).astype(np.float32) for row in own.itertuples()}
-        count, size = next(iter(kept.values())).shape[:2]
+    for (architecture, label), label_strips in strips.groupby(
+        ["architecture", "label"], sort=False
+    ):
+        samples_by_epoch = {
+            row.epoch: np.load(row.path).astype(np.float32) for row in label_strips.itertuples()
+        }
+        count, size = next(iter(samples_by_epoch.values())).shape[:2]
         real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
         floor = _texture(real.first, real.second, seed)
-        for epoch, samples in kept.items():
+        for epoch, samples in samples_by_epoch.items():
             row = {"architecture": architecture, "label": label, "epoch": epoch}
             swd = _texture(real.first, samples, seed)
             rows.append({**row, "swd": swd, "floor": floor})
@@ -234,12 +240,12 @@ def spectra(
 ) -> pd.DataFrame:
     """Power spectra: architecture ("real" for patches), label, size, frequency, power."""
     parts = []
-    for architecture, own in gans.items():
-        for label, gan in own.items():
+    for architecture, gans_by_label in gans.items():
+        for label, gan in gans_by_label.items():
             size = gan.generator.size
             real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
-            made = sample_array(gan, count=len(real.first), seed=seed)
-            for name, pictures in (("real", real.first), (architecture, made)):
+            samples = sample_array(gan, count=len(real.first), seed=seed)
+            for name, pictures in (("real", real.first), (architecture, samples)):
                 table = generative.radial_spectrum(pictures)
                 parts.append(table.assign(architecture=name, label=label, size=size))
     return pd.concat(parts, ignore_index=True).drop_duplicates(
@@ -247,7 +253,7 @@ def spectra(
     )
 
 
-def nearest_of_all(
+def nearest_pairs(
     dataset: Dataset,
     gans: Mapping[str, Mapping[str, TrainedGan]],
     windows: Mapping[str, pd.DataFrame],
@@ -255,26 +261,31 @@ def nearest_of_all(
     count: int,
     seed: int,
 ) -> dict[str, tuple[FLOATS, FLOATS]]:
-    """Some samples of every generator and the real patch nearest to each, (count, size, size)."""
+    """Some samples of every generator and the real patch nearest to each, (count, size, size).
+
+    Returns:
+        Architecture and label -> samples, nearest real patches.
+    """
     pairs = {}
-    for architecture, own in gans.items():
-        for label, gan in own.items():
+    for architecture, gans_by_label in gans.items():
+        for label, gan in gans_by_label.items():
             size = gan.generator.size
-            seen = learnt_from(dataset, windows[label], size=size)
-            made = sample_array(gan, count=count, seed=seed)
-            places = generative.nearest_real(made, seen.pictures, seen.patients)["nearest"]
-            nearest = cut(dataset.prepared, windows[label].iloc[places], size=size)
-            pairs[f"{architecture} {label}"] = (made, nearest)
+            training = training_patches(dataset, windows[label], size=size)
+            samples = sample_array(gan, count=count, seed=seed)
+            distances = generative.nearest_real(samples, training.pictures, training.patients)
+            nearest_windows = windows[label].iloc[distances["nearest"]]
+            nearest = cut(dataset.prepared, nearest_windows, size=size)
+            pairs[f"{architecture} {label}"] = (samples, nearest)
     return pairs
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What is said of figure 2a or 2b.
+class FigureResult:
+    """Figure 2a or 2b as a number.
 
     Attributes:
-        value: Distance of texture over its floor, mean over the classes.
-        n: Classes.
+        value: Distance of texture divided by its floor, mean over the classes.
+        n: Number of classes.
         how: How it was measured.
         verdict: In words.
     """
@@ -285,75 +296,87 @@ class Judged:
     verdict: str
 
 
-def judge_figures(progress_table: pd.DataFrame, *, epochs: tuple[int, int]) -> dict[str, Judged]:
-    """Figures 2a and 2b in a number each; none where no DCGAN was trained.
+def figure_results(
+    progress_table: pd.DataFrame, *, epochs: tuple[int, int]
+) -> dict[str, FigureResult]:
+    """Figures 2a and 2b as a number each; none if no DCGAN was trained.
 
     Args:
         progress_table: Of `progress`.
         epochs: Of figures 2a and 2b.
 
     Returns:
-        Claim -> what is said.
+        Claim -> its result.
     """
-    own = progress_table[progress_table["architecture"] == "dcgan"]
-    found = {}
+    dcgan = progress_table[progress_table["architecture"] == "dcgan"]
+    results = {}
     for claim, epoch in zip(("fig-2a", "fig-2b"), epochs, strict=True):
         values = []
-        for _, part in own.groupby("label"):
+        for _, part in dcgan.groupby("label"):
             nearest = part.loc[(part["epoch"] - epoch).abs().idxmin()]
             values.append(nearest["swd"] / nearest["floor"])
         if values:
             value = float(np.mean(values))
-            how = f"texture after {epoch:,} epochs: distance from real patches over its floor"
-            words = f"texture {value:.1f} times as far as real patches are"
+            how = f"texture after {epoch:,} epochs: distance from real patches divided by its floor"
+            words = f"texture {value:.1f} times as far from real patches as real patches are"
             if value > SUFFICIENT:
-                words = f"as the paper: insufficient, {words}"
-            else:  # near real texture is not yet what a diagnosis needs
-                words = f"undecided: {words}, which says nothing of diagnosis"
-            found[claim] = Judged(value, len(values), how, words)
-    return found
+                words = f"as in the paper: insufficient, {words}"
+            else:  # realistic texture is not yet what a diagnosis needs
+                words = f"undecided: {words}, which says nothing about diagnosis"
+            results[claim] = FigureResult(value, len(values), how, words)
+    return results
 
 
-def record_figures(run: Run, judged: Mapping[str, Judged], *, synthetic: bool) -> None:
-    """Put what is said of figures 2a and 2b into the results."""
-    for claim, said in judged.items():
+def record_figures(run: Run, results: Mapping[str, FigureResult], *, synthetic: bool) -> None:
+    """Record the results of figures 2a and 2b."""
+    for claim, result in results.items():
         run.result(
             claim,
-            said.value,
-            n=said.n,
-            how=said.how,
+            result.value,
+            n=result.n,
+            how=result.how,
             figure="progress",
-            verdict=said.verdict,
+            verdict=result.verdict,
             synthetic=synthetic,
         )
 
 
 def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) -> str:
-    """What notebook 03 found, as Markdown sentences made from its own numbers."""
+    """The findings of notebook 03 as Markdown, with the numbers of this run.
+
+    Args:
+        quality: Of `measure_all`.
+        losses: Of studies.gan.dcgan.loss_table.
+        synthetic: Whether the patches are phantoms'.
+    """
     lines = []
-    for architecture, own in quality.groupby("architecture", sort=False):
-        means = own.groupby("measure")[["samples", "real"]].mean()
+    for architecture, table in quality.groupby("architecture", sort=False):
+        means = table.groupby("measure")[["samples", "real"]].mean()
         seconds = losses[losses["architecture"] == architecture].groupby("label")["seconds"].max()
-        times = ratio(own, "swd")
+        times = ratio(table, "swd")
         lines.append(
             f"- **{architecture}** (trained for {seconds.sum() / 60:,.1f} minutes over "
-            f"{len(seconds)} sets): texture lies {times:.1f} times as far from real patches as "
-            "real patches of other women do; the features' Fréchet distance "
-            f"{means.loc['frechet', 'samples']:.3g} against {means.loc['frechet', 'real']:.3g}."
+            f"{len(seconds)} sets): the texture of samples is {times:.1f} times as far from real "
+            "patches as that of real patches of other women; the Fréchet distance of features is "
+            f"{means.loc['frechet', 'samples']:.3g}, against {means.loc['frechet', 'real']:.3g} "
+            "for real patches."
         )
         missing = means.loc["missing", "samples"]
         detail = f"{missing:.0%} of the fine detail is missing"
         if missing < 0:
-            detail = f"there is {1 - missing:,.1f} times the fine detail of real patches: grain"
-        same, real = means.loc["similarity", ["samples", "real"]]
-        copies, natural = means.loc["copies", ["samples", "real"]]
-        verdict = "some are copies" if copies > natural + 0.05 else "no sign of copies"
+            detail = (
+                f"there is {1 - missing:,.1f} times as much fine detail as in real patches: grain"
+            )
+        similarity, real_similarity = means.loc["similarity", ["samples", "real"]]
+        copies, real_copies = means.loc["copies", ["samples", "real"]]
+        verdict = "some are copies" if copies > real_copies + 0.05 else "no sign of copies"
         lines.append(
-            f"  The spectrum falls with β = {means.loc['slope', 'samples']:.2f} (real "
+            f"  The power spectrum falls with β = {means.loc['slope', 'samples']:.2f} (real "
             f"{means.loc['slope', 'real']:.2f}), and {detail}. Pairs of samples are "
-            f"{_likeness(same, real)} (MS-SSIM {same:.2f} against {real:.2f}). {copies:.0%} of the "
-            "samples lie less than half as far from one real patch as from those of other women "
-            f"({natural:.0%} of real ones do): {verdict}."
+            f"{_likeness(similarity, real_similarity)} (MS-SSIM {similarity:.2f} against "
+            f"{real_similarity:.2f}). {copies:.0%} of the samples are less than half as far from "
+            "one real patch as from those of other women "
+            f"({real_copies:.0%} of real patches are): {verdict}."
         )
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
@@ -361,16 +384,17 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
 
 
 def ratio(quality: pd.DataFrame, name: str) -> float:
-    """Mean of a measure over its floor, over the sets of a table."""
-    own = quality[quality["measure"] == name]
-    return float((own["samples"] / own["real"]).mean())
+    """Mean over the sets of a table of a measure divided by its floor."""
+    rows = quality[quality["measure"] == name]
+    return float((rows["samples"] / rows["real"]).mean())
 
 
-def _likeness(same: float, real: float) -> str:
-    if same > real + 0.1:
-        return "more alike than real ones, as where a generator collapses"
-    return "less alike than real ones" if same < real - 0.1 else "about as alike as real ones"
+def _likeness(similarity: float, real_similarity: float) -> str:
+    if similarity > real_similarity + 0.1:
+        return "more alike than real ones, as when a generator collapses"
+    less_alike = similarity < real_similarity - 0.1
+    return "less alike than real ones" if less_alike else "about as alike as real ones"
 
 
-def _texture(real: FLOATS, made: FLOATS, seed: int) -> float:
-    return float(np.mean(list(generative.sliced_wasserstein(real, made, seed=seed).values())))
+def _texture(real: FLOATS, samples: FLOATS, seed: int) -> float:
+    return float(np.mean(list(generative.sliced_wasserstein(real, samples, seed=seed).values())))
