@@ -158,6 +158,8 @@ recipes = dcgan.select_recipes(
         progressive_network, progressive_loss, progressive_learning_rate
     ),
 )
+
+# %% tags=["train"]
 schedules = {
     "dcgan": dcgan.Schedule(epochs, min(early_epochs, epochs), batch_size),
     "progressive": dcgan.Schedule(progressive_epochs, progressive_early, progressive_batch),
