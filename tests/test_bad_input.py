@@ -27,10 +27,10 @@ GREY = np.arange(3200, dtype=np.uint16).reshape(64, 50)
 
 def film(seed=0):
     """A bright half disc at the left of dark air."""
-    down, across = np.ogrid[:64, :50]
-    inside = (down - 32) ** 2 + across**2 < 28**2
-    noise = np.random.default_rng(seed).integers(0, 900, inside.shape)
-    return np.where(inside, 30000 + noise, noise // 9).astype(np.uint16)
+    row, col = np.ogrid[:64, :50]
+    breast = (row - 32) ** 2 + col**2 < 28**2
+    noise = np.random.default_rng(seed).integers(0, 900, breast.shape)
+    return np.where(breast, 30000 + noise, noise // 9).astype(np.uint16)
 
 
 READERS = {
@@ -66,27 +66,27 @@ def test_a_file_that_may_not_be_read_is_named(folder, name, monkeypatch):
     path, read = folder / READERS[name][0], READERS[name][1]
     opened = io.open
 
-    def refuse(target, *arguments, **more):
+    def refuse(target, *arguments, **options):
         # Rights mean nothing to root, who may run the tests.
         if isinstance(target, (str, Path)) and Path(target) == path:
             raise PermissionError(13, "Permission denied", str(path))
-        return opened(target, *arguments, **more)
+        return opened(target, *arguments, **options)
 
     monkeypatch.setattr(io, "open", refuse)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as error:
         read(path)
-    assert path.name in str(caught.value)
-    assert "may not be read" in str(caught.value) or "Permission denied" in str(caught.value)
-    assert caught.value.remedy
+    assert path.name in str(error.value)
+    assert "may not be read" in str(error.value) or "Permission denied" in str(error.value)
+    assert error.value.remedy
 
 
 @pytest.mark.parametrize("name", sorted(set(READERS) - {"Info.txt", "archive"}))
 def test_a_file_that_is_not_there_is_named(folder, name):
     path, read = folder / READERS[name][0], READERS[name][1]
     path.unlink()
-    with pytest.raises(DataError, match="not there") as caught:
+    with pytest.raises(DataError, match="not there") as error:
         read(path)
-    assert path.name in str(caught.value)
+    assert path.name in str(error.value)
 
 
 def test_pictures_that_go_after_the_survey_are_set_aside_and_the_others_prepared(tmp_path):
@@ -139,13 +139,13 @@ def test_a_fingerprint_is_taken_of_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "b").write_text("b")
     plain = Path.stat
 
-    def gone(self, **more):
-        if self.name == "b" and (tmp_path / "b").parent == self.parent and seen:
+    def gone(self, **options):
+        if self.name == "b" and (tmp_path / "b").parent == self.parent and stat_calls:
             raise FileNotFoundError(2, "No such file", str(self))
-        seen.append(self)
-        return plain(self, **more)
+        stat_calls.append(self)
+        return plain(self, **options)
 
-    seen: list[Path] = [tmp_path]
+    stat_calls: list[Path] = [tmp_path]
     monkeypatch.setattr(Path, "is_file", lambda self: self.name in "ab")
     monkeypatch.setattr(Path, "stat", gone)
     assert folder_fingerprint(tmp_path) == alone

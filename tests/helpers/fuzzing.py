@@ -1,6 +1,6 @@
 """Damages valid files of every format by seed, and reads them in this one process.
 
-python tests/helpers/fuzzing.py FOLDER --count 150 --seed 0 [--only png ljpeg]
+PYTHONPATH=lib:tests python -m helpers.fuzzing FOLDER --count 150 --seed 0 [--only PGM LJPEG]
 
 Prints one line of JSON a finding. What was under way when a decoder ended the process stands in
 FOLDER/case.json. An address space of little more than what is used at the start bounds the memory,
@@ -96,10 +96,10 @@ def check_picture(_folder: Path, path: Path) -> None:
     assert mask.any()
 
 
-def check_catalogue(found: Catalogue) -> None:
+def check_catalogue(catalogue: Catalogue) -> None:
     """All is either usable or set aside for a reason."""
-    found.checked()
-    assert len(found.images) + len(found.quarantine) > 0
+    catalogue.checked()
+    assert len(catalogue.images) + len(catalogue.quarantine) > 0
 
 
 def _picture(name: str, write: Callable[[Path], object]) -> Format:
@@ -315,8 +315,8 @@ def formats() -> list[Format]:
           for mode in ("", "gz", "xz")),
         *(Format(f"DDSM {ending}", _make_ddsm(ending), _read_ddsm, text=ending != "LJPEG",
                  share=_SETS) for ending in ("ics", "OVERLAY", "LJPEG")),
-        *(Format(f"CBIS {what}", _make_cbis(what), _read_cbis, text=what == "csv", share=_SETS)
-          for what in ("csv", "image", "mask")),
+        *(Format(f"CBIS {part}", _make_cbis(part), _read_cbis, text=part == "csv", share=_SETS)
+          for part in ("csv", "image", "mask")),
         Format("own CSV", _make_folder, _read_folder, text=True, share=_SETS),
     ]  # fmt: skip
 
@@ -332,7 +332,7 @@ def _stop(_signal: int, _frame: object) -> None:
     raise _TooLongError
 
 
-def _one(form: Format, folder: Path, path: Path) -> str:
+def _finding(form: Format, folder: Path, path: Path) -> str:
     """Why a case is a finding; "" where it is none."""
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
     try:
@@ -351,19 +351,19 @@ def _one(form: Format, folder: Path, path: Path) -> str:
 def _fuzz(form: Format, folder: Path, count: int, seed: int) -> Iterator[dict[str, object]]:
     folder.mkdir()
     path = form.make(folder)
-    whole, before = path.read_bytes(), set(folder.rglob("*"))
-    reason = _one(form, folder, path)
+    content, valid_paths = path.read_bytes(), set(folder.rglob("*"))
+    reason = _finding(form, folder, path)
     if reason:
         yield {"format": form.name, "case": "undamaged", "reason": reason}
     for number in range(count):
         rng = random.Random(f"{seed} {form.name} {number}")
-        path.write_bytes(damaged(whole, whole, rng, text=form.text))
+        path.write_bytes(damaged(content, content, rng, text=form.text))
         (folder.parent / "case.json").write_text(json.dumps([form.name, number, seed]))
-        reason = _one(form, folder, path)
+        reason = _finding(form, folder, path)
         if reason:
             yield {"format": form.name, "case": number, "reason": reason}
         for entry in sorted(folder.rglob("*"), reverse=True):
-            if entry not in before:
+            if entry not in valid_paths:
                 entry.rmdir() if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
