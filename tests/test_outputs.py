@@ -31,9 +31,9 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The HTML that a notebook would show."""
-    seen: list[str] = []
-    monkeypatch.setattr(module, "display", lambda shown: seen.append(shown.data))
-    return seen
+    displayed: list[str] = []
+    monkeypatch.setattr(module, "display", lambda markup: displayed.append(markup.data))
+    return displayed
 
 
 def line() -> Figure:
@@ -176,12 +176,12 @@ def test_results_stand_beside_their_claims(run: Run) -> None:
 
 
 def test_a_result_replaces_only_its_own_earlier_one(run: Run) -> None:
-    other = open_run(run.folder, notebook="02_patching")
-    other.result("patch-classes", 4)
+    second_run = open_run(run.folder, notebook="02_patching")
+    second_run.result("patch-classes", 4)
     run.result("data-mias", 100)
     run.result("data-mias", 322)
-    found = [(row["notebook"], row["claim"], row["value"]) for row in load_results(run.folder)]
-    assert found == [(NAME, "data-mias", 322), ("02_patching", "patch-classes", 4)]
+    results = [(row["notebook"], row["claim"], row["value"]) for row in load_results(run.folder)]
+    assert results == [(NAME, "data-mias", 322), ("02_patching", "patch-classes", 4)]
     open_run(run.folder, notebook=NAME)
     assert [row["notebook"] for row in load_results(run.folder)] == ["02_patching"]
 
@@ -220,13 +220,13 @@ def test_what_lies_outside_is_known_by_names_sizes_and_times(run: Run, tmp_path:
     data.mkdir()
     (data / "a.pgm").write_bytes(b"P5")
     run.uses(data, None, str(data / "a.pgm"))
-    before = record(run)["reads"]
-    assert set(before) == {str(data), str(data / "a.pgm")}
+    first = record(run)["reads"]
+    assert set(first) == {str(data), str(data / "a.pgm")}
     (data / "b.pgm").write_bytes(b"P5")
     run.uses(data, data / "a.pgm")
-    after = record(run)["reads"]
-    assert after[str(data)] != before[str(data)]
-    assert after[str(data / "a.pgm")] == before[str(data / "a.pgm")]
+    later = record(run)["reads"]
+    assert later[str(data)] != first[str(data)]
+    assert later[str(data / "a.pgm")] == first[str(data / "a.pgm")]
 
 
 def test_opening_a_run_starts_a_new_record(run: Run) -> None:
@@ -248,11 +248,11 @@ def test_no_space_left_leaves_the_earlier_file_whole(
     run: Run, screen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.figure(line(), "labels", "a")
-    before = (run.folder / "figures" / "01_labels.png").read_bytes()
+    first = (run.folder / "figures" / "01_labels.png").read_bytes()
     monkeypatch.setattr(Path, "write_bytes", no_space)
     with pytest.raises(OutputError, match=r"01_labels\.png: no space left.*Free some"):
         run.figure(line(), "labels", "a")
-    assert (run.folder / "figures" / "01_labels.png").read_bytes() == before
+    assert (run.folder / "figures" / "01_labels.png").read_bytes() == first
     assert [path.name for path in run.folder.rglob("*.tmp")] == []
 
 
@@ -276,10 +276,10 @@ def test_a_notebook_is_out_of_date_when_results_of_others_change(tmp_path: Path)
     survey, card = of_two(tmp_path)
     card.results_of_others()
     record = json.loads((tmp_path / "manifests" / "08_scorecard.json").read_text())
-    ((name, known),) = record["reads"].items()
+    ((name, digest),) = record["reads"].items()
     path = tmp_path / name
-    assert module.fingerprint(path, tmp_path) == known
+    assert module.fingerprint(path, tmp_path) == digest
     card.result("related", 0.9, verdict="none")
-    assert module.fingerprint(path, tmp_path) == known, "its own rows do not count"
+    assert module.fingerprint(path, tmp_path) == digest, "its own rows do not count"
     survey.result("data-mias", 321)
-    assert module.fingerprint(path, tmp_path) != known
+    assert module.fingerprint(path, tmp_path) != digest

@@ -34,7 +34,7 @@ def number(value: float) -> Claim:
 
 
 def test_every_claim_is_there_once_with_the_number_that_the_paper_prints() -> None:
-    ids = [found.id for found in CLAIMS]
+    ids = [item.id for item in CLAIMS]
     assert len(ids) == len(set(ids))
     assert set(ids) == {*NUMBERS, *RANGES, *WORDS, "fig-1a", "fig-1b", "related"}
     assert {key: claim(key).value for key in NUMBERS} == NUMBERS
@@ -42,11 +42,11 @@ def test_every_claim_is_there_once_with_the_number_that_the_paper_prints() -> No
 
 
 def test_each_claim_is_a_number_or_a_range_or_words() -> None:
-    for found in CLAIMS:
-        is_range = found.low is not None and found.high is not None
-        assert (found.value is not None) + is_range + bool(found.text) == 1, found.id
-        assert found.section
-        assert re.fullmatch(r"0[1-8]_\w+", found.notebook)
+    for item in CLAIMS:
+        is_range = item.low is not None and item.high is not None
+        assert (item.value is not None) + is_range + bool(item.text) == 1, item.id
+        assert item.section
+        assert re.fullmatch(r"0[1-8]_\w+", item.notebook)
 
 
 def test_counts_of_the_paper_add_up() -> None:
@@ -147,10 +147,10 @@ def test_an_interval_that_patients_are_too_few_for_decides_nothing() -> None:
 
 
 def test_related_work_covers_the_references() -> None:
-    assert {found.ref for found in RELATED_WORK} == set(range(1, 12))
-    assert max(found.value or 0 for found in RELATED_WORK if found.measure == "AUC") == 0.98
-    assert all((found.value is None) == (found.measure == "") for found in RELATED_WORK)
-    review = next(found for found in RELATED_WORK if found.ref == 2)
+    assert {item.ref for item in RELATED_WORK} == set(range(1, 12))
+    assert max(item.value or 0 for item in RELATED_WORK if item.measure == "AUC") == 0.98
+    assert all((item.value is None) == (item.measure == "") for item in RELATED_WORK)
+    review = next(item for item in RELATED_WORK if item.ref == 2)
     assert "“ROC scores of up to 0.98”" in review.task
 
 

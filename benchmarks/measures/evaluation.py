@@ -38,16 +38,16 @@ def measure() -> list[Row]:
     start = time.process_time()
     methods = _recalibrated(scores, truth)
     fitted = time.process_time()
-    _ours(methods, truth, Patients.from_ids(ids))
-    ours = time.process_time() - fitted
-    theirs = _loop(methods, truth, ids) * DRAWS / PEER_DRAWS
-    what = f"intervals of 9 metrics, {UNITS:,} predictions, {len(methods)} calibrations"
+    _evaluate(methods, truth, Patients.from_ids(ids))
+    own_seconds = time.process_time() - fitted
+    peer_seconds = _loop(methods, truth, ids) * DRAWS / PEER_DRAWS
+    task = f"intervals of 9 metrics, {UNITS:,} predictions, {len(methods)} calibrations"
     loop = f"scikit-learn, {DRAWS:,} draws, extrapolated from {PEER_DRAWS}"
     return [
         row("4 recalibrations fitted and applied", OURS, fitted - start, "s of CPU"),
-        row(what, f"{OURS}, {DRAWS:,} draws", ours, "s of CPU", 1.0),
-        row(what, loop, theirs, "s of CPU", theirs / ours),
-        row("calibration and all intervals", OURS, fitted - start + ours, "s of CPU"),
+        row(task, f"{OURS}, {DRAWS:,} draws", own_seconds, "s of CPU", 1.0),
+        row(task, loop, peer_seconds, "s of CPU", peer_seconds / own_seconds),
+        row("calibration and all intervals", OURS, fitted - start + own_seconds, "s of CPU"),
     ]
 
 
@@ -55,10 +55,10 @@ def _recalibrated(scores: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
     """Probabilities (n, 2) as they are and after every method, fitted on every third unit."""
     shares, val = calibration.two_columns(scores), np.arange(UNITS) % 3 == 0
     fitted = [recalibration.fit(name, shares[val], truth[val]) for name in recalibration.METHODS]
-    return [shares, *(one.apply(shares) for one in fitted)]
+    return [shares, *(method.apply(shares) for method in fitted)]
 
 
-def _ours(methods: list[np.ndarray], truth: np.ndarray, patients: Patients) -> None:
+def _evaluate(methods: list[np.ndarray], truth: np.ndarray, patients: Patients) -> None:
     first = methods[0][:, 1]
     for shares in methods:
         calibration.measures(shares, truth, patients, bins=BINS, seed=0, draws=DRAWS)

@@ -40,13 +40,13 @@ def images():
 @pytest.mark.parametrize("bins", [5, 15])
 @pytest.mark.parametrize(("norm", "name"), [("l1", "ece"), ("max", "mce")])
 def test_errors_are_those_of_torchmetrics(patches, images, bins, norm, name):
-    for (shares, truth, patients), theirs in (
+    for (shares, truth, patients), reference in (
         (patches, lambda p, y: multiclass_calibration_error(p, y, 4, n_bins=bins, norm=norm)),
         (images, lambda p, y: binary_calibration_error(p[:, 1].clone(), y, n_bins=bins, norm=norm)),
     ):
-        ours = cal.measures(shares, truth, patients, seed=0, draws=2, bins=bins)[name].value
-        expected = theirs(torch.tensor(shares), torch.tensor(truth)).item()
-        assert ours == pytest.approx(expected, abs=1e-6)
+        actual = cal.measures(shares, truth, patients, seed=0, draws=2, bins=bins)[name].value
+        expected = reference(torch.tensor(shares), torch.tensor(truth)).item()
+        assert actual == pytest.approx(expected, abs=1e-6)
     assert cal.ece(*images[:2], bins=BINS) == pytest.approx(
         binary_calibration_error(
             torch.tensor(images[0][:, 1].copy()), torch.tensor(images[1]), n_bins=BINS
@@ -57,13 +57,15 @@ def test_errors_are_those_of_torchmetrics(patches, images, bins, norm, name):
 
 def test_proper_scores_are_scikit_learns(patches, images):
     for shares, truth, patients in (patches, images):
-        found = cal.measures(shares, truth, patients, bins=BINS, seed=0, draws=200)
-        assert found["nll"].value == pytest.approx(log_loss(truth, shares))
-        said = shares[:, 1] if shares.shape[1] == 2 else shares
+        result = cal.measures(shares, truth, patients, bins=BINS, seed=0, draws=200)
+        assert result["nll"].value == pytest.approx(log_loss(truth, shares))
+        forecasts = shares[:, 1] if shares.shape[1] == 2 else shares
         labels = range(shares.shape[1])
-        assert found["brier"].value == pytest.approx(brier_score_loss(truth, said, labels=labels))
+        assert result["brier"].value == pytest.approx(
+            brier_score_loss(truth, forecasts, labels=labels)
+        )
         for name in cal.MEASURES:
-            assert 0 <= found[name].low < found[name].value < found[name].high, name
+            assert 0 <= result[name].low < result[name].value < result[name].high, name
 
 
 def test_equal_mass_bins_hold_as_many_each(images):
@@ -96,28 +98,28 @@ def test_reliability_says_what_each_bin_holds():
 def test_debiased_error_is_kumars_where_each_patient_has_one_prediction():
     """Kumar et al. 2019, definition 5.1, where all predictions of a bin are equal."""
     rng = np.random.default_rng(2)
-    said = rng.choice([0.1, 0.5, 0.8], size=300)
-    true = rng.random(300) < said + 0.1
-    ours = cal.Binned.from_predictions(
-        said, true, Patients.from_ids(range(300)), cal.bin_edges(said, "mass", BINS)
+    forecasts = rng.choice([0.1, 0.5, 0.8], size=300)
+    true = rng.random(300) < forecasts + 0.1
+    actual = cal.Binned.from_predictions(
+        forecasts, true, Patients.from_ids(range(300)), cal.bin_edges(forecasts, "mass", BINS)
     )
     expected = 0.0
     for value in (0.1, 0.5, 0.8):
-        here = said == value
-        n, rate = here.sum(), true[here].mean()
+        selected = forecasts == value
+        n, rate = selected.sum(), true[selected].mean()
         expected += n / 300 * ((value - rate) ** 2 - rate * (1 - rate) / (n - 1))
-    assert ours.squared_error(np.ones((1, 300)))[0] == pytest.approx(expected)
+    assert actual.squared_error(np.ones((1, 300)))[0] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("each", [1, 5])
-def test_debiasing_takes_away_what_chance_adds(each):
+@pytest.mark.parametrize("units_per_patient", [1, 5])
+def test_debiasing_takes_away_what_chance_adds(units_per_patient):
     """A perfectly calibrated model: its squared error is 0, and the plain one says otherwise."""
     rng, plain, debiased = np.random.default_rng(3), [], []
-    patients = Patients.from_ids(np.arange(200) // each)
+    patients = Patients.from_ids(np.arange(200) // units_per_patient)
     for _ in range(300):
-        odds = np.repeat(rng.normal(size=200 // each), each)
+        odds = np.repeat(rng.normal(size=200 // units_per_patient), units_per_patient)
         # All predictions of a patient come true together: worse than independent ones.
-        true = np.repeat(rng.random(200 // each), each) < expit(odds)
+        true = np.repeat(rng.random(200 // units_per_patient), units_per_patient) < expit(odds)
         binned = cal.Binned.from_predictions(
             expit(odds), true, patients, cal.bin_edges(expit(odds), "mass", BINS)
         )
@@ -135,14 +137,14 @@ def test_intervals_of_the_debiased_error_cover_the_true_one():
     rng, hits = np.random.default_rng(4), 0
     for seed in range(100):
         patients = Patients.from_ids(np.arange(450) // 3)
-        said = rng.uniform(0.2, 0.8, size=450)
-        same = np.repeat(rng.random(150), 3)
-        true = np.where(rng.random(450) < 0.5, same, rng.random(450)) < said + 0.1
-        shares = cal.two_columns(said)
-        found = cal.measures(shares, true.astype(int), patients, bins=BINS, seed=seed, draws=200)[
+        forecasts = rng.uniform(0.2, 0.8, size=450)
+        shared_draw = np.repeat(rng.random(150), 3)
+        true = np.where(rng.random(450) < 0.5, shared_draw, rng.random(450)) < forecasts + 0.1
+        shares = cal.two_columns(forecasts)
+        result = cal.measures(shares, true.astype(int), patients, bins=BINS, seed=seed, draws=200)[
             "debiased"
         ]
-        hits += found.low <= 0.1 <= found.high
+        hits += result.low <= 0.1 <= result.high
     assert 88 <= hits <= 100
 
 
@@ -166,10 +168,10 @@ def test_bands_say_how_often_the_sure_are_wrong(patches):
     sure, wrong = shares.max(axis=1), shares.argmax(axis=1) != truth
     for row in table.itertuples(index=False):
         low, high = row[0], row[1]
-        here = (sure >= low) & ((sure < high) | (high == 1))
-        assert row.units == here.sum()
-        assert row.observed == pytest.approx(wrong[here].mean())
-        assert row.promised == pytest.approx(1 - sure[here].mean())
+        selected = (sure >= low) & ((sure < high) | (high == 1))
+        assert row.units == selected.sum()
+        assert row.observed == pytest.approx(wrong[selected].mean())
+        assert row.promised == pytest.approx(1 - sure[selected].mean())
         assert row.low <= row.observed <= row.high
     assert table["units"].sum() == len(truth)
     # The model is too sure: where it promises less than 10 % wrong, more is.

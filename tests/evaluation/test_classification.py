@@ -29,27 +29,29 @@ def answers():
 
 def test_confusion_is_sklearns(answers):
     shares, truth, _ = answers
-    said = shares.argmax(axis=1)
-    ours = cls.confusion(truth, said, 4)
-    np.testing.assert_array_equal(ours, confusion_matrix(truth, said, labels=range(4)))
+    answers = shares.argmax(axis=1)
+    actual = cls.confusion(truth, answers, 4)
+    np.testing.assert_array_equal(actual, confusion_matrix(truth, answers, labels=range(4)))
     with pytest.raises(DataError, match="classes must lie from 0 to 2"):
         cls.confusion([0], [3], 3)
 
 
 def test_accuracies_are_sklearns_in_every_draw(answers):
     shares, truth, patients = answers
-    said = shares.argmax(axis=1)
-    found = cls.measures(truth, said, patients, seed=0, draws=200)
-    assert found["accuracy"].value == pytest.approx(accuracy_score(truth, said))
-    assert found["balanced_accuracy"].value == pytest.approx(balanced_accuracy_score(truth, said))
-    for estimate in found.values():
+    answers = shares.argmax(axis=1)
+    result = cls.measures(truth, answers, patients, seed=0, draws=200)
+    assert result["accuracy"].value == pytest.approx(accuracy_score(truth, answers))
+    assert result["balanced_accuracy"].value == pytest.approx(
+        balanced_accuracy_score(truth, answers)
+    )
+    for estimate in result.values():
         assert estimate.low < estimate.value < estimate.high
     counts = np.random.default_rng(1).multinomial(80, np.full(80, 1 / 80), size=10).astype(float)
-    drawn = cls.balanced_accuracy_statistic(truth, said, patients)(counts)
-    for count, ours in zip(counts, drawn, strict=True):
+    drawn = cls.balanced_accuracy_statistic(truth, answers, patients)(counts)
+    for count, actual in zip(counts, drawn, strict=True):
         weights = count[patients.codes]
-        theirs = balanced_accuracy_score(truth, said, sample_weight=weights)
-        assert ours == pytest.approx(theirs)
+        reference = balanced_accuracy_score(truth, answers, sample_weight=weights)
+        assert actual == pytest.approx(reference)
 
 
 def test_classes_one_by_one(answers):
@@ -66,9 +68,14 @@ def test_classes_one_by_one(answers):
 
 def test_a_class_without_units_has_no_recall(answers):
     shares, truth, _ = answers
-    there = truth != 3
+    present = truth != 3
     table = cls.by_class(
-        shares[there], truth[there], Patients.from_ids(range(there.sum())), NAMES, seed=0, draws=20
+        shares[present],
+        truth[present],
+        Patients.from_ids(range(present.sum())),
+        NAMES,
+        seed=0,
+        draws=20,
     )
     assert table["units"].iloc[3] == 0
     assert table.loc[3, ["recall", "low", "high", "auc"]].isna().all()
@@ -85,9 +92,9 @@ def test_baselines_are_what_guessing_reaches():
         "a guess by frequency": rng.choice(3, size=20_000, p=shares),
         "any class alike": rng.integers(3, size=20_000),
     }
-    for name, said in guesses.items():
-        assert table.loc[name, "accuracy"] == pytest.approx((said == truth).mean(), abs=0.015)
-        expected = balanced_accuracy_score(truth, said)
+    for name, answers in guesses.items():
+        assert table.loc[name, "accuracy"] == pytest.approx((answers == truth).mean(), abs=0.015)
+        expected = balanced_accuracy_score(truth, answers)
         assert table.loc[name, "balanced_accuracy"] == pytest.approx(expected, abs=0.015)
 
 

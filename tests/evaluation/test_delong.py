@@ -47,10 +47,10 @@ def test_delong_and_the_bootstrap_agree_where_each_patient_has_one_unit():
     truth, first, second = two_models(n=400)
     patients = Patients.from_ids(range(400))
     gap, error, p = delong_test(first, second, truth)
-    ours = roc.auc_difference(first, second, truth, patients, seed=0)
-    assert ours.value == pytest.approx(gap)
-    assert (ours.high - ours.low) / (2 * 1.96) == pytest.approx(error, rel=0.1)
-    assert (p < 0.05) == (not ours.low <= 0 <= ours.high)
+    actual = roc.auc_difference(first, second, truth, patients, seed=0)
+    assert actual.value == pytest.approx(gap)
+    assert (actual.high - actual.low) / (2 * 1.96) == pytest.approx(error, rel=0.1)
+    assert (p < 0.05) == (not actual.low <= 0 <= actual.high)
 
 
 def test_p_is_uniform_where_both_models_are_alike():

@@ -64,26 +64,26 @@ def test_perfect_detections_separate_images_perfectly(images, truths):
 
 
 def test_an_image_scores_as_its_highest_detection_and_0_without_any(images):
-    of = images.iloc[[0, 0, 1]]
-    found = made_detections(of, np.tile([0, 0, 9, 9], (3, 1)), np.array([0.2, 0.6, 0.4]),
+    rows = images.iloc[[0, 0, 1]]
+    result = made_detections(rows, np.tile([0, 0, 9, 9], (3, 1)), np.array([0.2, 0.6, 0.4]),
                             ["malignant", "benign", "benign"])  # fmt: skip
-    scores = image_scores(found, images, model="made", seed=3)
-    own = scores.set_index(["target", "image_id"])["score"]
-    assert own["malignant", "i00000"] == 0.2
-    assert own["lesion", "i00000"] == 0.6
-    assert own["malignant", "i00001"] == 0
-    assert own["lesion", "i00001"] == 0.4
-    assert own["lesion", "i00002"] == 0
+    scores = image_scores(result, images, model="made", seed=3)
+    selected = scores.set_index(["target", "image_id"])["score"]
+    assert selected["malignant", "i00000"] == 0.2
+    assert selected["lesion", "i00000"] == 0.6
+    assert selected["malignant", "i00001"] == 0
+    assert selected["lesion", "i00001"] == 0.4
+    assert selected["lesion", "i00002"] == 0
     assert set(scores["unit"]) == {"image"}
     assert set(scores["seed"]) == {3}
 
 
 def test_an_auc_of_one_class_only_says_why(images, truths):
-    sick = images[images["label"] != "normal"]
-    scores = image_scores(perfect(images, truths), sick, model="perfect", seed=0)
-    own = roc_table(scores, None, seed=0, draws=20).set_index("target").loc["lesion"]
-    assert np.isnan(own["auc"])
-    assert own["reason"] == "no negative among them"
+    positives = images[images["label"] != "normal"]
+    scores = image_scores(perfect(images, truths), positives, model="perfect", seed=0)
+    selected = roc_table(scores, None, seed=0, draws=20).set_index("target").loc["lesion"]
+    assert np.isnan(selected["auc"])
+    assert selected["reason"] == "no negative among them"
 
 
 # ------------------------------------------------------------------ patches
@@ -105,10 +105,10 @@ def with_rule(windows, truths, rule):
     for window in windows.to_dict("records"):
         label, area = "normal", (window["row_max"] - window["row_min"]) ** 2
         for lesion in truths[truths["image_id"] == window["image_id"]].to_dict("records"):
-            one, other = (Box(*(each[name] for name in BOX)) for each in (window, lesion))
-            shared = one.intersection(other).area
+            first_box, second_box = (Box(*(box[name] for name in BOX)) for box in (window, lesion))
+            shared = first_box.intersection(second_box).area
             counts = shared > 0 and (
-                shared / other.area >= rule.min_lesion_share
+                shared / second_box.area >= rule.min_lesion_share
                 or shared / area >= rule.min_window_share
             )
             if counts:
@@ -130,15 +130,15 @@ def test_perfect_detections_separate_patches_perfectly(images, truths):
 def test_patch_scores_are_what_a_plain_loop_gives(images):
     rule = replace(HALF_RULE, min_lesion_share=0.4, min_window_share=0.3)
     some = images.iloc[:4]
-    found, windows = random_detections(some, seed=2, boxes_per_image=8), windows_of(some)
-    table, types = patch_scores(found, windows, rule, model="made", seed=0)
+    result, windows = random_detections(some, seed=2, boxes_per_image=8), windows_of(some)
+    table, types = patch_scores(result, windows, rule, model="made", seed=0)
     lesion = table[table["target"] == "lesion"]
     for window, score in zip(windows.to_dict("records"), lesion["score"], strict=True):
-        best, one = 0.0, Box(*(window[name] for name in BOX))
-        for row in found[found["image_id"] == window["image_id"]].to_dict("records"):
-            other = Box(*(row[name] for name in BOX))
-            shared = one.intersection(other).area
-            if shared and (shared / other.area >= 0.4 or shared / one.area >= 0.3):
+        best, first_box = 0.0, Box(*(window[name] for name in BOX))
+        for row in result[result["image_id"] == window["image_id"]].to_dict("records"):
+            second_box = Box(*(row[name] for name in BOX))
+            shared = first_box.intersection(second_box).area
+            if shared and (shared / second_box.area >= 0.4 or shared / first_box.area >= 0.3):
                 best = max(best, 1 - row["score_normal"])
         assert score == pytest.approx(best)
     assert len(types) == 3 * len(windows)
@@ -151,8 +151,8 @@ def test_patch_scores_are_what_a_plain_loop_gives(images):
 
 def test_perfect_detections_have_a_mean_average_precision_of_1(images, truths):
     for by_class in (False, True):
-        found = average_precision(perfect(images, truths), truths, images, by_class=by_class)
-        assert found == {"mAP50": pytest.approx(1), "mAP50-95": pytest.approx(1)}
+        result = average_precision(perfect(images, truths), truths, images, by_class=by_class)
+        assert result == {"mAP50": pytest.approx(1), "mAP50-95": pytest.approx(1)}
 
 
 @pytest.mark.parametrize("by_class", [False, True])
@@ -162,25 +162,26 @@ def test_average_precision_is_torchmetrics_own(images, truths, by_class):
     # 19 of a class: no recall lies on one of COCO's 101, which torchmetrics rounds to float32.
     truths = truths.groupby("pathology").head(19)
     rng = np.random.default_rng(3)
-    near = perfect(images, truths)
-    near[list(BOX)] += rng.normal(0, 12, (len(near), 4))
-    near = near[(near["row_max"] > near["row_min"]) & (near["col_max"] > near["col_min"])]
+    exact = perfect(images, truths)
+    exact[list(BOX)] += rng.normal(0, 12, (len(exact), 4))
+    exact = exact[(exact["row_max"] > exact["row_min"]) & (exact["col_max"] > exact["col_min"])]
     noise = random_detections(images, seed=4, boxes_per_image=3)
-    found = pd.concat([near.sample(frac=0.7, random_state=0), noise], ignore_index=True)
+    result = pd.concat([exact.sample(frac=0.7, random_state=0), noise], ignore_index=True)
     metric = MeanAveragePrecision(backend="pycocotools")
     metric.warn_on_many_detections = False
     for image in images["image_id"]:
-        own, there = found[found["image_id"] == image], truths[truths["image_id"] == image]
+        selected = result[result["image_id"] == image]
+        truths_of_image = truths[truths["image_id"] == image]
+        chances = selected["score"] if by_class else 1 - selected["score_normal"]
         metric.update(
-            [as_torch(own, "label", own["score"] if by_class else 1 - own["score_normal"],
-                      by_class=by_class)],
-            [as_torch(there, "pathology", None, by_class=by_class)],
-        )  # fmt: skip
-    wanted = metric.compute()
-    ours = average_precision(found, truths, images, by_class=by_class)
-    assert ours["mAP50"] == pytest.approx(float(wanted["map_50"]), abs=1e-6)
-    assert ours["mAP50-95"] == pytest.approx(float(wanted["map"]), abs=1e-6)
-    assert 0.1 < ours["mAP50"] < 0.95
+            [as_torch(selected, "label", chances, by_class=by_class)],
+            [as_torch(truths_of_image, "pathology", None, by_class=by_class)],
+        )
+    reference = metric.compute()
+    actual = average_precision(result, truths, images, by_class=by_class)
+    assert actual["mAP50"] == pytest.approx(float(reference["map_50"]), abs=1e-6)
+    assert actual["mAP50-95"] == pytest.approx(float(reference["map"]), abs=1e-6)
+    assert 0.1 < actual["mAP50"] < 0.95
 
 
 def as_torch(table, column, scores, *, by_class):
@@ -210,20 +211,20 @@ def test_perfect_masks_have_a_dice_of_1(images, truths):
 
 def test_dice_of_a_shifted_disc_is_that_of_geometry(images, truths):
     """Two equal discs at a distance d share 2 r² acos(d / 2r) − d/2 √(4r² − d²)."""
-    one = truths.iloc[:1].assign(row_min=100.0, row_max=300.0, col_min=100.0, col_max=300.0)
-    for away in (0.0, 40.0, 60.0):
-        found = perfect(images, one).assign(col_min=100 + away, col_max=300 + away)
+    first_box = truths.iloc[:1].assign(row_min=100.0, row_max=300.0, col_min=100.0, col_max=300.0)
+    for shift in (0.0, 40.0, 60.0):
+        result = perfect(images, first_box).assign(col_min=100 + shift, col_max=300 + shift)
         radius = 100.0
-        shared = 2 * radius**2 * np.arccos(away / 200) - away / 2 * np.sqrt(200**2 - away**2)
+        shared = 2 * radius**2 * np.arccos(shift / 200) - shift / 2 * np.sqrt(200**2 - shift**2)
         dice = shared / (np.pi * radius**2)
-        agreement = mask_agreement(found, one, min_iou=0.1)
+        agreement = mask_agreement(result, first_box, min_iou=0.1)
         assert agreement["dice"].item() == pytest.approx(dice, abs=0.01)
         assert agreement["iou"].item() == pytest.approx(dice / (2 - dice), abs=0.015)
 
 
 def test_a_coarse_mask_agrees_with_a_fine_one(images, truths):
-    found = perfect(images, truths).assign(mask=pack_mask(disc(28)))
-    assert mask_agreement(found, truths)["dice"].min() > 0.97
+    result = perfect(images, truths).assign(mask=pack_mask(disc(28)))
+    assert mask_agreement(result, truths)["dice"].min() > 0.97
 
 
 def test_no_hit_no_dice(images, truths):
@@ -257,16 +258,16 @@ def test_the_true_mask_is_the_lesion_over_its_box():
 
 def test_groups_share_the_threshold_of_all_lesions(images, truths):
     """Every mass is found at 0.9, every calcification below the false alarms."""
-    found = perfect(images, truths)
+    result = perfect(images, truths)
     calcified = (truths["kind"] == "calcification").to_numpy()
-    found.loc[calcified, list(set(found.columns) & {"score_normal"})] = 0.95
+    result.loc[calcified, list(set(result.columns) & {"score_normal"})] = 0.95
     for label in LABELS[1:]:
-        own = calcified & (found["label"] == label).to_numpy()
-        found.loc[own, f"score_{label}"] = 0.05
+        selected = calcified & (result["label"] == label).to_numpy()
+        result.loc[selected, f"score_{label}"] = 0.05
     noise = random_detections(images[30:], seed=5, boxes_per_image=4)
     noise[[f"score_{label}" for label in LABELS[1:]]] *= 0
     noise["score_malignant"], noise["score_normal"] = 0.5, 0.5
-    table = by_group(pd.concat([found, noise], ignore_index=True), truths, images, seed=0)
+    table = by_group(pd.concat([result, noise], ignore_index=True), truths, images, seed=0)
     kinds = table[table["group"] == "kind"].set_index("value")
     assert kinds.loc["mass", "sensitivity"] == 1
     assert kinds.loc["calcification", "sensitivity"] == 0
@@ -281,8 +282,8 @@ def test_groups_share_the_threshold_of_all_lesions(images, truths):
 def test_overlap_is_that_of_boxes():
     rng = np.random.default_rng(6)
     first, second = (np.sort(rng.uniform(0, 9, (50, 2, 2)), axis=1).reshape(50, 4) for _ in "ab")
-    wanted = [Box(*a).iou(Box(*b)) for a, b in zip(first, second, strict=True)]
-    np.testing.assert_allclose(overlap(first, second), wanted)
+    reference = [Box(*a).iou(Box(*b)) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(overlap(first, second), reference)
 
 
 def test_a_wrong_table_names_the_image(images, truths):

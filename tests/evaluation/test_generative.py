@@ -13,11 +13,11 @@ from sklearn.metrics.pairwise import polynomial_kernel
 def noise(count: int, size: int, beta: float, seed: int = 0) -> np.ndarray:
     """Pictures whose power falls as 1 / frequency^beta."""
     rng = np.random.default_rng(seed)
-    across = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None])
-    across[0, 0] = 1
+    frequencies = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None])
+    frequencies[0, 0] = 1
     white = np.fft.fft2(rng.normal(size=(count, size, size)))
-    made = np.fft.ifft2(white / across ** (beta / 2)).real
-    return (made - made.mean()) / made.std()
+    generated = np.fft.ifft2(white / frequencies ** (beta / 2)).real
+    return (generated - generated.mean()) / generated.std()
 
 
 def test_frechet_distance_of_two_gaussians_is_the_closed_form() -> None:
@@ -36,15 +36,15 @@ def test_frechet_distance_of_two_gaussians_is_the_closed_form() -> None:
 def test_kernel_distance_is_the_unbiased_estimate() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(41, 5)), rng.normal(size=(41, 5)) + 0.7
-    found, _ = generative.kernel_distance(first, second, seed=0, subsets=400, size=40)
-    own = [polynomial_kernel(a, a, degree=3, gamma=1 / 5, coef0=1) for a in (first, second)]
-    across = polynomial_kernel(first, second, degree=3, gamma=1 / 5, coef0=1)
-    within = sum((k.sum() - np.trace(k)) / (41 * 40) for k in own)
-    assert found == pytest.approx(within - 2 * across.mean(), rel=0.03)
-    same, _ = generative.kernel_distance(*rng.normal(size=(2, 400, 5)), seed=0)
-    assert abs(same) < 0.1 * found
+    result, _ = generative.kernel_distance(first, second, seed=0, subsets=400, size=40)
+    within = [polynomial_kernel(a, a, degree=3, gamma=1 / 5, coef0=1) for a in (first, second)]
+    between = polynomial_kernel(first, second, degree=3, gamma=1 / 5, coef0=1)
+    within = sum((k.sum() - np.trace(k)) / (41 * 40) for k in within)
+    assert result == pytest.approx(within - 2 * between.mean(), rel=0.03)
+    control, _ = generative.kernel_distance(*rng.normal(size=(2, 400, 5)), seed=0)
+    assert abs(control) < 0.1 * result
     again = generative.kernel_distance(first, second, seed=0, subsets=400, size=40)[0]
-    assert again == found
+    assert again == result
 
 
 def test_features_that_do_not_fit_are_refused() -> None:
@@ -57,31 +57,31 @@ def test_features_that_do_not_fit_are_refused() -> None:
 def test_sets_of_points_in_one_dimension_are_scipy_s() -> None:
     rng = np.random.default_rng(2)
     first, second = rng.normal(size=(50, 1)), rng.normal(size=(50, 1)) * 2 + 1
-    found = generative.wasserstein_of_sets(first, second, seed=0)
-    assert found == pytest.approx(wasserstein_distance(first[:, 0], second[:, 0]))
+    result = generative.wasserstein_of_sets(first, second, seed=0)
+    assert result == pytest.approx(wasserstein_distance(first[:, 0], second[:, 0]))
 
 
 def test_a_shift_moves_points_by_its_mean_projection() -> None:
     points = np.random.default_rng(3).normal(size=(300, 3))
-    found = generative.wasserstein_of_sets(
+    result = generative.wasserstein_of_sets(
         points, points + np.array([2, 0, 0]), seed=0, projections=20_000
     )
     # The mean of |cos| over directions in space is 1/2.
-    assert found == pytest.approx(2 / 2, rel=0.02)
+    assert result == pytest.approx(2 / 2, rel=0.02)
     with pytest.raises(ValueError, match="of one shape"):
         generative.wasserstein_of_sets(points, points[:5], seed=0)
 
 
 def test_sliced_wasserstein_of_pictures() -> None:
     first, second = noise(60, 64, 3, seed=0), noise(60, 64, 3, seed=1)
-    same = generative.sliced_wasserstein(first, first, seed=0)
-    assert list(same) == [64, 32, 16]
+    control = generative.sliced_wasserstein(first, first, seed=0)
+    assert list(control) == [64, 32, 16]
     floor = generative.sliced_wasserstein(first, second, seed=0)
     harder = generative.sliced_wasserstein(first, 1.5 * second, seed=0)
     blurred = generative.sliced_wasserstein(first, noise(60, 64, 4, seed=1), seed=0)
-    for size in same:
+    for size in control:
         # Squares are drawn apart for both sets, so equal sets come near 0, as two halves do.
-        assert same[size] < 0.1 * harder[size]
+        assert control[size] < 0.1 * harder[size]
         assert floor[size] < 0.35 * harder[size]
     assert blurred[64] > 3 * floor[64]
 
@@ -118,17 +118,17 @@ def test_missing_detail_is_the_share_of_power_that_a_filter_takes() -> None:
 
 def test_diversity_sees_a_collapse_and_one_scale_is_scikit_image_s() -> None:
     pictures = np.clip(0.5 + 0.15 * noise(12, 64, 2), 0, 1)
-    alike = pictures[:1] + 0.005 * np.random.default_rng(0).normal(size=(12, 64, 64))
-    assert generative.diversity(alike, pairs=20, seed=0).mean() > 0.95
+    collapsed = pictures[:1] + 0.005 * np.random.default_rng(0).normal(size=(12, 64, 64))
+    assert generative.diversity(collapsed, pairs=20, seed=0).mean() > 0.95
     assert generative.diversity(pictures, pairs=20, seed=0).mean() < 0.6
-    one = np.clip(0.5 + 0.15 * noise(1, 16, 3), 0, 1)  # the kernel fits in one scale only
-    two = np.concatenate([one, one + 0.1 * noise(1, 16, 0)])
+    small = np.clip(0.5 + 0.15 * noise(1, 16, 3), 0, 1)  # the kernel fits in one scale only
+    two = np.concatenate([small, small + 0.1 * noise(1, 16, 0)])
     expected = structural_similarity(
         *two, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    found = generative.diversity(two, pairs=3, seed=0)
-    assert found.shape == (3,)
-    assert found[0] == pytest.approx(expected, abs=0.05)
+    result = generative.diversity(two, pairs=3, seed=0)
+    assert result.shape == (3,)
+    assert result[0] == pytest.approx(expected, abs=0.05)
     with pytest.raises(ValueError, match="two pictures"):
         generative.diversity(two[:1], pairs=3, seed=0)
 
@@ -136,35 +136,35 @@ def test_diversity_sees_a_collapse_and_one_scale_is_scikit_image_s() -> None:
 def test_a_copy_is_told_from_a_blur() -> None:
     real = np.random.default_rng(0).random((20, 8, 8))
     women = [f"p{k // 2}" for k in range(20)]
-    made = np.stack([real[7], real[3] + 0.02, real.mean(axis=0)])
-    found = generative.nearest_real(made, real, women)
-    assert found["nearest"].tolist()[:2] == [7, 3]
-    np.testing.assert_allclose(found["distance"][:2], [0, 0.02], atol=1e-6)
-    other = [k for k in range(20) if women[k] != women[3]]
-    second = min(np.sqrt(((made[1] - real[k]) ** 2).mean()) for k in other)
-    assert found["ratio"][1] == pytest.approx(0.02 / second)
+    generated = np.stack([real[7], real[3] + 0.02, real.mean(axis=0)])
+    result = generative.nearest_real(generated, real, women)
+    assert result["nearest"].tolist()[:2] == [7, 3]
+    np.testing.assert_allclose(result["distance"][:2], [0, 0.02], atol=1e-6)
+    strangers = [k for k in range(20) if women[k] != women[3]]
+    second = min(np.sqrt(((generated[1] - real[k]) ** 2).mean()) for k in strangers)
+    assert result["ratio"][1] == pytest.approx(0.02 / second)
     # The mean lies nearer to all than they lie to each other, and is a copy of none.
     among = generative.nearest_real(real, real, women, generated_groups=women)
-    assert found["distance"][2] < among["distance"].min()
-    assert found["ratio"][2] > 0.9
+    assert result["distance"][2] < among["distance"].min()
+    assert result["ratio"][2] > 0.9
 
 
 def test_patches_of_the_same_woman_are_passed_over() -> None:
     real = np.arange(6.0)[:, None, None]
     women = ["a", "a", "a", "b", "b", "c"]
-    found = generative.nearest_real(real, real, women, generated_groups=women)
-    assert found["nearest"].tolist() == [3, 3, 3, 2, 5, 4]
-    assert found["distance"].tolist() == [3, 2, 1, 1, 1, 1]
-    np.testing.assert_allclose(found["ratio"], [3 / 5, 2 / 4, 1 / 3, 1 / 2, 1 / 2, 1 / 3])
+    result = generative.nearest_real(real, real, women, generated_groups=women)
+    assert result["nearest"].tolist() == [3, 3, 3, 2, 5, 4]
+    assert result["distance"].tolist() == [3, 2, 1, 1, 1, 1]
+    np.testing.assert_allclose(result["ratio"], [3 / 5, 2 / 4, 1 / 3, 1 / 2, 1 / 2, 1 / 3])
     alone = generative.nearest_real(real, real, ["x"] * 6, generated_groups=["x"] * 6)
     assert alone[["distance", "ratio"]].isna().all(axis=None)
 
 
 def test_large_patches_are_compared_reduced() -> None:
     fine = np.random.default_rng(0).random((3, 130, 128))
-    found = generative.nearest_real(fine, fine, ["a", "b", "c"])
+    result = generative.nearest_real(fine, fine, ["a", "b", "c"])
     means = fine[:, :, :].reshape(3, 65, 2, 64, 2).mean(axis=(2, 4))
     expected = np.sqrt(((means[0] - means[1:]) ** 2).mean(axis=(1, 2))).min()
-    assert found["nearest"].tolist() == [0, 1, 2]
-    away = generative.nearest_real(fine[:1], fine[1:], ["b", "c"])
-    assert away["distance"][0] == pytest.approx(expected)
+    assert result["nearest"].tolist() == [0, 1, 2]
+    distant = generative.nearest_real(fine[:1], fine[1:], ["b", "c"])
+    assert distant["distance"][0] == pytest.approx(expected)

@@ -29,27 +29,27 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_level_that_captions_state_is_that_of_the_intervals():
     texts = [path.read_text() for path in sorted((ROOT / "notebooks").glob("*.py"))]
     texts.append((ROOT / "README.md").read_text())
-    stated = {int(n) for text in texts for n in re.findall(r"(\d+) %\s+(?:\"\s+\")?interval", text)}
-    assert stated == {100 * intervals.LEVEL}
+    levels = {int(n) for text in texts for n in re.findall(r"(\d+) %\s+(?:\"\s+\")?interval", text)}
+    assert levels == {100 * intervals.LEVEL}
 
 
 def test_one_value_a_patient_agrees_with_scipy():
     values = np.random.default_rng(1).gamma(2.0, size=80)
-    ours = bootstrap_mean(values, np.arange(80), seed=0, draws=20_000)
-    theirs = scipy_bootstrap(
+    actual = bootstrap_mean(values, np.arange(80), seed=0, draws=20_000)
+    reference = scipy_bootstrap(
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
-    assert ours.value == pytest.approx(values.mean())
-    assert ours.low == pytest.approx(theirs.low, abs=0.02 * values.mean())
-    assert ours.high == pytest.approx(theirs.high, abs=0.02 * values.mean())
-    assert (ours.n, ours.patients) == (80, 80)
+    assert actual.value == pytest.approx(values.mean())
+    assert actual.low == pytest.approx(reference.low, abs=0.02 * values.mean())
+    assert actual.high == pytest.approx(reference.high, abs=0.02 * values.mean())
+    assert (actual.n, actual.patients) == (80, 80)
 
 
 def test_copies_of_a_patients_images_do_not_narrow_the_interval():
     values = np.random.default_rng(2).normal(size=50)
-    once = bootstrap_mean(values, np.arange(50), seed=0)
+    single = bootstrap_mean(values, np.arange(50), seed=0)
     tenfold = bootstrap_mean(np.repeat(values, 10), np.repeat(np.arange(50), 10), seed=0)
-    assert (tenfold.low, tenfold.high) == pytest.approx((once.low, once.high))
+    assert (tenfold.low, tenfold.high) == pytest.approx((single.low, single.high))
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
@@ -75,39 +75,41 @@ def test_same_seed_same_interval():
 
 def test_a_bootstrap_by_counts_is_scipys_paired_bootstrap():
     rng = np.random.default_rng(4)
-    above, below = rng.gamma(2.0, size=(2, 60))
+    numerators, denominators = rng.gamma(2.0, size=(2, 60))
     patients = Patients.from_ids(range(60))
-    ours = bootstrap({"ratio": mean(above, patients, below)}, patients, seed=0, draws=20_000)
-    theirs = scipy_bootstrap(
-        (above * below, below),
+    actual = bootstrap(
+        {"ratio": mean(numerators, patients, denominators)}, patients, seed=0, draws=20_000
+    )
+    reference = scipy_bootstrap(
+        (numerators * denominators, denominators),
         lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
         paired=True,
         n_resamples=20_000,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    assert ours["ratio"].value == pytest.approx(np.average(above, weights=below))
-    assert ours["ratio"].low == pytest.approx(theirs.low, rel=0.02)
-    assert ours["ratio"].high == pytest.approx(theirs.high, rel=0.02)
+    assert actual["ratio"].value == pytest.approx(np.average(numerators, weights=denominators))
+    assert actual["ratio"].low == pytest.approx(reference.low, rel=0.02)
+    assert actual["ratio"].high == pytest.approx(reference.high, rel=0.02)
 
 
 def test_all_draws_have_as_many_patients_whatever_the_block(monkeypatch):
-    whole = np.concatenate(list(intervals._drawn(30, seed=0, draws=50)))
+    blocks = np.concatenate(list(intervals._drawn(30, seed=0, draws=50)))
     monkeypatch.setattr(intervals, "BLOCK", 7 * 30)
     parts = list(intervals._drawn(30, seed=0, draws=50))
     assert [len(part) for part in parts] == [7] * 7 + [1]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert (whole.sum(axis=1) == 30).all()
+    np.testing.assert_array_equal(np.concatenate(parts), blocks)
+    assert (blocks.sum(axis=1) == 30).all()
     # Of a multinomial: mean 1, variance 1 - 1/30.
-    assert whole.var() == pytest.approx(1 - 1 / 30, abs=0.1)
+    assert blocks.var() == pytest.approx(1 - 1 / 30, abs=0.1)
 
 
 def test_a_difference_is_paired_over_patients():
     rng = np.random.default_rng(5)
     patients, first = Patients.from_ids(range(80)), rng.normal(size=80)
     second = first - 0.5
-    both = {"gap": difference(mean(first, patients), mean(second, patients))}
-    gap = bootstrap(both, patients, seed=0, draws=100)["gap"]
+    statistics = {"gap": difference(mean(first, patients), mean(second, patients))}
+    gap = bootstrap(statistics, patients, seed=0, draws=100)["gap"]
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
@@ -127,9 +129,9 @@ def test_recentred_draws_have_the_estimate_as_their_mean():
 
 def test_what_has_no_value_says_so():
     patients = Patients.from_ids([0, 0, 1])
-    found = bootstrap({"none": mean([1.0, 2.0, 3.0], patients, 0.0)}, patients, seed=0)["none"]
-    assert np.isnan(found.value)
-    assert str(found).startswith("undefined (")
+    result = bootstrap({"none": mean([1.0, 2.0, 3.0], patients, 0.0)}, patients, seed=0)["none"]
+    assert np.isnan(result.value)
+    assert str(result).startswith("undefined (")
     assert (
         str(undefined("no positive among them", patients)) == "undefined (no positive among them)"
     )
@@ -145,15 +147,15 @@ def test_an_estimate_of_a_function_keeps_its_ends():
 @pytest.mark.parametrize(("patients", "right"), [(1, 1), (12, 12), (30, 0)])
 def test_a_share_on_which_all_agree_has_the_exact_interval(patients, right):
     hits = np.arange(patients) < right
-    whose = Patients.from_ids(range(patients))
-    found = bootstrap({"share": mean(hits, whose)}, whose, seed=0)["share"]
-    assert found.low == found.high  # a bootstrap claims certainty
+    patient_index = Patients.from_ids(range(patients))
+    result = bootstrap({"share": mean(hits, patient_index)}, patient_index, seed=0)["share"]
+    assert result.low == result.high  # a bootstrap claims certainty
     exact = binomtest(right, patients).proportion_ci(0.95, method="exact")
-    ours = share_estimate(found, patients)
-    assert (ours.low, ours.high) == pytest.approx((exact.low, exact.high))
+    actual = share_estimate(result, patients)
+    assert (actual.low, actual.high) == pytest.approx((exact.low, exact.high))
     some = Estimate(0.5, 0.4, 0.6, 10, 10)
     assert share_estimate(some, 10) is some
-    assert whose.count_with(hits) == right
+    assert patient_index.count_with(hits) == right
 
 
 def test_sums_over_patients():

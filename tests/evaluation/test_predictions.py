@@ -101,9 +101,9 @@ def test_what_counts_as_positive():
 
 def test_binary_scores_of_both_kinds_of_rows(by_class, binary):
     table = pd.concat([by_class, binary], ignore_index=True)
-    found = binary_scores(table, "malignant")
-    np.testing.assert_allclose(found[:12], by_class["score_malignant"])
-    np.testing.assert_allclose(found[12:], binary["score"])
+    result = binary_scores(table, "malignant")
+    np.testing.assert_allclose(result[:12], by_class["score_malignant"])
+    np.testing.assert_allclose(result[12:], binary["score"])
     np.testing.assert_allclose(binary_scores(by_class, "lesion"), 1 - by_class["score_normal"])
     with pytest.raises(ValueError, match="'lesion' cannot come from those for 'malignant'"):
         binary_scores(binary, "lesion")
@@ -113,10 +113,10 @@ def test_every_table_of_the_kind_in_a_folder_is_found(by_class, binary, tmp_path
     write_parquet(tmp_path / "06_patches.parquet", by_class)
     write_parquet(tmp_path / "05_images.parquet", binary)
     write_parquet(tmp_path / "02_windows.parquet", pd.DataFrame({"image_id": ["a"], "row": [1]}))
-    found = load_all(tmp_path)
-    assert list(found) == ["05_images", "06_patches"]
-    assert set(SCHEMA.columns) <= set(found["06_patches"].columns)
-    pd.testing.assert_frame_equal(found["05_images"], binary, check_dtype=False)
+    result = load_all(tmp_path)
+    assert list(result) == ["05_images", "06_patches"]
+    assert set(SCHEMA.columns) <= set(result["06_patches"].columns)
+    pd.testing.assert_frame_equal(result["05_images"], binary, check_dtype=False)
 
 
 def test_a_wrong_table_in_a_folder_is_named(binary, tmp_path):
@@ -177,20 +177,20 @@ def test_one_score_a_unit_becomes_a_table():
 
 
 def test_views_of_a_breast_are_averaged_and_the_worse_label_counts():
-    found = combine(of_images(), "breast").set_index(["patient_id", "laterality"])
-    assert found["score"].to_dict() == pytest.approx(
+    result = combine(of_images(), "breast").set_index(["patient_id", "laterality"])
+    assert result["score"].to_dict() == pytest.approx(
         {("p", "L"): 0.4, ("p", "R"): 0.5, ("q", "L"): 0.9}
     )
-    assert found["label"].tolist() == ["benign", "malignant", "benign_without_callback"]
-    assert set(found["unit"]) == {"breast"}
-    assert set(found["target"]) == {"malignant"}
+    assert result["label"].tolist() == ["benign", "malignant", "benign_without_callback"]
+    assert set(result["unit"]) == {"breast"}
+    assert set(result["target"]) == {"malignant"}
 
 
 def test_a_patient_is_as_suspicious_as_her_more_suspicious_breast():
-    found = combine(of_images(architecture="small", start="x"), "patient").set_index("patient_id")
-    assert found["score"].to_dict() == pytest.approx({"p": 0.5, "q": 0.9})
-    assert found["label"].to_dict() == {"p": "malignant", "q": "benign_without_callback"}
-    assert set(found["architecture"] + found["start"]) == {"smallx"}
+    result = combine(of_images(architecture="small", start="x"), "patient").set_index("patient_id")
+    assert result["score"].to_dict() == pytest.approx({"p": 0.5, "q": 0.9})
+    assert result["label"].to_dict() == {"p": "malignant", "q": "benign_without_callback"}
+    assert set(result["architecture"] + result["start"]) == {"smallx"}
 
 
 def test_models_seeds_data_sets_and_splits_are_combined_apart():
@@ -201,9 +201,9 @@ def test_models_seeds_data_sets_and_splits_are_combined_apart():
         of_images().assign(dataset="e"),
         of_images().assign(split="val"),
     ]
-    found = combine(pd.concat(tables, ignore_index=True), "patient")
-    assert len(found) == 5 * 2
-    assert found.groupby("patient_id")["score"].nunique().tolist() == [1, 1]
+    result = combine(pd.concat(tables, ignore_index=True), "patient")
+    assert len(result) == 5 * 2
+    assert result.groupby("patient_id")["score"].nunique().tolist() == [1, 1]
 
 
 def test_the_order_of_the_rows_changes_nothing():

@@ -37,10 +37,10 @@ def images():
 
 def test_the_temperature_that_was_put_in_is_found(patches, images):
     for (val, _), true in ((patches, 2.5), (images, 2.0)):
-        found = rec.fit("temperature", *val)
-        assert isinstance(found, rec.Temperature)
-        assert found.temperature == pytest.approx(true, rel=0.1)
-        assert not found.at_its_bound
+        result = rec.fit("temperature", *val)
+        assert isinstance(result, rec.Temperature)
+        assert result.temperature == pytest.approx(true, rel=0.1)
+        assert not result.at_its_bound
 
 
 def test_the_temperature_is_that_of_a_search(patches):
@@ -48,8 +48,8 @@ def test_the_temperature_is_that_of_a_search(patches):
     grid = np.geomspace(2, 3.2, 301)
     logits = np.log(val[0])
     losses = [log_loss(val[1], softmax(logits / t, axis=1)) for t in grid]
-    found = rec.fit("temperature", *val)
-    assert found.temperature == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
+    result = rec.fit("temperature", *val)
+    assert result.temperature == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
 
 
 @pytest.mark.parametrize("method", rec.METHODS)
@@ -83,15 +83,15 @@ def test_temperature_keeps_the_most_probable_class(patches, temperature):
 
 def test_vector_scaling_finds_the_factors_and_offsets_that_were_put_in():
     rng = np.random.default_rng(0)
-    said = softmax(rng.normal(scale=1.5, size=(20_000, 3)), axis=1)
+    forecasts = softmax(rng.normal(scale=1.5, size=(20_000, 3)), axis=1)
     factors, offsets = np.array([2.0, 0.5, 1.0]), np.array([0.4, -0.6, 0.2])
-    true = softmax(factors * np.log(said) + offsets, axis=1)
+    true = softmax(factors * np.log(forecasts) + offsets, axis=1)
     drawn = (rng.random(20_000)[:, None] > true.cumsum(axis=1)).sum(axis=1)
-    found = rec.fit("vector scaling", said, drawn)
-    assert isinstance(found, rec.VectorScaling)
-    np.testing.assert_allclose(found.factors, factors, atol=0.12)
-    np.testing.assert_allclose(found.offsets - found.offsets.mean(), offsets, atol=0.12)
-    assert log_loss(drawn, found.apply(said)) < log_loss(drawn, true)
+    result = rec.fit("vector scaling", forecasts, drawn)
+    assert isinstance(result, rec.VectorScaling)
+    np.testing.assert_allclose(result.factors, factors, atol=0.12)
+    np.testing.assert_allclose(result.offsets - result.offsets.mean(), offsets, atol=0.12)
+    assert log_loss(drawn, result.apply(forecasts)) < log_loss(drawn, true)
 
 
 def test_platt_is_scikit_learns(images):
@@ -100,11 +100,11 @@ def test_platt_is_scikit_learns(images):
     # A model whose decision function is the log odds itself.
     identity = LogisticRegression().fit([[-1.0], [1.0]], [0, 1])
     identity.coef_, identity.intercept_ = np.array([[1.0]]), np.array([0.0])
-    theirs = CalibratedClassifierCV(FrozenEstimator(identity), method="sigmoid", ensemble=False)
-    theirs.fit(odds, val[1])
-    expected = theirs.predict_proba(logit(test[0][:, 1])[:, None])
-    ours = rec.fit("Platt", *val).apply(test[0])
-    np.testing.assert_allclose(ours, expected, atol=1e-3)
+    reference = CalibratedClassifierCV(FrozenEstimator(identity), method="sigmoid", ensemble=False)
+    reference.fit(odds, val[1])
+    expected = reference.predict_proba(logit(test[0][:, 1])[:, None])
+    actual = rec.fit("Platt", *val).apply(test[0])
+    np.testing.assert_allclose(actual, expected, atol=1e-3)
 
 
 def test_isotonic_rises_and_is_never_certain(images):
@@ -120,11 +120,11 @@ def test_isotonic_rises_and_is_never_certain(images):
 def test_units_that_can_be_told_apart_leave_finite_probabilities(method):
     truth = np.repeat([0, 1], 10)
     sure = cal.two_columns(np.where(truth == 1, 0.97, 0.02))
-    found = rec.fit(method, sure, truth)
-    mended = found.apply(cal.two_columns([0.0, 0.02, 0.5, 0.97, 1.0]))
+    result = rec.fit(method, sure, truth)
+    mended = result.apply(cal.two_columns([0.0, 0.02, 0.5, 0.97, 1.0]))
     assert np.isfinite(mended).all()
     assert mended[0, 1] < 0.5 < mended[-1, 1]
-    assert method != "temperature" or found.at_its_bound
+    assert method != "temperature" or result.at_its_bound
 
 
 @pytest.mark.parametrize("method", rec.METHODS)
@@ -140,10 +140,10 @@ def test_what_cannot_be_fitted_is_refused(method):
 
 def test_a_temperature_can_do_without_one_of_four_classes(patches):
     (shares, truth), _ = patches
-    there = truth != 1
-    assert rec.fit("temperature", shares[there], truth[there]).temperature > 1
+    present = truth != 1
+    assert rec.fit("temperature", shares[present], truth[present]).temperature > 1
     with pytest.raises(DataError, match="class 1 has no example, and Platt needs one"):
-        rec.fit("Platt", shares[there], truth[there])
+        rec.fit("Platt", shares[present], truth[present])
 
 
 def test_an_unknown_method_is_named():
@@ -181,11 +181,11 @@ def test_screening_shows_the_fault_and_the_correction_mends_it(images):
     assert np.average(truth, weights=weights) == pytest.approx(0.006)
     assert weights.sum() == pytest.approx(len(truth))
     moved = rec.PriorShift.of_positive(truth.mean(), 0.006).apply(calibrated)
-    before, after = (
-        np.average(found[:, 1] - truth, weights=weights) for found in (calibrated, moved)
+    raw_gap, corrected_gap = (
+        np.average(result[:, 1] - truth, weights=weights) for result in (calibrated, moved)
     )
-    assert before > 0.2
-    assert abs(after) < 0.002
+    assert raw_gap > 0.2
+    assert abs(corrected_gap) < 0.002
 
 
 def test_frequencies_and_weights_that_make_no_sense_are_refused():

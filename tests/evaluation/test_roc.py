@@ -15,7 +15,9 @@ from sklearn.metrics import roc_curve as sklearn_curve
 
 # Scores with many ties, each beside its truth.
 TIED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=60).filter(
-    lambda pairs: len({sick for _, sick in pairs}) == 2 and len({score for score, _ in pairs}) > 1
+    lambda pairs: (
+        len({positive for _, positive in pairs}) == 2 and len({score for score, _ in pairs}) > 1
+    )
 )
 
 
@@ -30,20 +32,20 @@ def units(seed=0, n=400, shift=1.0, digits=1):
 @given(TIED)
 def test_auc_is_sklearns_and_the_share_of_pairs_won(pairs):
     scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
-    ours = roc.auc(scores, truth)
+    actual = roc.auc(scores, truth)
     gaps = scores[truth][:, None] - scores[~truth][None]
-    assert ours == pytest.approx(roc_auc_score(truth, scores))
-    assert ours == pytest.approx((gaps > 0).mean() + (gaps == 0).mean() / 2)
+    assert actual == pytest.approx(roc_auc_score(truth, scores))
+    assert actual == pytest.approx((gaps > 0).mean() + (gaps == 0).mean() / 2)
 
 
 @given(TIED)
 def test_curve_is_sklearns(pairs):
     scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
-    ours = roc.roc_curve(scores, truth)
-    alarms, caught, thresholds = sklearn_curve(truth, scores, drop_intermediate=False)
-    np.testing.assert_allclose(ours["sensitivity"], caught)
-    np.testing.assert_allclose(1 - ours["specificity"], alarms, atol=1e-12)
-    np.testing.assert_allclose(ours["threshold"], thresholds)
+    actual = roc.roc_curve(scores, truth)
+    alarms, sensitivity, thresholds = sklearn_curve(truth, scores, drop_intermediate=False)
+    np.testing.assert_allclose(actual["sensitivity"], sensitivity)
+    np.testing.assert_allclose(1 - actual["specificity"], alarms, atol=1e-12)
+    np.testing.assert_allclose(actual["threshold"], thresholds)
 
 
 def test_a_weighted_curve_is_that_of_units_repeated_as_often():
@@ -55,16 +57,18 @@ def test_a_weighted_curve_is_that_of_units_repeated_as_often():
 
 
 @pytest.mark.parametrize("digits", [1, 9])  # with and without ties
-@pytest.mark.parametrize("each", [3, 6])  # units a patient: counted by unit, and by patient
-def test_every_draw_is_sklearns_auc_of_the_drawn_patients(digits, each):
+@pytest.mark.parametrize("group_size", [3, 6])  # units a patient: counted by unit, and by patient
+def test_every_draw_is_sklearns_auc_of_the_drawn_patients(digits, group_size):
     scores, truth, _ = units(n=180, digits=digits)
-    patients = Patients.from_ids(np.arange(180) // each)
+    patients = Patients.from_ids(np.arange(180) // group_size)
     rng = np.random.default_rng(2)
     chances = np.full(patients.count, 1 / patients.count)
     counts = rng.multinomial(patients.count, chances, size=20).astype(float)
-    ours = roc.auc_statistic(scores, truth, patients)(counts)
-    theirs = [roc_auc_score(truth, scores, sample_weight=count[patients.codes]) for count in counts]
-    np.testing.assert_allclose(ours, theirs)
+    actual = roc.auc_statistic(scores, truth, patients)(counts)
+    reference = [
+        roc_auc_score(truth, scores, sample_weight=count[patients.codes]) for count in counts
+    ]
+    np.testing.assert_allclose(actual, reference)
     nobody = np.zeros((1, patients.count))
     assert np.isnan(roc.auc_statistic(scores, truth, patients)(nobody)).all()
 
@@ -81,8 +85,8 @@ def test_auc_interval_covers_the_truth_where_patients_have_several_units():
         by_patient = Patients.from_ids(np.arange(240) // 4)
         by_unit = Patients.from_ids(np.arange(240))
         for patients in (by_patient, by_unit):
-            found = roc.auc_estimate(scores, truth, patients, seed=seed, draws=200)
-            covered = found.low <= true_auc <= found.high
+            result = roc.auc_estimate(scores, truth, patients, seed=seed, draws=200)
+            covered = result.low <= true_auc <= result.high
             hits += covered and patients is by_patient
             naive += covered and patients is by_unit
     assert 0.87 <= hits / 120 <= 1.0
@@ -98,10 +102,10 @@ def test_auc_interval_covers_the_truth_where_patients_have_several_units():
     ],
 )
 def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, reason):
-    found = roc.auc_estimate(scores, truth, Patients.from_ids([0, 1]), seed=0)
-    assert np.isnan([found.value, found.low, found.high, roc.auc(scores, truth)]).all()
-    assert reason in found.reason
-    assert str(found) == f"undefined ({found.reason})"
+    result = roc.auc_estimate(scores, truth, Patients.from_ids([0, 1]), seed=0)
+    assert np.isnan([result.value, result.low, result.high, roc.auc(scores, truth)]).all()
+    assert reason in result.reason
+    assert str(result) == f"undefined ({result.reason})"
     gap = roc.auc_difference([0.1, 0.2], scores, truth, Patients.from_ids([0, 1]), seed=0)
     assert reason in gap.reason
 
@@ -121,41 +125,41 @@ def test_macro_auc_is_sklearns_one_against_rest():
     raw = rng.random((300, 4)) + np.eye(4)[classes] * 0.5
     probabilities = raw / raw.sum(axis=1, keepdims=True)
     patients = Patients.from_ids(np.arange(300) // 2)
-    ours = roc.macro_auc_estimate(probabilities, classes, patients, seed=0, draws=50)
-    assert ours.value == pytest.approx(
+    actual = roc.macro_auc_estimate(probabilities, classes, patients, seed=0, draws=50)
+    assert actual.value == pytest.approx(
         roc_auc_score(classes, probabilities, multi_class="ovr", average="macro")
     )
-    assert ours.low < ours.value < ours.high
-    assert roc.macro_auc(probabilities, classes) == pytest.approx(ours.value)
+    assert actual.low < actual.value < actual.high
+    assert roc.macro_auc(probabilities, classes) == pytest.approx(actual.value)
 
 
 def test_macro_auc_of_two_classes_is_the_auc():
     rng = np.random.default_rng(4)
     truth = rng.integers(0, 2, 50)
     second = rng.random(50).round(1)
-    both = np.stack([1 - second, second], axis=1)
-    assert roc.macro_auc(both, truth) == roc.auc(second, truth == 1)
+    combined = np.stack([1 - second, second], axis=1)
+    assert roc.macro_auc(combined, truth) == roc.auc(second, truth == 1)
 
 
 def test_macro_auc_passes_over_a_class_that_nobody_has():
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
-    found = roc.macro_auc_estimate(
+    result = roc.macro_auc_estimate(
         probabilities, [0, 1, 0], Patients.from_ids([0, 1, 2]), seed=0, draws=9
     )
-    assert found.value == 1.0
+    assert result.value == 1.0
     nothing = roc.macro_auc_estimate(probabilities, [0, 0, 0], Patients.from_ids([0, 1, 2]), seed=0)
     assert nothing.reason == "no class has an AUC"
     assert np.isnan(roc.macro_auc(probabilities, [0, 0, 0]))
 
 
 @given(TIED, st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
-def test_sensitivity_at_specificity_is_the_best_of_the_curve(pairs, least):
+def test_sensitivity_at_specificity_is_the_best_of_the_curve(pairs, min_specificity):
     scores, truth = (np.array(column) for column in zip(*pairs, strict=True))
     patients = Patients.from_ids(np.arange(len(scores)))
     curve = roc.roc_curve(scores, truth)
-    best = curve.loc[curve["specificity"] >= least - 1e-12, "sensitivity"].max()
-    ours = roc.sensitivity_statistic(scores, truth, patients, specificity=least)
-    assert ours(np.ones((1, len(scores))))[0] == pytest.approx(best)
+    best = curve.loc[curve["specificity"] >= min_specificity - 1e-12, "sensitivity"].max()
+    actual = roc.sensitivity_statistic(scores, truth, patients, specificity=min_specificity)
+    assert actual(np.ones((1, len(scores))))[0] == pytest.approx(best)
 
 
 def test_a_draw_moves_the_threshold():
@@ -164,8 +168,8 @@ def test_a_draw_moves_the_threshold():
     repeats = count[patients.codes].astype(int)
     curve = roc.roc_curve(np.repeat(scores, repeats), np.repeat(truth, repeats))
     best = curve.loc[curve["specificity"] >= 0.8 - 1e-12, "sensitivity"].max()
-    ours = roc.sensitivity_statistic(scores, truth, patients, specificity=0.8)(count[None])
-    assert ours[0] == pytest.approx(best)
+    actual = roc.sensitivity_statistic(scores, truth, patients, specificity=0.8)(count[None])
+    assert actual[0] == pytest.approx(best)
     nobody = roc.sensitivity_statistic(scores, truth, patients, specificity=0.8)(0 * count[None])
     assert np.isnan(nobody[0])
 
@@ -205,35 +209,35 @@ def test_the_difference_of_paired_aucs_is_narrower_than_of_strangers():
     scores, truth, patients = units(digits=6)
     nearly = scores + np.random.default_rng(6).normal(size=len(scores)) * 0.1
     gap = roc.auc_difference(scores, nearly, truth, patients, seed=0, draws=300)
-    one = roc.auc_estimate(scores, truth, patients, seed=0, draws=300)
+    single = roc.auc_estimate(scores, truth, patients, seed=0, draws=300)
     assert gap.value == pytest.approx(roc_auc_score(truth, scores) - roc_auc_score(truth, nearly))
-    assert gap.high - gap.low < 0.3 * (one.high - one.low)
-    same = roc.auc_difference(scores, scores, truth, patients, seed=0, draws=20)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert gap.high - gap.low < 0.3 * (single.high - single.low)
+    tied = roc.auc_difference(scores, scores, truth, patients, seed=0, draws=20)
+    assert (tied.value, tied.low, tied.high) == (0, 0, 0)
 
 
 def test_aucs_of_several_trainings_are_averaged():
     scores, truth, patients = units(digits=6)
-    other = np.random.default_rng(7).permutation(scores)
-    each = [roc_auc_score(truth, one) for one in (scores, other)]
-    both = roc.auc_estimate([scores, other], truth, patients, seed=0, draws=50)
-    assert both.value == pytest.approx(np.mean(each))
-    gap = roc.auc_difference([scores, other], [other], truth, patients, seed=0, draws=50)
-    assert gap.value == pytest.approx(np.mean(each) - each[1])
+    shuffled = np.random.default_rng(7).permutation(scores)
+    areas = [roc_auc_score(truth, single) for single in (scores, shuffled)]
+    combined = roc.auc_estimate([scores, shuffled], truth, patients, seed=0, draws=50)
+    assert combined.value == pytest.approx(np.mean(areas))
+    gap = roc.auc_difference([scores, shuffled], [shuffled], truth, patients, seed=0, draws=50)
+    assert gap.value == pytest.approx(np.mean(areas) - areas[1])
     flat = np.zeros_like(scores)
     assert "equal" in roc.auc_estimate([scores, flat], truth, patients, seed=0).reason
 
 
 def test_draws_that_miss_a_class_leave_the_interval_undefined():
     scores, truth = np.arange(6) / 6, np.arange(6) == 5
-    found = bootstrap(
+    result = bootstrap(
         {"auc": roc.auc_statistic(scores, truth, Patients.from_ids(range(6)))},
         Patients.from_ids(range(6)),
         seed=0,
     )["auc"]
-    assert found.value == 1.0
-    assert np.isnan([found.low, found.high]).all()
-    assert "of the draws" in str(found)
+    assert result.value == 1.0
+    assert np.isnan([result.low, result.high]).all()
+    assert "of the draws" in str(result)
 
 
 def test_a_band_has_no_interval_where_the_area_has_none():

@@ -25,11 +25,11 @@ def _closed():
 
 def lines_of(axis, colour, marker):
     """(x, y) of the lines of a colour and a marker that show something."""
-    found = [
+    lines = [
         line for line in axis.lines if (line.get_color(), line.get_marker()) == (colour, marker)
     ]
     return [
-        (list(line.get_xdata()), list(line.get_ydata())) for line in found if line.get_xdata().size
+        (list(line.get_xdata()), list(line.get_ydata())) for line in lines if line.get_xdata().size
     ]
 
 
@@ -54,28 +54,28 @@ TITLES = {7: "resnet, malignant?", 3: "vgg, which class?"}
 
 def test_each_method_has_its_value_and_interval_in_the_row_of_its_model(measured):
     (axis,) = draw.errors_by_method(measured, TITLES, "ECE").axes
-    for place, group in enumerate(TITLES):
+    for index, group in enumerate(TITLES):
         heights = []
         for method in METHODS:
-            here = (measured["group"] == group) & (measured["method"] == method)
-            (row,) = measured[here].to_dict("records")
+            selected = (measured["group"] == group) & (measured["method"] == method)
+            (row,) = measured[selected].to_dict("records")
             colour = method_colours()[method]
             dots = {x[0]: y[0] for x, y in lines_of(axis, colour, "o")}
             ends = {tuple(x): y for x, y in lines_of(axis, colour, "None")}
             assert ends[row["low"], row["high"]] == [dots[row["value"]]] * 2
             heights.append(dots[row["value"]])
         assert heights == sorted(set(heights))  # apart, in the order of the legend
-        assert np.mean(heights) == pytest.approx(place)
+        assert np.mean(heights) == pytest.approx(index)
         assert max(heights) - min(heights) < 0.8
-    shown = [line for line in axis.lines if len(line.get_xdata())]
-    assert len(shown) == 2 * len(measured)
+    drawn = [line for line in axis.lines if len(line.get_xdata())]
+    assert len(drawn) == 2 * len(measured)
 
 
 def test_methods_models_and_measure_are_named(measured):
     figure = draw.errors_by_method(measured, TITLES, "ECE")
     (axis,) = figure.axes
     ticks = zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
-    assert {place: label.get_text() for place, label in ticks} == {
+    assert {index: label.get_text() for index, label in ticks} == {
         0: "resnet\nmalignant?", 1: "vgg\nwhich class?",
     }  # fmt: skip
     assert axis.get_ylim() == (1.5, -0.5)  # the first model above
@@ -141,14 +141,14 @@ def test_each_network_has_its_ece_its_interval_and_its_ece_after_temperature(dep
             drawn[round(y, 6)] = (x, *bar[:, 1])
     assert len(drawn) == len(depths)
     hollow = [line.get_xydata() for line in axis.lines if line.get_fillstyle() == "none"]
-    after = {tuple(point) for points in hollow for point in points}
+    hollow_points = {tuple(point) for points in hollow for point in points}
     for row in depths.itertuples():
         x, low, high = drawn[round(row.ece, 6)]
         # Networks of one depth stand side by side, much nearer than the next depth.
         assert row.depth <= x < 1.1 * row.depth
         assert (low, high) == pytest.approx((row.low, row.high))
-        assert (x, row.ece_recalibrated) in after
-    assert len(after) == len(depths)
+        assert (x, row.ece_recalibrated) in hollow_points
+    assert len(hollow_points) == len(depths)
 
 
 def test_a_line_joins_the_means_of_the_seeds_of_each_family(depths):

@@ -55,25 +55,25 @@ def test_losses_have_a_panel_a_model_and_validation_the_last():
         assert axis.lines[1].get_ydata().tolist() == pytest.approx([0.6 + 0.1 * m] * 2)
         assert axis.lines[0].get_xdata().tolist() == [20, 40]
     assert len(losses) == 2
-    curves, kept = validated.lines[::2], validated.lines[1::2]
+    curves, markers = validated.lines[::2], validated.lines[1::2]
     assert [line.get_label() for line in curves] == ["with", "without"]
     assert [line.get_ydata()[0] for line in curves] == pytest.approx([0.5, 0.6])
-    assert [line.get_xdata()[0] for line in kept] == [20, 40]
+    assert [line.get_xdata()[0] for line in markers] == [20, 40]
 
 
 def test_targets_outline_what_is_to_be_found_and_nothing_that_was_turned_out():
     picture, mask = np.full((40, 30), 0.5, np.float32), np.zeros((40, 30), dtype=bool)
     mask[10:20, 5:15] = True
-    shown = [
+    inputs = [
         Target("i1", picture, [mask]),
         Target("i2", np.zeros((40, 30), np.float32), [np.zeros_like(mask)]),
     ]
-    one, other = draw.targets(shown).axes
-    assert one.images[0].get_array().tolist() == picture.tolist()
-    assert (len(one.collections), len(other.collections)) == (1, 0)
-    corners = one.collections[0].get_paths()[0].get_extents().get_points()
+    first, second = draw.targets(inputs).axes
+    assert first.images[0].get_array().tolist() == picture.tolist()
+    assert (len(first.collections), len(second.collections)) == (1, 0)
+    corners = first.collections[0].get_paths()[0].get_extents().get_points()
     assert corners == pytest.approx(np.array([[4.5, 9.5], [14.5, 19.5]]), abs=0.51)
-    titles = [axis.get_title() + axis.get_title(loc="left") for axis in (one, other)]
+    titles = [axis.get_title() + axis.get_title(loc="left") for axis in (first, second)]
     assert titles == ["i1", "i2"]
 
 
@@ -91,9 +91,9 @@ def test_a_roc_has_a_panel_a_question_and_names_aucs_and_chance():
 
 
 def test_a_froc_has_a_panel_a_rule_with_the_usual_rates(tables):
-    found, truths, images = tables
-    points = froc_table({"ours": found}, truths, images, seed=0, draws=20)
-    curves = {rule: {"ours": curve(marks(found, truths, images, rule=rule))}
+    result, truths, images = tables
+    points = froc_table({"ours": result}, truths, images, seed=0, draws=20)
+    curves = {rule: {"ours": curve(marks(result, truths, images, rule=rule))}
               for rule in ("centre", "iou")}  # fmt: skip
     figure = draw.froc(curves, points)
     assert len(figure.axes) == 2
@@ -105,8 +105,8 @@ def test_a_froc_has_a_panel_a_rule_with_the_usual_rates(tables):
 
 
 def test_groups_are_named_with_their_size(tables):
-    found, truths, images = tables
-    table = by_group(found, truths, images, seed=0)
+    result, truths, images = tables
+    table = by_group(result, truths, images, seed=0)
     figure = draw.groups(table)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels[0] == "kind: calcification (n = 5)"
@@ -117,8 +117,8 @@ def test_a_page_draws_each_box_and_its_chance():
     view = View(
         "i1", "benign", np.zeros((40, 30), np.float32), np.ones((40, 30), np.uint8), {}, 0.2
     )
-    lesions, found = np.array([[5, 6, 15, 18.0]]), np.array([[4, 6, 15, 18.0], [20, 2, 30, 9]])
-    example = Example("hit: i1", view, lesions, found, np.array([0.7, 0.2]))
+    lesions, result = np.array([[5, 6, 15, 18.0]]), np.array([[4, 6, 15, 18.0], [20, 2, 30, 9]])
+    example = Example("hit: i1", view, lesions, result, np.array([0.7, 0.2]))
     axis = draw.page([example], 2).axes[0]
     corners = [patch.get_xy() for patch in axis.patches]
     assert corners == [(6, 5), (6, 4), (2, 20)]

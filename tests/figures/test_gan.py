@@ -18,13 +18,13 @@ def _closed():
     plt.close("all")
 
 
-def shown(figure):
+def visible_axes(figure):
     return [axis for axis in figure.axes if axis.images]
 
 
 def test_panels_show_pictures_at_their_own_grey_levels() -> None:
     rows = {"real patches": dict.fromkeys(CLASSES, PICTURES), "samples": {"benign": PICTURES[:5]}}
-    axes = shown(draw.panels(rows, 0.8))
+    axes = visible_axes(draw.panels(rows, 0.8))
     assert [axis.get_title() for axis in axes] == [
         "real patches: benign",
         "real patches: malignant",
@@ -38,12 +38,10 @@ def test_panels_show_pictures_at_their_own_grey_levels() -> None:
 
 def test_history_and_neighbours_have_a_picture_each() -> None:
     strip = [("0 epochs", PICTURES[0]), ("5 epochs", PICTURES[1])]
-    assert (
-        len(shown(draw.sample_history({"dcgan, benign": strip, "dcgan, normal": strip[:1]}, 1.0)))
-        == 3
-    )
+    strips = {"dcgan, benign": strip, "dcgan, normal": strip[:1]}
+    assert len(visible_axes(draw.sample_history(strips, 1.0))) == 3
     pairs = {"dcgan benign": (PICTURES[:3], PICTURES[3:6])}
-    axes = shown(draw.neighbours(pairs, 1.0))
+    axes = visible_axes(draw.neighbours(pairs, 1.0))
     assert len(axes) == 6
     np.testing.assert_array_equal(axes[4].images[0].get_array(), PICTURES[4])
 
@@ -92,8 +90,8 @@ def test_confusion_shows_shares_and_counts() -> None:
 
 
 def test_added_samples_are_a_share_of_the_real_ones() -> None:
-    rows = [(name, real, made, measure, 0.5, 0.4, 0.6)
-            for name, real, made in (("alone", 0, 8), ("real", 8, 0), ("half", 8, 4))
+    rows = [(name, real, generated, measure, 0.5, 0.4, 0.6)
+            for name, real, generated in (("alone", 0, 8), ("real", 8, 0), ("half", 8, 4))
             for measure in ("accuracy", "balanced_accuracy")]  # fmt: skip
     columns = ["name", "real", "generated", "measure", "value", "low", "high"]
     figure = draw.augmentation(pd.DataFrame(rows, columns=columns), 1 / 3)
@@ -101,5 +99,5 @@ def test_added_samples_are_a_share_of_the_real_ones() -> None:
     assert mixed.get_xdata().tolist() == [0, 50]
     assert mixed.get_ydata().tolist() == [50, 50]
     ticks = zip(figure.axes[0].get_xticks(), figure.axes[0].get_xticklabels(), strict=True)
-    names = {float(place): label.get_text() for place, label in ticks}
+    names = {float(position): label.get_text() for position, label in ticks}
     assert names == {-15: "only", 0: "0", 50: "50"}

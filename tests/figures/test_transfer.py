@@ -51,7 +51,7 @@ def named(axis, label):
     return line
 
 
-def inside(figure):
+def fits_inside(figure):
     """Whether all that is drawn lies on the page, and no title upon another."""
     figure.canvas.draw()
     drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
@@ -62,7 +62,7 @@ def inside(figure):
         for title in (axis.title, axis._left_title)
         if title.get_text()
     ]
-    overlap = any(one.overlaps(other) for one, other in combinations(titles, 2))
+    overlap = any(first.overlaps(second) for first, second in combinations(titles, 2))
     return min(margins) > -0.02 and not overlap
 
 
@@ -102,15 +102,15 @@ def test_learning_curves_stand_at_their_values_beside_floor_and_paper():
         assert len(axis.containers) == 2
         for s, line in enumerate(axis.containers):
             low = 0.3 + 0.1 * s + 0.001 * m
-            given = np.array([[512, low], [2048, low + 0.01]])
-            assert points(line).tolist() == pytest.approx(given)
+            expected = np.array([[512, low], [2048, low + 0.01]])
+            assert points(line).tolist() == pytest.approx(expected)
             bars = ends(line)[..., 1] - points(line)[:, 1:]
             assert bars == pytest.approx(np.array([[-0.05, 0.1]] * 2))
             assert line.lines[0].get_color() == SERIES[s]
     starts = ["start random", "start imagenet"]
     assert legend(figure.axes[0]) == ["always the commonest class", "the paper", *starts]
     assert legend(figure.axes[1]) == ["always the commonest class", *starts]
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def test_the_papers_points_are_its_claims():
@@ -133,13 +133,13 @@ def test_a_learning_curve_of_one_model_without_an_interval_is_a_point():
     assert points(axis.containers[0]).tolist() == [[512, pytest.approx(0.302)]]
     assert not ends(axis.containers[0]).size
     assert axis.get_title(loc="left").endswith("3 seeds")
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def test_a_learning_curve_without_models_still_shows_what_they_would_stand_beside():
     figure = draw.learning_curve(curve().iloc[:0], BASELINES, MEASURES)
     assert legend(figure.axes[0]) == ["always the commonest class", "the paper"]
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def history(starts=("random", "file"), seeds=(0, 1), measures=("macro_auc",)):
@@ -154,8 +154,8 @@ def history(starts=("random", "file"), seeds=(0, 1), measures=("macro_auc",)):
 
 
 def test_training_curves_have_a_line_a_seed_and_a_name_a_start():
-    both = history(measures=("macro_auc", "balanced_accuracy"))
-    figure = draw.training_curves(both, MEASURES)
+    two_measures = history(measures=("macro_auc", "balanced_accuracy"))
+    figure = draw.training_curves(two_measures, MEASURES)
     assert [axis.get_ylabel() for axis in figure.axes] == [
         "balanced accuracy, validation",
         "macro AUC, validation",
@@ -168,7 +168,7 @@ def test_training_curves_have_a_line_a_seed_and_a_name_a_start():
         assert axis.lines[0].get_xdata().tolist() == [200_000, 400_000]
     figure.canvas.draw()
     assert "400,000" in ticks(figure.axes[0].get_xticklabels())
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def test_training_curves_leave_out_what_was_not_validated():
@@ -205,7 +205,7 @@ def test_gains_stand_right_of_the_line_where_a_start_helps():
         assert any(set(line.get_xdata()) == {0} for line in axis.lines), "no gain"
         bottom, top = axis.get_ylim()
         assert bottom > 3 > 0 > top, "the first row is at the top"
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def test_a_gain_without_an_interval_is_a_point_and_no_gain_is_said():
@@ -215,7 +215,7 @@ def test_a_gain_without_an_interval_is_a_point_and_no_gain_is_said():
         assert not ends(axis.containers[0]).size
     nothing = draw.transfer(effect([], []), MEASURES)
     assert nothing.axes[0].get_title(loc="left") == "only one start: nothing to compare"
-    assert inside(nothing)
+    assert fits_inside(nothing)
 
 
 # ------------------------------------------------------------------ one model
@@ -235,12 +235,12 @@ def test_confusion_is_a_row_a_true_class_with_its_number():
         "benign",
         "malignant",
     ]
-    said = [text.get_text() for text in axis.texts]
-    assert said == ["90%", "6%", "3%", "1%", "20%", "10%", "30%", "40%"]
+    words = [text.get_text() for text in axis.texts]
+    assert words == ["90%", "6%", "3%", "1%", "20%", "10%", "30%", "40%"]
     cells = axis.collections[0]
     assert np.ravel(cells.get_array()).tolist() == shares.ravel().tolist()
     assert cells.get_clim() == (0, 1), "colours of figures can be compared"
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def looked_at(kinds=(False, True), numbers=(1, 4, 128)):
@@ -270,7 +270,7 @@ def test_flagged_images_have_a_line_a_kind_and_one_for_independence():
         assert to_hex(line.get_color()).upper() == LABEL_COLOURS[label]
     assert ticks(axis.get_xticklabels()) == ["1", "4", "128"]
     assert axis.get_xscale() == "log"
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def test_without_a_malignant_image_only_the_others_are_drawn():
@@ -301,19 +301,19 @@ def test_a_forest_has_a_row_a_model_with_a_point_a_unit():
     models = list(table["model"].unique())
     assert ticks(axis.get_yticklabels()) == models
     assert len(axis.containers) == 3
-    for u, found in enumerate(axis.containers):
-        assert points(found)[:, 0] == pytest.approx([0.6 + 0.02 * u, 0.7 + 0.02 * u])
+    for u, container in enumerate(axis.containers):
+        assert points(container)[:, 0] == pytest.approx([0.6 + 0.02 * u, 0.7 + 0.02 * u])
         # Beside the model's own line, the first unit above it.
-        assert np.round(points(found)[:, 1]).tolist() == [0, 1]
-        bars = ends(found)[..., 0] - points(found)[:, :1]
+        assert np.round(points(container)[:, 1]).tolist() == [0, 1]
+        bars = ends(container)[..., 0] - points(container)[:, :1]
         assert bars == pytest.approx(np.array([[-0.1, 0.05]] * 2))
-    heights = [points(found)[0, 1] for found in axis.containers]
+    heights = [points(container)[0, 1] for container in axis.containers]
     assert heights == sorted(set(heights))
     bottom, top = axis.get_ylim()
     assert bottom > 1 > 0 > top, "the first model is at the top"
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"by image (n = 200)", "by breast (n = 150)", "by patient (n = 100)"} < set(texts)
-    assert inside(figure)
+    assert fits_inside(figure)
 
 
 def test_dashed_lines_are_the_results_that_the_paper_compares_itself_with():
@@ -331,11 +331,11 @@ def test_an_undefined_area_keeps_its_row_without_a_point():
     table.loc[table["model"] == "scheme A, any window", ["value", "low", "high"]] = np.nan
     (axis,) = draw.auc_forest(table).axes
     assert len(axis.get_yticklabels()) == 2
-    for found in axis.containers:
-        assert np.isnan(points(found)[0, 0])
-        assert np.isfinite(points(found)[1, 0])
+    for container in axis.containers:
+        assert np.isnan(points(container)[0, 0])
+        assert np.isfinite(points(container)[1, 0])
     only = draw.auc_forest(areas(["scheme A, any window"]))
-    assert inside(only)
+    assert fits_inside(only)
     assert not draw.auc_forest(areas([])).axes[0].containers
 
 
@@ -358,24 +358,24 @@ def test_heat_maps_lie_below_their_films_on_one_scale(widths):
     views = [film(width, heat) for width, heat in zip(widths, (0.99, 0.75), strict=True)]
     figure = draw.heat_maps(views, TITLES)
     *pictures, bar = figure.axes
-    above, below = pictures[:2], pictures[2:]
-    assert [axis.get_title() for axis in above] == TITLES
-    for axis, (view, heat) in zip(below, views, strict=True):
+    upper, lower = pictures[:2], pictures[2:]
+    assert [axis.get_title() for axis in upper] == TITLES
+    for axis, (view, heat) in zip(lower, views, strict=True):
         grey, warm = axis.images
         assert np.array_equal(grey.get_array(), view.picture)
         assert np.array_equal(warm.get_array().filled(np.nan), heat, equal_nan=True)
         assert np.array_equal(warm.get_alpha() > 0, view.regions > 0), "seen on the breast alone"
         assert warm.get_clim() == (0, pytest.approx(0.99))
     assert bar.get_xlabel() == "probability of malignant"
-    assert [len(axis.images) for axis in above] == [1, 1]
-    assert inside(figure)
-    for row in (above, below):
+    assert [len(axis.images) for axis in upper] == [1, 1]
+    assert fits_inside(figure)
+    for row in (upper, lower):
         tops = [axis.get_position().y1 for axis in row]
         assert tops[0] == pytest.approx(tops[1]), "pictures hang from one line"
 
 
 def test_one_heat_map_and_one_without_scores():
-    assert inside(draw.heat_maps([film(50, 0.2)], TITLES[:1]))
+    assert fits_inside(draw.heat_maps([film(50, 0.2)], TITLES[:1]))
     figure = draw.heat_maps([film(50, np.nan), film(50, 0.2)], TITLES)
     for axis in figure.axes[2:4]:
         assert axis.images[1].get_clim() == (0, pytest.approx(0.2))

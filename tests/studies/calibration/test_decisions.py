@@ -32,13 +32,13 @@ def test_units_of_one_score_count_together_in_whatever_order_they_come():
     rng = np.random.default_rng(0)
     scores = (rng.random(200) < 0.25).astype(float)
     truth = rng.random(200) < 0.2 + 0.3 * scores
-    found = set()
+    result = set()
     for _ in range(4):
         order = rng.permutation(200)
         patients = Patients.from_ids(order)
-        near = decisions._observed_near(scores[order], truth[order], patients, 1.0, 0, 20)
-        found.add(round(near.value, 12))
-    assert len(found) == 1
+        observed = decisions._observed_near(scores[order], truth[order], patients, 1.0, 0, 20)
+        result.add(round(observed.value, 12))
+    assert len(result) == 1
 
 
 def test_a_threshold_keeps_its_decisions_and_gets_its_meaning(images):
@@ -72,9 +72,9 @@ def test_on_validation_the_threshold_reaches_what_was_asked(images):
 def test_screening_spoils_calibration_and_the_correction_mends_it(images):
     table = decisions.prevalence_shift(images, prevalences=[0.006, 0.1], bins=15, seed=0, draws=50)
     rows = table.set_index(["corrected", "prevalence"])
-    own = table["prevalence"].max()
-    assert sorted(table["prevalence"].unique()) == [0.006, 0.1, own]
-    assert own == pytest.approx(images[0].test.classes.mean(), abs=1e-6)
+    prevalence = table["prevalence"].max()
+    assert sorted(table["prevalence"].unique()) == [0.006, 0.1, prevalence]
+    assert prevalence == pytest.approx(images[0].test.classes.mean(), abs=1e-6)
     assert rows.loc[("no", 0.006), "ratio"] > 20
     assert rows.loc[("yes", 0.006), "ratio"] == pytest.approx(1, abs=0.25)
     for prevalence in (0.006, 0.1):
@@ -94,14 +94,14 @@ def test_only_groups_with_both_answers_are_used():
     benign = table.assign(model="benign", label="benign")
     constant = table.assign(model="constant", score=0.5)
     tested = table[table["split"] == "test"].assign(model="untrained")
-    found = study.calibrate(groups({"a": pd.concat([table, benign, constant, tested])}))
-    assert [one.group.model for one in decisions.usable(found)] == ["resnet18 scheme-b"]
+    result = study.calibrate(groups({"a": pd.concat([table, benign, constant, tested])}))
+    assert [model.group.model for model in decisions.usable(result)] == ["resnet18 scheme-b"]
 
 
 def test_a_perfect_model_has_intervals_that_admit_more(images):
     table = binary_predictions(patients=60)
-    sick = table["label"] == "malignant"
-    perfect = study.calibrate(groups({"a": table.assign(score=np.where(sick, 0.9, 0.1))}))
+    positives = table["label"] == "malignant"
+    perfect = study.calibrate(groups({"a": table.assign(score=np.where(positives, 0.9, 0.1))}))
     points = decisions.operating_points(
         perfect, sensitivity=0.9, prevalence=0.006, seed=0, draws=50
     )

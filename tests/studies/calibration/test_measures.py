@@ -14,8 +14,7 @@ from second_look.evaluation.groups import groups
 from second_look.files import write_parquet
 from second_look.outputs import load_results, open_run
 from second_look.paper import SYNTHETIC
-from second_look.studies.calibration import decisions, network_depth
-from second_look.studies.calibration import findings as found
+from second_look.studies.calibration import decisions, findings, network_depth
 from second_look.studies.calibration import measures as study
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE
 from sklearn.metrics import log_loss, roc_auc_score
@@ -46,27 +45,27 @@ def measured(calibrated):
     return study.measure(calibrated, bins=15, seed=0, draws=DRAWS)
 
 
-def value(measured, one, method, name):
-    return found.cell(measured, one.group, method, name)["value"]
+def value(measured, model, method, name):
+    return findings.cell(measured, model.group, method, name)["value"]
 
 
 def test_temperatures_are_found_and_lower_every_ece(calibrated, measured):
-    for one, true in zip(calibrated, (2.5, None, 2.0, 2.0), strict=True):
-        assert one.methods == [AS_IT_IS, "temperature", "vector scaling", "Platt", "isotonic"]
+    for model, true in zip(calibrated, (2.5, None, 2.0, 2.0), strict=True):
+        assert model.methods == [AS_IT_IS, "temperature", "vector scaling", "Platt", "isotonic"]
         if true:
-            assert one.temperature == pytest.approx(true, rel=0.2)
-        before, after = (value(measured, one, method, "ece") for method in (AS_IT_IS, TEMPERATURE))
-        change = found.cell(measured, one.group, TEMPERATURE, "ece_change")
-        assert change["value"] == pytest.approx(after - before)
+            assert model.temperature == pytest.approx(true, rel=0.2)
+        raw, scaled = (value(measured, model, method, "ece") for method in (AS_IT_IS, TEMPERATURE))
+        change = findings.cell(measured, model.group, TEMPERATURE, "ece_change")
+        assert change["value"] == pytest.approx(scaled - raw)
         assert change["low"] <= change["value"] <= change["high"] < 0
 
 
 def test_temperature_moves_no_auc_of_two_classes_and_no_accuracy(calibrated, measured):
-    for one in calibrated:
-        names = ("auc", "accuracy") if one.group.binary else ("accuracy",)
+    for model in calibrated:
+        names = ("auc", "accuracy") if model.group.binary else ("accuracy",)
         for name in names:
-            before, after = (value(measured, one, m, name) for m in (AS_IT_IS, TEMPERATURE))
-            assert before == after
+            raw, scaled = (value(measured, model, m, name) for m in (AS_IT_IS, TEMPERATURE))
+            assert raw == scaled
     test = calibrated[2].test
     expected = roc_auc_score(test.classes, test.probabilities[:, 1])
     assert value(measured, calibrated[2], AS_IT_IS, "auc") == pytest.approx(expected)
@@ -76,14 +75,14 @@ def test_the_table_for_people_has_a_row_a_model_and_method(calibrated, measured)
     table = study.readable(measured)
     assert len(table) == 5 * len(calibrated)
     assert table["method"].iloc[:2].tolist() == [AS_IT_IS, TEMPERATURE]
-    first = found.cell(measured, calibrated[0].group, AS_IT_IS, "ece")
+    first = findings.cell(measured, calibrated[0].group, AS_IT_IS, "ece")
     assert table["ECE"].iloc[0] == f"{first['value']:.3f} [{first['low']:.3f}, {first['high']:.3f}]"
     assert table["change of ECE"].iloc[0] == "–"
     assert "[" not in table["AUC"].iloc[0]
 
 
 def test_the_overview_counts_units_and_patients(calibrated):
-    table = study.overview([one.group for one in calibrated])
+    table = study.overview([model.group for model in calibrated])
     assert table["test_units"].tolist()[0] == len(calibrated[0].test.classes)
     assert (table["test_patients"] < table["test_units"]).tolist() == [True, True, False, True]
     assert table["commonest_class"].between(0.25, 1).all()
@@ -96,7 +95,7 @@ def test_validation_chooses_what_the_figures_show():
     patches = class_predictions(patients=40, units_per_patient=4)
     all_of_them = study.calibrate(groups({"b": pd.concat([bad, good]), "a": patches}))
     chosen = study.choose(all_of_them, max_groups=9)
-    assert [(one.group.unit, one.group.model) for one in chosen] == [
+    assert [(model.group.unit, model.group.model) for model in chosen] == [
         ("patch", "resnet18 imagenet"), ("patch", "resnet18 imagenet"), ("image", "good"),
     ]  # fmt: skip
     assert len(study.choose(all_of_them, max_groups=1)) == 1
@@ -139,18 +138,19 @@ def test_ranking_comes_before_likelihood():
     shifted = right.assign(score=odds / (1 + odds))
     base = (right["label"] == "malignant").mean()
     constant = right.assign(score=base, model="constant")
-    found = groups({"a": pd.concat([constant, shifted])})
-    by_model = {group.model: group for group in found}
+    candidates = groups({"a": pd.concat([constant, shifted])})
+    by_model = {group.model: group for group in candidates}
     val = right[right["split"] == "val"]
-    sick = val["label"] == "malignant"
+    positives = val["label"] == "malignant"
     likelihoods = [
-        log_loss(sick, rows["score"]) for rows in (val.assign(score=base), shifted.loc[val.index])
+        log_loss(positives, rows["score"])
+        for rows in (val.assign(score=base), shifted.loc[val.index])
     ]
     assert likelihoods[0] < likelihoods[1]
-    expected = roc_auc_score(sick, val["score"])
+    expected = roc_auc_score(positives, val["score"])
     assert study.separation(by_model["ranks"]) == pytest.approx(expected)
     assert study.separation(by_model["constant"]) == pytest.approx(0.5)
-    assert study.choose(study.calibrate(found), max_groups=1)[0].group.model == "ranks"
+    assert study.choose(study.calibrate(candidates), max_groups=1)[0].group.model == "ranks"
     unseen = groups({"a": right[right["split"] == "test"]})[0]
     assert study.separation(unseen) == -np.inf
 
@@ -160,21 +160,21 @@ def test_ranking_comes_before_likelihood():
 
 def test_without_validation_patients_nothing_is_fitted_and_the_report_goes_on():
     table = binary_predictions(patients=60)
-    (one,) = study.calibrate(groups({"05": table[table["split"] == "test"]}))
-    assert one.methods == [AS_IT_IS]
-    assert np.isnan(one.temperature)
-    assert study.notes([one])["reason"].str.contains("no predictions of validation").all()
-    measured = study.measure([one], bins=15, seed=0, draws=5)
-    assert decisions.usable([one]) == []
+    (model,) = study.calibrate(groups({"05": table[table["split"] == "test"]}))
+    assert model.methods == [AS_IT_IS]
+    assert np.isnan(model.temperature)
+    assert study.notes([model])["reason"].str.contains("no predictions of validation").all()
+    measured = study.measure([model], bins=15, seed=0, draws=5)
+    assert decisions.usable([model]) == []
     empty = decisions.operating_points([], sensitivity=0.9, prevalence=0.006, seed=0, draws=5)
     shifted = decisions.prevalence_shift([], prevalences=[0.1], bins=15, seed=0, draws=5)
     tables = {
-        "bands": decisions.bands([one], edges=[0.5, 0.8], seed=0, draws=5),
-        "depth": network_depth.depth_effect([one], bins=15, seed=0, draws=5),
+        "bands": decisions.bands([model], edges=[0.5, 0.8], seed=0, draws=5),
+        "depth": network_depth.depth_effect([model], bins=15, seed=0, draws=5),
         "points": empty,
         "prevalence": shifted,
     }
-    text = found.findings([one], measured, tables, synthetic=True)
+    text = findings.findings([model], measured, tables, synthetic=True)
     assert "no temperature: there are no predictions of validation patients" in text
     assert "No temperature could be fitted to any model" in text
     assert "no family of ResNets with two depths" in text
@@ -189,11 +189,11 @@ def test_faults_of_the_data_are_notes_and_no_errors():
     found_groups = groups({"a": pd.concat([table, benign, constant], ignore_index=True)})
     calibrated = study.calibrate(found_groups)
     notes = study.notes(calibrated)
-    said = (notes["model"] + ": " + notes["item"] + ": " + notes["reason"]).tolist()
-    assert any("classes without units got" in line for line in said)
-    assert any("all benign: AUC: undefined: all test units are not mal" in line for line in said)
-    assert any("all benign: Platt: class malignant has no example" in line for line in said)
-    assert any("constant: AUC: undefined: all scores are equal" in line for line in said)
+    lines = (notes["model"] + ": " + notes["item"] + ": " + notes["reason"]).tolist()
+    assert any("classes without units got" in line for line in lines)
+    assert any("all benign: AUC: undefined: all test units are not mal" in line for line in lines)
+    assert any("all benign: Platt: class malignant has no example" in line for line in lines)
+    assert any("constant: AUC: undefined: all scores are equal" in line for line in lines)
     measured = study.measure(calibrated, bins=15, seed=0, draws=5)
     areas = measured[measured["measure"] == "auc"].groupby("model")["value"].max()
     assert areas[["all benign", "constant"]].isna().all()
@@ -221,7 +221,7 @@ def test_the_claim_gets_a_verdict_in_words_but_none_from_phantoms(
     calibrated, measured, tmp_path, synthetic, verdict
 ):
     run = open_run(tmp_path, notebook="07_calibration")
-    found.report(run, calibrated[:1], measured, synthetic=synthetic)
+    findings.report(run, calibrated[:1], measured, synthetic=synthetic)
     (row,) = load_results(tmp_path)
     assert row["verdict"] == verdict
     assert row["value"] == pytest.approx(100 * value(measured, calibrated[0], AS_IT_IS, "ece"))
@@ -234,13 +234,13 @@ def test_the_claim_gets_a_verdict_in_words_but_none_from_phantoms(
     [(2.0, "too sure"), (0.5, "not sure enough"), (1.0, "neither"), (np.nan, "no temperature")],
 )
 def test_a_temperature_says_something_of_a_model(temperature, says):
-    assert says in found.direction(temperature)
+    assert says in findings.direction(temperature)
 
 
 def test_a_band_of_few_patients_is_said_to_have_no_interval():
     row = {"title": "m", "method": AS_IT_IS, "from": 0.8, "to": 0.9, "units": 2, "confidence": 0.81,
            "promised": 0.19, "observed": 0.5, "low": np.nan, "high": np.nan}  # fmt: skip
-    (line,) = found._bands(pd.DataFrame([row]))
+    (line,) = findings._bands(pd.DataFrame([row]))
     assert "50.0 % [too few patients for an interval] were wrong; 19.0 % were promised" in line
 
 
@@ -259,20 +259,20 @@ def test_the_deeper_network_is_found_to_be_worse(by_depth):
     measured = study.measure(by_depth, bins=15, seed=0, draws=DRAWS)
     table = network_depth.depths(by_depth, measured)
     assert table.groupby("depth").size().to_dict() == {18: 5, 50: 4, 101: 4}
-    which = table[table["target"] == "label"].groupby("depth")["ece"].mean()
-    assert which.is_monotonic_increasing
+    by_depth_ece = table[table["target"] == "label"].groupby("depth")["ece"].mean()
+    assert by_depth_ece.is_monotonic_increasing
     deep = table[table["depth"] > 18]
     assert (deep["ece_recalibrated"] < deep["ece"]).all()
     effect = network_depth.depth_effect(by_depth, bins=15, seed=0, draws=DRAWS)
     row = effect.set_index("target").loc["label"]
     assert (row["shallow"], row["deep"], row["seeds"], row["family"]) == (18, 101, 2, "imagenet")
-    assert row["difference"] == pytest.approx(which[101] - which[18])
+    assert row["difference"] == pytest.approx(by_depth_ece[101] - by_depth_ece[18])
     assert 0 < row["low"] < row["difference"] < row["high"]
 
 
 def test_equal_networks_of_two_depths_show_no_difference():
-    one = class_predictions(patients=60, units_per_patient=6, model="resnet18 x")
-    other = class_predictions(patients=60, units_per_patient=6, model="resnet50 x")
-    both = study.calibrate(groups({"a": pd.concat([one, other])}))
-    effect = network_depth.depth_effect(both, bins=15, seed=0, draws=DRAWS)
+    shallow = class_predictions(patients=60, units_per_patient=6, model="resnet18 x")
+    deep = class_predictions(patients=60, units_per_patient=6, model="resnet50 x")
+    models = study.calibrate(groups({"a": pd.concat([shallow, deep])}))
+    effect = network_depth.depth_effect(models, bins=15, seed=0, draws=DRAWS)
     np.testing.assert_allclose(effect[["difference", "low", "high"]], 0, atol=1e-12)

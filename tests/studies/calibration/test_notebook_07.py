@@ -27,8 +27,8 @@ def run_notebook(outputs: Path, **parameters: Any) -> str:
     for source in cells[:-1]:
         exec(compile(source, str(NOTEBOOK), "exec"), scope)
         scope |= {"outputs": str(outputs), **parameters} if "screening" in source else {}
-    *before, last = cells[-1].splitlines()
-    exec("\n".join(before), scope)
+    *statements, last = cells[-1].splitlines()
+    exec("\n".join(statements), scope)
     return str(eval(last, scope).data)
 
 

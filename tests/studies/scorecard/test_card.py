@@ -39,9 +39,9 @@ def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
 
 
 def test_every_claim_has_a_row_in_the_papers_order(results):
-    for found in (scorecard.rows([]), scorecard.rows(results)):
-        assert [row["id"] for row in found] == [claim.id for claim in CLAIMS]
-        assert [row["paper"] for row in found] == [claim.formatted for claim in CLAIMS]
+    for card_rows in (scorecard.rows([]), scorecard.rows(results)):
+        assert [row["id"] for row in card_rows] == [claim.id for claim in CLAIMS]
+        assert [row["paper"] for row in card_rows] == [claim.formatted for claim in CLAIMS]
     assert {row["verdict"] for row in scorecard.rows([])} == {NOT_MEASURED}
     assert len(scorecard.table(results)) == len(CLAIMS)
 
@@ -61,9 +61,9 @@ def test_rows_hold_what_was_measured(results):
 
 
 def test_two_measurements_of_a_claim_are_two_rows(results):
-    more = [*results, measured("data-mias", NOT_REPRODUCED, 330, None, None)]
-    own = [row["measured"] for row in scorecard.rows(more) if row["id"] == "data-mias"]
-    assert own == ["322", "330"]
+    two_results = [*results, measured("data-mias", NOT_REPRODUCED, 330, None, None)]
+    values = [row["measured"] for row in scorecard.rows(two_results) if row["id"] == "data-mias"]
+    assert values == ["322", "330"]
 
 
 def test_links_lead_to_the_figures(results):
@@ -104,6 +104,6 @@ def test_findings_hold_the_runs_numbers(results):
     text = scorecard.findings(results, evidence)
     assert f"4 of {len(CLAIMS)} rows have a measurement" in text
     assert f"4 rows are “{REPRODUCED}”" in text
-    patches, _, transfer, _ = (each.text for each in conclusions.CONCLUSIONS)
+    patches, _, transfer, _ = (conclusion.text for conclusion in conclusions.CONCLUSIONS)
     assert f"{patches} Evidence here: 1 {conclusions.OPEN}." in text
     assert f"{transfer} Evidence here: 1 {conclusions.FOR}." in text

@@ -21,7 +21,7 @@ from second_look.studies.scorecard.conclusions import (
     WITHOUT_LOOKING,
 )
 
-PATCHES, GANS, TRANSFER, MRCNN = (each.text for each in conclusions.CONCLUSIONS)
+PATCHES, GANS, TRANSFER, MRCNN = (conclusion.text for conclusion in conclusions.CONCLUSIONS)
 OURS, BLOBS = "Mask R-CNN (small)", "brightest blob"
 
 
@@ -34,7 +34,7 @@ def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
 
 def sides(results=(), tables=None, synthetic=False):
     table = conclusions.table(results, tables or {}, synthetic=synthetic)
-    return {text: own["speaks"].tolist() for text, own in table.groupby("conclusion")}
+    return {text: rows["speaks"].tolist() for text, rows in table.groupby("conclusion")}
 
 
 def whole_images(**areas):
@@ -43,8 +43,12 @@ def whole_images(**areas):
     for start, area in areas.items():
         name = f"scheme B, 64×64, start {start}"
         models += [(name, start, False), (f"{name} tta", start, True)]
-        other = tuple(1 - number for number in area)
-        rows += [(name, "image", *area), (f"{name} tta", "image", *other), (name, "breast", *other)]
+        opposite = tuple(1 - number for number in area)
+        rows += [
+            (name, "image", *area),
+            (f"{name} tta", "image", *opposite),
+            (name, "breast", *opposite),
+        ]
     table = pd.DataFrame(rows, columns=["model", "unit", "value", "low", "high"])
     return {
         WHOLE_IMAGES: table.assign(n=361),
@@ -69,18 +73,18 @@ def lessons(samples, real):
     return {SAMPLES: pd.DataFrame(rows, columns=columns), WITHOUT_LOOKING: looks}
 
 
-def located(name, value, ours, blobs):
+def located(name, value, model_values, blobs):
     """A table of notebook 05 with these values (value, low, high) among others."""
     keys = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
     if name == DICE:
         keys = {"measure": "dice"}
-    models = {OURS: ours, "trained without normals": (0.0, 0.0, 0.0), BLOBS: blobs}
+    models = {OURS: model_values, "trained without normals": (0.0, 0.0, 0.0), BLOBS: blobs}
     rows = []
     for model, numbers in models.items():
-        own = dict(zip((value, "low", "high"), numbers, strict=True))
-        others = dict(zip((value, "low", "high"), (0.5, 0.5, 0.5), strict=True))
-        rows += [{"model": model, **(keys | {key: "x"}), **others, "n": 1} for key in keys]
-        rows.append({"model": model, **keys, **own, "n": 40})
+        estimate = dict(zip((value, "low", "high"), numbers, strict=True))
+        elsewhere = dict(zip((value, "low", "high"), (0.5, 0.5, 0.5), strict=True))
+        rows += [{"model": model, **(keys | {key: "x"}), **elsewhere, "n": 1} for key in keys]
+        rows.append({"model": model, **keys, **estimate, "n": 40})
     return {name: pd.DataFrame(rows)}
 
 
@@ -123,8 +127,10 @@ def test_a_model_that_learnt_from_patches_says_nothing_of_doing_without():
     for start in ("patches", "phantom", "some_file"):
         tables = whole_images(**{start: good})
         assert sides([measured("scheme-b")], tables)[PATCHES] == [OPEN]
-    both = whole_images(patches=good, imagenet=(0.45, 0.4, 0.49), random=good)
-    table = conclusions.table([], both, synthetic=False).set_index("conclusion").loc[PATCHES]
+    tables_of_both = whole_images(patches=good, imagenet=(0.45, 0.4, 0.49), random=good)
+    table = (
+        conclusions.table([], tables_of_both, synthetic=False).set_index("conclusion").loc[PATCHES]
+    )
     assert table["speaks"].tolist() == [FOR, AGAINST]
     assert (
         "0.45 [0.4, 0.49] (scheme B, 64×64, start imagenet, 361 test images"
@@ -137,8 +143,8 @@ def test_an_area_that_is_undefined_or_of_unknown_start_is_no_evidence():
     assert sides(tables=whole_images(imagenet=nan))[PATCHES] == [OPEN]
     lone = whole_images(imagenet=(0.8, 0.7, 0.9))
     for missing in (WHOLE_IMAGES, STARTS):
-        rest = {name: own for name, own in lone.items() if name != missing}
-        assert conclusions.table([], rest, synthetic=False)["evidence"].iloc[0] == NOT_MEASURED
+        remaining = {name: rows for name, rows in lone.items() if name != missing}
+        assert conclusions.table([], remaining, synthetic=False)["evidence"].iloc[0] == NOT_MEASURED
 
 
 def test_the_starts_are_those_that_know_no_patch():
@@ -150,8 +156,8 @@ def test_the_starts_are_those_that_know_no_patch():
     ("value", "side"), [(4.0, FOR), (SUFFICIENT + 0.01, FOR), (SUFFICIENT, OPEN), (0.9, OPEN)]
 )
 def test_texture_speaks_by_its_distance(claim, value, side):
-    found = [measured(claim, "as the paper or not", value, None, None)]
-    assert sides(found)[GANS] == [side]
+    measurements = [measured(claim, "as the paper or not", value, None, None)]
+    assert sides(measurements)[GANS] == [side]
 
 
 @pytest.mark.parametrize(
@@ -174,10 +180,10 @@ def test_samples_are_judged_by_what_they_teach(samples, real, side):
 
 def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
     for verdict in (REPRODUCED, NOT_REPRODUCED):
-        found = [measured("gan-check", verdict, 5.0, 2.0, 8.0)]
-        assert sides(found)[GANS] == [OPEN]
+        measurements = [measured("gan-check", verdict, 5.0, 2.0, 8.0)]
+        assert sides(measurements)[GANS] == [OPEN]
         tables = lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
-        table = conclusions.table(found, tables, synthetic=False).set_index("conclusion")
+        table = conclusions.table(measurements, tables, synthetic=False).set_index("conclusion")
         assert table.loc[GANS, "speaks"] == FOR
         assert table.loc[GANS, "evidence"] == (
             "balanced accuracy on real patches: 0.4 [0.4, 0.4] learnt from samples only, "
@@ -195,7 +201,7 @@ def test_what_was_reproduced_speaks_for_what_was_drawn_from_it(verdict, side):
 
 
 @pytest.mark.parametrize(
-    ("ours", "blobs", "froc", "dice"),
+    ("model_values", "blobs", "froc", "dice"),
     [
         ((0.7, 0.64, 0.75), (0.28, 0.22, 0.33), FOR, FOR),
         ((0.7, 0.3, 0.9), (0.28, 0.22, 0.33), OPEN, OPEN),
@@ -204,9 +210,9 @@ def test_what_was_reproduced_speaks_for_what_was_drawn_from_it(verdict, side):
         ((0.1, 0.05, 0.2), (0.28, 0.22, 0.33), AGAINST, AGAINST),
     ],
 )
-def test_location_is_judged_against_the_baseline(ours, blobs, froc, dice):
-    assert sides(tables=located(FROC, "sensitivity", ours, blobs))[MRCNN] == [froc]
-    assert sides(tables=located(DICE, "value", ours, blobs))[MRCNN] == [dice]
+def test_location_is_judged_against_the_baseline(model_values, blobs, froc, dice):
+    assert sides(tables=located(FROC, "sensitivity", model_values, blobs))[MRCNN] == [froc]
+    assert sides(tables=located(DICE, "value", model_values, blobs))[MRCNN] == [dice]
 
 
 def test_location_without_a_baseline_or_a_hit_is_no_evidence():
@@ -220,8 +226,10 @@ def test_location_without_a_baseline_or_a_hit_is_no_evidence():
 def test_diagnosis_and_location_stand_beside_each_other():
     tables = located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
     tables |= located(DICE, "value", (0.79, 0.78, 0.8), (0.78, 0.77, 0.79))
-    found = [measured("fig-3a", NOT_REPRODUCED, 0.65, 0.58, 0.72), measured("fig-3b")]
-    table = conclusions.table(found, tables, synthetic=False).set_index("conclusion").loc[MRCNN]
+    measurements = [measured("fig-3a", NOT_REPRODUCED, 0.65, 0.58, 0.72), measured("fig-3b")]
+    table = (
+        conclusions.table(measurements, tables, synthetic=False).set_index("conclusion").loc[MRCNN]
+    )
     assert table["source"].tolist() == ["fig-3a", "fig-3b", FROC, DICE]
     assert table["speaks"].tolist() == [FOR, FOR, FOR, OPEN]
     assert "0.65 [0.58, 0.72]" in table["evidence"].iloc[0]
@@ -233,9 +241,9 @@ def test_diagnosis_and_location_stand_beside_each_other():
 
 def test_phantoms_speak_for_nothing():
     tables = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
-    found = [measured(claim, SYNTHETIC) for claim in ("transfer", "fig-3a")]
-    said = sides(found, tables, synthetic=True)
-    assert said == {text: [SYNTHETIC] for text in (PATCHES, GANS, TRANSFER, MRCNN)}
+    measurements = [measured(claim, SYNTHETIC) for claim in ("transfer", "fig-3a")]
+    speaks = sides(measurements, tables, synthetic=True)
+    assert speaks == {text: [SYNTHETIC] for text in (PATCHES, GANS, TRANSFER, MRCNN)}
     assert sides(synthetic=True)[GANS] == [OPEN]
 
 
@@ -243,9 +251,11 @@ def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path)
     assert conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard")) == {}
     reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
     assert reads["tables/05_froc.csv"] == reads["predictions/06_scheme_b.parquet"] == "gone"
-    given = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
-    given |= located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
-    for name, table in given.items():
+    tables_given = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons(
+        (0.4, 0.4, 0.4), (0.7, 0.6, 0.8)
+    )
+    tables_given |= located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
+    for name, table in tables_given.items():
         if name == STARTS:
             open_run(tmp_path, notebook="06_x").parquet(
                 pd.concat([table, table]).assign(score=0.5), "predictions/06_scheme_b.parquet"
@@ -253,9 +263,9 @@ def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path)
         else:
             open_run(tmp_path, notebook=f"{name[:2]}_x").table(table, name[3:], "")
     tables = conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard"))
-    assert set(tables) == set(given)
+    assert set(tables) == set(tables_given)
     assert len(tables[STARTS]) == 2
-    assert sides(tables=tables) == sides(tables=given)
+    assert sides(tables=tables) == sides(tables=tables_given)
     assert sides(tables=tables)[MRCNN] == [FOR]
     reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
     assert reads["tables/05_froc.csv"] != "gone"

@@ -23,9 +23,9 @@ DRAWS = 200
 
 def model(start="random", patches=512, seed=0, **settings):
     """Predictions of a model; all models see the same windows."""
-    facts = {"patients": 40, "each": 10, "noise": 1.0, **settings}
+    facts = {"patients": 40, "units_per_patient": 10, "noise": 1.0, **settings}
     table = class_predictions(model=f"small {start}", model_seed=seed, **facts)
-    places = np.arange(len(table)) % facts["each"]
+    places = np.arange(len(table)) % facts["units_per_patient"]
     return table.assign(start=start, patches=patches, row=0, col=64 * places, size=64)
 
 
