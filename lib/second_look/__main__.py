@@ -12,7 +12,7 @@ from second_look.sources.download import SPLITS, Selection, download_cbis, downl
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 where it is done, 2 after an error, 130 where it was stopped."""
+    """Run a command; returns 0 on success, 2 after an error, 130 if it was interrupted."""
     options = _parser().parse_args(arguments)
     try:
         if options.data_set == "mias":
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. Run the same command again to go on.", file=sys.stderr)
+        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
         return 130
     return 0
 
@@ -48,7 +48,9 @@ def _asked() -> bool:
     try:
         return input("Fetch them? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
-        raise ParameterError("Nobody answers here: say --yes to fetch unasked.") from None
+        raise ParameterError(
+            "There is no terminal to ask: use --yes to fetch without confirmation."
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     cbis.add_argument(
         "--patients", type=int, default=0, metavar="N", help="only the first N patients"
     )
-    cbis.add_argument("--yes", action="store_true", help="do not ask before fetching")
+    cbis.add_argument("--yes", action="store_true", help="fetch without confirmation")
     return parser
 
 

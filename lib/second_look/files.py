@@ -22,7 +22,7 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
 
 @contextmanager
 def clear_write_errors(path: Path) -> Iterator[None]:
-    """Say plainly, naming `path`, why the block cannot write there.
+    """Turn errors of the block into clear ones that name `path`.
 
     Raises:
         OutputError: The folder cannot be written or the disk is full.
@@ -45,7 +45,7 @@ def clear_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the name `path` only when the block ends well.
+    """A path to write to, renamed to `path` when the block has succeeded.
 
     Raises:
         OutputError: The folder cannot be written or the disk is full; nothing is left behind.
@@ -69,12 +69,12 @@ class _Bounded(io.BufferedReader):
         self._length = length
 
     def read(self, size: int | None = -1, /) -> bytes:
-        left = max(0, self._length - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left))
+        remaining = max(0, self._length - self.tell())
+        return super().read(remaining if size is None or size < 0 else min(size, remaining))
 
 
 def open_bounded(path: Path) -> io.BufferedReader:
-    """Open a file for a decoder that makes room for whatever length a header claims."""
+    """Open a file for a decoder that allocates whatever length a header claims."""
     raw = io.FileIO(path)
     return _Bounded(raw, os.fstat(raw.fileno()).st_size)
 
@@ -127,7 +127,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_with(path: Path, save: Callable[[Path], object]) -> None:
-    """Let `save` write to a draft that becomes `path` when it is whole."""
+    """Let `save` write to a draft that becomes `path` when it is complete."""
     with written_whole(path) as draft:
         save(draft)
 
@@ -141,17 +141,17 @@ def sha256(path: Path) -> str:
 def folder_fingerprint(path: Path) -> str:
     """Hex digest of names, sizes and times of a file or of all files below a folder.
 
-    Contents are not read, so that it costs milliseconds on thousands of images.
+    Contents are not read, so it takes milliseconds for thousands of images.
     """
     if path.is_file():
         entries = [path]
     else:
-        entries = sorted(found for found in path.rglob("*") if found.is_file())
+        entries = sorted(file for file in path.rglob("*") if file.is_file())
     digest = hashlib.sha256()
     for entry in entries:
         try:
             state = entry.stat()
-        except FileNotFoundError:  # removed while we look: as if it had never been there
+        except FileNotFoundError:  # removed meanwhile: as if it had never existed
             continue
         name = entry.relative_to(path).as_posix() if entry != path else entry.name
         digest.update(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())

@@ -1,4 +1,4 @@
-"""Boxes, windows and the way between a mammogram and its prepared crop. Coordinates only.
+"""Boxes, windows and the transform from a mammogram to its prepared crop. Coordinates only.
 
 Everything is (row, col), in pixels, with the origin at the top left corner of the picture and the
 centre of the first pixel at (0.5, 0.5), so that a box [0, rows) x [0, cols) is the whole picture.
@@ -26,7 +26,7 @@ class Box:
 
     @classmethod
     def from_xywh(cls, x: float, y: float, width: float, height: float) -> Box:
-        """The one border crossing from (x, y, width, height) to (row, col)."""
+        """The only conversion from (x, y, width, height) to (row, col)."""
         return cls(y, x, y + height, x + width)
 
     @classmethod
@@ -63,27 +63,27 @@ class Box:
         """(row, col) of the middle."""
         return (self.row_min + self.row_max) / 2, (self.col_min + self.col_max) / 2
 
-    def intersection(self, other: Box) -> Box:
-        """What both boxes cover; its area is zero where they do not meet."""
+    def intersection(self, box: Box) -> Box:
+        """What both boxes cover; its area is zero if they do not overlap."""
         return Box(
-            max(self.row_min, other.row_min),
-            max(self.col_min, other.col_min),
-            min(self.row_max, other.row_max),
-            min(self.col_max, other.col_max),
+            max(self.row_min, box.row_min),
+            max(self.col_min, box.col_min),
+            min(self.row_max, box.row_max),
+            min(self.col_max, box.col_max),
         )
 
-    def iou(self, other: Box) -> float:
+    def iou(self, box: Box) -> float:
         """Intersection over union, 0 to 1."""
-        shared = self.intersection(other).area
-        union = self.area + other.area - shared
+        shared = self.intersection(box).area
+        union = self.area + box.area - shared
         return shared / union if union > 0 else 0.0
 
     def contains(self, row: float, col: float) -> bool:
-        """Whether a point lies in the box."""
+        """Whether a point is in the box."""
         return self.row_min <= row < self.row_max and self.col_min <= col < self.col_max
 
     def within(self, rows: int, cols: int) -> bool:
-        """Whether the box lies wholly inside a picture of that size."""
+        """Whether the box is completely inside a picture of that size."""
         return (
             self.row_min >= 0
             and self.col_min >= 0
@@ -154,7 +154,7 @@ def window_starts(length: int, size: int, stride: int) -> IntArray:
         stride: Distance of neighbouring windows, px; the last distance may be shorter.
 
     Returns:
-        Starts in increasing order; empty where the picture is shorter than a window.
+        Starts in increasing order; empty if the picture is shorter than a window.
 
     Raises:
         ValueError: Size or stride is below 1 px.
@@ -172,7 +172,7 @@ def window_starts(length: int, size: int, stride: int) -> IntArray:
 
 
 def count_windows(rows: int, cols: int, size: int, stride: int) -> int:
-    """How many windows `window_starts` lays over a picture of rows x cols px."""
+    """Number of windows of `window_starts` on a picture of rows x cols px."""
     return window_starts(rows, size, stride).size * window_starts(cols, size, stride).size
 
 

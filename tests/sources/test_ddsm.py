@@ -496,9 +496,7 @@ class TestBroken:
             f"LEFT_CC LINES {ROWS} PIXELS_PER_LINE {COLS} BITS_PER_PIXEL 12 RESOLUTION 50 OVERLAY\n"
         )
         write_case(tmp_path, lines=line)
-        found = self.check(
-            tmp_path, "kept, corrected", "stands there twice", ["LEFT_CC", "RIGHT_CC"]
-        )
+        found = self.check(tmp_path, "kept, corrected", "given twice", ["LEFT_CC", "RIGHT_CC"])
         assert found.images.loc[0, "pixel_spacing_mm"] == 0.05
         with pytest.raises(MissingDataError, match=r"normals/normal_01, from http"):
             read_ddsm(tmp_path / "c", tmp_path / "c")

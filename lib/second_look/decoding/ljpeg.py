@@ -1,7 +1,7 @@
 """Lossless JPEG (process 14, marker SOF3), as the films of DDSM are stored.
 
-The decoder trusts what a file says of itself, and a damaged file can end the whole process. So
-every segment is checked here first, and only a file that is sound is decoded.
+The decoder trusts the headers of a file, and a damaged file can end the whole process. So every
+segment is checked here first, and only sound files are decoded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SKIPPED = frozenset({0xFE, 0xDB, *range(0xE0, 0xF0)})
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 # Bytes put behind the coded data to see whether the decoder reads them.
 _FILLING = 64
-# Rows that tell one byte order from the other.
+# Rows that are enough to recognize the byte order.
 _SAMPLE_ROWS = 64
 
 
@@ -77,26 +77,25 @@ def read_frame(content: bytes) -> Frame:
 def decode(content: bytes, bits: int | None = None, *, either_order: bool = True) -> Pixels:
     """Decode a lossless JPEG.
 
-    Values of 16 bits may stand in the file with their two bytes exchanged, as some encoders took
-    the bytes in the order of their own machine. The order that fits into `bits` is the right one;
-    where both fit it is the smoother one, since an exchanged low byte makes noise of any picture.
+    The two bytes of 16-bit values may be exchanged in the file, since some encoders used the byte
+    order of their machine. The order that fits into `bits` is right; if both fit, it is the
+    smoother one, since an exchanged low byte turns any picture into noise.
 
     Args:
         content: The whole file.
         bits: Significant bits that no value may exceed; None: as many as the file says.
-        either_order: Find out the order of bytes; else they stand as the format wants them.
+        either_order: Find out the order of the bytes; else it is that of the format.
 
     Returns:
-        (rows, cols), or (rows, cols, components) where there are several; uint8 up to a precision
-        of 8, else uint16.
+        (rows, cols), or (rows, cols, components) if there are several; uint8 up to a precision of
+        8, else uint16.
 
     Raises:
         DataError: The file is damaged, truncated or of a kind that cannot be decoded, or a value
             needs more than `bits`.
     """
     frame, end = _checked(content)
-    # The decoder reads on behind data that end too soon. What it makes of different fillings there
-    # differs, and of sound data it makes the same.
+    # The decoder reads beyond data that end too soon: then the result depends on the filling there.
     pixels = _decoded(content[:end] + bytes(_FILLING) + content[end:], frame)
     if not np.array_equal(
         pixels, _decoded(content[:end] + b"\x55" * _FILLING + content[end:], frame)
@@ -129,8 +128,8 @@ def _decoded(content: bytes, frame: Frame) -> Pixels:
 
 def _roughness(pixels: Pixels) -> int:
     """Sum of the steps between neighbours in a row, over some rows of the picture."""
-    every = max(1, len(pixels) // _SAMPLE_ROWS)
-    return int(np.abs(np.diff(pixels[::every].astype(np.int64), axis=1)).sum())
+    step = max(1, len(pixels) // _SAMPLE_ROWS)
+    return int(np.abs(np.diff(pixels[::step].astype(np.int64), axis=1)).sum())
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
@@ -141,21 +140,21 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """
     if content[:2] != b"\xff\xd8":
         raise _broken("expected a JPEG")
-    place = 2
+    position = 2
     while True:
-        while content[place : place + 2] == b"\xff\xff":
-            place += 1
-        head = content[place : place + 4]
+        while content[position : position + 2] == b"\xff\xff":
+            position += 1
+        head = content[position : position + 4]
         if len(head) < 4 or head[0] != 0xFF:
             raise _broken("the file is truncated or damaged: expected a segment")
         marker, length = head[1], int.from_bytes(head[2:], "big")
-        start, stop = place + 4, place + 2 + length
+        start, stop = position + 4, position + 2 + length
         if length < 2 or stop > len(content):
             raise _broken("the file is truncated or damaged: a segment is too long")
         yield marker, start, stop
         if marker == _SOS:
             return
-        place = stop
+        position = stop
 
 
 def _checked(content: bytes) -> tuple[Frame, int]:
@@ -193,7 +192,7 @@ def _frame(body: bytes) -> Frame:
 
 def _check_tables(body: bytes) -> set[int]:
     """Numbers of the Huffman tables of a segment, each of which gives every value one code."""
-    found = set()
+    numbers = set()
     while body:
         counts = body[1:17]
         symbols = body[17 : 17 + sum(counts)]
@@ -209,32 +208,32 @@ def _check_tables(body: bytes) -> set[int]:
             or used > 1 << 16
         ):
             raise _broken("a Huffman table is damaged")
-        found.add(body[0])
+        numbers.add(body[0])
         body = body[17 + len(symbols) :]
-    return found
+    return numbers
 
 
 def _check_scan_header(body: bytes, frame: Frame, tables: set[int]) -> None:
     if not body or body[0] != frame.components or len(body) != 4 + 2 * frame.components:
         raise _broken("the scan header is damaged")
-    wanted = {table >> 4 for table in body[2:-3:2]}
+    used = {table >> 4 for table in body[2:-3:2]}
     predictor, stop, shift = body[-3:]
-    if not (wanted <= tables and 1 <= predictor <= 7 and stop == 0 and shift == 0):
+    if not (used <= tables and 1 <= predictor <= 7 and stop == 0 and shift == 0):
         raise _broken("the scan header is damaged, or the picture is not stored without loss")
 
 
 def _end_of_scan(content: bytes, start: int, frame: Frame) -> int:
-    """Where the end marker stands after coded data that can hold that many values."""
-    found = _MARKER.search(content, start)
-    if found is None:
+    """Index of the end marker, after enough coded data for the values of the frame."""
+    match = _MARKER.search(content, start)
+    if match is None:
         raise _broken("the file is truncated: it has no end marker")
-    marker = found[1][0]
+    marker = match[1][0]
     if marker != _EOI:
         raise _broken(f"unexpected marker 0x{marker:02x} within the picture")
-    if frame.values > 8 * (found.start() - start):
-        raise _broken(f"{found.start() - start} bytes cannot hold {frame.values} values")
-    return found.start()
+    if frame.values > 8 * (match.start() - start):
+        raise _broken(f"{match.start() - start} bytes cannot hold {frame.values} values")
+    return match.start()
 
 
 def _broken(problem: str) -> DataError:
-    return DataError(f"{problem}.", remedy="Get the file anew, or take it out of the data set.")
+    return DataError(f"{problem}.", remedy="Get the file again, or take it out of the data set.")

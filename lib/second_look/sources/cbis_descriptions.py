@@ -186,7 +186,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         text = read_bytes(path, f"Get it at {ADDRESS}").decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 ({error.reason}).", path, f"Get it anew: {ADDRESS}") from None
+        raise DataError(
+            f"not UTF-8 ({error.reason}).", path, f"Download it again: {ADDRESS}"
+        ) from None
     first, *lines = _lines(text, path) or [[]]
     names = ["_".join(name.split()) for name in first]
     columns = _OF_BOTH | _OF_KIND[kind]
@@ -195,7 +197,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"no column {column!r} among {', '.join(names) or 'none'}.",
                 path,
-                f"Get the file anew: {ADDRESS}",
+                f"Download the file again: {ADDRESS}",
             )
     indices = {name: names.index(column) for name, column in columns.items()}
     for number, values in enumerate(lines, start=2):
@@ -205,7 +207,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"expected {len(names)} values. Got {len(values)}.",
                 f"{path} row {number}",
-                f"Get the file anew: {ADDRESS}",
+                f"Download the file again: {ADDRESS}",
             )
         row = {name: values[index].strip() for name, index in indices.items()}
         yield {"csv": path.name, "row": number, "kind": kind, "split": split} | _parsed(row, kind)
@@ -215,7 +217,7 @@ def _lines(text: str, path: Path) -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
-        raise DataError(f"broken ({error}).", path, f"Get it anew: {ADDRESS}") from None
+        raise DataError(f"broken ({error}).", path, f"Download it again: {ADDRESS}") from None
 
 
 def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:

@@ -72,13 +72,13 @@ def index_files(root: Path, cache: Path, *, workers: int = 8) -> pd.DataFrame:
     if not root.is_dir():
         raise MissingDataError("there is no such folder.", root, "Set data_root; see README.md.")
     mark = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    kept = cache / f"{_INDEX_NAME}{mark}.parquet"
-    known = _load(kept)
+    index_path = cache / f"{_INDEX_NAME}{mark}.parquet"
+    indexed = _load(index_path)
     rows: dict[str, dict[str, Any]] = {}
     pending: list[dict[str, Any]] = []
     for row in _files(root):
-        old = known.get(row["path"])
-        # What went wrong once is tried anew: rights that were changed leave size and time alone.
+        old = indexed.get(row["path"])
+        # Files with a problem are tried again: changing their rights leaves size and time alone.
         if old and not old["problem"] and all(old[name] == row[name] for name in row):
             rows[row["path"]] = old
         else:
@@ -86,11 +86,11 @@ def index_files(root: Path, cache: Path, *, workers: int = 8) -> pd.DataFrame:
     for row in _read_all(root, pending, workers):
         rows[row["path"]] = row
     frame = _frame(rows[path] for path in sorted(rows))
-    if pending or len(known) != len(rows):
-        write_parquet(kept, frame)
-    found = frame[frame["dicom"]].drop(columns="dicom").reset_index(drop=True)
-    found.attrs["ignored"] = int((~frame["dicom"]).sum())
-    return found
+    if pending or len(indexed) != len(rows):
+        write_parquet(index_path, frame)
+    index = frame[frame["dicom"]].drop(columns="dicom").reset_index(drop=True)
+    index.attrs["ignored"] = int((~frame["dicom"]).sum())
+    return index
 
 
 def walk_files(root: Path) -> Iterator[os.DirEntry[str]]:
@@ -165,17 +165,17 @@ def _row_of(path: Path, first: bytes | str, size: int) -> dict[str, Any]:
         return _problem(first)
     if first[128:132] != b"DICM":
         if path.suffix.lower() == ".dcm":
-            return _problem("the name says DICOM, the content does not: download it anew")
+            return _problem("the name says DICOM, the content does not: download it again")
         return {"dicom": False}
     try:
         try:
             return _header(io.BytesIO(first), size)
         except Exception:
-            # Longer than the first bytes, or broken: the file itself tells which.
+            # Longer than the first bytes, or broken: the whole file shows which.
             with path.open("rb") as stream:
                 return _header(stream, size)
     except Exception as error:
-        # pydicom meets broken files with every exception there is, struct.error to IndexError.
+        # pydicom raises exceptions of all kinds for broken files, struct.error to IndexError.
         return _problem(f"the header cannot be read ({type(error).__name__}: {error})")
 
 
@@ -193,11 +193,11 @@ def _header(stream: BinaryIO, size: int) -> dict[str, Any]:
     if missing:
         raise ValueError(f"without {', '.join(missing)}")
     samples = int(data.get("SamplesPerPixel") or 1)
-    # The stream stands before the tag of the pixels: 8 bytes, or 12, and then they come.
-    wanted = stream.tell() + 8 + samples * row["rows"] * row["cols"] * row["bits_allocated"] // 8
+    # The stream is at the tag of the pixels, which takes 8 or 12 bytes.
+    expected = stream.tell() + 8 + samples * row["rows"] * row["cols"] * row["bits_allocated"] // 8
     problem = ""
-    if str(data.file_meta.get("TransferSyntaxUID", "")) in _NATIVE and size < wanted:
-        problem = f"truncated: expected {wanted} bytes or more. Got {size}"
+    if str(data.file_meta.get("TransferSyntaxUID", "")) in _NATIVE and size < expected:
+        problem = f"truncated: expected {expected} bytes or more. Got {size}"
     return row | {"dicom": True, "problem": problem}
 
 
@@ -205,10 +205,10 @@ def _problem(text: str) -> dict[str, Any]:
     return {"dicom": True, "problem": text}
 
 
-def _load(kept: Path) -> dict[str, dict[str, Any]]:
-    """The rows of an earlier call by path; {} where there is none that can be used."""
+def _load(index_path: Path) -> dict[str, dict[str, Any]]:
+    """The rows of an earlier call by path; {} without a usable index."""
     try:
-        frame = pd.read_parquet(kept)
+        frame = pd.read_parquet(index_path)
         return {row["path"]: row for row in frame[["dicom", *COLUMNS]].to_dict("records")}
     except (OSError, ValueError, KeyError):
         return {}

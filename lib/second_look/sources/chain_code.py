@@ -12,8 +12,8 @@ from second_look.errors import DataError
 
 Mask = npt.NDArray[np.bool_]  # (rows, cols)
 
-# Outlines are drawn over the edge of the film by up to 16 px; they are cut at the edge. One that
-# reaches out further is wrong in some other way.
+# Outlines exceed the film by up to 16 px; they are cut at its edge. A larger excess is an error of
+# another kind.
 EDGE_TOLERANCE_PX = 32
 # (row, col) of the steps 0 to 7: up, then clockwise.
 _STEPS = np.array([(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)])
@@ -34,19 +34,19 @@ class Chain:
 
 
 def chain_pixels(chain: Chain) -> npt.NDArray[np.int64]:
-    """The pixels of an outline in their order, (steps + 1, 2) as (row, col)."""
+    """The pixels of an outline in order, (steps + 1, 2) as (row, col)."""
     moves = np.vstack([[(chain.row, chain.col)], _STEPS[list(chain.steps)]])
     return np.cumsum(moves, axis=0)
 
 
 def gap_px(chain: Chain) -> int:
-    """How far the last pixel of an outline lies from the first, in steps; 0 or 1 if closed."""
+    """Distance from the last pixel of an outline to the first, in steps; 0 or 1 if closed."""
     pixels = chain_pixels(chain)
     return int(np.abs(pixels[-1] - pixels[0]).max())
 
 
 def overreach_px(chain: Chain, rows: int, cols: int) -> int:
-    """How far an outline leaves a film of that size, px; 0 where it does not."""
+    """How far an outline leaves a film of that size, px; 0 if it does not."""
     pixels = chain_pixels(chain)
     over = np.maximum(-pixels.min(axis=0), pixels.max(axis=0) - (rows - 1, cols - 1))
     return max(0, int(over.max()))
@@ -55,7 +55,7 @@ def overreach_px(chain: Chain, rows: int, cols: int) -> int:
 def chain_mask(chain: Chain, rows: int, cols: int) -> Mask:
     """The pixels of an outline and all that it encloses.
 
-    An open outline is closed with a straight line. What lies outside of the film is cut off.
+    An open outline is closed with a straight line. Parts outside of the film are cut off.
 
     Returns:
         bool (rows, cols).
@@ -63,12 +63,12 @@ def chain_mask(chain: Chain, rows: int, cols: int) -> Mask:
     Raises:
         DataError: The outline leaves the film by more than EDGE_TOLERANCE_PX.
     """
-    over = overreach_px(chain, rows, cols)
-    if over > EDGE_TOLERANCE_PX:
-        raise DataError(f"the outline leaves the film of {rows} x {cols} px by {over} px.")
+    excess = overreach_px(chain, rows, cols)
+    if excess > EDGE_TOLERANCE_PX:
+        raise DataError(f"the outline leaves the film of {rows} x {cols} px by {excess} px.")
     pixels = chain_pixels(chain)
-    last = np.column_stack(line(*pixels[-1], *pixels[0]))
-    edge = np.vstack([pixels, last])
+    closing = np.column_stack(line(*pixels[-1], *pixels[0]))
+    edge = np.vstack([pixels, closing])
     mask = np.zeros((rows, cols), dtype=np.bool_)
     mask[polygon(pixels[:, 0], pixels[:, 1], (rows, cols))] = True
     edge = edge[((edge >= 0) & (edge < (rows, cols))).all(axis=1)]
@@ -90,7 +90,7 @@ def trace(mask: Mask) -> Chain:
     padded = np.pad(mask, 1)
     if np.count_nonzero(mask) < 2:
         raise ValueError("expected a region of at least two pixels.")
-    first = row, col = tuple(int(place) for place in np.argwhere(padded)[0])
+    first = row, col = tuple(int(index) for index in np.argwhere(padded)[0])
     # The first pixel has nothing above it or to its left: look from the upper left onwards.
     steps: list[int] = []
     direction = 7

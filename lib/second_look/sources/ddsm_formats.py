@@ -30,7 +30,7 @@ UNPROVEN = "UNPROVEN"
 # First letter of a case -> hospital that scanned it.
 SITES = {"A": "MGH", "B": "WFU", "C": "WFU", "D": "ISMD"}
 _CASE = re.compile(r"([A-D])[-_](\d+)[-_](\d+)")
-# Lines of an .ics before the views; nothing here depends on what most of them say.
+# Lines of an .ics before the views; most of them are not used.
 _CASE_WORDS = re.compile(
     "ics_version|filename|DATE_OF_STUDY|PATIENT_AGE|FILM|FILM_TYPE|DENSITY|DATE_DIGITIZED|"
     "DIGITIZER|SEQUENCE|SELECTED"
@@ -43,7 +43,7 @@ _OVERLAY_WORDS = re.compile(
     "TOTAL_ABNORMALITIES|ABNORMALITY|LESION_TYPE|ASSESSMENT|SUBTLETY|PATHOLOGY|TOTAL_OUTLINES|"
     "BOUNDARY|CORE"
 )
-_MEND = "Get the file anew, or take the case out of the data set."
+_REPLACE = "Get the file again, or take the case out of the data set."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Case:
 
     Attributes:
         name: Such as A_0002_1.
-        density: Of the breast after the ACR, 1 to 4; "" where it is not given.
+        density: ACR density of the breast, 1 to 4; "" if not given.
         digitizer: DBA, HOWTEK or LUMISYS.
         views: Its films.
         problems: (line, what is wrong) of lines that could not be used.
@@ -102,12 +102,12 @@ class Abnormality:
     """One lesion of an .OVERLAY file.
 
     Attributes:
-        types: MASS, CALCIFICATION or OTHER, as often as the file says.
-        assessment, subtlety: 0 to 6 and 0 to 5; None where they are not given.
+        types: MASS, CALCIFICATION or OTHER, as often as in the file.
+        assessment, subtlety: 0 to 6 and 0 to 5; None if not given.
         pathology: As in the file, a key of PATHOLOGIES or UNPROVEN.
-        boundary: The outline of the lesion; the cores within it tell nothing more of its extent.
-        lost: Why there is no boundary, "" where there is one.
-        problems: What else is wrong and can be done without.
+        boundary: The outline of the lesion; cores are inside it.
+        lost: Why there is no boundary; "" if there is one.
+        problems: Other faults, of values that are not necessary.
     """
 
     types: tuple[str, ...]
@@ -125,15 +125,15 @@ def case_name(path: Path) -> str:
     Returns:
         Such as A_0002_1; "" where the name is of another kind.
     """
-    found = _CASE.fullmatch(path.name.partition(".")[0])
-    return "_".join(found.groups()) if found else ""
+    match = _CASE.fullmatch(path.name.partition(".")[0])
+    return "_".join(match.groups()) if match else ""
 
 
 def read_case(path: Path) -> Case:
     """Read an .ics file.
 
-    Lines that cannot be used become problems: a view without its line is not used, and any other
-    line says nothing that is needed.
+    Unusable lines become problems: a view without its line is left out, and other lines are not
+    necessary.
 
     Raises:
         DataError: The file cannot be read, is of another case than its name says, or has no view.
@@ -143,9 +143,9 @@ def read_case(path: Path) -> Case:
     views: list[View] = []
     problems: list[tuple[int, str]] = []
     for number, text in enumerate(_text(path).splitlines(), start=1):
-        word, _, rest = text.strip().partition(" ")
+        word, _, values = text.strip().partition(" ")
         if _CASE_WORDS.fullmatch(word):
-            words[word] = rest.strip()
+            words[word] = values.strip()
         elif word in VIEWS:
             try:
                 views.append(_view(text, number, [view.name for view in views]))
@@ -153,11 +153,11 @@ def read_case(path: Path) -> Case:
                 problems.append((number, str(error)))
         elif word:
             problems.append((number, f"unknown word {word!r}"))
-    stated = words.get("filename", "").replace("-", "_")
-    if not name or stated != name:
-        raise DataError(f"expected the case {name!r}. Got {stated!r}.", path, _MEND)
+    case = words.get("filename", "").replace("-", "_")
+    if not name or case != name:
+        raise DataError(f"expected the case {name!r}. Got {case!r}.", path, _REPLACE)
     if not views:
-        raise DataError("no view is described.", path, _MEND)
+        raise DataError("no view is described.", path, _REPLACE)
     density = words.get("DENSITY", "")
     if density and density not in "1234":
         problems.append((0, f"expected a density of 1 to 4. Got {density!r}"))
@@ -166,32 +166,31 @@ def read_case(path: Path) -> Case:
     return Case(name, density, digitizer, tuple(views), tuple(problems))
 
 
-def _view(text: str, number: int, known: list[str]) -> View:
+def _view(text: str, number: int, earlier: list[str]) -> View:
     """A line such as `LEFT_CC LINES 4696 … OVERLAY`; ValueError says what is wrong with it."""
-    found = _VIEW.fullmatch(" ".join(text.split()))
-    if found is None:
+    match = _VIEW.fullmatch(" ".join(text.split()))
+    if match is None:
         raise ValueError(f"expected lines, pixels, bits, resolution and overlay. Got {text!r}")
     name = text.split()[0]
-    rows, cols, bits = (int(value) for value in found.groups()[:3])
-    resolution = float(found[4])
-    if name in known:
-        raise ValueError(f"{name} stands there twice; the first counts")
+    rows, cols, bits = (int(value) for value in match.groups()[:3])
+    resolution = float(match[4])
+    if name in earlier:
+        raise ValueError(f"{name} is given twice; the first counts")
     if not (rows and cols and 1 <= bits <= 16 and resolution > 0):
         raise ValueError(f"expected a size, 1 to 16 bits and a resolution. Got {text!r}")
-    return View(name, rows, cols, bits, resolution, found[5] == "OVERLAY", number)
+    return View(name, rows, cols, bits, resolution, match[5] == "OVERLAY", number)
 
 
 def _text(path: Path) -> str:
-    return read_bytes(path, _MEND).decode("ascii", errors="replace")
+    return read_bytes(path, _REPLACE).decode("ascii", errors="replace")
 
 
 def read_overlay(path: Path) -> list[Abnormality]:
     """Read an .OVERLAY file.
 
     Raises:
-        DataError: It is not there, truncated, or a lesion has no known type or pathology: the
-            label of the image is unknown then. What is wrong with an outline alone stands in
-            `lost`.
+        DataError: It is missing or truncated, or a lesion has no known type or pathology, so that
+            the label of the image is unknown. Faults of an outline are in `lost`.
     """
     blocks: list[list[tuple[str, list[str]]]] = []
     total: list[str] = []
@@ -203,35 +202,35 @@ def read_overlay(path: Path) -> list[Abnormality]:
         elif blocks:
             blocks[-1].append((word, values))
         else:
-            raise DataError(f"expected ABNORMALITY before {word}.", path, _MEND)
+            raise DataError(f"expected ABNORMALITY before {word}.", path, _REPLACE)
     if total != [str(len(blocks))] or not blocks:
         raise DataError(
             f"TOTAL_ABNORMALITIES is {' '.join(total) or 'missing'}, the file describes "
             f"{len(blocks)}.",
             path,
-            _MEND,
+            _REPLACE,
         )
-    found = []
+    abnormalities = []
     for number, block in enumerate(blocks, start=1):
         try:
-            found.append(_abnormality(block))
+            abnormalities.append(_abnormality(block))
         except ValueError as error:
-            raise DataError(f"abnormality {number}: {error}.", path, _MEND) from None
-    return found
+            raise DataError(f"abnormality {number}: {error}.", path, _REPLACE) from None
+    return abnormalities
 
 
 def _entries(text: str, path: Path) -> Iterator[tuple[str, list[str]]]:
     """(keyword, the words after it) of an overlay; line ends mean nothing."""
     words = text.split()
-    places = [place for place, word in enumerate(words) if _OVERLAY_WORDS.fullmatch(word)]
-    if not places or places[0] != 0:
-        raise DataError("expected TOTAL_ABNORMALITIES.", path, _MEND)
-    for start, stop in pairwise([*places, len(words)]):
+    starts = [index for index, word in enumerate(words) if _OVERLAY_WORDS.fullmatch(word)]
+    if not starts or starts[0] != 0:
+        raise DataError("expected TOTAL_ABNORMALITIES.", path, _REPLACE)
+    for start, stop in pairwise([*starts, len(words)]):
         yield words[start], words[start + 1 : stop]
 
 
 def _abnormality(block: list[tuple[str, list[str]]]) -> Abnormality:
-    """One lesion; ValueError where its type or pathology is unknown."""
+    """One lesion; ValueError if its type or pathology is unknown."""
     # Some files hold a boundary more than once: the first one counts.
     single = dict(reversed(block))
     types = tuple(values[0] if values else "" for word, values in block if word == "LESION_TYPE")
@@ -242,13 +241,13 @@ def _abnormality(block: list[tuple[str, list[str]]]) -> Abnormality:
         raise ValueError(f"expected a PATHOLOGY {', '.join(PATHOLOGIES)}. Got {pathology!r}")
     problems: list[str] = []
     grades = [
-        _grade(word, single.get(word, []), most, problems)
-        for word, most in (("ASSESSMENT", 6), ("SUBTLETY", 5))
+        _grade(word, single.get(word, []), maximum, problems)
+        for word, maximum in (("ASSESSMENT", 6), ("SUBTLETY", 5))
     ]
     outlines = sum(word in ("BOUNDARY", "CORE") for word, _ in block)
-    stated = " ".join(single.get("TOTAL_OUTLINES", []))
-    if stated != str(outlines):
-        problems.append(f"TOTAL_OUTLINES is {stated or 'missing'}, the file holds {outlines}")
+    total = " ".join(single.get("TOTAL_OUTLINES", []))
+    if total != str(outlines):
+        problems.append(f"TOTAL_OUTLINES is {total or 'missing'}, the file holds {outlines}")
     boundary, lost = None, ""
     try:
         boundary = _chain(single.get("BOUNDARY", []))
@@ -257,12 +256,12 @@ def _abnormality(block: list[tuple[str, list[str]]]) -> Abnormality:
     return Abnormality(types, grades[0], grades[1], pathology, boundary, lost, tuple(problems))
 
 
-def _grade(word: str, values: list[str], most: int, problems: list[str]) -> int | None:
+def _grade(word: str, values: list[str], maximum: int, problems: list[str]) -> int | None:
     text = " ".join(values)
-    number = whole_number(text, most)
+    number = whole_number(text, maximum)
     if number is not None:
         return number
-    problems.append(f"expected {word} from 0 to {most}. Got {text or 'nothing'}")
+    problems.append(f"expected {word} from 0 to {maximum}. Got {text or 'nothing'}")
     return None
 
 
@@ -304,23 +303,23 @@ def read_ljpeg(path: Path, rows: int, cols: int, bits: int) -> npt.NDArray[np.ui
             need more bits.
     """
     try:
-        pixels = decode(read_bytes(path, _MEND), bits)
+        pixels = decode(read_bytes(path, _REPLACE), bits)
     except MissingDataError:
         raise
     except DataError as error:
         raise DataError(error.problem, path, error.remedy) from None
     if pixels.size != rows * cols:
         raise DataError(
-            f"the .ics says {rows} x {cols} px, the film has {pixels.size} values.", path, _MEND
+            f"the .ics says {rows} x {cols} px, the film has {pixels.size} values.", path, _REPLACE
         )
     return pixels.reshape(rows, cols).astype(np.uint16)
 
 
 def optical_density(grey: npt.ArrayLike, digitizer: str, site: str) -> npt.NDArray[np.float64]:
-    """Grey levels to optical density, which films of different scanners have in common.
+    """Grey levels to optical density, which is comparable between scanners.
 
-    The fits are those that the University of South Florida measured with step wedges and published
-    with DDSM ("Mapping Grey Levels to Optical Density", one page a scanner).
+    The fits were measured with step wedges by the University of South Florida and published with
+    DDSM ("Mapping Grey Levels to Optical Density", one page a scanner).
 
     Args:
         grey: Grey levels as stored, of any shape.
@@ -328,8 +327,8 @@ def optical_density(grey: npt.ArrayLike, digitizer: str, site: str) -> npt.NDArr
         site: One of the values of SITES.
 
     Returns:
-        Optical density, 0 or more, of the same shape: dark film is high. DBA scanners answer to
-        the logarithm: a level of 0 is taken as 1.
+        Optical density, 0 or more, of the same shape: dark film is high. The response of DBA
+        scanners is logarithmic: a level of 0 is taken as 1.
 
     Raises:
         DataError: That site had no such scanner.
@@ -353,7 +352,7 @@ def optical_density(grey: npt.ArrayLike, digitizer: str, site: str) -> npt.NDArr
     return clipped
 
 
-# The darkest that any of the scanners can tell is 4.47, the DBA's level 1.
+# The darkest that any of the scanners can distinguish is 4.47, the DBA's level 1.
 DARKEST = 4.5
 
 

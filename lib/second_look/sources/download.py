@@ -1,7 +1,7 @@
 """Getting the public data sets: mini-MIAS over HTTP, CBIS-DDSM from the Imaging Data Commons.
 
-What is there already and whole is not fetched again, so that a download that broke off goes on
-with the same command. Nothing incomplete ever stands where a reader looks for it.
+Complete files are not fetched again, so that the same command continues an interrupted download.
+Incomplete files are never where a reader looks for them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from second_look.sources.mias import ADDRESS, read_mias
 MIAS_ARCHIVE = "all-mias.tar.gz"
 MIAS_IMAGES = 322
 SPLITS = ("train", "test")
-# Archive and, while it is checked, its content.
+# The archive, and its content while it is checked.
 _MIAS_BYTES = 600_000_000
 # Room that a download leaves free on the disk.
 _SPARE_BYTES = 1_000_000_000
@@ -59,7 +59,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Selection:
-    """What of CBIS-DDSM is wanted.
+    """A part of CBIS-DDSM.
 
     Attributes:
         split: Official split, train or test; "" for both.
@@ -82,10 +82,9 @@ def download_mias(
 ) -> Path:
     """Fetch the archive of mini-MIAS, unless it is there, and check it.
 
-    No checksum of the public archive is known here. So its content is checked the first time: 322
-    images that all can be read, each with its row in Info.txt. The SHA-256 of what passed is
-    written beside the archive (all-mias.tar.gz.sha256, as sha256sum -c wants it), and whatever is
-    there or comes later under this name is compared with it.
+    There is no published checksum of the archive. So its content is checked the first time: 322
+    readable images, each with its row in Info.txt. Then the SHA-256 is written beside the archive
+    (all-mias.tar.gz.sha256, for sha256sum -c), and later calls compare the archive with it.
 
     Args:
         folder: Where the archive goes.
@@ -166,22 +165,23 @@ def _check_mias(archive: Path) -> None:
                 pass
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"the archive is broken ({error}).", archive, f"Get it anew from {ADDRESS}"
+            f"the archive is broken ({error}).", archive, f"Download it again from {ADDRESS}"
         ) from error
     with tempfile.TemporaryDirectory(prefix=".checking-", dir=archive.parent) as unpacked:
-        found = read_mias(archive, Path(unpacked))
-    lost = found.quarantine[found.quarantine["effect"].isin(["image left out", "lesion left out"])]
-    if len(found.images) != MIAS_IMAGES or len(lost):
+        catalogue = read_mias(archive, Path(unpacked))
+    quarantine = catalogue.quarantine
+    lost = quarantine[quarantine["effect"].isin(["image left out", "lesion left out"])]
+    if len(catalogue.images) != MIAS_IMAGES or len(lost):
         reason = f"; {lost['reason'].iloc[0]}" if len(lost) else ""
         raise DataError(
-            f"expected {MIAS_IMAGES} images that can be used. Got {len(found.images)}{reason}.",
+            f"expected {MIAS_IMAGES} images that can be used. Got {len(catalogue.images)}{reason}.",
             location=archive,
-            remedy=f"Get it anew from {ADDRESS}",
+            remedy=f"Download it again from {ADDRESS}",
         )
 
 
 def cbis_series(selection: Selection) -> pd.DataFrame:
-    """The series of CBIS-DDSM that are wanted, from the public index; nothing is fetched.
+    """The selected series of CBIS-DDSM from the public index; nothing is fetched.
 
     The PatientID of the index names the official split (Mass-Training_P_00001_LEFT_CC); where it
     does not (P_00038_LEFT_CC.dcm, 396 series), the series is of the calcification test set.
@@ -212,8 +212,8 @@ def cbis_series(selection: Selection) -> pd.DataFrame:
     if selection.split:
         table = table[table["split"] == selection.split]
     if selection.patients:
-        wanted = table["patient"].drop_duplicates()[: selection.patients]
-        table = table[table["patient"].isin(wanted)]
+        patients = table["patient"].drop_duplicates()[: selection.patients]
+        table = table[table["patient"].isin(patients)]
     return table.reset_index(drop=True)
 
 
@@ -267,8 +267,8 @@ def download_cbis(
 ) -> int:
     """Fetch CBIS-DDSM, or a part of it, in the folders that its reader expects.
 
-    A series stands in its place only when number and bytes of its files are those of the index;
-    until then it lies in <folder>/.fetching. Series that are whole are not fetched again.
+    A series is moved to its place only when number and bytes of its files are those of the index;
+    until then it is in <folder>/.fetching. Complete series are not fetched again.
 
     Args:
         folder: Where cbis_ddsm/ goes.
@@ -285,15 +285,15 @@ def download_cbis(
         DataError: Some series came incomplete each time.
         OutputError: There is not enough room.
     """
-    wanted = cbis_series(selection)
+    selected = cbis_series(selection)
     draft = folder / ".fetching"
-    _keep_whole(wanted, draft, folder)
-    missing = _incomplete(wanted, folder)
+    _move_complete(selected, draft, folder)
+    missing = _incomplete(selected, folder)
     if missing.empty:
         return 0
     size = int(missing["bytes"].sum())
     _check_room(folder, size)
-    if not confirm(_offer(wanted, missing, folder)):
+    if not confirm(_offer(selected, missing, folder)):
         return 0
     client = connect()
     try:
@@ -303,18 +303,18 @@ def download_cbis(
                 _fetch_batch(client, batch, draft, folder, pause_s)
                 progress.update(int(batch["bytes"].sum()))
     finally:
-        _keep_whole(missing, draft, folder)
+        _move_complete(missing, draft, folder)
         shutil.rmtree(draft, ignore_errors=True)
     return len(missing)
 
 
-def _offer(wanted: pd.DataFrame, missing: pd.DataFrame, folder: Path) -> str:
-    """What is going to be fetched, for people."""
-    there = wanted["bytes"].sum() - missing["bytes"].sum()
+def _offer(selected: pd.DataFrame, missing: pd.DataFrame, folder: Path) -> str:
+    """What is going to be fetched, in words."""
+    present = selected["bytes"].sum() - missing["bytes"].sum()
     return (
-        f"CBIS-DDSM: {wanted['patient'].nunique():,} patients, {len(wanted):,} series, "
-        f"{wanted['files'].sum():,} files, {_gigabytes(wanted['bytes'].sum())}. "
-        f"{_gigabytes(there)} of them are there; {_gigabytes(missing['bytes'].sum())} go to "
+        f"CBIS-DDSM: {selected['patient'].nunique():,} patients, {len(selected):,} series, "
+        f"{selected['files'].sum():,} files, {_gigabytes(selected['bytes'].sum())}. "
+        f"{_gigabytes(present)} of them are there; {_gigabytes(missing['bytes'].sum())} go to "
         f"{folder}, which has {_gigabytes(_free_bytes(folder))} free."
     )
 
@@ -326,37 +326,38 @@ def _gigabytes(size: float) -> str:
 def _fetch_batch(
     client: Client, batch: pd.DataFrame, draft: Path, folder: Path, pause_s: float
 ) -> None:
-    """Fetch some series and put them in their place, or say which of them did not come."""
+    """Fetch some series and move them to their places; raise if some did not arrive."""
     reason = ""
     for attempt in range(_ATTEMPTS):
-        left = _incomplete(batch, folder)
-        if left.empty:
+        remaining = _incomplete(batch, folder)
+        if remaining.empty:
             return
         if attempt:
             time.sleep(pause_s * attempt)
-        for path in left["path"]:
+        for path in remaining["path"]:
             shutil.rmtree(draft / path, ignore_errors=True)
         try:
-            fetch_series(client, left["series"].tolist(), draft)
+            fetch_series(client, remaining["series"].tolist(), draft)
         except Exception as error:
-            # The client and what it stands on raise whatever they meet: it is reported below.
+            # The client and its libraries raise exceptions of all kinds, which are reported below.
             reason = f" ({type(error).__name__}: {error})"
-        _keep_whole(left, draft, folder)
-    left = _incomplete(batch, folder)
-    if left.empty:
+        _move_complete(remaining, draft, folder)
+    remaining = _incomplete(batch, folder)
+    if remaining.empty:
         return
-    first = left.iloc[0]
+    first = remaining.iloc[0]
     problem = series_problem(draft / first["path"], first["files"], first["bytes"])
-    _check_room(folder, int(left["bytes"].sum()))
-    again = "What is there is kept: run the same command again to go on."
-    if len(left) == len(batch) and not any((draft / path).is_dir() for path in left["path"]):
+    _check_room(folder, int(remaining["bytes"].sum()))
+    again = "What has arrived is kept: run the same command again to continue."
+    arrived = any((draft / path).is_dir() for path in remaining["path"])
+    if len(remaining) == len(batch) and not arrived:
         raise MissingDataError(
             f"nothing arrived in {_ATTEMPTS} attempts{reason}.",
             location="Imaging Data Commons",
             remedy=f"Check the network. {again}",
         )
     raise DataError(
-        f"{len(left)} series did not arrive whole in {_ATTEMPTS} attempts; the first: "
+        f"{len(remaining)} series did not arrive whole in {_ATTEMPTS} attempts; the first: "
         f"{problem}{reason}.",
         location=first["series"],
         remedy=again,
@@ -364,19 +365,19 @@ def _fetch_batch(
 
 
 def _incomplete(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The rows whose series are not there, or not whole."""
-    whole = [
-        not series_problem(folder / row.path, row.files, row.bytes) for row in table.itertuples()
+    """The rows whose series are missing or incomplete."""
+    incomplete = [
+        bool(series_problem(folder / row.path, row.files, row.bytes)) for row in table.itertuples()
     ]
-    return table[[not good for good in whole]]
+    return table[incomplete]
 
 
-def _keep_whole(table: pd.DataFrame, draft: Path, folder: Path) -> None:
-    """Move the series that arrived whole to their places."""
+def _move_complete(table: pd.DataFrame, draft: Path, folder: Path) -> None:
+    """Move the series that arrived completely to their places."""
     for row in table.itertuples():
         if not series_problem(draft / row.path, row.files, row.bytes):
             target = folder / row.path
-            # What stands there was fetched by hand and is not whole.
+            # An incomplete series here was fetched by hand.
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             (draft / row.path).rename(target)
@@ -393,7 +394,7 @@ def _check_room(folder: Path, size: int) -> None:
 
 def _free_bytes(folder: Path) -> int:
     """Free room on the disk that the folder is on, or will be."""
-    place = folder.resolve()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free

@@ -172,7 +172,7 @@ def _unpack(archive: Path, cache: Path) -> Path:
         with archive.open("rb"):
             state = archive.stat()
     except OSError as error:
-        remedy = f"Change its rights, or get it anew: {ADDRESS}"
+        remedy = f"Change its rights, or download it again: {ADDRESS}"
         raise DataError(f"cannot be read ({error.strerror}).", archive, remedy) from None
     mark = hashlib.sha256(f"{archive.name}\0{state.st_size}\0{state.st_mtime_ns}".encode())
     target = cache / f"all-mias-{mark.hexdigest()[:12]}"
@@ -222,7 +222,9 @@ def _extract_safely(archive: Path, target: Path) -> None:
             raise
         # tarfile and its decompressors raise exceptions of all kinds for broken archives.
         raise DataError(
-            f"the archive is broken ({error}).", location=archive, remedy=f"Get it anew: {ADDRESS}"
+            f"the archive is broken ({error}).",
+            location=archive,
+            remedy=f"Download it again: {ADDRESS}",
         ) from error
 
 
