@@ -475,7 +475,7 @@ class TestCommandLine:
 
     @pytest.mark.parametrize(
         ("problem", "code", "words"),
-        [(EOFError, 2, "say --yes"), (KeyboardInterrupt, 130, "Run the same command again")],
+        [(EOFError, 2, "use --yes"), (KeyboardInterrupt, 130, "Run the same command again")],
     )
     def test_nobody_answers_or_somebody_stops(
         self, cbis, monkeypatch, capsys, problem, code, words
