@@ -93,12 +93,14 @@ def _cuts_of_patient(
     trial: Trial, patient: int, rng: np.random.Generator
 ) -> Iterator[tuple[FloatArray, bool, int, str]]:
     breasts = plan_patient(trial.phantom, patient)
-    sick = next((breast for breast in breasts if breast.lesions), None)
-    if sick is None:
+    affected = next((breast for breast in breasts if breast.lesions), None)
+    if affected is None:
         return
-    well = next(breast for breast in breasts if not breast.lesions)
+    healthy = next(breast for breast in breasts if not breast.lesions)
     for view in VIEWS:
-        with_lesion, without = (_facing_right(trial, breast, view) for breast in (sick, well))
+        with_lesion, without = (
+            _facing_right(trial, breast, view) for breast in (affected, healthy)
+        )
         for lesion in with_lesion.lesions:
             box = Box.of_mask(lesion.mask)
             if box is None:
@@ -121,18 +123,21 @@ def _facing_right(trial: Trial, breast: PlannedBreast, view: str) -> PhantomImag
 
 
 def same_place(
-    of: npt.NDArray[np.bool_], to: npt.NDArray[np.bool_], row: float, col: float
+    source: npt.NDArray[np.bool_], target: npt.NDArray[np.bool_], row: float, col: float
 ) -> tuple[float, float]:
     """A place in one breast -> the same shares of height and of reach in another breast.
 
     Both masks (rows, cols) have the chest wall at the left.
     """
-    spans = [np.flatnonzero(mask.any(axis=1))[[0, -1]] for mask in (of, to)]
-    (top, bottom), (other_top, other_bottom) = spans
+    spans = [np.flatnonzero(mask.any(axis=1))[[0, -1]] for mask in (source, target)]
+    (top, bottom), (target_top, target_bottom) = spans
     share = (np.clip(row, top, bottom) - top) / (bottom - top)
-    other_row = other_top + share * (other_bottom - other_top)
-    reach, other_reach = of[int(np.clip(row, top, bottom))].sum(), to[int(other_row)].sum()
-    return float(other_row), float(col * other_reach / reach)
+    target_row = target_top + share * (target_bottom - target_top)
+    extent, target_extent = (
+        source[int(np.clip(row, top, bottom))].sum(),
+        target[int(target_row)].sum(),
+    )
+    return float(target_row), float(col * target_extent / extent)
 
 
 def _cut(
@@ -154,9 +159,9 @@ def _cut(
 def centre_minus_surround(pixels: FloatArray) -> FloatArray:
     """Mean of the middle disc less the mean of the ring around it, (n, side, side) -> (n,)."""
     side = pixels.shape[1]
-    place = np.arange(side) - (side - 1) / 2
-    away = np.hypot(place[:, None], place[None, :]) / side
-    inner, ring = away < 0.2, (away >= 0.28) & (away < 0.45)
+    offset = np.arange(side) - (side - 1) / 2
+    distance = np.hypot(offset[:, None], offset[None, :]) / side
+    inner, ring = distance < 0.2, (distance >= 0.28) & (distance < 0.45)
     return pixels[:, inner].mean(axis=1) - pixels[:, ring].mean(axis=1)
 
 
@@ -177,10 +182,10 @@ class SmallNet(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = [1, width, 2 * width, 3 * width, 4 * width]
-        for before, after in pairwise(channels):
+        for channels_in, channels_out in pairwise(channels):
             layers += [
-                nn.Conv2d(before, after, 3, padding=1, bias=False),
-                nn.BatchNorm2d(after),
+                nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels_out),
                 nn.ReLU(),
                 nn.MaxPool2d(2),
             ]
@@ -248,8 +253,8 @@ def split_by_patient(patches: Patches, trial: Trial) -> npt.NDArray[np.bool_]:
 def roc_auc(lesion: npt.NDArray[np.bool_], score: FloatArray) -> float:
     """Share of the pairs of lesion and control that the score puts in order; ties count half."""
     count = int(lesion.sum())
-    above = float(rankdata(score)[lesion].sum()) - count * (count + 1) / 2
-    return above / (count * (lesion.size - count))
+    pairs_in_order = float(rankdata(score)[lesion].sum()) - count * (count + 1) / 2
+    return pairs_in_order / (count * (lesion.size - count))
 
 
 def auc_with_interval(
@@ -260,7 +265,7 @@ def auc_with_interval(
 ) -> tuple[float, float, float]:
     """Area under the ROC curve and the ends of its 95 % interval, by bootstrap over patients."""
     rng = np.random.default_rng(0)
-    members = [np.flatnonzero(patient == one) for one in np.unique(patient)]
+    members = [np.flatnonzero(patient == member) for member in np.unique(patient)]
     areas = []
     for _ in range(draws):
         rows = np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
@@ -329,9 +334,9 @@ def main() -> None:
             )
             start = time.perf_counter()
             parts.append(measure(Trial(phantom, seed=seed)))
-            whole = parts[-1][parts[-1]["group"].str.startswith("all")]
+            all_patches = parts[-1][parts[-1]["group"].str.startswith("all")]
             print(f"\ncontrast {contrast:g}, seed {seed} ({time.perf_counter() - start:.0f} s)")
-            print(whole.to_string(index=False, float_format="{:.3f}".format))
+            print(all_patches.to_string(index=False, float_format="{:.3f}".format))
     write_csv(arguments.out, pd.concat(parts, ignore_index=True).round(4))
     print(f"\nwritten: {arguments.out}")
 

@@ -22,10 +22,10 @@ def code_digest(definitions: Iterable[type | Callable[..., Any]]) -> str:
     that lies outside this library, the file itself counts, and what it imports from here.
     """
     modules = {definition.__module__: definition for definition in definitions}
-    ours = {name for name in modules if name.split(".")[0] == PACKAGE}
-    outside = {inspect.getfile(modules[name]) for name in set(modules) - ours}
-    texts = sorted(Path(name).read_text(encoding="utf-8") for name in outside)
-    reached = library_files([*texts, *(f"import {name}" for name in ours)])
+    internal = {name for name in modules if name.split(".")[0] == PACKAGE}
+    external = {inspect.getfile(modules[name]) for name in set(modules) - internal}
+    texts = sorted(Path(name).read_text(encoding="utf-8") for name in external)
+    reached = library_files([*texts, *(f"import {name}" for name in internal)])
     texts += [path.read_text(encoding="utf-8") for path in reached]
     return content_hash(meaning(text).encode() for text in texts)
 
@@ -95,8 +95,8 @@ def _imported(source: str) -> frozenset[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    ours = [name.split(".") for name in names if name.split(".")[0] == PACKAGE]
-    return frozenset(".".join(parts[:n]) for parts in ours for n in range(1, len(parts) + 1))
+    internal = [name.split(".") for name in names if name.split(".")[0] == PACKAGE]
+    return frozenset(".".join(parts[:n]) for parts in internal for n in range(1, len(parts) + 1))
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:

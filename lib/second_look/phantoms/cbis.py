@@ -76,7 +76,7 @@ _ODD_SIZES = {
 
 @dataclass(frozen=True)
 class Planted:
-    """A lesion as it was planted, also where a fault of the files or of the CSV belies it.
+    """A lesion as it was planted, even where a fault of the files or of the CSV contradicts it.
 
     Attributes:
         image_key: <patient>_<LEFT|RIGHT>_<CC|MLO>; in both CSVs for the same view.
@@ -141,18 +141,18 @@ def write_cbis_layout(
         image = draw_image(settings, view.breast, view.view)
         full = _full_file(settings, view)
         _write_full(folder, layout, view, full, image)
-        for number, place in enumerate(view.lesions, start=1):
+        for number, index in enumerate(view.lesions, start=1):
             crop, mask = _roi_files(settings, view, number)
             if view.fault != "missing_series":
-                drawn = image.lesions[place].mask
+                drawn = image.lesions[index].mask
                 cut = _cut(_box_of(drawn), drawn.shape)
                 stored = _stored_mask(settings, views, view, drawn, cut)
                 write_dicom(folder / path_in_layout(crop, layout), crop, image.pixels[cut])
                 write_dicom(folder / path_in_layout(mask, layout), mask, stored)
             if view.fault != "image_without_row":
-                cells = _csv_row(view, number, place, (full, crop, mask))
+                cells = _csv_row(view, number, index, (full, crop, mask))
                 rows[view.kind, view.split].append(cells)
-            planted.append(_planted(view, number, place, image, (full, crop, mask)))
+            planted.append(_planted(view, number, index, image, (full, crop, mask)))
     for (kind, split), records in rows.items():
         _write_csv(folder / csv_name(kind, split), COLUMNS[kind], records)
     return planted
@@ -166,17 +166,17 @@ def csv_name(kind: str, split: str) -> str:
 def _planted(
     view: PlannedView,
     number: int,
-    place: int,
+    index: int,
     image: PhantomImage,
     files: tuple[CbisFile, CbisFile, CbisFile],
 ) -> Planted:
-    mask = image.lesions[place].mask
+    mask = image.lesions[index].mask
     full, crop, roi = files
     return Planted(
         image_key=view.key,
         kind=view.kind,
         abnormality_id=number,
-        pathology=view.breast.lesions[place].pathology,
+        pathology=view.breast.lesions[index].pathology,
         split=view.split,
         area_px=int(mask.sum()),
         box=_box_of(mask),
@@ -185,7 +185,7 @@ def _planted(
         fault=view.fault,
         breast=view.breast,
         view=view.view,
-        lesion=place,
+        lesion=index,
         image_series=full.series_uid,
         crop_series=crop.series_uid,
         mask_series=roi.series_uid,
@@ -220,9 +220,9 @@ def _roi_files(settings: PhantomSettings, view: PlannedView, number: int) -> tup
     order = (0, 1) if view.kind == "mass" else (1, 0)
     crop, mask = (
         replace(
-            _file(settings, subject, "lesion", description, date, place), listed_description=MASK
+            _file(settings, subject, "lesion", description, date, index), listed_description=MASK
         )
-        for description, place in zip((CROP, MASK), order, strict=True)
+        for description, index in zip((CROP, MASK), order, strict=True)
     )
     if view.fault == "wrong_description":
         return replace(crop, description=MASK), replace(mask, description=CROP)
@@ -296,22 +296,24 @@ def _mask_of_another(
     settings: PhantomSettings, views: Sequence[PlannedView], view: PlannedView
 ) -> Mask:
     """The first lesion of another breast, of the other side if there is one."""
-    others = [other for other in views if other.patient_id != view.patient_id]
-    if not others:
+    candidates = [candidate for candidate in views if candidate.patient_id != view.patient_id]
+    if not candidates:
         raise DataError(
             "the fault mask_of_another_image needs a second breast with a lesion.",
             location="phantoms in the form of CBIS-DDSM",
             remedy="Draw more patients.",
         )
-    donor = next((other for other in others if other.side != view.side), others[0])
+    donor = next(
+        (candidate for candidate in candidates if candidate.side != view.side), candidates[0]
+    )
     return draw_image(settings, donor.breast, donor.view).lesions[donor.lesions[0]].mask
 
 
 def _nearest(mask: Mask, rows: int, cols: int) -> Mask:
-    """The same mask with other numbers of rows and columns, each pixel from the nearest one."""
-    down = ((np.arange(rows) + 0.5) * mask.shape[0] / rows).astype(int)
-    across = ((np.arange(cols) + 0.5) * mask.shape[1] / cols).astype(int)
-    return mask[np.ix_(down, across)]
+    """The mask resampled to another size, each pixel from the nearest one."""
+    row_index = ((np.arange(rows) + 0.5) * mask.shape[0] / rows).astype(int)
+    col_index = ((np.arange(cols) + 0.5) * mask.shape[1] / cols).astype(int)
+    return mask[np.ix_(row_index, col_index)]
 
 
 def _box_of(mask: Mask) -> Box:
@@ -326,17 +328,17 @@ def _cut(box: Box, shape: tuple[int, ...]) -> tuple[slice, slice]:
     margin = (round(box.height / 10), round(box.width / 10))
     low = (int(box.row_min) - margin[0], int(box.col_min) - margin[1])
     high = (int(box.row_max) + margin[0], int(box.col_max) + margin[1])
-    down, across = (
+    row_slice, col_slice = (
         slice(max(0, start), min(stop, length))
         for start, stop, length in zip(low, high, shape, strict=True)
     )
-    return down, across
+    return row_slice, col_slice
 
 
 def _csv_row(
-    view: PlannedView, number: int, place: int, files: tuple[CbisFile, CbisFile, CbisFile]
+    view: PlannedView, number: int, index: int, files: tuple[CbisFile, CbisFile, CbisFile]
 ) -> dict[str, str]:
-    plan = view.breast.lesions[place]
+    plan = view.breast.lesions[index]
     columns = COLUMNS[view.kind]
     full, crop, mask = (classic_path(file).as_posix() for file in files)
     if view.fault == "swapped_columns":

@@ -85,9 +85,9 @@ class PlannedView:
 
     @property
     def lesions(self) -> tuple[int, ...]:
-        """Places of this CSV's lesions among those of the breast; abnormality ids follow them."""
+        """Indices of this CSV's lesions in the breast's, in the order of their abnormality ids."""
         return tuple(
-            place for place, plan in enumerate(self.breast.lesions) if plan.kind == self.kind
+            index for index, plan in enumerate(self.breast.lesions) if plan.kind == self.kind
         )
 
 
@@ -104,27 +104,27 @@ def plan_views(settings: PhantomSettings, faults: Sequence[str]) -> list[Planned
             location="phantoms in the form of CBIS-DDSM",
             remedy=f"Choose from {', '.join(FAULTS)}.",
         )
-    wanted = [fault for fault in FAULTS if fault in faults]
-    sick = [
+    chosen = [fault for fault in FAULTS if fault in faults]
+    affected = [
         breast
         for patient in range(settings.patients)
         for breast in plan_patient(settings, patient)
         if breast.lesions
     ]
-    if len(sick) < len(wanted):
+    if len(affected) < len(chosen):
         raise DataError(
-            f"{len(wanted)} faults need as many breasts with a lesion. Got {len(sick)}.",
+            f"{len(chosen)} faults need as many breasts with a lesion. Got {len(affected)}.",
             location="phantoms in the form of CBIS-DDSM",
             remedy="Draw more patients, or plant fewer faults.",
         )
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     views: list[PlannedView] = []
-    for place, breast in enumerate(sick):
-        fault = wanted[place] if place < len(wanted) else ""
+    for index, breast in enumerate(affected):
+        fault = chosen[index] if index < len(chosen) else ""
         single = replace(breast, lesions=breast.lesions[:1])
         kind = single.lesions[0].kind
-        split = "test" if seen[kind] % _TEST_EVERY == 1 else "train"
-        seen[kind] += 1
+        split = "test" if counts[kind] % _TEST_EVERY == 1 else "train"
+        counts[kind] += 1
         clean = [PlannedView(single, view, kind, split, fault) for view in VIEWS]
         views += _CHANGES[fault](clean) if fault in _CHANGES else clean
     return views
@@ -136,14 +136,14 @@ def _with_lesions(views: list[PlannedView], *lesions: PlannedLesion) -> list[Pla
 
 
 def _elsewhere(lesion: PlannedLesion, offset: float) -> PlannedLesion:
-    """Another lesion like it, at another place along the chest wall."""
+    """A similar lesion at another position along the chest wall."""
     return replace(lesion, offset=offset, seed=lesion.seed + 1 + round(100 * (1 + offset)))
 
 
 def _several_rois(views: list[PlannedView]) -> list[PlannedView]:
     first = views[0].breast.lesions[0]
-    others = (0.1, 0.6) if first.offset < -0.25 else (-0.6, 0.6 if first.offset < 0.25 else -0.1)
-    return _with_lesions(views, first, *(_elsewhere(first, offset) for offset in others))
+    offsets = (0.1, 0.6) if first.offset < -0.25 else (-0.6, 0.6 if first.offset < 0.25 else -0.1)
+    return _with_lesions(views, first, *(_elsewhere(first, offset) for offset in offsets))
 
 
 def _mixed_pathology(views: list[PlannedView]) -> list[PlannedView]:
@@ -157,8 +157,8 @@ def _in_both_csvs(views: list[PlannedView]) -> list[PlannedView]:
     mass = replace(first, kind="mass", pathology="malignant", assessment=5)
     second = _elsewhere(first, 0.5 if first.offset < 0 else -0.5)
     calcs = replace(second, kind="calcification", pathology="benign", assessment=3)
-    both = _with_lesions(views, mass, calcs)
-    return [replace(view, kind=kind) for kind in ("mass", "calcification") for view in both]
+    changed = _with_lesions(views, mass, calcs)
+    return [replace(view, kind=kind) for kind in ("mass", "calcification") for view in changed]
 
 
 def _leaking_image(views: list[PlannedView]) -> list[PlannedView]:
@@ -169,11 +169,15 @@ def _leaking_image(views: list[PlannedView]) -> list[PlannedView]:
 def _leaking_patient(views: list[PlannedView]) -> list[PlannedView]:
     breast = views[0].breast
     lesion = replace(breast.lesions[0], kind="mass")
-    one = [replace(view, kind="mass", split="train") for view in _with_lesions(views, lesion)]
+    mass_views = [
+        replace(view, kind="mass", split="train") for view in _with_lesions(views, lesion)
+    ]
     calcs = replace(_elsewhere(lesion, lesion.offset), kind="calcification")
     side = "R" if breast.laterality == "L" else "L"
-    other = replace(breast, laterality=side, lesions=(calcs,))
-    return one + [replace(view, breast=other, kind="calcification", split="test") for view in views]
+    opposite = replace(breast, laterality=side, lesions=(calcs,))
+    return mass_views + [
+        replace(view, breast=opposite, kind="calcification", split="test") for view in views
+    ]
 
 
 def _graded(views: list[PlannedView], assessment: int) -> list[PlannedView]:

@@ -38,7 +38,7 @@ def write_ddsm_layout(folder: Path, settings: PhantomSettings, *, letter: str = 
 
     Args:
         folder: Where to.
-        settings: Of the phantoms. Their bits are those of the .ics; the films hold 16, as DDSM's.
+        settings: Of the phantoms. Their bits are those of the .ics; the files hold 16, as DDSM's.
         letter: Of the case names; A is a DBA scanner, B and C are LUMISYS, D is HOWTEK.
     """
     for patient in range(settings.patients):
@@ -54,7 +54,7 @@ def write_ddsm_layout(folder: Path, settings: PhantomSettings, *, letter: str = 
                 view = f"{SIDES[breast.laterality]}_{projection}"
                 image = draw_image(settings, breast, projection)
                 lines.append(_view_line(view, settings, image))
-                _write_film(case / f"{name}.{view}", image)
+                _write_image(case / f"{name}.{view}", image)
         write_text(case / f"{name.replace('_', '-')}.ics", _ics(name, breasts[0], lines))
 
 
@@ -84,7 +84,7 @@ def overlay_text(entries: Iterable[tuple[DrawnLesion, Chain]]) -> str:
     return f"TOTAL_ABNORMALITIES {len(blocks)}\n" + "".join(blocks)
 
 
-def _write_film(stem: Path, image: PhantomImage) -> None:
+def _write_image(stem: Path, image: PhantomImage) -> None:
     pixels = image.pixels.astype(np.uint16)
     write_bytes(stem.with_name(f"{stem.name}.LJPEG"), encode(pixels))
     if image.lesions:

@@ -69,16 +69,16 @@ def write_mias_layout(
     settings = replace(settings, bits=8)
     lines = []
     for patient in range(settings.patients):
-        for place, breast in enumerate(plan_patient(settings, patient)):
-            image_id = f"mdb{2 * patient + place + 1:03d}"
+        for side, breast in enumerate(plan_patient(settings, patient)):
+            image_id = f"mdb{2 * patient + side + 1:03d}"
             image = draw_image(settings, breast, "MLO")
             write_pgm(folder / f"{image_id}.pgm", image.pixels)
             density = "FGGD"[breast.density - 1]
             if not image.lesions:
                 lines.append(f"{image_id} {density} NORM")
             for lesion in image.lesions:
-                where = "*NOTE 3*" if image_id in without_place else _mias_circle(lesion)
-                lines.append(f"{image_id} {density} {_mias_class(lesion)} {where}")
+                location = "*NOTE 3*" if image_id in without_place else _mias_circle(lesion)
+                lines.append(f"{image_id} {density} {_mias_class(lesion)} {location}")
     write_text(folder / "Info.txt", _MIAS_PROSE + "\n".join(lines) + "\n")
 
 

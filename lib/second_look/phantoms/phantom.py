@@ -2,10 +2,11 @@
 
 Tissue is noise with a power-law spectrum 1/f^beta, beta = 3, as measured in real mammograms
 (Burgess, Jacobson & Judy 2001, Med. Phys. 28:419). A breast has its outline, skin line, dense
-tissue, in the oblique view the pectoral muscle, and beside it what film scans have: a label, tape
-and a scratch. Lesions are masses and clusters of microcalcifications with areas like the paper's.
+tissue, in the oblique view the pectoral muscle, and beside it what scans of film have: a label,
+tape and a scratch. Lesions are masses and clusters of microcalcifications with areas like the
+paper's.
 
-Lengths are in mm of a film 204.8 mm high, so that a phantom looks the same at every resolution.
+Lengths are in mm; every image is 204.8 mm high, so a phantom looks the same at every resolution.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.phantoms.lesions import CLUSTERS, MASSES, Mask, Plane
 
-FILM_HEIGHT_MM = 204.8
+HEIGHT_MM = 204.8
 BETA = 3.0
 # Means of the paper (area-mass, area-calc), as shares of the whole image.
 MEAN_AREA_SHARE = {"mass": 0.012, "calcification": 0.005}
@@ -44,8 +45,8 @@ class PhantomSettings:
         lesion_contrast: 1 is hard but learnable; 0 hides every lesion.
         seed: The same seed draws the same set.
         label_shares: Shares of the patients, in the order of LABELS; they sum to 1.
-        drawing: Version of the pictures that the settings stand for, so that a cache does not
-            pass off older ones; raised whenever the drawing changes.
+        drawing: Version of the pictures that the settings stand for, so that a cache never
+            returns older ones; raised whenever the drawing changes.
     """
 
     patients: int
@@ -59,8 +60,8 @@ class PhantomSettings:
 
     def __post_init__(self) -> None:
         shares = np.asarray(self.label_shares)
-        # A NaN fails every comparison, so what is asked for is what is right.
-        wanted = {
+        # Stated as what must hold, since a NaN fails every comparison.
+        requirements = {
             "at least one patient": self.patients >= 1,
             "at least 64 x 64 px": self.rows >= 64 and self.cols >= 64,
             "8 to 16 bits": 8 <= self.bits <= 16,
@@ -70,7 +71,7 @@ class PhantomSettings:
             and bool((shares >= 0).all())
             and abs(float(shares.sum()) - 1) < 1e-6,
         }
-        broken = [text for text, holds in wanted.items() if not holds]
+        broken = [text for text, holds in requirements.items() if not holds]
         if broken:
             raise DataError(
                 f"expected {' and '.join(broken)}. Got {self}.",
@@ -81,7 +82,7 @@ class PhantomSettings:
     @property
     def spacing_mm(self) -> float:
         """Size of a pixel, mm."""
-        return FILM_HEIGHT_MM / self.rows
+        return HEIGHT_MM / self.rows
 
 
 @dataclass(frozen=True)
@@ -139,17 +140,20 @@ def plan_patient(settings: PhantomSettings, patient: int) -> tuple[PlannedBreast
     label = _label_of(settings, patient)
     rng = np.random.default_rng([settings.seed, 1, patient])
     density = int(rng.choice([1, 2, 3, 4], p=[0.15, 0.4, 0.35, 0.1]))
-    sick = "RL"[int(rng.integers(2))]
+    affected = "RL"[int(rng.integers(2))]
     lesions: tuple[PlannedLesion, ...] = ()
     if label != "normal":
         lesions = (_plan_lesion(rng, label, (-0.65, 0.65)),)
         if rng.random() < 0.2:
             # A second one, never worse than the label, in the other half of the breast.
-            other = LABELS[1 + int(rng.integers(LABELS.index(label)))]
+            pathology = LABELS[1 + int(rng.integers(LABELS.index(label)))]
             upper = lesions[0].offset > 0
-            lesions = (*lesions, _plan_lesion(rng, other, (-0.7, -0.35) if upper else (0.35, 0.7)))
+            lesions = (
+                *lesions,
+                _plan_lesion(rng, pathology, (-0.7, -0.35) if upper else (0.35, 0.7)),
+            )
     right, left = (
-        PlannedBreast(patient, side, density, lesions if side == sick else ()) for side in "RL"
+        PlannedBreast(patient, side, density, lesions if side == affected else ()) for side in "RL"
     )
     return right, left
 
@@ -166,32 +170,32 @@ def draw_image(settings: PhantomSettings, breast: PlannedBreast, view: str) -> P
         [settings.seed, 2, breast.patient, "RL".index(breast.laterality), ("CC", "MLO").index(view)]
     )
     outline = _Outline.draw(rng, settings, view)
-    tissue, inside = _tissue(rng, settings, outline, breast.density, view)
+    tissue, breast_mask = _tissue(rng, settings, outline, breast.density, view)
     lesions = []
     for plan in breast.lesions:
         addition, mask = _draw_lesion(settings, outline, plan)
         tissue += addition
-        lesions.append(DrawnLesion(plan, mask & inside))
-    film = _film(rng, settings, tissue, inside)
+        lesions.append(DrawnLesion(plan, mask & breast_mask))
+    image = _exposed(rng, settings, tissue, breast_mask)
     full = 2**settings.bits - 1
-    pixels = np.rint(np.clip(film, 0, 1) * full).astype(np.uint8 if full < 256 else np.uint16)
+    pixels = np.rint(np.clip(image, 0, 1) * full).astype(np.uint8 if full < 256 else np.uint16)
     if breast.laterality == "R":
         # Right breasts have the chest wall at the right.
-        pixels, inside = pixels[:, ::-1], inside[:, ::-1]
+        pixels, breast_mask = pixels[:, ::-1], breast_mask[:, ::-1]
         lesions = [DrawnLesion(lesion.plan, lesion.mask[:, ::-1]) for lesion in lesions]
-    return PhantomImage(pixels, inside, tuple(lesions))
+    return PhantomImage(pixels, breast_mask, tuple(lesions))
 
 
 def power_law_noise(rng: np.random.Generator, rows: int, cols: int, beta: float = BETA) -> Plane:
     """Noise with a power spectrum 1/f^beta, mean 0, standard deviation 1, float32 (rows, cols).
 
-    Below four cycles a film the spectrum is flat, or slow trends would drown everything else.
+    Below four cycles an image the spectrum is flat, or slow trends would drown everything else.
     """
     white = rng.standard_normal((rows, cols), dtype=np.float32)
     spectrum = scipy.fft.rfft2(white)
-    down = np.fft.fftfreq(rows)[:, None].astype(np.float32)
-    across = np.fft.rfftfreq(cols)[None, :].astype(np.float32)
-    frequency = np.maximum(np.hypot(down, across), np.float32(4 / rows))
+    row_frequency = np.fft.fftfreq(rows)[:, None].astype(np.float32)
+    col_frequency = np.fft.rfftfreq(cols)[None, :].astype(np.float32)
+    frequency = np.maximum(np.hypot(row_frequency, col_frequency), np.float32(4 / rows))
     spectrum *= frequency ** np.float32(-beta / 2)
     noise: Plane = scipy.fft.irfft2(spectrum, s=(rows, cols))
     noise -= noise.mean()
@@ -201,37 +205,35 @@ def power_law_noise(rng: np.random.Generator, rows: int, cols: int, beta: float 
 
 @dataclass(frozen=True)
 class _Outline:
-    """Edge of the breast, chest wall at the left: col = reach * (1 - |row - centre|^p)^(1/2).
+    """Edge of the breast, chest wall at the left: col = extent * (1 - |row - centre|^p)^(1/2).
 
-    Rows and columns in mm; above the centre the breast of an oblique view reaches higher.
+    All lengths in mm; in an oblique view the upper half of the breast is the longer one.
     """
 
     centre: float
-    reach: float
-    above: float
-    below: float
+    extent: float
+    upper: float
+    lower: float
     power: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator, settings: PhantomSettings, view: str) -> _Outline:
         width = settings.cols * settings.spacing_mm
         oblique = view == "MLO"
-        centre = FILM_HEIGHT_MM * (rng.uniform(0.54, 0.6) if oblique else rng.uniform(0.46, 0.54))
-        reach = width * rng.uniform(0.55, 0.75)
-        below = FILM_HEIGHT_MM * rng.uniform(0.3, 0.36)
-        above = (
-            FILM_HEIGHT_MM * rng.uniform(0.56, 0.7) if oblique else below * rng.uniform(0.95, 1.1)
-        )
-        return cls(centre, reach, above, below, rng.uniform(2.0, 2.5))
+        centre = HEIGHT_MM * (rng.uniform(0.54, 0.6) if oblique else rng.uniform(0.46, 0.54))
+        extent = width * rng.uniform(0.55, 0.75)
+        lower = HEIGHT_MM * rng.uniform(0.3, 0.36)
+        upper = HEIGHT_MM * rng.uniform(0.56, 0.7) if oblique else lower * rng.uniform(0.95, 1.1)
+        return cls(centre, extent, upper, lower, rng.uniform(2.0, 2.5))
 
     def edge(self, row_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """How far the breast reaches from the chest wall in a row, mm; 0 above and below it."""
-        away = np.asarray(row_mm, dtype=np.float64) - self.centre
-        share = np.abs(away) / np.where(away < 0, self.above, self.below)
-        reach: npt.NDArray[np.float64] = self.reach * np.sqrt(
+        """Width of the breast at a row, from the chest wall, mm; 0 beyond its ends."""
+        distance = np.asarray(row_mm, dtype=np.float64) - self.centre
+        share = np.abs(distance) / np.where(distance < 0, self.upper, self.lower)
+        extent: npt.NDArray[np.float64] = self.extent * np.sqrt(
             np.clip(1 - share**self.power, 0, None)
         )
-        return reach
+        return extent
 
 
 def _tissue(
@@ -245,13 +247,13 @@ def _tissue(
     rows, cols, spacing = settings.rows, settings.cols, settings.spacing_mm
     row_mm = (np.arange(rows) + 0.5) * spacing
     edge = outline.edge(row_mm)[:, None]
-    inside: Mask = (np.arange(cols) + 0.5)[None, :] * spacing < edge
+    breast_mask: Mask = (np.arange(cols) + 0.5)[None, :] * spacing < edge
     texture = power_law_noise(rng, rows, cols)
     # Everything smooth is drawn small and enlarged: at 4096 rows that saves seconds.
     small = (256, max(32, round(256 * cols / rows)))
-    coarse = resize(inside.astype(np.float32), small, order=1) > 0.5
+    coarse = resize(breast_mask.astype(np.float32), small, order=1) > 0.5
     padded = np.pad(coarse, ((1, 1), (0, 1)))  # the chest wall is no skin
-    skin_mm = distance_transform_edt(padded)[1:-1, :-1] * FILM_HEIGHT_MM / small[0]
+    skin_mm = distance_transform_edt(padded)[1:-1, :-1] * HEIGHT_MM / small[0]
     thickness = np.sqrt(np.clip(skin_mm / 22.0, 0.02, 1))
     gland = gaussian_filter(power_law_noise(rng, *small), 3)
     gland = 1 / (1 + np.exp(-3 * (gland / gland.std() + 0.8 * (density - 2.5))))
@@ -261,59 +263,59 @@ def _tissue(
         smooth += 0.2 * _muscle(rng, small)
     large: Plane = resize(smooth.astype(np.float32), (rows, cols), order=1)
     shade: Plane = resize(thickness.astype(np.float32), (rows, cols), order=1)
-    return large + np.float32(_TEXTURE) * shade * texture, inside
+    return large + np.float32(_TEXTURE) * shade * texture, breast_mask
 
 
 def _muscle(rng: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
     """The pectoral muscle in the upper corner at the chest wall, 0 to 1 with a soft edge."""
-    down = (np.arange(shape[0]) + 0.5)[:, None] / shape[0]
-    across = (np.arange(shape[1]) + 0.5)[None, :] / shape[1]
+    rows = (np.arange(shape[0]) + 0.5)[:, None] / shape[0]
+    cols = (np.arange(shape[1]) + 0.5)[None, :] / shape[1]
     height, width = rng.uniform(0.45, 0.6), rng.uniform(0.28, 0.38)
-    inside: npt.NDArray[np.float64] = 1 / (
-        1 + np.exp(np.clip(40 * (down / height + across / width - 1), -50, 50))
+    muscle: npt.NDArray[np.float64] = 1 / (
+        1 + np.exp(np.clip(40 * (rows / height + cols / width - 1), -50, 50))
     )
-    return inside
+    return muscle
 
 
-def _film(
-    rng: np.random.Generator, settings: PhantomSettings, tissue: Plane, inside: Mask
+def _exposed(
+    rng: np.random.Generator, settings: PhantomSettings, tissue: Plane, breast_mask: Mask
 ) -> Plane:
-    """The breast on its film: dark air, noise, and outside the breast label, tape and scratch."""
+    """The whole image: the breast, dark air, noise, and in the air a label, tape and a scratch."""
     rows, cols, spacing = settings.rows, settings.cols, settings.spacing_mm
-    film = np.full((rows, cols), 0.02, dtype=np.float32)
-    blend = gaussian_filter(inside.astype(np.float32), max(0.5, 0.4 / spacing))
-    film += blend * (np.clip(tissue, 0.02, 0.93) - film)
-    film += 0.006 * rng.standard_normal((rows, cols), dtype=np.float32)
+    image = np.full((rows, cols), 0.02, dtype=np.float32)
+    blend = gaussian_filter(breast_mask.astype(np.float32), max(0.5, 0.4 / spacing))
+    image += blend * (np.clip(tissue, 0.02, 0.93) - image)
+    image += 0.006 * rng.standard_normal((rows, cols), dtype=np.float32)
 
     def free(
         row_mm: float, col_mm: float, height_mm: float, width_mm: float
     ) -> tuple[slice, slice]:
-        place = (
+        area = (
             slice(round(row_mm / spacing), round((row_mm + height_mm) / spacing)),
             slice(round(col_mm / spacing), round((col_mm + width_mm) / spacing)),
         )
         margin = round(3 / spacing)
-        around = inside[max(0, place[0].start - margin) : place[0].stop + margin]
-        around = around[:, max(0, place[1].start - margin) :]
-        return place if not around.any() else (slice(0, 0), slice(0, 0))
+        around = breast_mask[max(0, area[0].start - margin) : area[0].stop + margin]
+        around = around[:, max(0, area[1].start - margin) :]
+        return area if not around.any() else (slice(0, 0), slice(0, 0))
 
     width = cols * spacing
     label_row = rng.uniform(5, 12) if rng.random() < 0.5 else rng.uniform(188, 194)
-    film[free(label_row, width - 32, 9, 26)] = 0.75
+    image[free(label_row, width - 32, 9, 26)] = 0.75
     for stroke in range(6):
         # Dark strokes on the bright label, as wide as letters are.
-        film[free(label_row + 2, width - 30 + 4 * stroke, 5, float(rng.uniform(0.8, 2.5)))] = 0.1
-    film[free(0, width - 3.5, FILM_HEIGHT_MM, 2.5)] = 0.45
-    film[free(rng.uniform(25, 45), width - 18, 0.5, 14)] = 0.9
-    return film
+        image[free(label_row + 2, width - 30 + 4 * stroke, 5, float(rng.uniform(0.8, 2.5)))] = 0.1
+    image[free(0, width - 3.5, HEIGHT_MM, 2.5)] = 0.45
+    image[free(rng.uniform(25, 45), width - 18, 0.5, 14)] = 0.9
+    return image
 
 
 def _label_of(settings: PhantomSettings, patient: int) -> str:
     """Labels by quota, mixed by the seed: a small set has every class too."""
     quota = np.floor(np.cumsum(settings.label_shares) * settings.patients + 0.5).astype(int)
     order = np.random.default_rng([settings.seed, 0]).permutation(settings.patients)
-    place = int(np.flatnonzero(order == patient)[0])
-    return LABELS[int(np.searchsorted(quota, place, side="right"))]
+    position = int(np.flatnonzero(order == patient)[0])
+    return LABELS[int(np.searchsorted(quota, position, side="right"))]
 
 
 def _plan_lesion(
@@ -342,21 +344,21 @@ def _draw_lesion(
     """What a lesion adds to the tissue, and its mask, both (rows, cols)."""
     rng = np.random.default_rng(plan.seed)
     spacing = settings.spacing_mm
-    area_mm2 = plan.area_share * FILM_HEIGHT_MM * settings.cols * spacing
+    area_mm2 = plan.area_share * HEIGHT_MM * settings.cols * spacing
     radius = float(np.sqrt(area_mm2 / np.pi))
-    side = outline.above if plan.offset < 0 else outline.below
+    side = outline.upper if plan.offset < 0 else outline.lower
     row = outline.centre + plan.offset * side * (0.6 if side > 100 else 0.8)
-    reach = float(outline.edge(row))
-    col = float(np.clip(plan.depth * reach, 1.15 * radius, max(reach - 1.5 * radius, 0.5 * reach)))
+    edge = float(outline.edge(row))
+    col = float(np.clip(plan.depth * edge, 1.15 * radius, max(edge - 1.5 * radius, 0.5 * edge)))
     rows_mm = (np.arange(settings.rows)[:, None] + 0.5) * spacing - row
     cols_mm = (np.arange(settings.cols)[None, :] + 0.5) * spacing - col
     # Only the surroundings are drawn; a lesion and its spicules end at twice its radius.
-    near = (np.abs(rows_mm[:, 0]) < 2.1 * radius, np.abs(cols_mm[0]) < 2.1 * radius)
-    down, across = rows_mm[near[0]], cols_mm[:, near[1]]
+    surroundings = (np.abs(rows_mm[:, 0]) < 2.1 * radius, np.abs(cols_mm[0]) < 2.1 * radius)
+    row_mm, col_mm = rows_mm[surroundings[0]], cols_mm[:, surroundings[1]]
     draw = MASSES[plan.pathology] if plan.kind == "mass" else CLUSTERS[plan.pathology]
-    shape, inside = draw(rng, down, across, radius)
+    shape, covered = draw(rng, row_mm, col_mm, radius)
     addition = np.zeros((settings.rows, settings.cols), dtype=np.float32)
     mask = np.zeros((settings.rows, settings.cols), dtype=bool)
-    addition[np.ix_(*near)] = settings.lesion_contrast * _LESION * shape
-    mask[np.ix_(*near)] = inside
+    addition[np.ix_(*surroundings)] = settings.lesion_contrast * _LESION * shape
+    mask[np.ix_(*surroundings)] = covered
     return addition, mask

@@ -1,4 +1,4 @@
-"""Where the breast is on a film, whatever else lies on it: labels, tape, scratches, frames."""
+"""Where the breast is in a mammogram, whatever else is in it: labels, tape, scratches, frames."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Mask = npt.NDArray[np.bool_]
 # Everything is decided on a reduced copy: an outline needs no finer pixels, and labels and
 # scratches are thin in it.
 _WORKING_SIZE = 384
-# A breast smaller than this share of the film is none.
-_LEAST_SHARE = 0.02
+# Anything smaller than this share of the image is not taken for a breast.
+_MIN_SHARE = 0.02
 # Of Otsu's threshold: it lies inside the dim skin zone. On mini-MIAS everything from 0.6 to 0.8
 # leaves just the two lesion centres outside that are known to be wrong.
 _SKIN_SHARE = 0.7
@@ -28,12 +28,11 @@ _PADDING = 0.02
 
 
 def find_breast(pixels: Pixels) -> Mask:
-    """Find the breast on a film.
+    """Find the breast in a mammogram.
 
     Otsu's threshold on the square root of the grey levels (which spreads the dim skin zone) splits
-    film from air; opening cuts off what hangs on by less than a few mm, such as labels and tape;
-    the largest component by brightness and area that touches neither all sides nor is a thin strip
-    is the breast.
+    tissue from air; opening cuts off what is joined by less than a few mm, such as labels and
+    tape; of the components that are large enough, the one with the most light is the breast.
 
     Args:
         pixels: Grey levels, (rows, cols), any bit depth.
@@ -42,20 +41,20 @@ def find_breast(pixels: Pixels) -> Mask:
         Mask (rows, cols), one component without holes.
 
     Raises:
-        DataError: Nothing on the film looks like a breast.
+        DataError: Nothing in the image looks like a breast.
     """
     small = _reduced(pixels)
     bright = np.sqrt(small)
     threshold = _threshold(bright)
     tissue = bright > threshold
-    inside = _inside_frame(tissue)
-    tissue &= inside
+    interior = _inside_frame(tissue)
+    tissue &= interior
     radius = max(2, round(0.012 * max(small.shape)))
     opened = opening(tissue, disk(radius))
     breast = _largest(opened, bright)
     if breast is None:
-        raise DataError("no breast found on the film.", remedy="Look at the picture; is it empty?")
-    breast = binary_fill_holes(_up_to_the_edge(breast, inside))
+        raise DataError("no breast found in the image.", remedy="Look at the picture; is it empty?")
+    breast = binary_fill_holes(_up_to_the_edge(breast, interior))
     smooth = gaussian_filter(breast.astype(np.float32), 1.0, mode="nearest")
     return np.asarray(resize(smooth, pixels.shape, order=1) > 0.5)
 
@@ -74,7 +73,7 @@ def breast_side(breast: Mask) -> str:
 
 
 def _reduced(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """The film with its longest side at the working size, grey levels 0 to 1."""
+    """The image with its longest side at the working size, grey levels 0 to 1."""
     step = max(1, max(pixels.shape) // (2 * _WORKING_SIZE))
     # Plain subsampling down to twice the working size: the rest is averaged.
     coarse = pixels[::step, ::step].astype(np.float32)
@@ -87,19 +86,19 @@ def _reduced(pixels: Pixels) -> npt.NDArray[np.float32]:
 
 
 def _threshold(bright: npt.NDArray[np.float32]) -> float:
-    """Between film and skin: a share of Otsu's threshold, but above the grey of the bare film.
+    """Between air and skin: a share of Otsu's threshold, but above the grey of the bare film.
 
     Bare film is not black on every scan, and some scans are padded with true black besides, which
     must not be taken for it. Its level is the most frequent one below Otsu's threshold.
     """
     otsu = _otsu(bright)
-    film = bright[(bright > _PADDING) & (bright < otsu)]
-    if film.size < _LEAST_SHARE * bright.size:
+    air = bright[(bright > _PADDING) & (bright < otsu)]
+    if air.size < _MIN_SHARE * bright.size:
         return _SKIN_SHARE * otsu
-    counts, edges = np.histogram(film, bins=48)
+    counts, edges = np.histogram(air, bins=48)
     level = float(edges[int(np.argmax(counts))] + edges[int(np.argmax(counts)) + 1]) / 2
-    below = film[film <= level]
-    noise = 1.4826 * float(np.median(level - below)) if below.size else 0.0
+    darker = air[air <= level]
+    noise = 1.4826 * float(np.median(level - darker)) if darker.size else 0.0
     return min(max(_SKIN_SHARE * otsu, level + 5 * noise), otsu)
 
 
@@ -125,34 +124,34 @@ def _otsu(bright: npt.NDArray[np.float32]) -> float:
 
 def _inside_frame(tissue: Mask) -> Mask:
     """What is inside of bright scan edges: rows and columns at the border bright throughout."""
-    inside = np.ones_like(tissue)
-    most = max(2, round(0.03 * max(tissue.shape)))
+    interior = np.ones_like(tissue)
+    max_width = max(2, round(0.03 * max(tissue.shape)))
     for turns in range(4):
         # Each side in turn becomes the first rows.
-        lines, kept = np.rot90(tissue, turns), np.rot90(inside, turns)
-        run = int(np.argmin(lines[: most + 1].mean(axis=1) > 0.95))
-        kept[:run] = False
-    return inside
+        lines, side = np.rot90(tissue, turns), np.rot90(interior, turns)
+        run = int(np.argmin(lines[: max_width + 1].mean(axis=1) > 0.95))
+        side[:run] = False
+    return interior
 
 
-def _up_to_the_edge(breast: Mask, inside: Mask) -> Mask:
+def _up_to_the_edge(breast: Mask, interior: Mask) -> Mask:
     """Let a breast that ends at a bright scan edge go on through it: the chest wall lies there."""
-    whole = breast.copy()
+    extended = breast.copy()
     for turns in range(4):
-        turned, kept = np.rot90(whole, turns), np.rot90(inside, turns)
-        run = int(np.argmax(kept.any(axis=1)))
+        turned, side = np.rot90(extended, turns), np.rot90(interior, turns)
+        run = int(np.argmax(side.any(axis=1)))
         turned[:run] = turned[run]
-    return whole
+    return extended
 
 
 def _largest(mask: Mask, bright: npt.NDArray[np.float32]) -> Mask | None:
-    """The component with the most light that is large and compact enough to be a breast."""
+    """The component with the most light that is large enough to be a breast."""
     components = label(mask)
-    best, most = None, 0.0
+    best, max_light = None, 0.0
     for region in regionprops(components, intensity_image=bright):
-        if region.area < _LEAST_SHARE * mask.size:
+        if region.area < _MIN_SHARE * mask.size:
             continue
         light = region.area * float(region.intensity_mean)
-        if light > most:
-            best, most = region.label, light
+        if light > max_light:
+            best, max_light = region.label, light
     return None if best is None else np.asarray(components == best)

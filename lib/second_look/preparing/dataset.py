@@ -112,8 +112,8 @@ class Dataset:
 
     Attributes:
         folder: Where both are kept.
-        catalogue: What the readers found, split; images that could not be prepared are gone,
-            and said so in its quarantine.
+        catalogue: What the readers found, split; images that could not be prepared are not in it,
+            but in its quarantine.
         prepared: The images on disk.
         duplicates: Pictures that stand under two ids.
         synthetic: Whether the images are phantoms, which say nothing about patients.
@@ -144,9 +144,9 @@ def find_data_root(data_root: str) -> Path:
     Raises:
         MissingDataError: It is not there.
     """
-    given = data_root or os.environ.get(DATA_VARIABLE, "")
-    root = Path(given or "data").expanduser()
-    if not given and not root.is_dir():
+    named = data_root or os.environ.get(DATA_VARIABLE, "")
+    root = Path(named or "data").expanduser()
+    if not named and not root.is_dir():
         # A notebook's working folder is notebooks/, one below the checkout.
         root = Path("..") / "data"
     if not root.is_dir():
@@ -374,13 +374,13 @@ def check_every_class(images: pd.DataFrame) -> None:
     Raises:
         DataError: Names the classes and splits.
     """
-    seen = pd.crosstab(images["label"], images["split"]).reindex(columns=SPLITS, fill_value=0)
+    counts = pd.crosstab(images["label"], images["split"]).reindex(columns=SPLITS, fill_value=0)
     missing = [
         f"{label} in {split}"
         for label in LABELS
-        if label in seen.index
+        if label in counts.index
         for split in SPLITS
-        if seen.loc[label, split] == 0
+        if counts.loc[label, split] == 0
     ]
     if missing:
         raise DataError(

@@ -11,19 +11,21 @@ from second_look.errors import LeakageError
 from second_look.preparing.store import Prepared
 
 COLUMNS = ["image_a", "image_b", "how", "correlation"]
-# Of the fine structure of 32 x 32 thumbnails. Different films reach 0.964 in mini-MIAS and 0.970 in
-# CBIS-DDSM; a copy that was saved as JPEG (quality 50), halved, mirrored or made darker by a gamma
-# of 1.2 stays above 0.99 (all measured). A copy that was cropped is not found.
-NEAR = 0.985
+# Of the fine structure of 32 x 32 thumbnails. Different images reach 0.964 in mini-MIAS and 0.970
+# in CBIS-DDSM; a copy that was saved as JPEG (quality 50), halved, mirrored or darkened by a gamma
+# of 1.2 stays above 0.99 (all measured). A copy that was cropped is not recognized.
+MIN_CORRELATION = 0.985
 _FINE_PX = 1.0
 
 
-def find_duplicates(prepared: Prepared, *, near: float = NEAR) -> pd.DataFrame:
+def find_duplicates(
+    prepared: Prepared, *, min_correlation: float = MIN_CORRELATION
+) -> pd.DataFrame:
     """Pairs of images with the same content, or almost.
 
     Args:
         prepared: Images, all with the chest wall at the left, so that mirrored copies match.
-        near: Least correlation of the thumbnails' fine structure of a near copy.
+        min_correlation: Least correlation of the thumbnails' fine structure of a near copy.
 
     Returns:
         image_a, image_b, how (identical or near), correlation; one row a pair.
@@ -34,9 +36,9 @@ def find_duplicates(prepared: Prepared, *, near: float = NEAR) -> pd.DataFrame:
     rows = []
     for first in range(len(ids) - 1):
         correlation = fine[first + 1 :] @ fine[first]
-        same = hashes[first + 1 :] == hashes[first]
-        for offset in np.flatnonzero(same | (correlation >= near)):
-            how = "identical" if same[offset] else "near"
+        identical = hashes[first + 1 :] == hashes[first]
+        for offset in np.flatnonzero(identical | (correlation >= min_correlation)):
+            how = "identical" if identical[offset] else "near"
             second = first + 1 + int(offset)
             rows.append((ids[first], ids[second], how, float(correlation[offset])))
     return pd.DataFrame(rows, columns=COLUMNS).astype({"correlation": float})
@@ -45,7 +47,7 @@ def find_duplicates(prepared: Prepared, *, near: float = NEAR) -> pd.DataFrame:
 def _fine_structure(thumbnails: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """(n, side, side) -> (n, side²), of unit length: all breasts look alike in their coarse shape.
 
-    The square root spreads the dim grey levels, where most of the film is.
+    The square root spreads the dim grey levels, where most of the image is.
     """
     bright = np.sqrt(thumbnails.astype(np.float64))
     fine = bright - gaussian_filter(bright, (0, _FINE_PX, _FINE_PX))
@@ -65,11 +67,11 @@ def check_no_content_leak(duplicates: pd.DataFrame, images: pd.DataFrame) -> Non
     """
     split = images.set_index("image_id")["split"]
     first, second = split.reindex(duplicates["image_a"]), split.reindex(duplicates["image_b"])
-    across = duplicates[(first.to_numpy() != second.to_numpy())]
-    if len(across):
-        named = ", ".join(f"{row.image_a} = {row.image_b}" for row in across.head(5).itertuples())
+    leaks = duplicates[(first.to_numpy() != second.to_numpy())]
+    if len(leaks):
+        named = ", ".join(f"{row.image_a} = {row.image_b}" for row in leaks.head(5).itertuples())
         raise LeakageError(
-            f"{len(across)} pictures stand in two splits under two names: {named}.",
+            f"{len(leaks)} pictures stand in two splits under two names: {named}.",
             "prepared images",
             "Give both the same patient, or take one of each pair out of the data set.",
         )

@@ -61,9 +61,9 @@ def draw_outlines(lesions: Sequence[Mapping[str, Any]], breast: Mask) -> list[Ou
     ):
         members = [i for i, lesion in enumerate(lesions) if lesion["mask_path"] == path]
         _draw_from_mask(drawn, members, lesions, Path(path), breast.shape)
-    for place, lesion in enumerate(lesions):
+    for index, lesion in enumerate(lesions):
         if not lesion["mask_path"]:
-            drawn[place] = replace(drawn[place], mask=_circle_or_box(lesion, breast.shape))
+            drawn[index] = replace(drawn[index], mask=_circle_or_box(lesion, breast.shape))
     return [_checked(outline, breast) for outline in drawn]
 
 
@@ -80,10 +80,13 @@ def _circle_or_box(lesion: Mapping[str, Any], shape: tuple[int, int]) -> Mask | 
     """Pixels within the radius of the centre pixel, else those whose centres lie in the box."""
     rows, cols = np.ogrid[: shape[0], : shape[1]]
     if np.isfinite(float(lesion["circle_radius"])):
-        down, across = rows - float(lesion["circle_row"]), cols - float(lesion["circle_col"])
-        return np.asarray(down**2 + across**2 <= float(lesion["circle_radius"]) ** 2)
+        row_offset, col_offset = (
+            rows - float(lesion["circle_row"]),
+            cols - float(lesion["circle_col"]),
+        )
+        return np.asarray(row_offset**2 + col_offset**2 <= float(lesion["circle_radius"]) ** 2)
     box = _box_of(lesion)
-    return None if box is None else _inside(box, shape)
+    return None if box is None else _pixels_in(box, shape)
 
 
 def _draw_from_mask(
@@ -97,53 +100,53 @@ def _draw_from_mask(
     try:
         union = read_mask(path, *shape)
     except DataError as error:
-        for place in members:
-            drawn[place] = replace(
-                drawn[place],
+        for index in members:
+            drawn[index] = replace(
+                drawn[index],
                 code=Code.MASK_UNREADABLE,
                 problem=f"mask {path.name}: {error.problem}",
             )
         return
-    boxes = {place: _box_of(lesions[place]) for place in members}
-    known = {place: box for place, box in boxes.items() if box is not None}
-    if len(members) == 1 or not known:
+    boxes = {index: _box_of(lesions[index]) for index in members}
+    boxed = {index: box for index, box in boxes.items() if box is not None}
+    if len(members) == 1 or not boxed:
         # Without boxes nobody can tell the lesions apart: each is the whole mask.
-        for place in members:
-            drawn[place] = replace(drawn[place], mask=union)
+        for index in members:
+            drawn[index] = replace(drawn[index], mask=union)
         return
-    masks = {place: np.zeros(shape, dtype=bool) for place in known}
+    masks = {index: np.zeros(shape, dtype=bool) for index in boxed}
     parts = label(union)
     for part in regionprops(parts):
-        owner = _owner(part.bbox, known)
+        owner = _owner(part.bbox, boxed)
         masks[owner][part.slice] |= part.image
-    for place, mask in masks.items():
+    for index, mask in masks.items():
         if mask.any():
-            drawn[place] = replace(drawn[place], mask=mask)
+            drawn[index] = replace(drawn[index], mask=mask)
         else:
             # Two boxes on one part: the lesion is what of it lies in its box.
-            drawn[place] = replace(drawn[place], mask=union & _inside(known[place], shape))
+            drawn[index] = replace(drawn[index], mask=union & _pixels_in(boxed[index], shape))
 
 
 def _owner(bbox: tuple[int, int, int, int], boxes: Mapping[int, Box]) -> int:
     """The lesion whose box covers most of a part of the mask; the nearest, where none does."""
     part = Box(*(float(number) for number in bbox))
-    covered = {place: box.intersection(part).area for place, box in boxes.items()}
-    best = max(covered, key=lambda place: covered[place])
+    covered = {index: box.intersection(part).area for index, box in boxes.items()}
+    best = max(covered, key=lambda index: covered[index])
     if covered[best] > 0:
         return best
     row, col = part.centre
 
-    def distance(place: int) -> float:
-        centre = boxes[place].centre
+    def distance(index: int) -> float:
+        centre = boxes[index].centre
         return float(np.hypot(centre[0] - row, centre[1] - col))
 
     return min(boxes, key=distance)
 
 
-def _inside(box: Box, shape: tuple[int, int]) -> Mask:
+def _pixels_in(box: Box, shape: tuple[int, int]) -> Mask:
     rows, cols = np.ogrid[: shape[0], : shape[1]]
-    inside = (rows + 0.5 >= box.row_min) & (rows + 0.5 < box.row_max)
-    return np.asarray(inside & (cols + 0.5 >= box.col_min) & (cols + 0.5 < box.col_max))
+    in_rows = (rows + 0.5 >= box.row_min) & (rows + 0.5 < box.row_max)
+    return np.asarray(in_rows & (cols + 0.5 >= box.col_min) & (cols + 0.5 < box.col_max))
 
 
 def _checked(outline: Outline, breast: Mask) -> Outline:

@@ -37,7 +37,7 @@ class Prepared:
         lesions: One row a lesion: lesion_id, image_id; code in the region map (0: not located);
             area_px (original px), share_of_image, share_of_breast, inside_breast (0 to 1).
         quarantine: What could not be used, as in the catalogue.
-        thumbnails: Whole films with the chest wall at the left, float32 (n, 32, 32) 0 to 1, in the
+        thumbnails: Whole images with the chest wall at the left, float32 (n, 32, 32) 0 to 1, in the
             order of `images`, to look for copies.
     """
 
@@ -54,12 +54,12 @@ class Prepared:
         Raises:
             OutputError: Something of it is missing.
         """
-        wanted = [folder / f"{name}.parquet" for name in TABLES] + [folder / "thumbnails.npy"]
-        missing = [path for path in wanted if not path.is_file()]
+        paths = [folder / f"{name}.parquet" for name in TABLES] + [folder / "thumbnails.npy"]
+        missing = [path for path in paths if not path.is_file()]
         if missing:
             raise OutputError(f"{missing[0]} is not there: run notebook 01_data_survey (again).")
-        images, lesions, quarantine = (pd.read_parquet(path) for path in wanted[:3])
-        return cls(folder, images, lesions, quarantine, np.load(wanted[3], allow_pickle=False))
+        images, lesions, quarantine = (pd.read_parquet(path) for path in paths[:3])
+        return cls(folder, images, lesions, quarantine, np.load(paths[3], allow_pickle=False))
 
     def pixels(self, image_id: str) -> Pixels:
         """Grey levels, uint8 or uint16 (rows, cols), mapped from disk and read-only."""
@@ -98,11 +98,11 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
 
     def save(draft: Path) -> None:
         # np.save would hide from us that the disk is full: its error has no number.
-        whole = np.ascontiguousarray(array)
+        contiguous = np.ascontiguousarray(array)
         with draft.open("wb") as stream:
-            header = np.lib.format.header_data_from_array_1_0(whole)
+            header = np.lib.format.header_data_from_array_1_0(contiguous)
             np.lib.format.write_array_header_1_0(stream, header)
-            stream.write(whole.data)
+            stream.write(contiguous.data)
 
     write_with(path, save)
 

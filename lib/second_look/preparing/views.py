@@ -58,7 +58,7 @@ class Example:
 
     Attributes:
         title: What it shows.
-        view: The whole film as it was scanned.
+        view: The whole mammogram as it was acquired.
         true_boxes, found_boxes: (row_min, col_min, row_max, col_max), (n, 4).
         scores: Of the found ones.
     """
@@ -71,19 +71,19 @@ class Example:
 
 
 def original_view(dataset: Dataset, image_id: str, height: int) -> View:
-    """The whole film as it was scanned, `height` rows high, with what was found on it."""
+    """The whole mammogram as it was acquired, `height` rows high, with its lesions."""
     image = dataset.catalogue.images.set_index("image_id").loc[image_id]
     pixels = read_square(Path(image["path"]), int(image["rows"]), int(image["cols"]))
     factor = height / pixels.shape[0]
     width = max(1, round(pixels.shape[1] * factor))
-    rows, cols = _prepared_places(dataset, image_id, (height, width), factor)
+    rows, cols = _prepared_positions(dataset, image_id, (height, width), factor)
     regions = np.asarray(dataset.prepared.regions(image_id))
-    inside = ((rows >= 0) & (rows < regions.shape[0]))[:, None] & (
+    in_image = ((rows >= 0) & (rows < regions.shape[0]))[:, None] & (
         (cols >= 0) & (cols < regions.shape[1])
     )
     row_index = np.clip(rows.astype(int), 0, regions.shape[0] - 1)
     col_index = np.clip(cols.astype(int), 0, regions.shape[1] - 1)
-    placed = np.where(inside, regions[np.ix_(row_index, col_index)], 0).astype(np.uint8)
+    placed = np.where(in_image, regions[np.ix_(row_index, col_index)], 0).astype(np.uint8)
     spacing = float(image["pixel_spacing_mm"])
     return View(
         image_id,
@@ -98,7 +98,7 @@ def original_view(dataset: Dataset, image_id: str, height: int) -> View:
 def heat_view(
     dataset: Dataset, image_id: str, height: int, windows: pd.DataFrame, score: str
 ) -> tuple[View, npt.NDArray[np.float32]]:
-    """The whole film, and a map of window scores over it in the same pixels.
+    """The whole mammogram, and a map of window scores over it in the same pixels.
 
     Args:
         dataset: The data set.
@@ -115,13 +115,17 @@ def heat_view(
     grid = windows.pivot_table(index="row", columns="col", values=score)
     half = float(windows["size"].iloc[0]) / 2
     factor = height / int(dataset.catalogue.images.set_index("image_id").loc[image_id, "rows"])
-    rows, cols = _prepared_places(dataset, image_id, view.picture.shape, factor)
-    down = np.clip(rows, grid.index[0] + half, grid.index[-1] + half)
-    along = np.clip(cols, grid.columns[0] + half, grid.columns[-1] + half)
-    lines = np.stack([np.interp(along, grid.columns + half, line) for line in grid.to_numpy()])
-    heat = np.stack([np.interp(down, grid.index + half, line) for line in lines.T], axis=1)
-    shown: npt.NDArray[np.float32] = np.where(view.regions > 0, heat, np.nan).astype(np.float32)
-    return view, shown
+    rows, cols = _prepared_positions(dataset, image_id, view.picture.shape, factor)
+    row_centres = np.clip(rows, grid.index[0] + half, grid.index[-1] + half)
+    col_centres = np.clip(cols, grid.columns[0] + half, grid.columns[-1] + half)
+    lines = np.stack(
+        [np.interp(col_centres, grid.columns + half, line) for line in grid.to_numpy()]
+    )
+    heat = np.stack([np.interp(row_centres, grid.index + half, line) for line in lines.T], axis=1)
+    heat_in_breast: npt.NDArray[np.float32] = np.where(view.regions > 0, heat, np.nan).astype(
+        np.float32
+    )
+    return view, heat_in_breast
 
 
 def prepared_view(dataset: Dataset, image_id: str, height: int) -> View:
@@ -148,9 +152,10 @@ def pathologies(dataset: Dataset, image_id: str) -> dict[int, str]:
     """Code in the region map of an image -> pathology of the lesion that it stands for."""
     codes = dataset.prepared.lesions
     codes = codes[(codes["image_id"] == image_id) & (codes["code"] > 0)]
-    found = codes.merge(dataset.catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id")
+    located = codes.merge(dataset.catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id")
     return {
-        int(code): str(name) for code, name in zip(found["code"], found["pathology"], strict=True)
+        int(code): str(name)
+        for code, name in zip(located["code"], located["pathology"], strict=True)
     }
 
 
@@ -167,7 +172,7 @@ def choose_examples(images: pd.DataFrame, *, per_label: int, seed: int) -> pd.Da
 def choose_masks_to_look_at(dataset: Dataset, *, count: int, seed: int) -> pd.DataFrame:
     """Images whose breast masks are worth a look: half the extremes, half at random.
 
-    The extremes are the smallest and the largest shares of the film that were called breast,
+    The extremes are the smallest and the largest shares of the image that were called breast,
     where a wrong mask shows first.
     """
     prepared = dataset.prepared.images
@@ -176,18 +181,18 @@ def choose_masks_to_look_at(dataset: Dataset, *, count: int, seed: int) -> pd.Da
     count = min(count, len(table))
     ends = count // 4
     extremes = pd.concat([table.head(ends), table.tail(ends)])
-    rest = table.drop(extremes.index).sample(n=count - len(extremes), random_state=seed)
-    return pd.concat([extremes, rest]).sort_values("breast_share", ignore_index=True)
+    random_images = table.drop(extremes.index).sample(n=count - len(extremes), random_state=seed)
+    return pd.concat([extremes, random_images]).sort_values("breast_share", ignore_index=True)
 
 
-def _prepared_places(
+def _prepared_positions(
     dataset: Dataset, image_id: str, shape: tuple[int, ...], factor: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Rows and columns of the prepared image under the centres of a reduced film's pixels."""
+    """Rows and columns of the prepared image under the centres of a reduced mammogram's pixels."""
     transform = dataset.prepared.transform(image_id)
-    down, along = ((np.arange(length) + 0.5) / factor for length in shape)
-    rows = transform.to_prepared(np.column_stack([down, np.zeros_like(down)]))[:, 0]
-    cols = transform.to_prepared(np.column_stack([np.zeros_like(along), along]))[:, 1]
+    row_centres, col_centres = ((np.arange(length) + 0.5) / factor for length in shape)
+    rows = transform.to_prepared(np.column_stack([row_centres, np.zeros_like(row_centres)]))[:, 0]
+    cols = transform.to_prepared(np.column_stack([np.zeros_like(col_centres), col_centres]))[:, 1]
     return rows, cols
 
 

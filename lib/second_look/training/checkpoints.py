@@ -68,7 +68,9 @@ class Checkpoints:
             "identity": json.dumps(self._identity, sort_keys=True),
             "progress": dict(progress),
             "modules": {name: module.state_dict() for name, module in task.modules.items()},
-            "optimizers": {name: each.state_dict() for name, each in task.optimizers.items()},
+            "optimizers": {
+                name: optimizer.state_dict() for name, optimizer in task.optimizers.items()
+            },
         }
         with written_whole(self.last) as draft:
             # Through Python's own file: torch hides what the system said of a full disk.
@@ -83,18 +85,18 @@ class Checkpoints:
         Raises:
             CheckpointError: It is of something else, or none of those that are there can be read.
         """
-        there = [path for path in (self.last, self.previous) if path.is_file()]
+        existing_paths = [path for path in (self.last, self.previous) if path.is_file()]
         problems = []
-        for path in there:
+        for path in existing_paths:
             try:
                 content = torch.load(path, map_location="cpu", weights_only=True)
-                own = json.loads(content["identity"])
+                stored = json.loads(content["identity"])
             except BROKEN as error:
                 problems.append(f"{path}: cannot be read ({reason(error)})")
                 continue
             if problems:
                 print(f"{problems[0]}; going on from the one before it, {path.name}.")
-            self._check_identity(path, own)
+            self._check_identity(path, stored)
             load_states(task.modules, content["modules"], path)
             for name, optimizer in task.optimizers.items():
                 optimizer.load_state_dict(content["optimizers"][name])
@@ -120,26 +122,26 @@ class Checkpoints:
         for name, module in task.modules.items():
             load_weights(module, self.best, name)
 
-    def _check_identity(self, path: Path, own: Mapping[str, Any]) -> None:
-        names = sorted(set(own) | set(self._identity))
-        other = [
-            f"{name} {own.get(name)!r} (wanted: {self._identity.get(name)!r})"
+    def _check_identity(self, path: Path, stored: Mapping[str, Any]) -> None:
+        names = sorted(set(stored) | set(self._identity))
+        differences = [
+            f"{name} {stored.get(name)!r} (wanted: {self._identity.get(name)!r})"
             for name in names
-            if own.get(name) != self._identity.get(name)
+            if stored.get(name) != self._identity.get(name)
         ]
-        if other:
+        if differences:
             raise CheckpointError(
-                f"{path}: is a checkpoint of another training: {'; '.join(other)}. "
+                f"{path}: is a checkpoint of another training: {'; '.join(differences)}. "
                 f"Move it away, or remove {self.folder} to train from the start."
             )
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of tensors that share their memory with another one, which safetensors refuses."""
-    seen: set[int] = set()
+    pointers: set[int] = set()
     result = {}
     for key, value in tensors.items():
-        place = value.untyped_storage().data_ptr()
-        result[key] = value.clone() if place in seen else value
-        seen.add(place)
+        pointer = value.untyped_storage().data_ptr()
+        result[key] = value.clone() if pointer in pointers else value
+        pointers.add(pointer)
     return result
