@@ -72,8 +72,10 @@ generators = open_generators(run, generator)
 labels = classifiers.check_labels(generators)
 windows = open_windows(run, data, size=patch_size)
 training = training_windows(windows)
-validation = sample_windows(windows, split="val", labels=labels, most=validation_windows, seed=seed)
-test = sample_windows(windows, split="test", labels=labels, most=test_windows, seed=seed)
+validation = sample_windows(
+    windows, split="val", labels=labels, max_windows=validation_windows, seed=seed
+)
+test = sample_windows(windows, split="test", labels=labels, max_windows=test_windows, seed=seed)
 sets = classifiers.training_sets(patches, added)
 
 # %%

@@ -12,50 +12,52 @@
 # ---
 
 # %% [markdown]
-# # 06 · Patches, transfer and whole mammograms: how far do they carry?
+# # 06 · Patches, transfer learning and whole mammograms
 #
 # The paper trains networks on patches of four classes. Its accuracy grew from **45 % with about
-# 200,000 patches to 65 % with about 400,000**; the run with 1.2 million was never made. It found
-# that **transfer from ImageNet does not seem to help**, and two ways from patches to images, both
-# **worse than AUCs of 0.81 and 0.87**: an image is positive if one of its patches is (scheme A),
-# and the patch weights as the start of a model for whole images of 256×256 (scheme B). We ask:
+# 200,000 patches to 65 % with about 400,000**; it never ran 1.2 million. It reports that **transfer
+# learning from ImageNet does not seem to help**, and two ways of getting from patches to images,
+# both **worse than AUCs of 0.81 and 0.87**: an image is positive if one of its patches is (scheme
+# A), and the patch weights are the start of a model for whole images of 256×256 px (scheme B). We
+# ask:
 #
-# 1. How does accuracy grow with the number of patches, and what is reached without looking?
-# 2. Does a start from other pictures help, and at which number of patches?
-# 3. What does scheme A cost in false alarms, and which rule over the windows does better?
-# 4. What does scheme B reach, at the paper's size and at larger ones?
-# 5. Could any of it be had without learning the task?
+# 1. How does accuracy grow with the number of patches, compared with baselines that ignore the
+#    image?
+# 2. Does a pretrained start help, and at which number of patches?
+# 3. What does scheme A cost in false positives, and which rule over the windows does better?
+# 4. What does scheme B achieve, at the paper's image size and at larger ones?
+# 5. Could any of these results be obtained without learning the task?
 
 # %% tags=["parameters"]
-outputs: str = "../outputs/lab"  # folder of the run, with what notebooks 01 and 02 left there
+outputs: str = "../outputs/lab"  # folder of the run, with the outputs of notebooks 01 and 02
 data_root: str = ""  # folder of the data sets; empty: $SECOND_LOOK_DATA, then ./data
 weights_folder: str = "weights"  # in the data root: files with ImageNet weights
 patch_size: int = 128  # px, the windows of notebook 02 are resampled to it [32, 1024]
 architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|convnext_tiny}
 starts: list[str] = ["random", "phantom"]  # random, imagenet, phantom, or files of weights
-sizes: list[int] = [512, 2048]  # patches seen in training, each once [1, 100000000]
-seeds: list[int] = [0]  # of weights and batches, a training each [0, 1000000]
-batch_size: int = 32  # patches a batch [1, 4096]
+patch_counts: list[int] = [512, 2048]  # patches seen in training, each once [1, 100000000]
+seeds: list[int] = [0]  # of weights and batches, one training run each [0, 1000000]
+batch_size: int = 32  # patches per batch [1, 4096]
 learning_rate: float = 1e-3  # highest learning rate [1e-6, 1]
-balance: str = "balanced"  # classes drawn alike, or as they come {balanced|natural}
-label_smoothing: float = 0.0  # share of the truth spread over all classes [0, 0.9]
-patience: int = 0  # validations without a better macro AUC before it stops; 0: none [0, 1000]
-depths: list[str] = []  # more architectures, trained from random weights: calibration against depth
-depth_patches: int = 512  # patches that these see [1, 100000000]
-validation_windows: int = 500  # most windows that a training is validated on [10, 1000000]
-test_windows: int = 2000  # most windows of each split that models are judged on [10, 1000000]
+balance: str = "balanced"  # classes drawn equally often, or by frequency {balanced|natural}
+label_smoothing: float = 0.0  # share of the target spread over all classes [0, 0.9]
+patience: int = 0  # validations without a better macro AUC before it stops; 0: never [0, 1000]
+depths: list[str] = []  # more architectures, trained from random weights: calibration by depth
+depth_patches: int = 512  # patches for each of these [1, 100000000]
+validation_windows: int = 500  # largest number of windows to validate on in training [10, 1000000]
+test_windows: int = 2000  # largest number of windows of each split to predict [10, 1000000]
 pretraining_patients: int = 16  # phantoms for the start phantom, four images each [16, 10000]
-pretraining_patches: int = 2048  # patches of theirs that it learns from [1, 100000000]
+pretraining_patches: int = 2048  # patches of these phantoms to train on [1, 100000000]
 scheme_a_stride: int = 64  # px of a patch between the windows of scheme A [32, 1024]
-min_breast_share: float = 0.5  # of a window of scheme A that must lie on the breast [0, 1]
-image_sizes: list = [[256, 256]]  # rows and columns of whole images; [0, 0]: their own pixels
+min_breast_share: float = 0.5  # of a window of scheme A that must be on the breast [0, 1]
+image_sizes: list = [[256, 256]]  # rows and columns of whole images; [0, 0]: as they are
 image_starts: list[str] = ["random", "patches"]  # random, imagenet, patches, or files of weights
 image_epochs: int = 6  # passes over the training images [1, 1000]
-image_batch: int = 8  # images a batch [1, 1024]
-image_learning_rate: float = 5e-4  # highest learning rate of whole images [1e-6, 1]
-image_balance: str = "natural"  # labels as they come, or drawn alike {balanced|natural}
-image_label_smoothing: float = 0.1  # share of the truth spread over all classes [0, 0.9]
-image_patience: int = 0  # epochs without a better AUC before it stops; 0: none [0, 1000]
+image_batch_size: int = 8  # images per batch [1, 1024]
+image_learning_rate: float = 5e-4  # highest learning rate for whole images [1e-6, 1]
+image_balance: str = "natural"  # labels by frequency, or drawn equally often {balanced|natural}
+image_label_smoothing: float = 0.1  # share of the target spread over all classes [0, 0.9]
+image_patience: int = 0  # epochs without a better AUC before it stops; 0: never [0, 1000]
 seed: int = 0  # of samples and intervals [0, 1000000]
 
 # %% tags=["train"]
@@ -63,17 +65,13 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from second_look.preparing.dataset import open_dataset
 from second_look.figures import style
-from second_look.figures import transfer as draw
+from second_look.figures import transfer as transfer_figures
 from second_look.inference.windows import score_all
 from second_look.outputs import open_run
-from second_look.studies.transfer import controls
-from second_look.studies.transfer import dense_windows
-from second_look.studies.transfer import patch_models
-from second_look.studies.transfer import scheme_a
-from second_look.studies.transfer import whole_image
-from second_look.studies.transfer import patch_transfer as study
+from second_look.preparing.dataset import open_dataset
+from second_look.studies.transfer import controls, dense_windows, patch_models, patch_transfer
+from second_look.studies.transfer import scheme_a, whole_image
 from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
 from second_look.studies.windows import open_windows, sample_windows
 
@@ -84,13 +82,13 @@ data = open_dataset(Path(outputs))
 run.uses(*data.files)
 
 # %% [markdown]
-# ## What is learnt from, and what is reached without looking?
+# ## Data and baselines
 #
 # Windows and labels are those of notebook 02. Every model sees each augmented patch once: a model
-# "of 2,048 patches" has seen 2,048 different ones, cut, turned, mirrored and scaled when they were
-# needed. Models are judged on windows of test patients, as they come: most hold no lesion, so a
-# model that always says "normal" is right most of the time. Balanced accuracy, the mean share of
-# each class that is recognised, does not reward that.
+# "of 2,048 patches" has seen 2,048 different ones, cropped, rotated, mirrored and scaled on demand.
+# Models are evaluated on windows of test patients with natural class frequencies: most contain no
+# lesion, so a model that always predicts "normal" is right most of the time. Balanced accuracy, the
+# mean recall over the classes, does not reward that.
 
 # %% tags=["train"]
 checkpoints = run.folder / "checkpoints"
@@ -98,220 +96,247 @@ weights = weights_folders(data_root, weights_folder)
 windows = open_windows(run, data, size=patch_size)
 
 # %%
-test = sample_windows(windows, split="test", most=test_windows, seed=seed)
-validation = sample_windows(windows, split="val", most=test_windows, seed=seed)
-baselines = study.baselines(windows, test)
-run.table(baselines, "baselines", f"Without looking at a picture: {len(test):,} test patches.")
+test = sample_windows(windows, split="test", max_windows=test_windows, seed=seed)
+validation = sample_windows(windows, split="val", max_windows=test_windows, seed=seed)
+baselines = patch_transfer.baselines(windows, test)
+run.table(baselines, "baselines", f"Baselines that ignore the image: {len(test):,} test patches.")
 
 # %% [markdown]
-# ## The trainings
+# ## Training
 #
-# One for every start, number of patches and seed; those with as many patches have the same budget.
-# A start from `imagenet` takes published weights, `phantom` a model of this project that learnt
-# from synthetic mammograms, which cost nothing. Weights that come from elsewhere keep their batch
-# statistics, unless their normalisation had been folded away: then it is put back and learns.
+# One training run per start, number of patches and seed; runs with the same number of patches have
+# the same budget. The start `imagenet` takes published weights; `phantom` takes a model that this
+# project trains on phantoms (synthetic mammograms), which cost nothing. Pretrained weights keep
+# their batch-normalization statistics, unless normalization had been folded into the weights: then
+# it is restored and trained.
 
 # %% tags=["train"]
 settings = patch_models.PatchSettings(
-    architecture=architecture, size=patch_size, batch_size=batch_size, learning_rate=learning_rate,
-    balance=balance, label_smoothing=label_smoothing, patience=patience,
+    architecture=architecture, size=patch_size, batch_size=batch_size,
+    learning_rate=learning_rate, balance=balance, label_smoothing=label_smoothing,
+    patience=patience,
+)  # fmt: skip
+phantom_weights = patch_models.phantom_start(
+    run.folder, settings, starts=starts, patients=pretraining_patients,
+    patches=pretraining_patches, max_validation=validation_windows, seed=seed,
 )  # fmt: skip
 
 # %% tags=["train"]
-phantom = patch_models.phantom_start(
-    run.folder, settings, starts=starts, patients=pretraining_patients,
-    patches=pretraining_patches, seed=seed,
-)  # fmt: skip
 models = patch_models.train_grid(
-    data, windows, settings, starts=resolve_starts(starts, {PHANTOM: phantom}), sizes=sizes,
-    seeds=seeds, folder=checkpoints, weights=weights, validation=validation_windows,
+    data, windows, settings, starts=resolve_starts(starts, {PHANTOM: phantom_weights}),
+    patch_counts=patch_counts, seeds=seeds, folder=checkpoints, weights=weights,
+    max_validation=validation_windows,
 )  # fmt: skip
-deep = patch_models.train_depths(
+depth_models = patch_models.train_depths(
     data, windows, settings, architectures=depths, patches=depth_patches, seeds=seeds,
-    folder=checkpoints, validation=validation_windows,
+    folder=checkpoints, max_validation=validation_windows,
 )  # fmt: skip
 
 # %%
-judged = patch_models.predict_patches(models + deep, data, test, size=patch_size)
-fitted = patch_models.predict_patches(models + deep, data, validation, size=patch_size)
-run.parquet(patch_models.together(fitted, judged), "predictions/06_patches.parquet")
+all_models = models + depth_models
+test_scores = patch_models.predict_patches(all_models, data, test, size=patch_size)
+validation_scores = patch_models.predict_patches(all_models, data, validation, size=patch_size)
+run.parquet(
+    patch_models.concatenate([validation_scores, test_scores]), "predictions/06_patches.parquet"
+)
 run.figure(
-    draw.training_curves(study.curves_of_training(models), study.MEASURES),
+    transfer_figures.training_curves(
+        patch_transfer.validation_curves(models), patch_transfer.MEASURES
+    ),
     "training",
-    "Validation while the models with the most patches learnt.",
+    "Validation during training, for the models with the most patches.",
 )
 
 # %% [markdown]
 # ## How does accuracy grow with the number of patches?
 
 # %%
-curve = study.learning_curve(judged[judged["architecture"] == architecture], seed=seed)
-run.table(curve, "learning_curve_table", "Measures against the number of patches, 95 % intervals.")
+main_scores = test_scores[test_scores["architecture"] == architecture]
+curve = patch_transfer.learning_curve(main_scores, seed=seed)
+run.table(curve, "learning_curve_table", "Measures by number of patches, with 95 % intervals.")
 
 # %%
 run.figure(
-    draw.learning_curve(curve, baselines, study.MEASURES),
+    transfer_figures.learning_curve(curve, baselines, patch_transfer.MEASURES),
     "learning_curve",
-    f"{architecture} on {data.name}: measures against the number of patches, intervals over "
-    "patients; crosses: the paper's accuracies.",
+    f"{architecture} on {data.name}: measures by number of patches, intervals over patients; "
+    "crosses: the paper's accuracies.",
 )
 
 # %% [markdown]
-# ## Does a start from other pictures help?
+# ## Does a pretrained start help?
 #
-# The difference to the random start with as many patches, on the same test patches and paired over
-# patients. Only an interval that lies on one side of zero answers the question; the paper's "does
-# not seem to help" is taken for reproduced where a gain of 5 points, one that would matter, is
-# ruled out. Look at the random start too: a gain over a network that is still at chance says that
-# few patches are enough from ImageNet, not what it adds where there are hundreds of thousands.
+# The table shows the difference from the random start with the same number of patches, on the same
+# test patches and paired over patients. Only an interval on one side of zero answers the question.
+# The paper's "does not seem to help" counts as reproduced if the interval rules out a gain of 5
+# percentage points, which would matter in practice. Check the random start as well: a gain over a
+# network that is still at chance shows that few patches are enough from ImageNet, not what ImageNet
+# adds when there are hundreds of thousands.
 
 # %%
-effect = study.transfer_effect(judged[judged["architecture"] == architecture], seed=seed)
+effect = patch_transfer.transfer_effect(main_scores, seed=seed)
 run.table(effect, "transfer_table", "Gain of each start over the random one.")
 run.figure(
-    draw.transfer(effect, study.MEASURES),
+    transfer_figures.transfer(effect, patch_transfer.MEASURES),
     "transfer",
     "Gain of each start over the random one, intervals over patients; right of the line it helps.",
 )
 
 # %% tags=["train"]
-main = study.best_model(models)
+best = patch_transfer.best_model(models)
 
 # %%
-study.report(run, curve, effect, baselines, data, main.start)
-own = judged[(judged["model"] == main.name) & (judged["seed"] == main.seed)]
-run.table(study.by_class(own, seed=seed), "classes", f"{main.name}: recall and AUC of each class.")
+patch_transfer.report(run, curve, effect, baselines, data, best.start)
+scores = test_scores[(test_scores["model"] == best.name) & (test_scores["seed"] == best.seed)]
+by_class = patch_transfer.by_class(scores, seed=seed)
+run.table(by_class, "classes", f"{best.name}: recall and AUC of each class.")
 run.figure(
-    draw.confusion(study.confusion_of(own)),
+    transfer_figures.confusion(patch_transfer.confusion_shares(scores)),
     "confusion",
-    f"{main.name}: what the test patches of each class are taken for.",
+    f"{best.name}: predicted classes of the test patches of each true class.",
 )
 
 # %% [markdown]
 # ## Scheme A: is an image positive if one of its patches is?
 #
-# All windows on the breast of every validation and test image are scored in one pass over the
-# image, which differs from windows that are cut out at their borders only: there the network sees
-# the tissue beyond.
+# All windows on the breast in every validation and test image are scored in one pass over the
+# image. This differs from cropped windows only at their borders, where the network sees the
+# surrounding tissue instead of padding.
 
 # %%
 images = data.catalogue.images
-some = images.loc[images["split"] == "val", "image_id"].head(4)
-scales = patch_models.scales(windows, data, patch_size)
-way = dense_windows.against_cut(
-    main.network, data, list(some), size=patch_size, stride=scheme_a_stride, scales=scales
+sample_ids = list(images.loc[images["split"] == "val", "image_id"].head(4))
+scales = patch_models.patch_scales(windows, data, patch_size)
+comparison = dense_windows.compare_with_crops(
+    best.network, data, sample_ids, size=patch_size, stride=scheme_a_stride, scales=scales
 )
-run.table(way, "dense", f"One pass over {len(some)} images against windows that are cut out.")
+run.table(comparison, "dense", f"One pass over {len(sample_ids)} images, and cropped windows.")
 
 # %%
-scored = score_all(
-    main.network, data.prepared, list(images.loc[images["split"] != "train", "image_id"]),
+window_scores = score_all(
+    best.network, data.prepared, list(images.loc[images["split"] != "train", "image_id"]),
     size=patch_size, stride=scheme_a_stride, min_breast_share=min_breast_share, scales=scales,
 )  # fmt: skip
-found = scheme_a.image_scores(scored, scheme_a.usual_scores(scored, images))
-by_window = scheme_a.predictions(
-    found, images, seed=main.seed, architecture=architecture, start=main.start
+reference = scheme_a.reference_scores(window_scores, images)
+image_scores = scheme_a.image_scores(window_scores, reference)
+scheme_a_predictions = scheme_a.predictions(
+    image_scores, images, seed=best.seed, architecture=architecture, start=best.start
 )
-run.parquet(by_window, "predictions/06_scheme_a.parquet")
+run.parquet(scheme_a_predictions, "predictions/06_scheme_a.parquet")
+
+# %%
 run.table(
-    scheme_a.at_the_papers_rule(found, images, seed=seed),
+    scheme_a.any_window_operating_point(image_scores, images, seed=seed),
     "scheme_a",
     "The paper's rule, malignant if any window is: test images.",
 )
-
-# %%
+numbers = [1, 2, 4, 8, 16, 32, 64, 128]
 run.figure(
-    draw.flagged(scheme_a.flagged_by_number(found, images, [1, 2, 4, 8, 16, 32, 64, 128])),
+    transfer_figures.flagged(scheme_a.flagged_by_number(image_scores, images, numbers)),
     "flagged",
-    "The more windows are looked at, the more images are flagged, sick or not. Dotted: if windows "
-    "were independent of each other.",
+    "The more windows are used, the more images are flagged, whether malignant or not. Dotted: if "
+    "windows were independent of each other.",
 )
 
 # %% [markdown]
 # ## Scheme B: models of whole mammograms
 #
-# Patch weights (or others) as the start of a model that sees the whole image at once. The epoch
-# with the best AUC on validation patients is kept; "tta" averages over the picture and its mirror
-# image. Views of a breast are averaged; a patient is as suspicious as her more suspicious breast.
-# The paper's "worse than 0.81 and 0.87" is taken for reproduced where the whole interval by image
-# lies below 0.81, for not reproduced where it lies above 0.87, and is undecided in between.
+# The weights of the patch model (or other weights) are the start of a model that gets the whole
+# image at once. The epoch with the best AUC on validation patients is kept; "tta" (test-time
+# augmentation) averages over the image and its mirror image. The score of a breast is the mean over
+# its views; that of a patient is the higher one of her two breasts. The paper's "worse than 0.81
+# and 0.87" counts as reproduced if the whole interval by image is below 0.81, as not reproduced if
+# it is above 0.87, and as undecided in between.
 
 # %% tags=["train"]
-whole = whole_image.train_all(
-    data,
-    whole_image.WholeImageSettings(
-        architecture=architecture, epochs=image_epochs, batch_size=image_batch,
-        learning_rate=image_learning_rate, balance=image_balance,
-        label_smoothing=image_label_smoothing, patience=image_patience,
-    ),
-    sizes=image_sizes, starts=resolve_starts(image_starts, {PATCHES: main.trained.weights}),
+image_settings = whole_image.WholeImageSettings(
+    architecture=architecture, epochs=image_epochs, batch_size=image_batch_size,
+    learning_rate=image_learning_rate, balance=image_balance,
+    label_smoothing=image_label_smoothing, patience=image_patience,
+)  # fmt: skip
+image_models = whole_image.train_all(
+    data, image_settings, sizes=image_sizes,
+    starts=resolve_starts(image_starts, {PATCHES: best.trained.weights}),
     seeds=seeds, folder=run.folder, weights=weights,
 )  # fmt: skip
 
 # %%
-by_image = patch_models.together(*(model.predictions for model in whole))
-run.parquet(by_image, "predictions/06_scheme_b.parquet")
+scheme_b_predictions = patch_models.concatenate(model.predictions for model in image_models)
+run.parquet(scheme_b_predictions, "predictions/06_scheme_b.parquet")
 
 # %%
-areas = whole_image.auc_table(patch_models.together(by_window, by_image), seed=seed)
-run.table(areas, "whole_image_table", "AUC, malignant or not, on test patients.")
+image_predictions = patch_models.concatenate([scheme_a_predictions, scheme_b_predictions])
+aucs = whole_image.auc_table(image_predictions, seed=seed)
+run.table(aucs, "whole_image_table", "AUC, malignant or not, on test patients.")
 run.figure(
-    draw.auc_forest(areas),
+    transfer_figures.auc_forest(aucs),
     "whole_image_auc",
-    f"AUC, malignant or not, {data.name}, test patients, 95 % intervals over patients; dashed: "
-    "what the paper compares itself with.",
+    f"AUC, malignant or not, {data.name}, test patients, 95 % intervals over patients; dashed: the "
+    "AUCs that the paper compares with.",
 )
 
 # %% [markdown]
-# Does the patch model's start help? Its AUC less that of the first start in `image_starts`, on the
-# same test images; again, only an interval on one side of zero answers.
+# Does starting from the patch model help? The table shows the difference in AUC from the first
+# start in `image_starts`, on the same test images; again, only an interval on one side of zero is
+# an answer.
 
 # %%
-gained = whole_image.gains(by_image, seed=seed)
-run.table(gained, "whole_image_gains", "What a start changes: difference of AUCs by image.")
+gains = whole_image.auc_gains(scheme_b_predictions, seed=seed)
+run.table(gains, "whole_image_gains", "Gain of each start: difference in AUC by image.")
 
 # %%
-scheme_a.report(run, by_window, data, seed=seed, claim_id="scheme-a", rule="scheme A, any window")
-whole_image.report(run, areas, data, whole_image.the_papers(whole))
+scheme_a.report(
+    run, scheme_a_predictions, data, seed=seed, claim_id="scheme-a", rule="scheme A, any window"
+)
+whole_image.report(run, aucs, data, whole_image.paper_equivalent_model(image_models))
 
 # %% [markdown]
-# ## Where does the patch model look?
+# ## Where does the patch model see malignancy?
 #
-# Outlines: the truth. Below: the probability of "malignant" of the window around each point.
+# Top: the mammogram with the true outlines. Bottom: the probability of "malignant" for the window
+# around each point.
 
 # %%
-chosen = scheme_a.choose_heat_maps(found, images, each=1)
-shown = scheme_a.heat_maps(main.network, data, chosen, size=patch_size, scales=scales)
-run.figure(draw.heat_maps(shown, [title for _, title in chosen]), "heat_maps", "Scores in place.")
+selection = scheme_a.choose_heat_maps(image_scores, images, per_kind=1)
+image_ids, titles = zip(*selection, strict=True)
+heat_maps = scheme_a.heat_maps(best.network, data, image_ids, size=patch_size, scales=scales)
+run.figure(
+    transfer_figures.heat_maps(heat_maps, titles),
+    "heat_maps",
+    "Scores of the patch model by location.",
+)
 
 # %% [markdown]
-# ## Could any of it be had without learning the task?
+# ## Could any of this be obtained without learning the task?
 #
-# A model that learnt from shuffled labels must end at chance; where data sets are mixed, the name
-# of the data set alone must not tell who is ill.
+# A model trained on shuffled labels must be at chance. Where data sets are mixed, the name of the
+# data set alone must not predict malignancy.
 
 # %% tags=["train"]
-blind = patch_models.train_patch_model(
-    data, windows, settings, patches=min(sizes), start="random", seed=seed, folder=checkpoints,
-    shuffled=True, validation=validation_windows,
+shuffled_model = patch_models.train_patch_model(
+    data, windows, settings, patches=min(patch_counts), start="random", seed=seed,
+    folder=checkpoints, shuffled=True, max_validation=validation_windows,
 )  # fmt: skip
 
 # %%
-blindly = patch_models.predict_patches([blind], data, test, size=patch_size)
+shuffled_scores = patch_models.predict_patches([shuffled_model], data, test, size=patch_size)
 run.table(
-    controls.table(controls.shuffled(blindly, seed=seed), controls.source_only(images, seed=seed)),
+    controls.concatenate(
+        controls.shuffled_labels(shuffled_scores, seed=seed),
+        controls.source_only(images, seed=seed),
+    ),
     "controls",
-    "What is reached without having learnt the task.",
+    "Scores without having learned the task.",
 )
 
 # %% [markdown]
-# ## What was found, and what it does not mean
+# ## Results and limits
 
 # %%
-Markdown(study.findings(curve, effect, baselines) + "\n" + whole_image.findings(areas))
+Markdown(patch_transfer.findings(curve, effect, baselines) + "\n" + whole_image.findings(aucs))
 
 # %% [markdown]
-# **Limits.** The paper gives neither its network nor its split, epochs, or the share of each class,
-# so its accuracies stand beside ours without being the same quantity. Budgets here are stated by
-# the number of patches; a longer training of the same network may reach more. Seeds vary the
-# weights and batches, not the patients: intervals over patients do that.
+# **Limits.** The paper does not describe its network, split, number of epochs or class frequencies,
+# so its accuracies are shown beside ours without being the same quantity. Budgets are given as the
+# number of patches; longer training of the same network may do better. Seeds vary the weights and
+# batches, not the patients; the intervals over patients cover those.

@@ -51,7 +51,9 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     },
     "04_gan_training_data": {"rate": "learning_rate"},
     "06_patch_transfer_learning": {
+        "sizes": "patch_counts",
         "rate": "learning_rate",
+        "image_batch": "image_batch_size",
         "image_rate": "image_learning_rate",
     },
 }

@@ -1,4 +1,4 @@
-"""Windows that patch classifiers learn from and are judged on, in notebooks 03, 04 and 06."""
+"""Windows to train and evaluate patch classifiers on, for notebooks 03, 04 and 06."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from second_look.outputs import Run
 from second_look.preparing.dataset import LAB, Dataset
 from second_look.preparing.patches import HALF_RULE, labelled, window_table
 
-# Where notebook 02 leaves the labelled windows for the notebooks that train on them.
+# The labelled windows that notebook 02 writes for the notebooks that train on them.
 WINDOWS = "predictions/windows.parquet"
-# What names a window and what it shows.
+# Columns that identify a window and its content.
 WINDOW = ["image_id", "row", "col", "size", "label"]
 
 
 def open_windows(run: Run, dataset: Dataset, *, size: int) -> pd.DataFrame:
-    """The labelled windows that notebook 02 left in the run's outputs.
+    """The labelled windows that notebook 02 wrote to the run's outputs.
 
-    In the folder that notebooks opened by hand write to, they are made where notebook 02 has not
-    run, at its default label rule, so that any notebook just works.
+    In the folder of notebooks that are opened by hand, they are computed with the default label
+    rule if notebook 02 has not run, so that any notebook works by itself.
 
     Args:
-        run: Of the notebook that asks.
+        run: Of the calling notebook.
         dataset: The data set.
-        size: Of a window, px, where they are made.
+        size: Of a window, px, if they are computed.
 
     Raises:
         OutputError: Notebook 02 has not run for this set.
@@ -49,14 +49,19 @@ def open_windows(run: Run, dataset: Dataset, *, size: int) -> pd.DataFrame:
 
 def training_windows(windows: pd.DataFrame) -> pd.DataFrame:
     """The labelled windows of the training patients."""
-    own = labelled(windows)
-    return own[own["split"] == "train"].reset_index(drop=True)
+    usable = labelled(windows)
+    return usable[usable["split"] == "train"].reset_index(drop=True)
 
 
 def sample_windows(
-    windows: pd.DataFrame, *, split: str, most: int, seed: int, labels: Sequence[str] = LABELS
+    windows: pd.DataFrame,
+    *,
+    split: str,
+    max_windows: int,
+    seed: int,
+    labels: Sequence[str] = LABELS,
 ) -> pd.DataFrame:
-    """Up to `most` labelled windows of a split, as they come: classes keep their shares.
+    """Up to `max_windows` labelled windows of a split, drawn at random: classes keep their shares.
 
     Raises:
         DataError: The split has no window with one of the labels.
@@ -69,19 +74,19 @@ def sample_windows(
             "table of windows",
             "Use a smaller stride, or a more generous label rule, in notebook 02.",
         )
-    drawn = usable.sample(n=min(most, len(usable)), random_state=seed)
+    drawn = usable.sample(n=min(max_windows, len(usable)), random_state=seed)
     return drawn.sort_index().reset_index(drop=True)
 
 
 @dataclass(frozen=True)
-class JudgedNetwork:
-    """A classifier whose answers go into a table.
+class NamedNetwork:
+    """A classifier and what a table of its predictions says about it.
 
     Attributes:
         model: Its name in the table.
         network: In evaluation mode.
         seed: Of its weights and batches.
-        facts: What else the table says of it: column -> value.
+        facts: More columns of the table: name -> value.
     """
 
     model: str
@@ -91,29 +96,29 @@ class JudgedNetwork:
 
 
 def predict_windows(
-    networks: Sequence[JudgedNetwork], data: Dataset, windows: pd.DataFrame, *, size: int
+    networks: Sequence[NamedNetwork], data: Dataset, windows: pd.DataFrame, *, size: int
 ) -> pd.DataFrame:
     """Predictions of classifiers for the same windows (see predictions.SCHEMA).
 
     Args:
         networks: Trained.
         data: The data set.
-        windows: Those to be judged, from `sample_windows`.
+        windows: From `sample_windows`.
         size: Of a patch as the networks get it, px.
 
     Returns:
         Columns row, col and size (px) of the window and the facts besides.
     """
     columns = ["dataset", "image_id", "patient_id", "split", "label", "row", "col", "size"]
-    parts = [
+    tables = [
         from_classes(
             windows[columns],
-            score_windows(one.network, data.prepared, windows, size=size, quiet=False),
+            score_windows(named.network, data.prepared, windows, size=size, quiet=False),
             unit="patch",
-            model=one.model,
-            seed=one.seed,
-            **one.facts,
+            model=named.model,
+            seed=named.seed,
+            **named.facts,
         )
-        for one in networks
+        for named in networks
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)

@@ -91,7 +91,7 @@ def test_classes_come_in_the_project_s_order_or_not_at_all() -> None:
 
 def test_all_get_equal_updates_and_are_validated_by_epoch(data, windows, tmp_path) -> None:
     training = training_windows(windows)
-    validation = sample_windows(windows, labels=CLASSES, split="val", most=30, seed=0)
+    validation = sample_windows(windows, labels=CLASSES, split="val", max_windows=30, seed=0)
     sets = classifiers.training_sets(24, [0.5])
     arguments = (data, training, generators(), PLAN, sets, validation)
     trained = classifiers.train_all(*arguments, seeds=[0], folder=tmp_path)

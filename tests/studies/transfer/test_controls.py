@@ -1,4 +1,4 @@
-"""Controls of models that cannot have learnt the task."""
+"""Controls: models that cannot have learned the task."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from second_look.studies.transfer import controls
 from sklearn.metrics import roc_auc_score
 
 
-def mixed(shares, patients=300, seed=0):
-    """Images of several data sets, each with its share of malignant ones."""
+def mixed_data_sets(shares, patients=300, seed=0):
+    """Images of several data sets, each with the given share of malignant images."""
     rng = np.random.default_rng(seed)
-    parts = [
+    tables = [
         pd.DataFrame(
             {
                 "dataset": name,
@@ -25,14 +25,14 @@ def mixed(shares, patients=300, seed=0):
         )
         for name, share in shares.items()
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
-def test_scores_without_knowledge_end_at_chance():
+def test_random_scores_are_at_chance():
     table = class_predictions(patients=100, units_per_patient=5)
     rng = np.random.default_rng(0)
     table[list(CLASS_SCORES)] = rng.dirichlet(np.ones(4), len(table))
-    (row,) = controls.shuffled(table, seed=0).to_dict("records")
+    (row,) = controls.shuffled_labels(table, seed=0).to_dict("records")
     assert row["expected"] == 0.5
     assert row["low"] < 0.5 < row["high"]
     assert row["n"] == 500
@@ -45,15 +45,15 @@ def test_scores_without_knowledge_end_at_chance():
     assert row["value"] == pytest.approx(expected)
 
 
-def test_a_model_that_knows_something_is_not_taken_for_chance():
-    (row,) = controls.shuffled(
+def test_an_informed_model_is_above_chance():
+    (row,) = controls.shuffled_labels(
         class_predictions(patients=100, units_per_patient=5), seed=0
     ).to_dict("records")
     assert row["low"] > 0.5
 
 
-def test_what_the_data_set_alone_says():
-    images = mixed({"a": 0.7, "b": 0.1})
+def test_auc_of_the_data_set_name_alone():
+    images = mixed_data_sets({"a": 0.7, "b": 0.1})
     (row,) = controls.source_only(images, seed=0).to_dict("records")
     test = images[images["split"] == "test"]
     expected = roc_auc_score(test["label"] == "malignant", test["dataset"] == "a")
@@ -63,13 +63,15 @@ def test_what_the_data_set_alone_says():
     assert np.isnan(row["expected"])
 
 
-def test_data_sets_alike_say_nothing():
-    (row,) = controls.source_only(mixed({"a": 0.4, "b": 0.4}, 600), seed=0).to_dict("records")
+def test_data_sets_with_equal_shares_are_at_chance():
+    (row,) = controls.source_only(mixed_data_sets({"a": 0.4, "b": 0.4}, 600), seed=0).to_dict(
+        "records"
+    )
     assert row["low"] < 0.5 < row["high"]
 
 
 def test_a_data_set_without_training_images_does_not_stop_it():
-    images = mixed({"a": 0.7, "b": 0.1, "c": 0.4})
+    images = mixed_data_sets({"a": 0.7, "b": 0.1, "c": 0.4})
     images.loc[images["dataset"] == "c", "split"] = "test"
     (row,) = controls.source_only(images, seed=0).to_dict("records")
     test = images[images["split"] == "test"]
@@ -77,12 +79,13 @@ def test_a_data_set_without_training_images_does_not_stop_it():
     assert row["value"] == pytest.approx(roc_auc_score(test["label"] == "malignant", order))
 
 
-def test_one_data_set_has_no_such_control():
-    images = mixed({"a": 0.4})
+def test_a_single_data_set_has_no_source_control():
+    images = mixed_data_sets({"a": 0.4})
     assert controls.source_only(images, seed=0).empty
-    known = controls.shuffled(class_predictions(patients=30), seed=0)
-    table = controls.table(known, controls.source_only(images, seed=0))
-    assert table["control"].tolist() == ["labels shuffled"]
-    both = controls.table(known, controls.source_only(mixed({"a": 0.7, "b": 0.1}), seed=0))
-    assert both["control"].tolist() == ["labels shuffled", "source only"]
-    assert list(both.columns) == controls.COLUMNS
+    shuffled = controls.shuffled_labels(class_predictions(patients=30), seed=0)
+    single = controls.concatenate(shuffled, controls.source_only(images, seed=0))
+    assert single["control"].tolist() == ["labels shuffled"]
+    mixed = mixed_data_sets({"a": 0.7, "b": 0.1})
+    table = controls.concatenate(shuffled, controls.source_only(mixed, seed=0))
+    assert table["control"].tolist() == ["labels shuffled", "source only"]
+    assert list(table.columns) == controls.COLUMNS

@@ -1,4 +1,4 @@
-"""Verdicts on claims that compare with others' results."""
+"""Verdicts on claims that compare with results of others."""
 
 import numpy as np
 import pytest
@@ -16,5 +16,5 @@ from second_look.studies.transfer.field import worse_than_the_field
         (np.nan, np.nan, NO_INTERVAL),
     ],
 )
-def test_worse_than_the_field_is_a_matter_of_the_interval(low, high, verdict):
+def test_the_whole_interval_decides_the_verdict(low, high, verdict):
     assert worse_than_the_field(low, high).startswith(verdict)

@@ -20,7 +20,7 @@ from second_look.preparing.dataset import Dataset
 from second_look.preparing.store import Prepared
 from second_look.studies.windows import (
     WINDOW,
-    JudgedNetwork,
+    NamedNetwork,
     predict_windows,
 )
 from second_look.training.classify import (
@@ -218,7 +218,7 @@ def predict(
         training set).
     """
     networks = [
-        JudgedNetwork(
+        NamedNetwork(
             classifier.name,
             classifier.network,
             classifier.seed,

@@ -1,8 +1,8 @@
-"""Patch classifiers of notebook 06: trained from a start on a number of patches, and judged."""
+"""Patch classifiers of notebook 06: training from a start on a number of patches, predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.transfer.starts import PHANTOM, start_name
 from second_look.studies.windows import (
     WINDOW,
-    JudgedNetwork,
+    NamedNetwork,
     predict_windows,
     sample_windows,
     training_windows,
@@ -33,31 +33,31 @@ from second_look.training.classify import (
 from second_look.training.loop import LoopSettings, Trained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PatchSettings:
     """How a patch model is trained.
 
     Attributes:
         architecture: One of models.classifier.ARCHITECTURES.
         size: Of a patch, px.
-        batch_size: Patches a batch.
+        batch_size: Patches per batch.
         learning_rate: Highest learning rate.
-        balance: "balanced" draws the classes alike, "natural" as they come.
-        label_smoothing: Share of the truth spread over all classes.
-        validations: How often it is validated, evenly over the training.
-        patience: Validations without improvement before it stops; 0 never stops early.
+        balance: "balanced" draws every class equally often, "natural" by its frequency.
+        label_smoothing: Share of the target distribution spread over all classes.
+        patience: Validations without improvement before training stops; 0 never stops early.
+        validations: Number of validations, evenly spaced over the training.
         channels: Of the network's input, 1 or 3.
-        accelerator, memory: As LoopSettings and PatchSampler have them.
+        accelerator, memory: As for LoopSettings and PatchSampler.
     """
 
-    architecture: str = "small"
-    size: int = 256
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    balance: str = "balanced"
-    label_smoothing: float = 0.0
+    architecture: str
+    size: int
+    batch_size: int
+    learning_rate: float
+    balance: str
+    label_smoothing: float
+    patience: int
     validations: int = 4
-    patience: int = 0
     channels: int = 3
     accelerator: str = "auto"
     memory: str = "auto"
@@ -68,12 +68,12 @@ class PatchModel:
     """A trained patch model.
 
     Attributes:
-        network: With the weights that it ended with, or the best on validation patients.
+        network: With its final weights, or the best on validation patients.
         trained: Record of the training.
-        start: What it started from, as tables name it.
-        patches: Different augmented patches that it may see, each once; early stopping sees fewer.
+        start: Its starting weights, as tables name them.
+        patches: Budget of different augmented patches, each seen once; early stopping uses fewer.
         seed: Of its weights and batches.
-        batch_size: Patches a step.
+        batch_size: Patches per step.
     """
 
     network: Classifier
@@ -98,43 +98,29 @@ def train_patch_model(
     start: str,
     seed: int,
     folder: Path,
+    max_validation: int,
     weights: Sequence[Path] = (),
     shuffled: bool = False,
-    validation: int = 1000,
 ) -> PatchModel:
-    """Train a patch model on training windows; each batch holds patches never seen before.
+    """Train a patch model on training windows; no augmented patch is seen twice.
 
     Args:
         data: The data set.
         windows: Of all splits, with labels.
         settings: How it is trained.
-        patches: How many augmented patches it sees; they decide the number of steps.
+        patches: Number of augmented patches seen in training; it decides the number of steps.
         start: "random", "imagenet" or a file of weights.
         seed: Of weights and batches.
         folder: Of all checkpoints.
-        weights: Folders where ImageNet weights may lie.
-        shuffled: Shuffle the labels of the training windows: a control that must end at chance.
-        validation: Most validation windows.
+        max_validation: Largest number of validation windows.
+        weights: Folders to search for ImageNet weights.
+        shuffled: Shuffle the labels of the training windows: a control that must be at chance.
     """
-    training = training_windows(windows)
-    if shuffled:
-        labels = np.random.default_rng(seed).permutation(training["label"].to_numpy())
-        training = training.assign(label=labels)
-    batches = PatchBatches(
-        data.prepared,
-        training,
-        size=settings.size,
-        batch_size=settings.batch_size,
-        seed=seed,
-        balance=settings.balance,
-        memory=settings.memory,
-    )
     steps = max(1, round(patches / settings.batch_size))
-    sample = sample_windows(windows, split="val", most=validation, seed=0)
     network, trained = fit_classifier(
         f"patch-{settings.architecture}{'-shuffled' if shuffled else ''}",
         InitialNetwork(settings.architecture, settings.channels, start, weights),
-        batches,
+        _training_batches(data, windows, settings, seed=seed, shuffled=shuffled),
         ClassifierSettings(
             learning_rate=settings.learning_rate, label_smoothing=settings.label_smoothing
         ),
@@ -146,13 +132,39 @@ def train_patch_model(
             accelerator=settings.accelerator,
         ),
         folder,
-        Validation(
-            WindowValidation(data.prepared, sample, settings.size, ranking),
-            digest(sample[WINDOW]),
-            "macro_auc" if settings.patience else "",
-        ),
+        _validation(data, windows, settings, max_windows=max_validation),
     )
     return PatchModel(network, trained, start_name(start), patches, seed, settings.batch_size)
+
+
+def _training_batches(
+    data: Dataset, windows: pd.DataFrame, settings: PatchSettings, *, seed: int, shuffled: bool
+) -> PatchBatches:
+    training = training_windows(windows)
+    if shuffled:
+        labels = np.random.default_rng(seed).permutation(training["label"].to_numpy())
+        training = training.assign(label=labels)
+    return PatchBatches(
+        data.prepared,
+        training,
+        size=settings.size,
+        batch_size=settings.batch_size,
+        seed=seed,
+        balance=settings.balance,
+        memory=settings.memory,
+    )
+
+
+def _validation(
+    data: Dataset, windows: pd.DataFrame, settings: PatchSettings, *, max_windows: int
+) -> Validation:
+    """Validation windows; the macro AUC selects the weights only if training can stop early."""
+    sample = sample_windows(windows, split="val", max_windows=max_windows, seed=0)
+    return Validation(
+        WindowValidation(data.prepared, sample, settings.size, ranking),
+        digest(sample[WINDOW]),
+        "macro_auc" if settings.patience else "",
+    )
 
 
 def train_grid(
@@ -160,29 +172,29 @@ def train_grid(
     windows: pd.DataFrame,
     settings: PatchSettings,
     *,
-    starts: dict[str, str],
-    sizes: Sequence[int],
+    starts: Mapping[str, str],
+    patch_counts: Sequence[int],
     seeds: Sequence[int],
     folder: Path,
     weights: Sequence[Path] = (),
-    validation: int = 1000,
+    max_validation: int,
 ) -> list[PatchModel]:
-    """A model for every start, number of patches and seed.
+    """Train a model for every start, number of patches and seed.
 
     Args:
         data: The data set.
         windows: Of all splits, with labels.
-        settings: How each is trained.
+        settings: How each model is trained.
         starts: Name in tables → "random", "imagenet" or a file.
-        sizes: Numbers of patches.
+        patch_counts: Numbers of patches.
         seeds: Of weights and batches.
         folder: Of all checkpoints.
-        weights: Folders where ImageNet weights may lie.
-        validation: Most validation windows.
+        weights: Folders to search for ImageNet weights.
+        max_validation: Largest number of validation windows.
     """
     models = []
     for name, start in starts.items():
-        for patches in sizes:
+        for patches in patch_counts:
             for seed in seeds:
                 model = train_patch_model(
                     data,
@@ -193,7 +205,7 @@ def train_grid(
                     seed=seed,
                     folder=folder,
                     weights=weights,
-                    validation=validation,
+                    max_validation=max_validation,
                 )
                 models.append(replace(model, start=name))
     return models
@@ -208,16 +220,16 @@ def train_depths(
     patches: int,
     seeds: Sequence[int],
     folder: Path,
-    validation: int = 1000,
+    max_validation: int,
 ) -> list[PatchModel]:
-    """Models of other architectures, from random weights, with one budget for all of them.
+    """Train other architectures from random weights, with one number of patches for all of them.
 
     Raises:
-        ParameterError: The one of the settings is among them: its models are trained already.
+        ParameterError: The architecture of the settings, which is trained anyway, is among them.
     """
     if settings.architecture in architectures:
         raise ParameterError(
-            f"depths are architectures beside {settings.architecture!r}, which is trained already. "
+            f"depths are architectures besides {settings.architecture!r}, which is trained anyway. "
             "Leave it out."
         )
     return [
@@ -229,7 +241,7 @@ def train_depths(
             start=RANDOM,
             seed=seed,
             folder=folder,
-            validation=validation,
+            max_validation=max_validation,
         )
         for architecture in architectures
         for seed in seeds
@@ -243,33 +255,44 @@ def phantom_start(
     starts: Sequence[str],
     patients: int,
     patches: int,
+    max_validation: int,
     seed: int,
     rows: int = 512,
 ) -> Path | None:
-    """Weights for the start phantom (see `pretrain_on_phantoms`), where it is asked for."""
+    """Weights for the start "phantom" (see `pretrain_on_phantoms`), if it is among the starts."""
     if PHANTOM not in starts:
         return None
     return pretrain_on_phantoms(
-        outputs, settings, patients=patients, patches=patches, seed=seed, rows=rows
-    )
+        outputs, settings, patients=patients, patches=patches, max_validation=max_validation,
+        seed=seed, rows=rows,
+    )  # fmt: skip
 
 
-def together(*predictions: pd.DataFrame) -> pd.DataFrame:
+def concatenate(predictions: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Several tables of predictions as one."""
     return pd.concat(predictions, ignore_index=True)
 
 
 def pretrain_on_phantoms(
-    outputs: Path, settings: PatchSettings, *, patients: int, patches: int, seed: int, rows: int
+    outputs: Path,
+    settings: PatchSettings,
+    *,
+    patients: int,
+    patches: int,
+    max_validation: int,
+    seed: int,
+    rows: int,
 ) -> Path:
-    """Weights of a patch model that learnt from phantoms of its own.
+    """Train a patch model on a separate set of phantoms and return its file of weights.
 
     Args:
         outputs: Folder of the run; phantoms and checkpoints go to its folder `pretraining`.
-        settings: As the models that start from it have them.
+        settings: As for the models that start from it.
         patients: Phantom patients, four images each.
-        patches: Augmented patches that it sees.
-        seed: Of phantoms, weights and batches; other phantoms than any data set's of that seed.
+        patches: Number of augmented patches seen in training.
+        max_validation: Largest number of validation windows.
+        seed: Of phantoms, weights and batches; the phantoms differ from any data set with that
+            seed.
         rows: Height of a phantom, px.
     """
     folder = outputs / "pretraining"
@@ -289,8 +312,9 @@ def pretrain_on_phantoms(
         rule=HALF_RULE,
     )
     model = train_patch_model(
-        data, windows, settings, patches=patches, start=RANDOM, seed=seed, folder=folder
-    )
+        data, windows, settings, patches=patches, start=RANDOM, seed=seed, folder=folder,
+        max_validation=max_validation,
+    )  # fmt: skip
     return model.trained.weights
 
 
@@ -302,14 +326,14 @@ def predict_patches(
     Args:
         models: Trained.
         data: The data set.
-        windows: Those to be judged, from `sample_windows`.
+        windows: From `sample_windows`.
         size: Of a patch, px.
 
     Returns:
         Columns row, col and size (px) of the window, architecture, start and patches besides.
     """
-    judged = [
-        JudgedNetwork(
+    networks = [
+        NamedNetwork(
             model.name,
             model.network,
             model.seed,
@@ -321,17 +345,17 @@ def predict_patches(
         )
         for model in models
     ]
-    return predict_windows(judged, data, windows, size=size)
+    return predict_windows(networks, data, windows, size=size)
 
 
-def scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:
-    """Image -> px of a patch for one px of the image, as its windows were resampled.
+def patch_scales(windows: pd.DataFrame, data: Dataset, size: int) -> dict[str, float]:
+    """Image -> px of a patch per px of the image, as its windows were resampled.
 
-    An image without windows is taken to be like the others.
+    An image without windows gets the median scale.
     """
-    own = windows.groupby("image_id")["size"].first()
-    usual = float(own.median())
+    sizes = windows.groupby("image_id")["size"].first()
+    median = float(sizes.median())
     return {
-        image_id: size / float(own.get(image_id, usual))
+        image_id: size / float(sizes.get(image_id, median))
         for image_id in data.prepared.images["image_id"]
     }

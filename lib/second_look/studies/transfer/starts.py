@@ -1,4 +1,4 @@
-"""What patch and whole-image models start from, and how tables name it."""
+"""Starting weights of patch and whole-image models, and how tables name them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from second_look.errors import DataError, MissingDataError
 from second_look.preparing.dataset import find_data_root
 
-# Start: a patch model of this project that learnt from phantoms, which cost nothing.
+# Start: the weights of a patch model that this project trains on phantoms, which cost nothing.
 PHANTOM = "phantom"
 # Start: the weights of the patch model.
 PATCHES = "patches"
@@ -23,8 +23,8 @@ def resolve_starts(starts: Iterable[str], trained: Mapping[str, Path | None]) ->
     """Name in tables → a start as `load_start` takes it: "random", "imagenet" or a file.
 
     Args:
-        starts: As parameters name them.
-        trained: Starts that this run trains itself → their file of weights.
+        starts: As named in parameters.
+        trained: Starts that this run trains → their file of weights; None if not trained.
 
     Raises:
         DataError: A start that this run trains has no weights.
@@ -34,7 +34,7 @@ def resolve_starts(starts: Iterable[str], trained: Mapping[str, Path | None]) ->
         weights = trained.get(start, Path(start))
         if weights is None:
             raise DataError(
-                f"the start {start} needs a model that is trained before.",
+                f"the start {start} needs a model that has been trained.",
                 "starts",
                 "Train it first, or leave this start out.",
             )
@@ -43,7 +43,7 @@ def resolve_starts(starts: Iterable[str], trained: Mapping[str, Path | None]) ->
 
 
 def weights_folders(data_root: str, name: str) -> list[Path]:
-    """Where files of weights may lie: that folder of the data root, if there is a data root."""
+    """Folders to search for files of weights: that folder of the data root, if there is one."""
     try:
         return [find_data_root(data_root) / name]
     except MissingDataError:

@@ -1,4 +1,4 @@
-"""Models that see a mammogram as a whole: scheme B of the paper, and what was learned since."""
+"""Classifiers of whole mammograms: scheme B of the paper, at its image size and larger ones."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ from second_look.training.classify import (
 )
 from second_look.training.loop import LoopSettings, Trained
 
-# Columns of the catalogue that predictions of images keep.
+# Columns of the catalogue in predictions of images.
 UNITS = ["dataset", "image_id", "patient_id", "split", "label", "laterality", "view", "density"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WholeImageSettings:
     """How a model of whole mammograms is trained.
 
     Attributes:
         architecture: One of models.classifier.ARCHITECTURES.
         epochs: Passes over the training images.
-        batch_size: Pictures a batch.
+        batch_size: Images per batch.
         learning_rate: Highest learning rate.
         balance: "natural" or "balanced" (see ImageBatches).
-        label_smoothing: Share of the truth spread over all classes.
-        patience: Epochs without a better validation AUC before it stops; 0 never stops early.
+        label_smoothing: Share of the target distribution spread over all classes.
+        patience: Epochs without a better validation AUC before training stops; 0 never stops early.
         channels: Of the network's input, 1 or 3.
-        accelerator: As LoopSettings has it.
+        accelerator: As for LoopSettings.
     """
 
-    architecture: str = "small"
-    epochs: int = 8
-    batch_size: int = 8
-    learning_rate: float = 3e-4
-    balance: str = "natural"
-    label_smoothing: float = 0.1
-    patience: int = 0
+    architecture: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    balance: str
+    label_smoothing: float
+    patience: int
     channels: int = 3
     accelerator: str = "auto"
 
@@ -70,11 +70,11 @@ class WholeImageModel:
 
     Attributes:
         name: In tables and figures.
-        size: Rows and columns of its pictures, px; (0, 0): the images' own.
+        size: Rows and columns of its input images, px; (0, 0): those of the originals.
         network: With the weights of its best epoch on validation patients.
         trained: Record of the training.
-        predictions: Of the validation and test images, without and with averaging over mirror
-            images ("tta" in the model's name), as `predictions.SCHEMA` has them.
+        predictions: Of the validation and test images, with and without averaging over mirror
+            images ("tta" in the model's name); see `predictions.SCHEMA`.
     """
 
     name: str
@@ -94,56 +94,57 @@ def train_whole_image(
     folder: Path,
     weights: Sequence[Path] = (),
 ) -> WholeImageModel:
-    """Train a model on the training images; it keeps the epoch with the best validation AUC.
+    """Train a model on the training images; the epoch with the best validation AUC is kept.
 
     Args:
         data: With its splits.
         pictures: All of its images at one size.
-        settings: How.
+        settings: How it is trained.
         start: Its name in tables and figures, and "random", "imagenet" or a file of weights, as
             `load_start` takes it.
         seed: Of weights and batches.
         folder: Of all checkpoints.
-        weights: Folders where ImageNet weights may lie.
+        weights: Folders to search for ImageNet weights.
     """
     images = data.catalogue.images
-    batches = ImageBatches(
-        pictures,
-        images[images["split"] == "train"],
-        batch_size=settings.batch_size,
-        seed=seed,
-        balance=settings.balance,
-    )
-    epoch = max(1, round((images["split"] == "train").sum() / settings.batch_size))
-    held = images[images["split"] == "val"]
-    checked = ImageValidation(pictures, held)
+    training = images[images["split"] == "train"]
     rows, cols = pictures.size
+    steps_per_epoch = max(1, round(len(training) / settings.batch_size))
     network, trained = fit_classifier(
         f"image-{settings.architecture}-{rows}x{cols}",
         InitialNetwork(settings.architecture, settings.channels, start[1], weights),
-        batches,
+        ImageBatches(
+            pictures,
+            training,
+            batch_size=settings.batch_size,
+            seed=seed,
+            balance=settings.balance,
+        ),
         ClassifierSettings(
             learning_rate=settings.learning_rate, label_smoothing=settings.label_smoothing
         ),
         LoopSettings(
-            steps=epoch * settings.epochs,
+            steps=steps_per_epoch * settings.epochs,
             seed=seed,
-            validate_every=epoch,
+            validate_every=steps_per_epoch,
             patience=settings.patience,
             accelerator=settings.accelerator,
         ),
         folder,
-        Validation(checked, digest(held[["image_id", "label"]]), "auc" if checked.has_both else ""),
+        _validation(pictures, images),
     )
-    facts = {
-        "architecture": settings.architecture,
-        "start": start[0],
-        "rows": rows,
-        "cols": cols,
-    }
     name = f"scheme B, {rows}×{cols}, start {start[0]}"
+    facts = {"architecture": settings.architecture, "start": start[0], "rows": rows, "cols": cols}
     predictions = predict(network, pictures, images, name=name, seed=seed, facts=facts)
     return WholeImageModel(name, (rows, cols), network, trained, predictions)
+
+
+def _validation(pictures: Pictures, images: pd.DataFrame) -> Validation:
+    """AUC on validation images; it selects no weights if all of them have the same label."""
+    held_out = images[images["split"] == "val"]
+    measure = ImageValidation(pictures, held_out)
+    watched = "auc" if measure.has_both else ""
+    return Validation(measure, digest(held_out[["image_id", "label"]]), watched)
 
 
 def train_all(
@@ -156,16 +157,16 @@ def train_all(
     folder: Path,
     weights: Sequence[Path] = (),
 ) -> list[WholeImageModel]:
-    """A model for every size, start and seed.
+    """Train a model for every image size, start and seed.
 
     Args:
         data: With its splits.
-        settings: How each is trained.
-        sizes: (rows, cols) of the pictures, px; (0, 0) keeps the images' own pixels.
+        settings: How each model is trained.
+        sizes: (rows, cols) of the input images, px; (0, 0) keeps those of the originals.
         starts: Name in tables → as `load_start` takes it.
         seeds: Of weights and batches.
-        folder: Of the run: checkpoints and pictures go there.
-        weights: Folders where ImageNet weights may lie.
+        folder: Of the run: checkpoints and resized images go there.
+        weights: Folders to search for ImageNet weights.
     """
     models = []
     for rows, cols in sizes:
@@ -185,38 +186,47 @@ def train_all(
     return models
 
 
-def the_papers(models: Sequence[WholeImageModel]) -> str:
+def paper_equivalent_model(models: Sequence[WholeImageModel]) -> str:
     """Name of the model that is closest to the paper's: patch weights at the smallest size."""
-    own = [model for model in models if model.name.endswith(f"start {PATCHES}")] or models
-    return min(own, key=lambda model: math.prod(model.size) or math.inf).name
+    from_patches = [model for model in models if model.name.endswith(f"start {PATCHES}")]
+    return min(from_patches or models, key=lambda model: math.prod(model.size) or math.inf).name
 
 
-def report(run: Run, areas: pd.DataFrame, data: Dataset, model: str) -> None:
-    """Put the AUC by image of a model beside the paper's claim on scheme B."""
-    own = areas[(areas["model"] == model) & (areas["unit"] == "image")].iloc[0]
-    if np.isnan(own["value"]):
+def report(run: Run, aucs: pd.DataFrame, data: Dataset, model: str) -> None:
+    """Record the AUC by image of a model for the paper's claim on scheme B.
+
+    Nothing is recorded if the AUC is undefined.
+
+    Args:
+        run: Of the notebook.
+        aucs: From `auc_table`.
+        data: The data set.
+        model: Name of the model.
+    """
+    row = aucs[(aucs["model"] == model) & (aucs["unit"] == "image")].iloc[0]
+    if np.isnan(row["value"]):
         return
     run.result(
-        "scheme-b", own["value"], low=own["low"], high=own["high"], n=int(own["n"]),
+        "scheme-b", row["value"], low=row["low"], high=row["high"], n=int(row["n"]),
         how=f"AUC, malignant or not, {model}, {data.name}, test patients",
         figure="whole_image_auc", synthetic=data.synthetic,
-        verdict=worse_than_the_field(own["low"], own["high"]),
+        verdict=worse_than_the_field(row["low"], row["high"]),
     )  # fmt: skip
 
 
-def findings(areas: pd.DataFrame) -> str:
-    """What was found on whole mammograms, as sentences made from the run's own numbers."""
+def findings(aucs: pd.DataFrame) -> str:
+    """The results on whole mammograms as sentences, with the run's numbers."""
     lines = []
-    for unit, own in areas.groupby("unit", sort=False):
-        known = own.dropna(subset=["value"])
-        if known.empty:
-            lines.append(f"By {unit} there is no AUC: {own['reason'].iloc[0]}.")
+    for unit, of_unit in aucs.groupby("unit", sort=False):
+        defined = of_unit.dropna(subset=["value"])
+        if defined.empty:
+            lines.append(f"By {unit}, the AUC is undefined: {of_unit['reason'].iloc[0]}.")
             continue
-        best = known.loc[known["value"].idxmax()]
+        best = defined.loc[defined["value"].idxmax()]
         lines.append(
-            f"By {unit}, the highest AUC of {len(known)} models is {best['value']:.2f} "
+            f"By {unit}, the highest AUC of {len(defined)} models is {best['value']:.2f} "
             f"[{best['low']:.2f}, {best['high']:.2f}] ({best['model']}, n = {best['n']:,}); as the "
-            "highest of several it flatters."
+            "highest of several it is optimistic."
         )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -232,12 +242,11 @@ def predict(
 ) -> pd.DataFrame:
     """Predictions of the validation and test images, without and with averaging (tta)."""
     units = images.loc[images["split"] != "train", UNITS]
-    parts = [
+    image_ids = list(units["image_id"])
+    tables = [
         from_classes(
             units,
-            score_images(
-                network, pictures, list(units["image_id"]), averaged=averaged, quiet=False
-            ),
+            score_images(network, pictures, image_ids, averaged=averaged, quiet=False),
             unit="image",
             model=f"{name}{' tta' if averaged else ''}",
             seed=seed,
@@ -246,7 +255,7 @@ def predict(
         )
         for averaged in (False, True)
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
@@ -259,22 +268,23 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
 
     Returns:
         model, unit, value, low, high (means over the seeds of a model), seeds, n, patients, reason
-        (the AUC is undefined, where it is).
+        (why the AUC is undefined; "" otherwise).
     """
     test = predictions[predictions["split"] == "test"]
-    units = [test.assign(score=binary_scores(test, "malignant"))]
-    units += [combine(test, unit) for unit in ("breast", "patient")]
+    tables = [test.assign(score=binary_scores(test, "malignant"))]
+    tables += [combine(test, unit) for unit in ("breast", "patient")]
     rows = []
-    for table in units:
-        for model, own in table.groupby("model", sort=False):
-            scores, truth, patients = _scores(own)
-            found = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
-            rows.append({"model": model, "unit": own["unit"].iloc[0], **_told(found, len(scores))})
+    for table in tables:
+        for model, of_model in table.groupby("model", sort=False):
+            scores, truth, patients = _scores(of_model)
+            estimate = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
+            names = {"model": model, "unit": of_model["unit"].iloc[0]}
+            rows.append({**names, **_estimate_columns(estimate, len(scores))})
     return pd.DataFrame(rows)
 
 
-def gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
-    """What a start changes: AUC less that of the first start, paired over patients.
+def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
+    """Gain of each start in AUC over the first start, paired over patients.
 
     Args:
         predictions: Of all models.
@@ -282,37 +292,40 @@ def gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.Dat
         draws: Bootstrap samples.
 
     Returns:
-        model, less (the model that it is compared with), value, low, high (means over the seeds),
-        seeds, n, patients, reason; by image of the test patients, for pictures of one size. Empty
-        where there is one start.
+        model, reference (the model that it is compared with), value, low, high (means over the
+        seeds), seeds, n, patients, reason; by image of the test patients, within one image size.
+        Empty if there is only one start.
     """
     test = predictions[predictions["split"] == "test"]
     test = test.assign(score=binary_scores(test, "malignant"))
     rows = []
-    for _, alike in test.groupby(["rows", "cols", "averaged"], sort=False):
-        first, *others = [own for _, own in alike.groupby("model", sort=False)]
-        base, truth, patients = _scores(first)
-        for own in others:
-            scores, _, _ = _scores(own)
-            found = auc_difference(scores, base, truth, patients, seed=seed, draws=draws)
-            names = {"model": own["model"].iloc[0], "less": first["model"].iloc[0]}
-            rows.append({**names, **_told(found, len(scores))})
-    return pd.DataFrame(rows, columns=["model", "less", *_TOLD])
+    for _, of_size in test.groupby(["rows", "cols", "averaged"], sort=False):
+        (reference, first), *compared = of_size.groupby("model", sort=False)
+        baseline, truth, patients = _scores(first)
+        for model, of_model in compared:
+            scores, _, _ = _scores(of_model)
+            estimate = auc_difference(scores, baseline, truth, patients, seed=seed, draws=draws)
+            names = {"model": model, "reference": reference}
+            rows.append({**names, **_estimate_columns(estimate, len(scores))})
+    return pd.DataFrame(rows, columns=["model", "reference", *_ESTIMATE_COLUMNS])
 
 
 def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], Patients]:
     """Scores of the seeds of a model (seeds, n), truth and patients of the n units."""
-    by_seed = [own.sort_values("image_id") for _, own in predictions.groupby("seed")]
+    by_seed = [of_seed.sort_values("image_id") for _, of_seed in predictions.groupby("seed")]
     first = by_seed[0]
-    scores = np.stack([own["score"].to_numpy(dtype=np.float64) for own in by_seed])
+    scores = np.stack([of_seed["score"].to_numpy(dtype=np.float64) for of_seed in by_seed])
     truth = positive(first["label"], "malignant")
     return scores, truth, Patients.from_ids(patient_keys(first))
 
 
-_TOLD = ("value", "low", "high", "seeds", "n", "patients", "reason")
+_ESTIMATE_COLUMNS = ("value", "low", "high", "seeds", "n", "patients", "reason")
 
 
-def _told(found: Estimate, seeds: int) -> dict[str, object]:
+def _estimate_columns(estimate: Estimate, seeds: int) -> dict[str, object]:
     """An estimate as columns of a table."""
-    numbers = (found.value, found.low, found.high, seeds, found.n, found.patients, found.reason)
-    return dict(zip(_TOLD, numbers, strict=True))
+    values = (
+        estimate.value, estimate.low, estimate.high, seeds, estimate.n, estimate.patients,
+        estimate.reason,
+    )  # fmt: skip
+    return dict(zip(_ESTIMATE_COLUMNS, values, strict=True))
