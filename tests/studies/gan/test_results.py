@@ -18,7 +18,7 @@ from second_look.studies.gan import classifiers, results
 from second_look.studies.windows import sample_windows, training_windows
 
 CLASSES = ["normal", "benign", "malignant"]
-PLAN = classifiers.Plan("small", 32, patches=24, batch_size=8, epochs=2)
+PLAN = classifiers.Plan("small", 32, patches=24, batch_size=8, epochs=2, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class Plan:
     patches: int
     batch_size: int
     epochs: int
-    learning_rate: float = 1e-3
+    learning_rate: float
 
     @property
     def steps(self) -> int:
