@@ -165,7 +165,7 @@ def _work(task: DcganTask) -> tuple[float, float]:
         task.step(0)
     outputs = [_output_values(task.generator, task.generator.draw(2, DEVICE))]
     pictures = torch.zeros(2, 1, SIZE, SIZE, device=DEVICE)
-    outputs += [_output_values(task.rival, pictures)] * 3
+    outputs += [_output_values(task.discriminator, pictures)] * 3
     wide = 2 if CUDA else 4
     weights = sum(p.numel() for module in task.modules.values() for p in module.parameters())
     return float(counter.get_total_flops()), sum(outputs) * BATCH * wide * 4 + weights * 4 * 7.0

@@ -15,7 +15,7 @@ from second_look.batches.frames import (
     Framed,
     Frames,
     check_target,
-    found_rows,
+    detection_rows,
     target_of,
     varied,
 )
@@ -223,7 +223,7 @@ def test_found_boxes_and_masks_are_those_of_the_film(frames, image_id):
         "class_scores": torch.tensor([[0.1, 0.15, 0.05, 0.7]]),
         "masks": mask,
     }
-    row = found_rows(framed, found).iloc[0]
+    row = detection_rows(framed, found).iloc[0]
     box = framed.box_to_original([16, 20, 48, 60])
     assert (row["row_min"], row["col_max"]) == (box.row_min, box.col_max)
     assert row["label"] == "malignant"

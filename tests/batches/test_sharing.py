@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from second_look.batches.sharing import Ahead, digest, part_of
+from second_look.batches.sharing import Prefetch, digest, part_of
 from second_look.errors import DataError
 
 
@@ -37,11 +37,11 @@ def test_a_batch_that_cannot_be_shared_evenly_says_what_to_do():
 
 def test_the_next_batch_is_made_in_a_thread_and_used_once():
     batches = Numbers()
-    ahead = Ahead(batches, 1, 2, torch.device("meta"))
-    values = [float(ahead.get(step)[0]) for step in (0, 1, 2, 7, 8)]
+    prefetch = Prefetch(batches, 1, 2, torch.device("meta"))
+    values = [float(prefetch.get(step)[0]) for step in (0, 1, 2, 7, 8)]
     assert values == pytest.approx([0.1, 1.1, 2.1, 7.1, 8.1])
     asked = dict(batches.made)
-    # Batches 0 and 7 came without notice; the others were made ahead.
+    # Batches 0 and 7 came without notice; the others were made prefetch.
     assert {step: asked[step] for step in (0, 1, 2, 7, 8)} == {
         0: True,
         1: False,
@@ -55,8 +55,8 @@ def test_the_next_batch_is_made_in_a_thread_and_used_once():
 
 def test_nothing_is_made_ahead_where_it_would_only_take_turns():
     batches = Numbers()
-    ahead = Ahead(batches, 0, 1, torch.device("cpu"))
-    assert [float(ahead.get(step)[0]) for step in (3, 0)] == [3, 0]
+    prefetch = Prefetch(batches, 0, 1, torch.device("cpu"))
+    assert [float(prefetch.get(step)[0]) for step in (3, 0)] == [3, 0]
     assert batches.made == [(3, True), (0, True)]
 
 

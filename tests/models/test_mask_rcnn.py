@@ -201,7 +201,7 @@ def test_a_place_is_found_once_whatever_its_classes():
     box = torch.tensor([10.0, 10.0, 30.0, 30.0])
     boxes = torch.stack([box, box + 1, box + 30]).repeat(1, 4)
     chances = torch.tensor([[0.2, 0.7, 0.1, 0.0], [0.1, 0.1, 0.0, 0.8], [0.9, 0.1, 0.0, 0.0]])
-    found = heads._kept(boxes, chances, (64, 64))
+    found = heads._best_of(boxes, chances, (64, 64))
     assert found["labels"].tolist() == [3, 1]
     torch.testing.assert_close(found["scores"], torch.tensor([0.8, 0.1]))
 

@@ -70,14 +70,16 @@ def test_fading_joins_both_ends(networks) -> None:
     """At its beginning a level shows the one below it enlarged, at its end itself alone."""
     generator, critic = networks
     noise = torch.randn(3, 6)
-    small = generator.at(noise, Stage(1, 1.0))
+    small = generator.forward_at(noise, Stage(1, 1.0))
     enlarged = functional.interpolate(small, scale_factor=2, mode="nearest")
-    torch.testing.assert_close(generator.at(noise, Stage(2, 0.0)), enlarged)
-    whole = generator.at(noise, Stage(2, 1.0))
-    torch.testing.assert_close(generator.at(noise, Stage(2, 0.25)), 0.75 * enlarged + 0.25 * whole)
+    torch.testing.assert_close(generator.forward_at(noise, Stage(2, 0.0)), enlarged)
+    whole = generator.forward_at(noise, Stage(2, 1.0))
+    torch.testing.assert_close(
+        generator.forward_at(noise, Stage(2, 0.25)), 0.75 * enlarged + 0.25 * whole
+    )
     pictures = torch.randn(4, 1, 16, 16)
-    below = critic.at(functional.avg_pool2d(pictures, 2), Stage(1, 1.0))
-    torch.testing.assert_close(critic.at(pictures, Stage(2, 0.0)), below)
+    below = critic.forward_at(functional.avg_pool2d(pictures, 2), Stage(1, 1.0))
+    torch.testing.assert_close(critic.forward_at(pictures, Stage(2, 0.0)), below)
 
 
 def test_samples_always_have_the_full_size(networks) -> None:
@@ -89,7 +91,7 @@ def test_samples_always_have_the_full_size(networks) -> None:
         made = generator(noise)
         assert made.shape == (2, 1, 32, 32)
         torch.testing.assert_close(
-            functional.avg_pool2d(made, 32 // stage.size), generator.at(noise, stage)
+            functional.avg_pool2d(made, 32 // stage.size), generator.forward_at(noise, stage)
         )
 
 

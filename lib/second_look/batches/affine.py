@@ -132,7 +132,7 @@ class Grid:
     by_col: Tensor
 
     @classmethod
-    def of(
+    def from_matrices(
         cls,
         matrices: FloatArray,
         middles: FloatArray,
@@ -189,8 +189,10 @@ def picture_grid(
     size = np.array(shape if filled is None else filled, dtype=np.float64)
     middles, matrices = size / 2, variations.matrices()
     offsets = np.array(shape) / 2 - middles - variations.shifts * size  # (n, 2)
-    shown = middles + np.einsum("nij,nj->ni", matrices, offsets)
-    return Grid.of(matrices, shown, shape=shape, source_shape=shape, device=device)
+    source_middles = middles + np.einsum("nij,nj->ni", matrices, offsets)
+    return Grid.from_matrices(
+        matrices, source_middles, shape=shape, source_shape=shape, device=device
+    )
 
 
 def level_factors(gains: FloatArray, units: FloatArray | float, device: torch.device) -> Tensor:

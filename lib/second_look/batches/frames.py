@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from second_look.preparing.dataset import Dataset
 
 # A picture whose shorter side is less in the frame, px, gives the deepest features nothing to see.
-LEAST_SIDE = 32
+MIN_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class Framed:
     def box_to_original(self, box: Sequence[float]) -> Box:
         """A network's (x_min, y_min, x_max, y_max) in the frame as a box of the original."""
         x_min, y_min, x_max, y_max = box
-        down = self.prepared_size[0] / self.size[0]
-        across = self.prepared_size[1] / self.size[1]
+        by_row = self.prepared_size[0] / self.size[0]
+        by_col = self.prepared_size[1] / self.size[1]
         return self.transform.box_to_original(
-            Box(y_min * down, x_min * across, y_max * down, x_max * across)
+            Box(y_min * by_row, x_min * by_col, y_max * by_row, x_max * by_col)
         )
 
 
@@ -94,7 +94,7 @@ class Frames:
             dataset.catalogue.lesions[["lesion_id", "pathology"]], on="lesion_id"
         )
         self._lesions = dict(tuple(located[located["code"] > 0].groupby("image_id")))
-        self._kept: dict[str, Framed]
+        self._cache: dict[str, Framed]
         self.keep_on(torch.device("cpu"))
 
     def keep_on(self, device: torch.device) -> None:
@@ -104,8 +104,8 @@ class Frames:
         if device.type == "cuda":
             free = torch.cuda.mem_get_info(device)[0]
         bytes_each = 3 * self.frame.rows * self.frame.cols
-        self._most = int(free / 2 / bytes_each)
-        self._kept = {}
+        self._capacity = int(free / 2 / bytes_each)
+        self._cache = {}
 
     def get(self, image_id: str) -> Framed:
         """The mammogram in the frame.
@@ -113,12 +113,12 @@ class Frames:
         Raises:
             DataError: It is too small for the network, or a lesion vanishes at this scale.
         """
-        found = self._kept.get(image_id)
-        if found is None:
-            found = self._make(image_id)
-            if len(self._kept) < self._most:
-                self._kept[image_id] = found
-        return found
+        framed = self._cache.get(image_id)
+        if framed is None:
+            framed = self._make(image_id)
+            if len(self._cache) < self._capacity:
+                self._cache[image_id] = framed
+        return framed
 
     def _make(self, image_id: str) -> Framed:
         prepared = self.dataset.prepared
@@ -126,9 +126,9 @@ class Frames:
         rows, cols = pixels.shape
         factor = self.frame.factor(rows, cols)
         size = (max(1, round(rows * factor)), max(1, round(cols * factor)))
-        if min(size) < LEAST_SIDE:
+        if min(size) < MIN_SIDE:
             raise DataError(
-                f"{rows}×{cols} px, in the frame {size[0]}×{size[1]}: smaller than the {LEAST_SIDE}"
+                f"{rows}×{cols} px, in the frame {size[0]}×{size[1]}: smaller than the {MIN_SIDE}"
                 " px that the network can take.",
                 f"image {image_id}",
                 "Leave it out, or use a larger frame.",
@@ -153,28 +153,28 @@ class Frames:
         )  # fmt: skip
 
     def _labels(self, image_id: str, regions: npt.NDArray[np.uint8]) -> dict[int, int]:
-        own = self._lesions.get(image_id)
-        if own is None:
+        lesions = self._lesions.get(image_id)
+        if lesions is None:
             return {}
-        seen = np.bincount(np.asarray(regions).ravel(), minlength=256)
+        counts = np.bincount(np.asarray(regions).ravel(), minlength=256)
         return {
             int(code): LABELS.index(pathology)
-            for code, pathology in zip(own["code"], own["pathology"], strict=True)
-            if seen[int(code)]
+            for code, pathology in zip(lesions["code"], lesions["pathology"], strict=True)
+            if counts[int(code)]
         }
 
     def _placed(self, part: Tensor) -> Tensor:
-        whole = torch.zeros((self.frame.rows, self.frame.cols), dtype=part.dtype)
-        whole[: part.shape[0], : part.shape[1]] = part
-        return whole.to(self._device)
+        canvas = torch.zeros((self.frame.rows, self.frame.cols), dtype=part.dtype)
+        canvas[: part.shape[0], : part.shape[1]] = part
+        return canvas.to(self._device)
 
 
 def _resized(array: Tensor, size: tuple[int, int], *, smooth: bool) -> Tensor:
     """Grey levels smoothly, without aliasing; region codes to the nearest."""
-    given = array[None, None]
+    batch = array[None, None]
     if smooth:
-        return functional.interpolate(given, size, mode="bilinear", antialias=True)[0, 0]
-    return functional.interpolate(given, size, mode="nearest-exact")[0, 0]
+        return functional.interpolate(batch, size, mode="bilinear", antialias=True)[0, 0]
+    return functional.interpolate(batch, size, mode="nearest-exact")[0, 0]
 
 
 def varied(
@@ -241,43 +241,47 @@ def check_target(
             pixels, a class out of range.
     """
     boxes, labels, masks = (target[name] for name in ("boxes", "labels", "masks"))
-    where, first = f"image {image_id}", "Look at its outlines, or leave it out."
+    location, remedy = f"image {image_id}", "Look at its outlines, or leave it out."
     if tuple(masks.shape[1:]) != shape or len(masks) != len(boxes):
         raise DataError(
-            f"the masks lie outside the image: {tuple(masks.shape)} for {shape}.", where, first
+            f"the masks lie outside the image: {tuple(masks.shape)} for {shape}.", location, remedy
         )
-    for place, (x_min, y_min, x_max, y_max) in enumerate(boxes.tolist()):
+    for lesion, (x_min, y_min, x_max, y_max) in enumerate(boxes.tolist()):
         if not (x_max > x_min and y_max > y_min):
-            raise DataError(f"the box of lesion {place} has zero area.", where, first)
+            raise DataError(f"the box of lesion {lesion} has zero area.", location, remedy)
         if x_min < 0 or y_min < 0 or x_max > shape[1] or y_max > shape[0]:
-            raise DataError(f"the box of lesion {place} reaches outside the image.", where, first)
-    empty = [place for place, mask in enumerate(masks) if not mask.any()]
+            raise DataError(
+                f"the box of lesion {lesion} reaches outside the image.", location, remedy
+            )
+    empty = [lesion for lesion, mask in enumerate(masks) if not mask.any()]
     if empty:
-        raise DataError(f"the mask of lesion {empty[0]} has no pixel in the image.", where, first)
+        raise DataError(
+            f"the mask of lesion {empty[0]} has no pixel in the image.", location, remedy
+        )
     for label in labels.tolist():
         if not 1 <= label < classes:
             raise DataError(
                 f"label {label} is out of range: the network has classes 1 to {classes - 1}.",
-                where,
+                location,
                 "Use a network with more classes.",
             )
 
 
-def found_rows(framed: Framed, found: dict[str, Tensor]) -> pd.DataFrame:
+def detection_rows(framed: Framed, detections: dict[str, Tensor]) -> pd.DataFrame:
     """A picture's detections, on the CPU, as rows with boxes and masks of the original mammogram.
 
     Returns:
         image_id, label, score, score_* of each class, row_min to col_max, mask (packed).
     """
-    chances = found["class_scores"].double().cpu().numpy()
+    chances = detections["class_scores"].double().cpu().numpy()
     chances = chances / chances.sum(axis=1, keepdims=True)
-    masks = found["masks"][:, 0].float().cpu().numpy() >= 0.5  # (n, side, side)
+    masks = detections["masks"][:, 0].float().cpu().numpy() >= 0.5  # (n, side, side)
     if framed.transform.flipped:
         masks = masks[:, :, ::-1]
-    boxes = [framed.box_to_original(box) for box in found["boxes"].float().cpu().tolist()]
+    boxes = [framed.box_to_original(box) for box in detections["boxes"].float().cpu().tolist()]
     packed = np.packbits(masks.reshape(len(masks), masks.shape[1] * masks.shape[2]), axis=1)
     names = {f"score_{label}": chances[:, code] for code, label in enumerate(LABELS)}
-    labels = found["labels"].cpu().numpy()
+    labels = detections["labels"].cpu().numpy()
     return pd.DataFrame(
         {
             "image_id": framed.image_id,

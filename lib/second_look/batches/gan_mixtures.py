@@ -78,14 +78,14 @@ class RealPool:
         rng = np.random.default_rng(seed)
         self._rows = []
         for label in labels:
-            own = np.flatnonzero((used["label"] == label).to_numpy())
-            if not own.size:
+            rows = np.flatnonzero((used["label"] == label).to_numpy())
+            if not rows.size:
                 raise DataError(
                     f"there is no real patch of class {label!r} to learn from.",
                     "table of windows",
                     "Leave the class out, or use a smaller stride.",
                 )
-            self._rows.append(rng.permutation(own))
+            self._rows.append(rng.permutation(rows))
         self._windows = used
         self._sampler: PatchSampler | None = None
 
@@ -102,9 +102,9 @@ class RealPool:
             self._sampler = PatchSampler(
                 self._prepared, self._windows, size=self.size, batch_size=1, seed=0, device=device
             )
-        turns, which = np.divmod(numbers, len(self._rows))
-        chosen = [self._rows[k] for k in which]
-        rows = [own[turn % own.size] for own, turn in zip(chosen, turns, strict=True)]
+        turns, labels = np.divmod(numbers, len(self._rows))
+        chosen = [self._rows[k] for k in labels]
+        rows = [rows[turn % rows.size] for rows, turn in zip(chosen, turns, strict=True)]
         batch = self._sampler.make(Draws.plain(np.array(rows)))
         return batch.pixels, batch.labels
 
@@ -135,9 +135,12 @@ class GeneratedPool:
         """Weights of the generators, scalings and seed."""
         weights = {
             label: content_hash(
-                [value.detach().cpu().numpy().tobytes() for value in maker.state_dict().values()]
+                [
+                    value.detach().cpu().numpy().tobytes()
+                    for value in generator.state_dict().values()
+                ]
             )[:16]
-            for label, (maker, _) in zip(self._labels, self._generators, strict=True)
+            for label, (generator, _) in zip(self._labels, self._generators, strict=True)
         }
         scalings = [[scaling.low, scaling.high] for _, scaling in self._generators]
         return {
@@ -151,15 +154,17 @@ class GeneratedPool:
     def take(self, numbers: IntArray, device: torch.device) -> tuple[Tensor, Tensor]:
         """The samples of these numbers."""
         pixels = torch.empty((numbers.size, 1, self.size, self.size), device=device)
-        which = numbers % len(self._labels)
-        for place, (maker, scaling) in enumerate(self._generators):
-            own = np.flatnonzero(which == place)
-            if own.size:
-                maker.to(device)
-                wanted = numbers[own].tolist()
-                made = make_samples(maker, scaling, wanted, seed=self._seed, size=self.size)
-                pixels[torch.from_numpy(own).to(device)] = made
-        codes = np.array([LABELS.index(label) for label in self._labels])[which]
+        labels = numbers % len(self._labels)
+        for code, (generator, scaling) in enumerate(self._generators):
+            rows = np.flatnonzero(labels == code)
+            if rows.size:
+                generator.to(device)
+                sample_numbers = numbers[rows].tolist()
+                samples = make_samples(
+                    generator, scaling, sample_numbers, seed=self._seed, size=self.size
+                )
+                pixels[torch.from_numpy(rows).to(device)] = samples
+        codes = np.array([LABELS.index(label) for label in self._labels])[labels]
         return pixels, torch.from_numpy(codes).to(device)
 
 
@@ -211,17 +216,17 @@ class MixedBatches:
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """This process's part of batch number `step`."""
-        epoch, place = divmod(step, self.steps_an_epoch)
+        epoch, batch_in_epoch = divmod(step, self.steps_an_epoch)
         first, last = part_of(self.batch_size, rank, world)
-        start = place * self.batch_size
+        start = batch_in_epoch * self.batch_size
         items = self._order(epoch)[start + first : start + last]
-        which = np.searchsorted(self._edges, items, side="right") - 1
+        pool_of_item = np.searchsorted(self._edges, items, side="right") - 1
         parts, order = [], []
         for number, pool in enumerate(self._pools):
-            own = np.flatnonzero(which == number)
-            if own.size:
-                parts.append(pool.take(items[own] - self._edges[number], device))
-                order.append(own)
+            rows = np.flatnonzero(pool_of_item == number)
+            if rows.size:
+                parts.append(pool.take(items[rows] - self._edges[number], device))
+                order.append(rows)
         back = torch.from_numpy(np.argsort(np.concatenate(order))).to(device)
         pixels = torch.cat([part[0] for part in parts])[back]
         labels = torch.cat([part[1] for part in parts])[back]

@@ -39,15 +39,15 @@ def choose_windows(windows: pd.DataFrame, label: str, *, count: int, seed: int) 
         DataError: The class has no patches.
     """
     used = labelled(windows)
-    own = used if label == ANY_CLASS else used[used["label"] == label]
-    if own.empty:
-        there = ", ".join(f"{name} {n}" for name, n in used["label"].value_counts().items())
+    of_class = used if label == ANY_CLASS else used[used["label"] == label]
+    if of_class.empty:
+        counts = ", ".join(f"{name} {n}" for name, n in used["label"].value_counts().items())
         raise DataError(
-            f"there is no patch of class {label!r} to learn from; there are: {there or 'none'}.",
+            f"there is no patch of class {label!r} to learn from; there are: {counts or 'none'}.",
             "table of windows",
             "Leave the class out, use a smaller stride, or a more generous label rule.",
         )
-    return own.sample(n=min(count, len(own)), random_state=seed).reset_index(drop=True)
+    return of_class.sample(n=min(count, len(of_class)), random_state=seed).reset_index(drop=True)
 
 
 def measure_scaling(prepared: Prepared, windows: pd.DataFrame, *, size: int, seed: int) -> Scaling:
@@ -102,7 +102,7 @@ class PatchSet:
         self.size, self.batch_size, self.seed, self.scaling = size, batch_size, seed, scaling
         self._prepared, self._windows = prepared, windows
         self._sampler: PatchSampler | None = None
-        self._kept: Tensor | None = None
+        self._resident: Tensor | None = None
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def __len__(self) -> int:
@@ -137,29 +137,31 @@ class PatchSet:
             device="cpu",
             memory="streamed",
         )
-        self._kept = None
+        self._resident = None
         if device.type != "cpu":
             step = 64
             parts = [
                 self._cut(np.arange(first, min(first + step, len(self)))).half().to(device)
                 for first in range(0, len(self), step)
             ]
-            self._kept = torch.cat(parts)
+            self._resident = torch.cat(parts)
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Tensor:
         """This process's part of batch number `step`, float32 (n, 1, size, size), -1 to 1."""
-        epoch, place = divmod(step, self.steps_an_epoch)
+        epoch, batch_in_epoch = divmod(step, self.steps_an_epoch)
         first, last = part_of(self.batch_size, rank, world)
-        start = place * self.batch_size
+        start = batch_in_epoch * self.batch_size
         rows = self._order(epoch)[start + first : start + last]
-        if self._kept is not None:
-            return self._kept[torch.from_numpy(rows).to(self._kept.device)].float()
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(rows).to(self._resident.device)].float()
         return self._cut(rows)
 
     def images_of(self, step: int) -> list[str]:
         """The images behind batch number `step`."""
-        epoch, place = divmod(step, self.steps_an_epoch)
-        rows = self._order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        epoch, batch_in_epoch = divmod(step, self.steps_an_epoch)
+        rows = self._order(epoch)[
+            batch_in_epoch * self.batch_size : (batch_in_epoch + 1) * self.batch_size
+        ]
         return sorted(self._windows["image_id"].iloc[rows].unique())
 
     def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:

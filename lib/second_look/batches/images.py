@@ -20,7 +20,7 @@ from second_look.batches.affine import (
     spread_levels,
 )
 from second_look.batches.pictures import Pictures
-from second_look.batches.sharing import Ahead, digest, part_of
+from second_look.batches.sharing import Prefetch, digest, part_of
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 
@@ -57,7 +57,7 @@ class ImageBatches:
         self._labels = self._images["label"].map(LABELS.index).to_numpy(np.int64)
         self._augmentation = augmentation
         self.batch_size, self.seed, self.balance = batch_size, seed, balance
-        self._ahead: Ahead | None = None
+        self._prefetch: Prefetch | None = None
         self._device = torch.device("cpu")
 
     def identity(self) -> Mapping[str, Any]:
@@ -76,10 +76,10 @@ class ImageBatches:
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._ahead is None or self._ahead.place != (rank, world, device):
+        if self._prefetch is None or self._prefetch.process != (rank, world, device):
             self._device = device
-            self._ahead = Ahead(self, rank, world, device)
-        return self._ahead.get(step)
+            self._prefetch = Prefetch(self, rank, world, device)
+        return self._prefetch.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         """That part, made now."""

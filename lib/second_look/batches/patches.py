@@ -12,7 +12,7 @@ from torch import Tensor
 
 from second_look.batches.affine import Augmentation
 from second_look.batches.sampler import PATCHES, PatchSampler
-from second_look.batches.sharing import Ahead, digest, part_of
+from second_look.batches.sharing import Prefetch, digest, part_of
 from second_look.preparing.store import Prepared
 
 
@@ -46,7 +46,7 @@ class PatchBatches:
         self._augmentation = augmentation
         self.size, self.batch_size, self.seed, self.balance = size, batch_size, seed, balance
         self._sampler: PatchSampler | None = None
-        self._ahead: Ahead | None = None
+        self._prefetch: Prefetch | None = None
 
     def identity(self) -> Mapping[str, Any]:
         """Windows, images, augmentation and draws."""
@@ -65,7 +65,7 @@ class PatchBatches:
         self, step: int, rank: int, world: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._ahead is None or self._ahead.place != (rank, world, device):
+        if self._prefetch is None or self._prefetch.process != (rank, world, device):
             self._sampler = PatchSampler(
                 self._prepared,
                 self._windows,
@@ -77,8 +77,8 @@ class PatchBatches:
                 device=device,
                 memory=self._memory,
             )
-            self._ahead = Ahead(self, rank, world, device)
-        return self._ahead.get(step)
+            self._prefetch = Prefetch(self, rank, world, device)
+        return self._prefetch.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         """That part, made now."""

@@ -41,9 +41,9 @@ class Pictures:
 
     def places(self, image_ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Where images stand in the array, int64 (n,)."""
-        known = {image_id: place for place, image_id in enumerate(self.image_ids)}
-        wanted = np.asarray(image_ids, dtype=object)
-        return np.array([known[image_id] for image_id in wanted], dtype=np.int64)
+        indices = {image_id: index for index, image_id in enumerate(self.image_ids)}
+        names = np.asarray(image_ids, dtype=object)
+        return np.array([indices[image_id] for image_id in names], dtype=np.int64)
 
     def levels(self, places: npt.ArrayLike, device: torch.device | str = "cpu") -> Tensor:
         """Grey levels 0 to 1 of some pictures, float32 (n, 1, rows, cols)."""
@@ -84,8 +84,8 @@ def _write(prepared: Prepared, size: tuple[int, int], native: bool, path: Path) 
     images = prepared.images
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(len(images), *size))
     rows = tqdm(images.itertuples(), total=len(images), desc=f"pictures of {size[0]}×{size[1]} px")
-    for place, image in enumerate(rows):
-        array[place] = fit(
+    for index, image in enumerate(rows):
+        array[index] = fit(
             prepared.pixels(image.image_id), bits=int(image.bits), size=size, native=native
         )
     array.flush()
@@ -115,7 +115,7 @@ def fit(
             levels, size=scaled, mode="bilinear", antialias=True, align_corners=False
         )
     picture = np.zeros(size, dtype=np.uint16)
-    found = (levels[0, 0].clamp(0, 1) * WHITE).round().numpy().astype(np.uint16)
-    top = (size[0] - found.shape[0]) // 2
-    picture[top : top + found.shape[0], : found.shape[1]] = found
+    scaled_levels = (levels[0, 0].clamp(0, 1) * WHITE).round().numpy().astype(np.uint16)
+    top = (size[0] - scaled_levels.shape[0]) // 2
+    picture[top : top + scaled_levels.shape[0], : scaled_levels.shape[1]] = scaled_levels
     return picture

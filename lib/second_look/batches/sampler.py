@@ -172,14 +172,14 @@ class PatchSampler:
 
     def batches(self, steps: Sequence[int]) -> Iterator[Batch]:
         """The batches of these numbers in their order, the next ones made while one is used."""
-        yield from self._ahead([self.draw(step) for step in steps])
+        yield from self._prefetch([self.draw(step) for step in steps])
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Every usable window once, in an order of its own for each epoch."""
         rng = np.random.default_rng([self.seed, 1 << 32, number])
         order = rng.permutation(self._usable)
         parts = [order[i : i + self.batch_size] for i in range(0, order.size, self.batch_size)]
-        yield from self._ahead([self._vary(part, rng) for part in parts])
+        yield from self._prefetch([self._vary(part, rng) for part in parts])
 
     def variants(self, window: int, *, count: int, seed: int) -> npt.NDArray[np.float32]:
         """One window augmented `count` times, float32 (count, size, size), to look at."""
@@ -198,7 +198,7 @@ class PatchSampler:
         side = int(np.ceil((np.abs(matrices[:, 0]).sum(axis=1) * lengths).max())) + 3
         corners = np.floor(centres - side / 2).astype(np.int64)
         numbers = self._squares.numbers[draws.windows]
-        grid = Grid.of(
+        grid = Grid.from_matrices(
             matrices * (lengths / self.size)[:, None, None],
             centres - corners,
             shape=(self.size, self.size),
@@ -217,13 +217,13 @@ class PatchSampler:
     def _vary(self, windows: IntArray, rng: np.random.Generator) -> Draws:
         return Draws(windows, Variations.draw(rng, windows.size, self.augmentation))
 
-    def _ahead(self, draws: Sequence[Draws]) -> Iterator[Batch]:
+    def _prefetch(self, draws: Sequence[Draws]) -> Iterator[Batch]:
         """Make batches in threads, a few ahead of the one in use, in order."""
         with ThreadPoolExecutor(self.workers) as pool:
             waiting = [pool.submit(self.make, draw) for draw in draws[: self.workers + 1]]
-            for place in range(len(draws)):
+            for index in range(len(draws)):
                 batch = waiting.pop(0).result()
-                following = place + self.workers + 1
+                following = index + self.workers + 1
                 if following < len(draws):
                     waiting.append(pool.submit(self.make, draws[following]))
                 yield batch
@@ -237,12 +237,12 @@ def cut(prepared: Prepared, windows: pd.DataFrame, *, size: int) -> npt.NDArray[
     sampler = PatchSampler(prepared, windows, size=size, batch_size=1, seed=0, memory="streamed")
     pixels = np.empty((len(windows), size, size), dtype=np.float32)
     squares = sampler._squares
-    for place, row in enumerate(windows.itertuples()):
+    for index, row in enumerate(windows.itertuples()):
         if row.size == size:
-            number, corner = squares.numbers[[place]], np.array([[row.row, row.col]], np.int64)
-            pixels[place] = squares.cut(number, corner, size)[0, 0] / squares.white[number[0]]
+            number, corner = squares.numbers[[index]], np.array([[row.row, row.col]], np.int64)
+            pixels[index] = squares.cut(number, corner, size)[0, 0] / squares.white[number[0]]
         else:
-            pixels[place] = sampler.make(Draws.plain(np.array([place]))).pixels[0, 0]
+            pixels[index] = sampler.make(Draws.plain(np.array([index]))).pixels[0, 0]
     return pixels
 
 

@@ -20,15 +20,15 @@ class Makes(Protocol):
         """Pictures and labels of that part."""
 
 
-class Ahead:
-    """Makes the next batch in a thread while a GPU works on this one; on a CPU, when asked.
+class Prefetch:
+    """Makes the next batch in a thread while a GPU works on this one; on a CPU, on demand.
 
     Attributes:
-        place: Rank, number of processes and device that it works for.
+        process: Rank, number of processes and device that it works for.
     """
 
     def __init__(self, batches: Makes, rank: int, world: int, device: torch.device) -> None:
-        self.place = (rank, world, device)
+        self.process = (rank, world, device)
         self._batches, self._rank, self._world = batches, rank, world
         self._pool = ThreadPoolExecutor(1) if device.type != "cpu" else None
         self._next: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
@@ -59,8 +59,8 @@ def part_of(count: int, rank: int, world: int) -> tuple[int, int]:
             f"a batch of {count} cannot be shared by {world} processes.",
             remedy=f"Use a batch size that is a multiple of {world}.",
         )
-    each = count // world
-    return rank * each, (rank + 1) * each
+    size = count // world
+    return rank * size, (rank + 1) * size
 
 
 def digest(table: pd.DataFrame) -> str:

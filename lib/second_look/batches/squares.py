@@ -71,10 +71,10 @@ class FlatImages:
         # A run of pixels for every row; one that begins beside the image is masked further down.
         runs = start + row * cols + torch.minimum(left.clamp(min=-side), cols)
         runs = torch.where((row >= 0) & (row < rows), runs, 0)
-        found = self.stored.unfold(0, side, 1)[runs]  # (n, side, side)
-        inside = ((col >= 0) & (col < cols)).to(torch.float32)[:, None]  # (n, 1, side)
+        stored = self.stored.unfold(0, side, 1)[runs]  # (n, side, side)
+        in_image = ((col >= 0) & (col < cols)).to(torch.float32)[:, None]  # (n, 1, side)
         # To float, back to the true grey level and 0 beside the image, in one pass.
-        return torch.addcmul(-_zero(found.dtype) * inside, found, inside)[:, None]
+        return torch.addcmul(-_zero(stored.dtype) * in_image, stored, in_image)[:, None]
 
 
 class Squares:

@@ -21,7 +21,7 @@ _RADII = (0.02, 0.035, 0.055, 0.08)
 # A disc is darkest around √2 standard deviations from the middle of a Laplacian of Gaussian.
 _SIGMA_OF_RADIUS = 2**-0.5
 # Blobs of an image that are kept.
-_MOST = 30
+_MAX_BLOBS = 30
 _SIDE = 28
 
 
@@ -49,12 +49,12 @@ def _rows(framed: Framed) -> pd.DataFrame:
     rows, cols = framed.size
     picture = framed.picture[:rows, :cols].float().cpu().numpy()
     breast = framed.regions[:rows, :cols].cpu().numpy() > 0
-    found = _blobs(picture, breast)
+    blobs = _blobs(picture, breast)
     disc = np.hypot(*(np.indices((_SIDE, _SIDE)) + 0.5 - _SIDE / 2)) <= _SIDE / 2
     mask = pack_mask(disc)
     share = 1 / (len(LABELS) - 1)
     records = []
-    for row, col, radius, contrast in found:
+    for row, col, radius, contrast in blobs:
         low = (max(col - radius, 0.0), max(row - radius, 0.0))
         high = (min(col + radius, float(cols)), min(row + radius, float(rows)))
         box = framed.box_to_original((*low, *high))
@@ -84,23 +84,23 @@ def _blobs(
     for share in _RADII:
         radius = share * picture.shape[0]
         sigma = radius * _SIGMA_OF_RADIUS
-        contrast = _inside(picture, breast, sigma) - _inside(picture, breast, 1.6 * sigma)
+        contrast = _smoothed_in(picture, breast, sigma) - _smoothed_in(picture, breast, 1.6 * sigma)
         # The edge of the breast is no blob.
         inner = binary_erosion(breast, iterations=max(1, round(radius / 2)))
         peaks = (contrast == maximum_filter(contrast, size=max(3, round(radius)))) & inner
         for row, col in np.argwhere(peaks & (contrast > 0)):
             strength = float(contrast[row, col])
             candidates.append((strength, float(row) + 0.5, float(col) + 0.5, radius))
-    kept: list[tuple[float, float, float, float]] = []
+    blobs: list[tuple[float, float, float, float]] = []
     for strength, row, col, radius in sorted(candidates, reverse=True):
-        if all(np.hypot(row - r, col - c) > 0.7 * max(radius, far) for r, c, far, _ in kept):
-            kept.append((row, col, radius, min(1.0, strength)))
-        if len(kept) == _MOST:
+        if all(np.hypot(row - r, col - c) > 0.7 * max(radius, far) for r, c, far, _ in blobs):
+            blobs.append((row, col, radius, min(1.0, strength)))
+        if len(blobs) == _MAX_BLOBS:
             break
-    return kept
+    return blobs
 
 
-def _inside(
+def _smoothed_in(
     picture: npt.NDArray[np.float32], breast: npt.NDArray[np.bool_], sigma: float
 ) -> npt.NDArray[np.float32]:
     """A Gaussian mean over the breast alone: the dark beside it does not count."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from second_look.batches.frames import Frames, found_rows
+from second_look.batches.frames import Frames, detection_rows
 from second_look.evaluation.detection_tables import BOX, DETECTIONS, checked
 from second_look.geometry import Box
 from second_look.preparing.dataset import Dataset
@@ -46,12 +46,14 @@ def detect(
         TrainingError: The device's memory is full.
     """
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    where = torch.device(name)
+    torch_device = torch.device(name)
     parts = []
-    found = detected(network.to(where), frames, image_ids, where, batch_size=batch_size)
+    batches = detected(
+        network.to(torch_device), frames, image_ids, torch_device, batch_size=batch_size
+    )
     try:
-        for framed, own in tqdm(found, total=len(image_ids), desc=f"detecting ({model})"):
-            parts.append(found_rows(framed, own))
+        for framed, detections in tqdm(batches, total=len(image_ids), desc=f"detecting ({model})"):
+            parts.append(detection_rows(framed, detections))
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"{model}: the device's memory is full ({str(error).splitlines()[0]}). "
@@ -60,10 +62,10 @@ def detect(
     return with_owners(pd.concat(parts, ignore_index=True), frames.dataset, model, seed)
 
 
-def with_owners(found: pd.DataFrame, dataset: Dataset, model: str, seed: int) -> pd.DataFrame:
+def with_owners(detections: pd.DataFrame, dataset: Dataset, model: str, seed: int) -> pd.DataFrame:
     """Rows of detections with their patients, splits and model, as a checked table."""
     owners = dataset.catalogue.images[["dataset", "image_id", "patient_id", "split"]]
-    table = owners.merge(found, on="image_id").assign(model=model, seed=seed)
+    table = owners.merge(detections, on="image_id").assign(model=model, seed=seed)
     table = table[(table["row_max"] > table["row_min"]) & (table["col_max"] > table["col_min"])]
     return checked(table[list(DETECTIONS.columns)].reset_index(drop=True), DETECTIONS, "detections")
 
@@ -82,12 +84,12 @@ def windows_in_original(windows: pd.DataFrame, dataset: Dataset) -> pd.DataFrame
     used = labelled(windows)
     columns = ["dataset", "image_id", "patient_id", "split", "label"]
     parts = []
-    for image_id, own in used.groupby("image_id", sort=False):
+    for image_id, windows_of_image in used.groupby("image_id", sort=False):
         transform = dataset.prepared.transform(str(image_id))
         boxes = [
             transform.box_to_original(Box(row, col, row + size, col + size))
-            for row, col, size in own[["row", "col", "size"]].to_numpy(dtype=float)
+            for row, col, size in windows_of_image[["row", "col", "size"]].to_numpy(dtype=float)
         ]
         ends = {name: [getattr(box, name) for box in boxes] for name in BOX}
-        parts.append(own[columns].assign(**ends))
+        parts.append(windows_of_image[columns].assign(**ends))
     return pd.concat(parts, ignore_index=True)

@@ -39,13 +39,13 @@ def score_images(
     """
     device = network.head.weight.device
     places = pictures.places(list(image_ids))
-    found = []
+    parts = []
     starts = range(0, len(places), batch_size)
     with torch.inference_mode():
         for first in tqdm(starts, desc="whole mammograms", disable=quiet, leave=False):
             pixels = pictures.levels(places[first : first + batch_size], device)
-            found.append(_probabilities(network, pixels, averaged=averaged).cpu().numpy())
-    scores: npt.NDArray[np.float64] = np.concatenate(found)
+            parts.append(_probabilities(network, pixels, averaged=averaged).cpu().numpy())
+    scores: npt.NDArray[np.float64] = np.concatenate(parts)
     return scores
 
 

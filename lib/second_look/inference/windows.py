@@ -77,15 +77,15 @@ def score_windows(
     sampler = PatchSampler(
         prepared, windows, size=size, batch_size=batch_size, seed=0, device=device
     )
-    found = []
+    parts = []
     with torch.inference_mode():
         starts = range(0, len(windows), batch_size)
         for first in tqdm(starts, desc="windows", disable=quiet, leave=False):
             rows = np.arange(first, min(first + batch_size, len(windows)))
             pixels = sampler.make(Draws.plain(rows)).pixels
             logits = network(pixels.contiguous(memory_format=torch.channels_last))
-            found.append(logits.double().softmax(1).cpu().numpy())
-    scores: npt.NDArray[np.float64] = np.concatenate(found)
+            parts.append(logits.double().softmax(1).cpu().numpy())
+    scores: npt.NDArray[np.float64] = np.concatenate(parts)
     return scores
 
 
@@ -105,11 +105,11 @@ def score_densely(network: Classifier, pixels: Tensor, *, size: int, stride: int
     tops, lefts = (_dense_starts(length, size, stride) for length in pixels.shape)
     rows, cols = int(tops[-1]) + size, int(lefts[-1]) + size
     padded = functional.pad(pixels, (0, cols - pixels.shape[1], 0, rows - pixels.shape[0]))
-    each = max(1, (MAX_PIXELS // cols - size) // stride + 1)
+    per_band = max(1, (MAX_PIXELS // cols - size) // stride + 1)
     with torch.inference_mode():
         parts = [
-            _band(network, padded, tops[first : first + each], size, stride)
-            for first in range(0, tops.size, each)
+            _band(network, padded, tops[first : first + per_band], size, stride)
+            for first in range(0, tops.size, per_band)
         ]
     return WindowScores(tops, lefts, size, np.concatenate(parts))
 
@@ -154,14 +154,17 @@ def score_image(
     """
     bits = int(prepared.images.set_index("image_id").loc[image_id, "bits"])
     levels = np.asarray(prepared.pixels(image_id), dtype=np.float32) / np.float32(2**bits - 1)
-    seen = _scaled(torch.from_numpy(levels).to(network.head.weight.device), scale)
-    found = score_densely(network, seen, size=size, stride=stride)
+    scaled = _scaled(torch.from_numpy(levels).to(network.head.weight.device), scale)
+    window_scores = score_densely(network, scaled, size=size, stride=stride)
     tops, lefts = (
-        np.round(starts / scale).astype(np.int64) for starts in (found.tops, found.lefts)
+        np.round(starts / scale).astype(np.int64)
+        for starts in (window_scores.tops, window_scores.lefts)
     )
     length = round(size / scale)
     on_breast = window_sums(np.asarray(prepared.regions(image_id)) > 0, tops, lefts, length)
-    flat = found.probabilities.reshape(-1, found.probabilities.shape[-1]).astype(np.float64)
+    flat = window_scores.probabilities.reshape(-1, window_scores.probabilities.shape[-1]).astype(
+        np.float64
+    )
     table = pd.DataFrame(flat, columns=list(CLASS_SCORES))
     table.insert(0, "image_id", image_id)
     table.insert(1, "row", np.repeat(tops, lefts.size))
@@ -189,8 +192,8 @@ def score_all(
     for image_id in tqdm(image_ids, desc=f"all windows at stride {stride}", leave=False):
         scale = scales[image_id] if scales else 1.0
         table = score_image(network, prepared, image_id, size=size, stride=stride, scale=scale)
-        least = min(min_breast_share, table["breast_share"].max())
-        parts.append(table[table["breast_share"] >= least])
+        min_share = min(min_breast_share, table["breast_share"].max())
+        parts.append(table[table["breast_share"] >= min_share])
     return pd.concat(parts, ignore_index=True)
 
 
@@ -211,11 +214,11 @@ def _band(
     """Probabilities of the windows that begin in these rows, float32 (tops, lefts, classes)."""
     cell = network.stride
     first, last = int(tops[0]), int(tops[-1]) + size
-    above = min(HALO, first)
-    below = min(HALO, padded.shape[0] - last)
-    band = padded[first - above : last + below][None, None]
+    rows_above = min(HALO, first)
+    rows_below = min(HALO, padded.shape[0] - last)
+    band = padded[first - rows_above : last + rows_below][None, None]
     maps = network.maps(band.contiguous(memory_format=torch.channels_last))
-    maps = maps[:, :, above // cell : above // cell + (last - first) // cell]
+    maps = maps[:, :, rows_above // cell : rows_above // cell + (last - first) // cell]
     means = functional.avg_pool2d(maps, size // cell, stride // cell)  # (1, width, tops, lefts)
     features = means[0].permute(1, 2, 0)
     logits = network.score(features.flatten(0, 1)).float().softmax(1)

@@ -128,29 +128,34 @@ def load_imagenet(network: Classifier, path: Path) -> list[str]:
     Raises:
         CheckpointError: The file does not fit the architecture; names the tensors.
     """
-    given = read_tensors(path)
-    own = dict(_named_like_torchvision(network))
-    if not own:
+    tensors = read_tensors(path)
+    own_names = dict(_named_like_torchvision(network))
+    if not own_names:
         raise CheckpointError(
             f"{path}: the architecture {network.architecture} is this project's own; there are no "
             f"ImageNet weights for it. Choose one of {ARCHITECTURES[1:]}."
         )
-    state = {own[name]: tensor.float() for name, tensor in given.items() if name in own}
+    state = {
+        own_names[name]: tensor.float() for name, tensor in tensors.items() if name in own_names
+    }
     first = next(key for key, value in network.state_dict().items() if value.ndim == 4)
     if network.channels == 1 and first in state:
         state[first] = state[first].sum(dim=1, keepdim=True)
     for key, value in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             state[key] = value
-    whole = {**{k: v for k, v in network.state_dict().items() if k.startswith("head.")}, **state}
-    problems = mismatches(network, whole)
+    full_state = {
+        **{k: v for k, v in network.state_dict().items() if k.startswith("head.")},
+        **state,
+    }
+    problems = mismatches(network, full_state)
     if problems:
         raise CheckpointError(
             f"{path}: does not fit {network.architecture}: {'; '.join(problems[:3])}. "
             "It is of another architecture."
         )
-    load_states({"network": network}, {"network": whole}, path)
-    return sorted(set(given) - set(own))
+    load_states({"network": network}, {"network": full_state}, path)
+    return sorted(set(tensors) - set(own_names))
 
 
 def imagenet_url(architecture: str) -> str:
@@ -217,8 +222,8 @@ def load_start(network: Classifier, start: str, folders: Sequence[Path]) -> str:
         load_imagenet(network, path)
     else:
         path = Path(start).expanduser()
-        own = any(key.startswith(OWN) for key in read_tensors(path))
-        (load_own if own else load_imagenet)(network, path)
+        of_project = any(key.startswith(OWN) for key in read_tensors(path))
+        (load_own if of_project else load_imagenet)(network, path)
     return f"{IMAGENET if start == IMAGENET else 'file'} {sha256(path)[:12]}"
 
 
@@ -234,15 +239,15 @@ def _backbone(architecture: str) -> tuple[nn.Module, nn.Module, int]:
     """Picture → feature maps; what stands between mean features and the last layer; features."""
     if architecture == SMALL:
         return _small(), nn.Identity(), 128
-    whole = getattr(zoo, architecture)(weights=None)
+    network = getattr(zoo, architecture)(weights=None)
     if architecture.startswith("resnet"):
-        parts = [(name, part) for name, part in whole.named_children() if name != "avgpool"]
-        return _Named(dict(parts[:-1])), nn.Identity(), int(whole.fc.in_features)
-    *neck, last = whole.classifier
+        parts = [(name, part) for name, part in network.named_children() if name != "avgpool"]
+        return _Named(dict(parts[:-1])), nn.Identity(), int(network.fc.in_features)
+    *neck, last = network.classifier
     if architecture == "convnext_tiny":
         # Its normalisation works over the channels of a map; mean features are a map of one cell.
         neck = [nn.Unflatten(1, (-1, 1, 1)), *neck]
-    return whole.features, nn.Sequential(*neck), int(last.in_features)
+    return network.features, nn.Sequential(*neck), int(last.in_features)
 
 
 class _Named(nn.Module):
@@ -263,10 +268,10 @@ def _small() -> nn.Module:
     """Five halvings in 0.2 M parameters, for tests and laptops."""
     layers: list[nn.Module] = []
     widths = (3, 16, 32, 64, 96, 128)
-    for before, after in pairwise(widths):
+    for channels_in, channels_out in pairwise(widths):
         layers += [
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(after),
+            nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels_out),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
@@ -299,10 +304,10 @@ def _named_like_torchvision(network: Classifier) -> list[tuple[str, str]]:
     resnet = network.architecture.startswith("resnet")
     pairs = []
     for key in network.state_dict():
-        part, _, rest = key.partition(".")
+        part, _, suffix = key.partition(".")
         if part == "backbone":
-            pairs.append((rest if resnet else f"features.{rest}", key))
+            pairs.append((suffix if resnet else f"features.{suffix}", key))
         elif part == "neck":  # its first module was put before torchvision's
-            place, _, name = rest.partition(".")
-            pairs.append((f"classifier.{int(place) - 1}.{name}", key))
+            index, _, name = suffix.partition(".")
+            pairs.append((f"classifier.{int(index) - 1}.{name}", key))
     return pairs

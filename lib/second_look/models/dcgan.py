@@ -79,12 +79,12 @@ class Generator(PatchGenerator):
             nn.BatchNorm1d(first),
             nn.Unflatten(1, (_CHANNELS[0], _START, _START)),  # (n, 128, 8, 8)
         ]
-        for before, after in pairwise(_CHANNELS[: settings.doublings]):
+        for channels_in, channels_out in pairwise(_CHANNELS[: settings.doublings]):
             layers += [
                 nn.Upsample(scale_factor=2),
-                nn.Conv2d(before, after, 5, padding=2),
+                nn.Conv2d(channels_in, channels_out, 5, padding=2),
                 nn.LeakyReLU(settings.slope),
-                nn.BatchNorm2d(after),
+                nn.BatchNorm2d(channels_out),
             ]
         layers += [
             nn.Upsample(scale_factor=2),

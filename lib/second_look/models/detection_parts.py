@@ -26,7 +26,7 @@ LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_re
 # Divisors of box offsets, 1 / 0.1 and 1 / 0.2: their standard deviations in Matterport's network.
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 # A box narrower than this, px, is none.
-_LEAST_SIDE = 1e-2
+_MIN_SIDE = 1e-2
 
 
 class Anchors(AnchorGenerator):  # type: ignore[misc]
@@ -68,15 +68,15 @@ class Proposals(RegionProposalNetwork):  # type: ignore[misc]
         scores = objectness.detach().reshape(len(proposals), -1)
         scores, best = scores.topk(min(self.pre_nms_top_n(), scores.shape[1]), dim=1)
         boxes = proposals.gather(1, best[:, :, None].expand(-1, -1, 4))
-        found, chances = [], []
-        for own, logits, shape in zip(boxes, scores, image_shapes, strict=True):
-            clipped = box_ops.clip_boxes_to_image(own, shape)
-            wide = box_ops.remove_small_boxes(clipped, _LEAST_SIDE)
+        regions, chances = [], []
+        for candidates, logits, shape in zip(boxes, scores, image_shapes, strict=True):
+            clipped = box_ops.clip_boxes_to_image(candidates, shape)
+            wide = box_ops.remove_small_boxes(clipped, _MIN_SIDE)
             clipped, logits = clipped[wide], logits[wide]
-            kept = box_ops.nms(clipped, logits.float(), self.nms_thresh)[: self.post_nms_top_n()]
-            found.append(clipped[kept])
-            chances.append(logits[kept].sigmoid())
-        return found, chances
+            best = box_ops.nms(clipped, logits.float(), self.nms_thresh)[: self.post_nms_top_n()]
+            regions.append(clipped[best])
+            chances.append(logits[best].sigmoid())
+        return regions, chances
 
     def compute_loss(
         self,
@@ -135,8 +135,8 @@ class LesionHeads(RoIHeads):  # type: ignore[misc]
     ) -> dict[str, Tensor]:
         drawn, matched, labels, offsets = self.select_training_samples(proposals, targets)
         logits, deltas = self._classify(features, drawn, image_shapes)
-        positive = [torch.where(own > 0)[0] for own in labels]
-        regions = [own[rows] for own, rows in zip(drawn, positive, strict=True)]
+        positive = [torch.where(values > 0)[0] for values in labels]
+        regions = [values[rows] for values, rows in zip(drawn, positive, strict=True)]
         masks = self.mask_predictor(
             self.mask_head(self.mask_roi_pool(features, regions, image_shapes))
         )
@@ -148,7 +148,7 @@ class LesionHeads(RoIHeads):  # type: ignore[misc]
             regions,
             [target["masks"] for target in targets],
             [target["labels"] for target in targets],
-            [own[rows] for own, rows in zip(matched, positive, strict=True)],
+            [values[rows] for values, rows in zip(matched, positive, strict=True)],
         )
         losses = (class_loss, box_loss, mask_loss)
         return dict(zip(LOSSES[2:], losses, strict=True))
@@ -167,10 +167,10 @@ class LesionHeads(RoIHeads):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor]:
         truth = torch.cat(labels)
         hits = torch.where(truth > 0)[0]
-        own = deltas.reshape(len(truth), -1, 4)[hits, truth[hits]]  # the true class's box
+        predicted = deltas.reshape(len(truth), -1, 4)[hits, truth[hits]]  # the true class's box
         return (
             functional.cross_entropy(logits, truth),
-            _mean_smooth_l1(own, torch.cat(offsets)[hits]),
+            _mean_smooth_l1(predicted, torch.cat(offsets)[hits]),
         )
 
     def _detections(
@@ -181,32 +181,34 @@ class LesionHeads(RoIHeads):  # type: ignore[misc]
     ) -> list[dict[str, Tensor]]:
         """Of each picture: boxes, labels, scores, class_scores, masks (n, 1, side, side)."""
         logits, deltas = self._classify(features, proposals, image_shapes)
-        counts = [len(own) for own in proposals]
+        counts = [len(item) for item in proposals]
         boxes = torch.split(self.box_coder.decode(deltas, proposals), counts)
         chances = torch.split(logits.softmax(dim=1), counts)
-        found = [
-            self._kept(*own) for own in zip(boxes, chances, image_shapes, strict=True)
+        detections = [
+            self._best_of(*item) for item in zip(boxes, chances, image_shapes, strict=True)
         ]  # fmt: skip
-        regions = [own["boxes"] for own in found]
+        regions = [item["boxes"] for item in detections]
         masks = self.mask_predictor(
             self.mask_head(self.mask_roi_pool(features, regions, image_shapes))
         )
-        parts = maskrcnn_inference(masks.float(), [own["labels"] for own in found])
-        return [own | {"masks": mask} for own, mask in zip(found, parts, strict=True)]
+        parts = maskrcnn_inference(masks.float(), [item["labels"] for item in detections])
+        return [item | {"masks": mask} for item, mask in zip(detections, parts, strict=True)]
 
-    def _kept(self, boxes: Tensor, chances: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
+    def _best_of(self, boxes: Tensor, chances: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
         """The detections of one picture, best first, from boxes (n, classes, 4)."""
         scores, labels = chances[:, 1:].max(dim=1)
         labels = labels + 1
-        own = boxes.reshape(len(chances), -1, 4)[torch.arange(len(chances)), labels]
-        own = box_ops.clip_boxes_to_image(own, shape)
-        wide = box_ops.remove_small_boxes(own, _LEAST_SIDE)
+        clipped = boxes.reshape(len(chances), -1, 4)[torch.arange(len(chances)), labels]
+        clipped = box_ops.clip_boxes_to_image(clipped, shape)
+        wide = box_ops.remove_small_boxes(clipped, _MIN_SIDE)
         # Suppression goes by the chance of any lesion: classes that compete lose no detection.
         best = wide[
-            box_ops.nms(own[wide], 1 - chances[wide, 0], self.nms_thresh)[: self.detections_per_img]
+            box_ops.nms(clipped[wide], 1 - chances[wide, 0], self.nms_thresh)[
+                : self.detections_per_img
+            ]
         ]
         return {
-            "boxes": own[best],
+            "boxes": clipped[best],
             "labels": labels[best],
             "scores": scores[best],
             "class_scores": chances[best],
@@ -279,9 +281,9 @@ class Detector(nn.Module):
             features = OrderedDict([("0", features)])
         images = ImageList(batch, sizes)
         proposals, losses = self.rpn(images, features, targets)
-        found, more = self.roi_heads(features, proposals, sizes, targets)
+        detections, further_losses = self.roi_heads(features, proposals, sizes, targets)
         result: dict[str, Tensor] | list[dict[str, Tensor]]
-        result = {**losses, **more} if self.training else found
+        result = {**losses, **further_losses} if self.training else detections
         return result
 
     def frozen_in(self, stage: str) -> tuple[str, ...]:
@@ -296,7 +298,7 @@ class Detector(nn.Module):
         return stages[stage]
 
 
-def _mean_smooth_l1(found: Tensor, wanted: Tensor) -> Tensor:
+def _mean_smooth_l1(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean smooth L1 with its corner at 1; 0, but with a gradient's path, where there is none."""
-    total = functional.smooth_l1_loss(found.float(), wanted, reduction="sum")
-    return total / max(1, found.numel())
+    total = functional.smooth_l1_loss(predicted.float(), target, reduction="sum")
+    return total / max(1, predicted.numel())

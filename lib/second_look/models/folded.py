@@ -30,11 +30,11 @@ def folded(network: Classifier) -> Classifier:
         norm = modules.get(str(node.target)) if node.op == "call_module" else None
         if not isinstance(norm, nn.BatchNorm2d):
             continue
-        before = node.args[0]
-        conv = modules.get(str(before.target)) if before.op == "call_module" else None
-        if isinstance(conv, nn.Conv2d) and len(before.users) == 1:
-            traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
-            node.replace_all_uses_with(before)
+        preceding = node.args[0]
+        conv = modules.get(str(preceding.target)) if preceding.op == "call_module" else None
+        if isinstance(conv, nn.Conv2d) and len(preceding.users) == 1:
+            traced.set_submodule(str(preceding.target), fuse_conv_bn_eval(conv, norm))
+            node.replace_all_uses_with(preceding)
             traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
     traced.recompile()
@@ -61,12 +61,12 @@ def restore_normalisation(network: nn.Module, pixels: Tensor) -> None:
         network: In any mode; it is left in evaluation mode.
         pixels: Pictures like those that it will learn from, (n, 1, rows, cols).
     """
-    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+    statistics: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
     def note(norm: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
         maps = inputs[0]
-        seen[norm] = (maps.mean(dim=(0, 2, 3)), maps.var(dim=(0, 2, 3), unbiased=False))
+        statistics[norm] = (maps.mean(dim=(0, 2, 3)), maps.var(dim=(0, 2, 3), unbiased=False))
 
     hooks = [norm.register_forward_hook(note) for norm in _norms(network)]
     network.eval()
@@ -74,7 +74,7 @@ def restore_normalisation(network: nn.Module, pixels: Tensor) -> None:
         network(pixels)
         for hook in hooks:
             hook.remove()
-        for norm, (mean, variance) in seen.items():
+        for norm, (mean, variance) in statistics.items():
             _put(norm, mean, variance)
 
 

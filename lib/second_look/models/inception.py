@@ -42,5 +42,5 @@ class Inception(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """Features (n, 2048) of grey levels 0 to 1, (n, 1, rows, cols), best of 299 px."""
         # The weights were trained on levels from -1 to 1.
-        found: Tensor = self.network(pixels.expand(-1, 3, -1, -1) * 2 - 1)
-        return found
+        features: Tensor = self.network(pixels.expand(-1, 3, -1, -1) * 2 - 1)
+        return features

@@ -44,7 +44,7 @@ def layer_table(
     numbers = Counter() if numbers is None else numbers
     rows: list[tuple[str, str, str, int]] = []
 
-    def note(module: nn.Module, _given: Any, result: Tensor) -> None:  # noqa: ANN401
+    def note(module: nn.Module, _arguments: Any, result: Tensor) -> None:  # noqa: ANN401
         kind = _kind(module)
         base = _snake(kind)
         numbers[base] += 1
@@ -70,7 +70,7 @@ def parameters(module: nn.Module, *, trainable: bool = False) -> int:
         module: With all that is in it.
         trainable: Leave them out after all.
     """
-    count = sum(each.numel() for each in module.parameters())
+    count = sum(parameter.numel() for parameter in module.parameters())
     running = (
         buffer.numel()
         for name, buffer in module.named_buffers()

@@ -119,33 +119,34 @@ class SmallBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(_small_layer(3, 16, 2), _small_layer(16, 32, 2))
-        inside = 32
-        for place, outside in enumerate(self.CHANNELS, start=1):
-            stride = 1 if place == 1 else 2
+        channels_in = 32
+        for level, channels_out in enumerate(self.CHANNELS, start=1):
+            stride = 1 if level == 1 else 2
             layers = nn.Sequential(
-                _small_layer(inside, outside, stride), _small_layer(outside, outside, 1)
+                _small_layer(channels_in, channels_out, stride),
+                _small_layer(channels_out, channels_out, 1),
             )
-            setattr(self, f"layer{place}", layers)
-            inside = outside
+            setattr(self, f"layer{level}", layers)
+            channels_in = channels_out
 
     def forward(self, x: Any) -> Any:  # noqa: ANN401
         """The last stage, (n, 96, rows / 32, cols / 32); the pyramid reads the others by name."""
         x = self.stem(x)
-        for place in range(1, 5):
-            x = getattr(self, f"layer{place}")(x)
+        for level in range(1, 5):
+            x = getattr(self, f"layer{level}")(x)
         return x
 
 
-def _small_layer(inside: int, outside: int, stride: int) -> nn.Sequential:
+def _small_layer(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False),
-        nn.GroupNorm(8, outside),
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
+        nn.GroupNorm(8, channels_out),
         nn.ReLU(inplace=True),
     )
 
 
 def _small(classes: int, detections: int) -> Detector:
-    stages = {f"layer{place}": str(place - 2) for place in range(2, 5)}
+    stages = {f"layer{level}": str(level - 2) for level in range(2, 5)}
     backbone = BackboneWithFPN(SmallBackbone(), stages, list(SmallBackbone.CHANNELS[1:]), 64)
     return _assembled(backbone, 64, 128, classes, detections)
 
@@ -162,7 +163,7 @@ def _mobilenet(classes: int, detections: int) -> Detector:
         detections,
         frozen={
             "heads": ("backbone.body",),
-            "upper": tuple(f"backbone.body.{place}." for place in range(7)),
+            "upper": tuple(f"backbone.body.{index}." for index in range(7)),
         },
     )
 
@@ -226,7 +227,7 @@ def _torchvision(classes: int, detections: int) -> Detector:
         "detections_per_img": detections,
     }
     stem = ("backbone.body.conv1", "backbone.body.bn1")
-    lower = tuple(f"backbone.body.layer{place}." for place in (1, 2))
+    lower = tuple(f"backbone.body.layer{level}." for level in (1, 2))
     return Detector(
         network.backbone,
         network.rpn,

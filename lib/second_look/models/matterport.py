@@ -43,8 +43,8 @@ def keras_layers(detector: Detector) -> dict[str, nn.Module]:
     backbone, heads = detector.backbone, detector.roi_heads
     layers = {name: getattr(backbone, name) for name in ("conv1", "bn_conv1")}
     for stage in BLOCKS:
-        for place, block in enumerate(getattr(backbone, f"res{stage}")):
-            letter = chr(ord("a") + place)
+        for index, block in enumerate(getattr(backbone, f"res{stage}")):
+            letter = chr(ord("a") + index)
             for part, module in block.named_children():
                 kind, branch = ("res", part) if part.startswith("branch") else ("bn", part)
                 branch = branch.removeprefix("bn").removeprefix("branch")
@@ -74,25 +74,25 @@ def load_matterport(
         DataError: The file cannot be read, or a layer is missing, unknown, or of another shape.
     """
     rows, pairs, problems = [], [], []
-    with opened(path) as found:
+    with opened(path) as stored_arrays:
         for layer, module in keras_layers(detector).items():
             for weight, name in _names(module).items():
-                stored, target = found.pop((layer, weight), None), getattr(module, name)
+                stored, target = stored_arrays.pop((layer, weight), None), getattr(module, name)
                 shape = "" if stored is None else str(stored.shape)
                 if layer in leave_out:
                     rows.append((layer, weight, shape, False, "output layer of other classes"))
                 elif stored is None:
                     problems.append(f"{layer}/{weight} is missing")
                 elif _torch_shape(stored.shape) != tuple(target.shape):
-                    wanted = tuple(target.shape)
-                    problems.append(f"{layer}/{weight} has shape {shape}, wanted for {wanted}")
+                    expected = tuple(target.shape)
+                    problems.append(f"{layer}/{weight} has shape {shape}, wanted for {expected}")
                 else:
                     pairs.append((target, layer, module, stored))
                     rows.append((layer, weight, shape, True, ""))
-        problems += [f"{layer}/{weight} is not known" for layer, weight in found]
+        problems += [f"{layer}/{weight} is not known" for layer, weight in stored_arrays]
         if problems:
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise DataError(f"{'; '.join(problems[:3])}{more}.", path, _ARCHITECTURE)
+            further = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise DataError(f"{'; '.join(problems[:3])}{further}.", path, _ARCHITECTURE)
         try:
             tensors = [converted(stored[()], layer, module) for _, layer, module, stored in pairs]
         except OSError as error:
@@ -110,12 +110,12 @@ def opened(path: Path) -> Iterator[dict[tuple[str, str], Any]]:
     Raises:
         DataError: It is no such file.
     """
-    found: dict[tuple[str, str], Any] = {}
+    arrays: dict[tuple[str, str], Any] = {}
 
     def collect(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            *above, last = name.split("/")
-            found[above[-1] if above else "", last.split(":")[0]] = item
+            *parents, last = name.split("/")
+            arrays[parents[-1] if parents else "", last.split(":")[0]] = item
 
     try:
         file = h5py.File(path, "r")
@@ -123,7 +123,7 @@ def opened(path: Path) -> Iterator[dict[tuple[str, str], Any]]:
         raise DataError(f"cannot be read as HDF5 ({error}).", path, _ARCHITECTURE) from None
     with file:
         file.visititems(collect)
-        yield found
+        yield arrays
 
 
 def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

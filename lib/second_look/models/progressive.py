@@ -88,48 +88,50 @@ def parts_of(settings: ProgressiveSettings) -> int:
 def stage_at(settings: ProgressiveSettings, step: int, steps: int) -> Stage:
     """Where step `step` of `steps` stands: equal parts of fading in and of training faded in."""
     first = int(math.log2(settings.start // _SMALLEST))
-    place = min(step, steps - 1) * parts_of(settings) / steps
-    part = int(place)
+    position = min(step, steps - 1) * parts_of(settings) / steps
+    part = int(position)
     level = first + (part + 1) // 2
     fading = part % 2 == 1
-    return Stage(level, place - part if fading else 1.0)
+    return Stage(level, position - part if fading else 1.0)
 
 
 class ScaledConv(nn.Conv2d):
     """A convolution whose weights are scaled when it runs, so that all learn at one rate."""
 
-    def __init__(self, before: int, after: int, side: int, *, gain: float = 2.0) -> None:
-        super().__init__(before, after, side, padding=side // 2)
-        self.factor = math.sqrt(gain / (before * side**2))
+    def __init__(
+        self, channels_in: int, channels_out: int, side: int, *, gain: float = 2.0
+    ) -> None:
+        super().__init__(channels_in, channels_out, side, padding=side // 2)
+        self.factor = math.sqrt(gain / (channels_in * side**2))
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(n, before, rows, cols) to (n, after, rows, cols)."""
-        made: Tensor = self._conv_forward(given, self.weight * self.factor, self.bias)
-        return made
+        result: Tensor = self._conv_forward(x, self.weight * self.factor, self.bias)
+        return result
 
 
 class ScaledLinear(nn.Linear):
     """A dense layer whose weights are scaled when it runs."""
 
-    def __init__(self, before: int, after: int, *, gain: float = 2.0) -> None:
-        super().__init__(before, after)
-        self.factor = math.sqrt(gain / before)
+    def __init__(self, channels_in: int, channels_out: int, *, gain: float = 2.0) -> None:
+        super().__init__(channels_in, channels_out)
+        self.factor = math.sqrt(gain / channels_in)
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(n, before) to (n, after)."""
-        return functional.linear(given, self.weight * self.factor, self.bias)
+        return functional.linear(x, self.weight * self.factor, self.bias)
 
 
 class PixelNorm(nn.Module):
     """Each pixel's channels get the length of a unit normal vector."""
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Same shape; channels are axis 1."""
-        return given * torch.rsqrt(given.square().mean(dim=1, keepdim=True) + _EPSILON)
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + _EPSILON)
 
 
 class MinibatchStd(nn.Module):
@@ -137,14 +139,14 @@ class MinibatchStd(nn.Module):
 
     group: int = 4
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(n, channels, rows, cols) to (n, channels + 1, rows, cols)."""
-        count, channels, rows, cols = given.shape
+        count, channels, rows, cols = x.shape
         group = math.gcd(count, self.group)
-        parts = given.reshape(group, count // group, channels, rows, cols)
+        parts = x.reshape(group, count // group, channels, rows, cols)
         spread = (parts.var(dim=0, unbiased=False) + _EPSILON).sqrt()  # (n / group, c, rows, cols)
         mean = spread.mean(dim=(1, 2, 3)).repeat(group)  # (n,)
-        return torch.cat([given, mean[:, None, None, None].expand(count, 1, rows, cols)], dim=1)
+        return torch.cat([x, mean[:, None, None, None].expand(count, 1, rows, cols)], dim=1)
 
 
 class Generator(PatchGenerator):
@@ -164,10 +166,12 @@ class Generator(PatchGenerator):
         first = settings.channels(0)
         self.blocks = nn.ModuleList([_first_block(settings.latent, first)])
         for level in range(1, settings.levels):
-            before, after = settings.channels(level - 1), settings.channels(level)
+            channels_in, channels_out = settings.channels(level - 1), settings.channels(level)
             self.blocks.append(
                 nn.Sequential(
-                    nn.Upsample(scale_factor=2), *_layer(before, after), *_layer(after, after)
+                    nn.Upsample(scale_factor=2),
+                    *_layer(channels_in, channels_out),
+                    *_layer(channels_out, channels_out),
                 )
             )
         self.to_grey = nn.ModuleList(
@@ -185,22 +189,22 @@ class Generator(PatchGenerator):
     def stage(self, stage: Stage) -> None:
         self.grown.copy_(torch.tensor([float(stage.level), stage.faded]))
 
-    def at(self, noise: Tensor, stage: Stage) -> Tensor:
+    def forward_at(self, noise: Tensor, stage: Stage) -> Tensor:
         """Pictures (n, 1, stage.size, stage.size) from noise (n, latent)."""
         inner = noise
-        before = inner
+        previous = inner
         for block in self.blocks[: stage.level + 1]:
-            before, inner = inner, block(inner)
+            previous, inner = inner, block(inner)
         pictures: Tensor = self.to_grey[stage.level](inner)
         if stage.faded < 1:
-            small = self.to_grey[stage.level - 1](before)
+            small = self.to_grey[stage.level - 1](previous)
             pictures = torch.lerp(_doubled(small), pictures, stage.faded)
         return pictures
 
     def forward(self, noise: Tensor) -> Tensor:
         """Pictures (n, 1, size, size), enlarged from the resolution that it has grown to."""
         stage = self.stage
-        pictures = self.at(noise, stage)
+        pictures = self.forward_at(noise, stage)
         factor = self.size // stage.size
         return pictures.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
@@ -230,18 +234,18 @@ class Critic(nn.Module):
             ]
         )
         for level in range(1, settings.levels):
-            own, below = settings.channels(level), settings.channels(level - 1)
+            channels, channels_below = settings.channels(level), settings.channels(level - 1)
             self.blocks.append(
                 nn.Sequential(
-                    ScaledConv(own, own, 3),
+                    ScaledConv(channels, channels, 3),
                     nn.LeakyReLU(_SLOPE),
-                    ScaledConv(own, below, 3),
+                    ScaledConv(channels, channels_below, 3),
                     nn.LeakyReLU(_SLOPE),
                     nn.AvgPool2d(2),
                 )
             )
 
-    def at(self, pictures: Tensor, stage: Stage) -> Tensor:
+    def forward_at(self, pictures: Tensor, stage: Stage) -> Tensor:
         """Numbers (n,) of pictures (n, 1, stage.size, stage.size)."""
         inner = self.from_grey[stage.level](pictures)
         for level in range(stage.level, -1, -1):
@@ -254,7 +258,7 @@ class Critic(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Numbers (n,) of pictures (n, 1, size, size), by the whole network."""
-        return self.at(pictures, Stage(self.settings.levels - 1, 1.0))
+        return self.forward_at(pictures, Stage(self.settings.levels - 1, 1.0))
 
 
 def at_stage(pictures: Tensor, stage: Stage) -> Tensor:
@@ -277,8 +281,8 @@ def _first_block(latent: int, channels: int) -> nn.Sequential:
     )
 
 
-def _layer(before: int, after: int) -> list[nn.Module]:
-    return [ScaledConv(before, after, 3), nn.LeakyReLU(_SLOPE), PixelNorm()]
+def _layer(channels_in: int, channels_out: int) -> list[nn.Module]:
+    return [ScaledConv(channels_in, channels_out, 3), nn.LeakyReLU(_SLOPE), PixelNorm()]
 
 
 def _doubled(pictures: Tensor) -> Tensor:

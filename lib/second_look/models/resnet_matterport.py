@@ -59,13 +59,13 @@ class StoredBatchNorm(nn.Module):
 class Block(nn.Module):
     """Bottleneck: 1×1 (with the stride), 3×3, 1×1, and the way past it."""
 
-    def __init__(self, inside: int, width: int, *, stride: int, shortcut: bool) -> None:
+    def __init__(self, channels_in: int, width: int, *, stride: int, shortcut: bool) -> None:
         super().__init__()
-        self.branch2a, self.bn2a = nn.Conv2d(inside, width, 1, stride), StoredBatchNorm(width)
+        self.branch2a, self.bn2a = nn.Conv2d(channels_in, width, 1, stride), StoredBatchNorm(width)
         self.branch2b, self.bn2b = nn.Conv2d(width, width, 3, padding=1), StoredBatchNorm(width)
         self.branch2c, self.bn2c = nn.Conv2d(width, 4 * width, 1), StoredBatchNorm(4 * width)
         if shortcut:
-            self.branch1 = nn.Conv2d(inside, 4 * width, 1, stride)
+            self.branch1 = nn.Conv2d(channels_in, 4 * width, 1, stride)
             self.bn1 = StoredBatchNorm(4 * width)
         self.shortcut = shortcut
 
@@ -83,16 +83,18 @@ class ResNetFPN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.bn_conv1 = nn.Conv2d(3, 64, 7, 2, padding=3), StoredBatchNorm(64)
-        inside = 64
+        channels_in = 64
         for stage, blocks in BLOCKS.items():
             width = 64 * 2 ** (stage - 2)
-            made = []
-            for place in range(blocks):
-                stride = 2 if place == 0 and stage > 2 else 1
-                made.append(Block(inside, width, stride=stride, shortcut=place == 0))
-                inside = 4 * width
-            setattr(self, f"res{stage}", nn.ModuleList(made))
-            setattr(self, f"fpn_c{stage}p{stage}", nn.Conv2d(inside, CHANNELS, 1))
+            blocks_of_stage = []
+            for index in range(blocks):
+                stride = 2 if index == 0 and stage > 2 else 1
+                blocks_of_stage.append(
+                    Block(channels_in, width, stride=stride, shortcut=index == 0)
+                )
+                channels_in = 4 * width
+            setattr(self, f"res{stage}", nn.ModuleList(blocks_of_stage))
+            setattr(self, f"fpn_c{stage}p{stage}", nn.Conv2d(channels_in, CHANNELS, 1))
             setattr(self, f"fpn_p{stage}", nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1))
 
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
@@ -108,8 +110,12 @@ class ResNetFPN(nn.Module):
         merged: Tensor | None = None
         levels = {}
         for stage in reversed(BLOCKS):
-            own = getattr(self, f"fpn_c{stage}p{stage}")(stages[stage])
-            merged = own if merged is None else own + functional.interpolate(merged, scale_factor=2)
+            lateral = getattr(self, f"fpn_c{stage}p{stage}")(stages[stage])
+            merged = (
+                lateral
+                if merged is None
+                else lateral + functional.interpolate(merged, scale_factor=2)
+            )
             levels[f"p{stage}"] = getattr(self, f"fpn_p{stage}")(merged)
         levels["p6"] = functional.max_pool2d(levels["p5"], 1, 2)
         return OrderedDict(sorted(levels.items()))
@@ -177,15 +183,15 @@ class MaskHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for place in range(1, 5):
-            setattr(self, f"mrcnn_mask_conv{place}", nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1))
-            setattr(self, f"mrcnn_mask_bn{place}", StoredBatchNorm(CHANNELS))
+        for index in range(1, 5):
+            setattr(self, f"mrcnn_mask_conv{index}", nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1))
+            setattr(self, f"mrcnn_mask_bn{index}", StoredBatchNorm(CHANNELS))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled regions (n, 256, 14, 14) -> the same shape."""
-        for place in range(1, 5):
-            x = getattr(self, f"mrcnn_mask_conv{place}")(x)
-            x = functional.relu(getattr(self, f"mrcnn_mask_bn{place}")(x))
+        for index in range(1, 5):
+            x = getattr(self, f"mrcnn_mask_conv{index}")(x)
+            x = functional.relu(getattr(self, f"mrcnn_mask_bn{index}")(x))
         return x
 
 

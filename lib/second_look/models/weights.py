@@ -70,25 +70,25 @@ def load_weights(module: nn.Module, path: Path, name: str = "") -> None:
         CheckpointError: The file does not fit; names the tensors.
     """
     tensors = read_tensors(path)
-    own = {
+    state = {
         key.removeprefix(f"{name}/"): value
         for key, value in tensors.items()
         if not name or key.startswith(f"{name}/")
     }
-    load_states({name or "network": module}, {name or "network": own}, path)
+    load_states({name or "network": module}, {name or "network": state}, path)
 
 
 def mismatches(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     """What of a state dict does not fit a module, in words; empty where all of it does."""
-    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state.items()}
+    expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
     return [
-        *(f"{key} is missing" for key in wanted if key not in found),
-        *(f"{key} is not known" for key in found if key not in wanted),
+        *(f"{key} is missing" for key in expected if key not in shapes),
+        *(f"{key} is not known" for key in shapes if key not in expected),
         *(
-            f"{key} has shape {found[key]}, expected {shape}"
-            for key, shape in wanted.items()
-            if key in found and found[key] != shape
+            f"{key} has shape {shapes[key]}, expected {shape}"
+            for key, shape in expected.items()
+            if key in shapes and shapes[key] != shape
         ),
     ]
 
@@ -104,9 +104,9 @@ def load_states(
     for name, module in modules.items():
         problems = mismatches(module, states.get(name, {}))
         if problems:
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            further = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise CheckpointError(
-                f"{path}: does not fit the {name}: {'; '.join(problems[:3])}{more}. "
+                f"{path}: does not fit the {name}: {'; '.join(problems[:3])}{further}. "
                 "It is of another architecture or number of classes."
             )
         module.load_state_dict(states[name])

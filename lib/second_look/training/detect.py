@@ -27,7 +27,7 @@ from second_look.batches.frames import (
     Frame,
     Framed,
     Frames,
-    found_rows,
+    detection_rows,
     target_of,
     varied,
 )
@@ -154,9 +154,9 @@ class DetectionTask(Task):
 
     def _prepare_validation(self, dataset: Dataset) -> None:
         images = image_table(dataset, splits=("val",))
-        most = self.settings.validate_images
-        if most and len(images) > most:
-            images = images.sample(n=most, random_state=self.settings.seed)
+        max_images = self.settings.validate_images
+        if max_images and len(images) > max_images:
+            images = images.sample(n=max_images, random_state=self.settings.seed)
         self.val_images = images.reset_index(drop=True)
         truths = truth_table(dataset, splits=("val",))
         self.val_truths = truths[truths["image_id"].isin(images["image_id"])]
@@ -198,16 +198,16 @@ class DetectionTask(Task):
     def chosen(self, number: int) -> list[str]:
         """The image ids of a step, over all processes: every image once before any one again."""
         size, share = self.settings.batch_size, self.settings.normals if self.kinds[1] else 0.0
-        found = []
-        for place in range(number * size, (number + 1) * size):
-            before, after = math.floor(place * share), math.floor((place + 1) * share)
-            kind, turn = (1, before) if after > before else (0, place - before)
-            found.append(self._in_turn(kind, turn))
-        return found
+        image_ids = []
+        for position in range(number * size, (number + 1) * size):
+            normals, normals_next = math.floor(position * share), math.floor((position + 1) * share)
+            kind, turn = (1, normals) if normals_next > normals else (0, position - normals)
+            image_ids.append(self._in_turn(kind, turn))
+        return image_ids
 
-    def _in_turn(self, kind: int, place: int) -> str:
+    def _in_turn(self, kind: int, position: int) -> str:
         """The image at a place of the endless order of one kind, shuffled anew each round."""
-        turn, within = divmod(place, len(self.kinds[kind]))
+        turn, within = divmod(position, len(self.kinds[kind]))
         if (kind, turn) not in self._orders:
             rng = np.random.default_rng([self.settings.seed, 3, kind, turn])
             self._orders[kind, turn] = rng.permutation(len(self.kinds[kind]))
@@ -273,8 +273,8 @@ class DetectionTask(Task):
         if not self.watched:
             return {}
         parts = [
-            found_rows(framed, found)
-            for framed, found in detected(
+            detection_rows(framed, detections)
+            for framed, detections in detected(
                 self.net, self.frames, list(self.val_images["image_id"]), self.fabric.device
             )
         ]
@@ -324,11 +324,11 @@ def detected(
     """What a network finds in each image, in its frame, without varying it."""
     network.eval()
     for start in range(0, len(image_ids), batch_size):
-        own = [frames.get(image_id) for image_id in image_ids[start : start + batch_size]]
-        pictures = torch.stack([each.picture for each in own]).to(device).float()[:, None]
+        batch = [frames.get(image_id) for image_id in image_ids[start : start + batch_size]]
+        pictures = torch.stack([framed.picture for framed in batch]).to(device).float()[:, None]
         with torch.inference_mode():
-            found = network(pictures, [each.size for each in own])
-        yield from zip(own, found, strict=True)
+            detections = network(pictures, [framed.size for framed in batch])
+        yield from zip(batch, detections, strict=True)
 
 
 def _decayed(detector: Detector) -> set[str]:
@@ -339,4 +339,4 @@ def _decayed(detector: Detector) -> set[str]:
         if isinstance(module, _NORMALISED) or hasattr(module, "running_var")
         for parameter in module.parameters(recurse=False)
     }
-    return {name for name, each in detector.named_parameters() if id(each) not in spared}
+    return {name for name, parameter in detector.named_parameters() if id(parameter) not in spared}

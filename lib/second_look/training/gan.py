@@ -85,12 +85,12 @@ class GanTask(Task):
 
     Attributes:
         generator: Learns.
-        rival: Tells what it makes from real patches.
+        discriminator: Tells its samples from real patches.
         sampled: The network that samples are made by.
     """
 
     generator: PatchGenerator
-    rival: nn.Module
+    discriminator: nn.Module
     sampled: PatchGenerator
 
     def __init__(self, name: str, how: GanTraining, patches: PatchSet, *, seed: int) -> None:
@@ -132,7 +132,7 @@ class GanTask(Task):
         fabric = self._fabric
         real = self.patches.batch(number, fabric.global_rank, fabric.world_size)
         self.generator.train()
-        self.rival.train()
+        self.discriminator.train()
         return self._update(number, real)
 
     @abstractmethod
@@ -170,8 +170,8 @@ class GanTask(Task):
         if self._fabric.world_size > 1:
             for parameter in network.parameters():
                 if parameter.grad is not None:
-                    whole = self._fabric.all_reduce(parameter.grad, reduce_op="mean")
-                    parameter.grad.copy_(whole)  # type: ignore[arg-type]
+                    mean = self._fabric.all_reduce(parameter.grad, reduce_op="mean")
+                    parameter.grad.copy_(mean)  # type: ignore[arg-type]
         optimizer.step()
 
 
@@ -182,8 +182,8 @@ class DcganTask(GanTask):
         super().__init__(name, how, patches, seed=seed)
         with seeded(seed):
             self.generator = self.sampled = _channels_last(dcgan.Generator(how.network))
-            self.rival = _channels_last(dcgan.Discriminator(how.network))
-        self.modules = {"generator": self.generator, "discriminator": self.rival}
+            self.discriminator = _channels_last(dcgan.Discriminator(how.network))
+        self.modules = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimizers = {
             name: Adam(module.parameters(), how.learning_rate, (how.beta1, 0.999), fused=True)
             for name, module in self.modules.items()
@@ -192,18 +192,18 @@ class DcganTask(GanTask):
     def _update(self, number: int, real: Tensor) -> Mapping[str, Tensor]:
         with self._fabric.autocast():
             fake = self.generator(self.generator.draw(len(real), real.device))
-            seen = self.rival(torch.cat([real, fake.detach()])).float()
-        on_real, on_fake = seen.chunk(2)
+            logits = self.discriminator(torch.cat([real, fake.detach()])).float()
+        on_real, on_fake = logits.chunk(2)
         # Cross-entropy of a logit: softplus(-x) for "real", softplus(x) for "not real".
         loss = functional.softplus(-on_real).mean() + functional.softplus(on_fake).mean()
-        self._learn(self.rival, self.optimizers["discriminator"], loss)
-        self.rival.requires_grad_(False)
+        self._learn(self.discriminator, self.optimizers["discriminator"], loss)
+        self.discriminator.requires_grad_(False)
         with self._fabric.autocast():
-            fooled = self.rival(fake).float()
-        made = functional.softplus(-fooled).mean()
-        self._learn(self.generator, self.optimizers["generator"], made)
-        self.rival.requires_grad_(True)
-        return {"discriminator": loss.detach(), "generator": made.detach()}
+            fooled = self.discriminator(fake).float()
+        generator_loss = functional.softplus(-fooled).mean()
+        self._learn(self.generator, self.optimizers["generator"], generator_loss)
+        self.discriminator.requires_grad_(True)
+        return {"discriminator": loss.detach(), "generator": generator_loss.detach()}
 
 
 class ProgressiveTask(GanTask):
@@ -218,20 +218,22 @@ class ProgressiveTask(GanTask):
     """
 
     how: ProgressiveTraining
+    generator: progressive.Generator
+    discriminator: progressive.Critic
 
     def __init__(
         self, name: str, how: ProgressiveTraining, patches: PatchSet, *, seed: int, steps: int
     ) -> None:
         super().__init__(name, how, patches, seed=seed)
         with seeded(seed):
-            self.maker = _channels_last(progressive.Generator(how.network))
-            self.critic = _channels_last(progressive.Critic(how.network))
-        self.maker.stage = stage_at(how.network, 0, steps)
-        self.average = copy.deepcopy(self.maker).requires_grad_(False)
-        self.generator, self.rival, self.sampled = self.maker, self.critic, self.average
+            self.generator = _channels_last(progressive.Generator(how.network))
+            self.discriminator = _channels_last(progressive.Critic(how.network))
+        self.generator.stage = stage_at(how.network, 0, steps)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.sampled = self.average
         self.modules = {
-            "generator": self.maker,
-            "discriminator": self.critic,
+            "generator": self.generator,
+            "discriminator": self.discriminator,
             "average": self.average,
         }
         self.optimizers = {
@@ -242,12 +244,12 @@ class ProgressiveTask(GanTask):
 
     def _update(self, number: int, real: Tensor) -> Mapping[str, Tensor]:
         stage = stage_at(self.how.network, number, self._steps)
-        self.maker.stage = self.average.stage = stage
+        self.generator.stage = self.average.stage = stage
         real = at_stage(real, stage)
         with self._fabric.autocast():
-            fake = self.maker.at(self.maker.draw(len(real), real.device), stage)
-            on_real = self.critic.at(real, stage).float()
-            on_fake = self.critic.at(fake.detach(), stage).float()
+            fake = self.generator.forward_at(self.generator.draw(len(real), real.device), stage)
+            on_real = self.discriminator.forward_at(real, stage).float()
+            on_fake = self.discriminator.forward_at(fake.detach(), stage).float()
         penalty = self._penalty(real, fake.detach().float(), stage)
         if self.how.loss == "wgan-gp":
             drift = self.how.drift * on_real.square().mean()
@@ -255,17 +257,19 @@ class ProgressiveTask(GanTask):
         else:
             real_part, fake_part = functional.softplus(-on_real), functional.softplus(on_fake)
             loss = real_part.mean() + fake_part.mean() + penalty
-        self._learn(self.critic, self.optimizers["discriminator"], loss)
-        self.critic.requires_grad_(False)
+        self._learn(self.discriminator, self.optimizers["discriminator"], loss)
+        self.discriminator.requires_grad_(False)
         with self._fabric.autocast():
-            fooled = self.critic.at(fake, stage).float()
-        made = (-fooled if self.how.loss == "wgan-gp" else functional.softplus(-fooled)).mean()
-        self._learn(self.maker, self.optimizers["generator"], made)
-        self.critic.requires_grad_(True)
+            fooled = self.discriminator.forward_at(fake, stage).float()
+        generator_loss = (
+            -fooled if self.how.loss == "wgan-gp" else functional.softplus(-fooled)
+        ).mean()
+        self._learn(self.generator, self.optimizers["generator"], generator_loss)
+        self.discriminator.requires_grad_(True)
         self._average(number)
         return {
             "discriminator": loss.detach(),
-            "generator": made.detach(),
+            "generator": generator_loss.detach(),
             "penalty": penalty.detach(),
         }
 
@@ -276,11 +280,11 @@ class ProgressiveTask(GanTask):
         """
         between = self.how.loss == "wgan-gp"
         share = torch.rand(len(real), 1, 1, 1, device=real.device) if between else 0.0
-        place = torch.lerp(real, fake, share) if between else real
-        place = place.detach().requires_grad_(True)
+        pictures = torch.lerp(real, fake, share) if between else real
+        pictures = pictures.detach().requires_grad_(True)
         with torch.autocast(real.device.type, enabled=False):
-            numbers = self.critic.at(place, stage)
-        (slope,) = torch.autograd.grad(numbers.sum(), place, create_graph=True)
+            numbers = self.discriminator.forward_at(pictures, stage)
+        (slope,) = torch.autograd.grad(numbers.sum(), pictures, create_graph=True)
         squared = slope.square().sum(dim=(1, 2, 3))
         if between:
             return self.how.penalty * ((squared + 1e-12).sqrt() - 1).square().mean()
@@ -290,10 +294,10 @@ class ProgressiveTask(GanTask):
     def _average(self, number: int) -> None:
         """Move the average towards the generator; faster in the first steps."""
         part = self._steps / progressive.parts_of(self.how.network)
-        kept = min(self.how.average, (1 + number) / (10 + number), 1 - min(1.0, 4 / part))
-        own: list[Tensor] = list(self.average.parameters())
-        new: list[Tensor] = list(self.maker.parameters())
-        torch._foreach_lerp_(own, new, 1 - kept)
+        decay = min(self.how.average, (1 + number) / (10 + number), 1 - min(1.0, 4 / part))
+        averaged: list[Tensor] = list(self.average.parameters())
+        new: list[Tensor] = list(self.generator.parameters())
+        torch._foreach_lerp_(averaged, new, 1 - decay)
 
 
 @dataclass(frozen=True)

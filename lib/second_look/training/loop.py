@@ -93,8 +93,8 @@ class Trained:
 
     def curve(self, name: str) -> pd.DataFrame:
         """The rows of the history of one number: step, value."""
-        own = self.history[self.history["name"] == name]
-        return own[["step", "value"]].reset_index(drop=True)
+        rows = self.history[self.history["name"] == name]
+        return rows[["step", "value"]].reset_index(drop=True)
 
 
 @dataclass
@@ -150,10 +150,10 @@ def train(task: Task, settings: LoopSettings, folder: Path) -> Trained:
     """
     fabric = _fabric(settings)
     identity = checkpoints.full_identity(task, settings.identity())
-    own = folder / checkpoints.folder_name(task.name, identity)
+    training_folder = folder / checkpoints.folder_name(task.name, identity)
     torch.manual_seed(_seed_of(settings.seed, -1, 0))
-    task.setup(fabric, own)
-    store = checkpoints.Checkpoints(own, identity)
+    task.setup(fabric, training_folder)
+    store = checkpoints.Checkpoints(training_folder, identity)
     progress = Progress(**store.resume(task))
     _Loop(fabric, task, settings, store, progress).run()
     fabric.barrier()
@@ -162,7 +162,9 @@ def train(task: Task, settings: LoopSettings, folder: Path) -> Trained:
     else:
         progress.best_step = progress.step
     history = pd.DataFrame(progress.history, columns=["step", "name", "value"])
-    return Trained(own, store.best, history, progress.step, progress.best_step, progress.seconds)
+    return Trained(
+        training_folder, store.best, history, progress.step, progress.best_step, progress.seconds
+    )
 
 
 class _Loop:
@@ -186,7 +188,7 @@ class _Loop:
         if self._finished():
             return
         started = saved = time.monotonic()
-        before = self.progress.seconds
+        earlier_seconds = self.progress.seconds
         bar = tqdm(
             total=steps,
             initial=first,
@@ -197,7 +199,7 @@ class _Loop:
             while not self._finished():
                 self._step(bar)
                 now = time.monotonic()
-                self.progress.seconds = before + now - started
+                self.progress.seconds = earlier_seconds + now - started
                 if now - saved >= self.settings.checkpoint_seconds or self._finished():
                     self._check_losses()
                     self._save()
@@ -223,8 +225,8 @@ class _Loop:
         self.waiting.append((number, {name: loss.detach() for name, loss in losses.items()}))
         self.progress.step += 1
         bar.update()
-        every, last = self.settings.validate_every, self.progress.step == self.settings.steps
-        due = last or bool(every and self.progress.step % every == 0)
+        interval, last = self.settings.validate_every, self.progress.step == self.settings.steps
+        due = last or bool(interval and self.progress.step % interval == 0)
         if due or self.progress.step % self.settings.log_every == 0:
             self._check_losses()
             means = self.progress.note_losses()
@@ -243,21 +245,21 @@ class _Loop:
         self.waiting = []
         broken = ~np.isfinite(table).all(axis=1)
         if broken.any():
-            place = int(np.argmax(broken))
-            parts = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[place], strict=True))
-            of = self.task.examples(numbers[place])
+            index = int(np.argmax(broken))
+            parts = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[index], strict=True))
+            examples = self.task.examples(numbers[index])
             raise TrainingError(
-                f"{self.task.name}: the loss is not finite in step {numbers[place]}: {parts}"
-                f"{f' ({of})' if of else ''}. Use a lower learning rate, or look at these images; "
-                f"the last checkpoint in {self.store.folder} is from before."
+                f"{self.task.name}: the loss is not finite in step {numbers[index]}: {parts}"
+                f"{f' ({examples})' if examples else ''}. Use a lower learning rate, or look at "
+                f"these images; the last checkpoint in {self.store.folder} is from before."
             )
         self.progress.pending += [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
     def _validate(self) -> None:
         with torch.no_grad():
-            found = self.task.validate(self.progress.step)
+            measures = self.task.validate(self.progress.step)
         # All processes decide by the numbers of the first: they keep statistics of their own.
-        numbers = self.fabric.broadcast({name: float(value) for name, value in found.items()})
+        numbers = self.fabric.broadcast({name: float(value) for name, value in measures.items()})
         self.progress.note(numbers)
         watched = self.task.watched
         if watched and self.progress.improved(numbers[watched]) and self.fabric.is_global_zero:

@@ -77,37 +77,37 @@ def _load(
     module: nn.Module, tensors: Mapping[str, Tensor], left_out: tuple[str, ...], path: Path
 ) -> pd.DataFrame:
     """Load a state dict but for some layers; nothing changes unless all the rest fits."""
-    own = module.state_dict()
+    state = module.state_dict()
     rows, problems = [], []
-    for name, target in own.items():
+    for name, target in state.items():
         layer, _, weight = name.rpartition(".")
-        found = tensors.get(name)
+        tensor = tensors.get(name)
         if layer in left_out:
             reason = "output layer: depends on the classes"
-            shape = "" if found is None else str(tuple(found.shape))
+            shape = "" if tensor is None else str(tuple(tensor.shape))
             rows.append((layer, weight, shape, False, reason))
-        elif found is None and weight == "num_batches_tracked":
+        elif tensor is None and weight == "num_batches_tracked":
             continue
-        elif found is None:
+        elif tensor is None:
             problems.append(f"{name} is missing")
-        elif found.shape != target.shape:
-            problems.append(f"{name} has shape {tuple(found.shape)}, not {tuple(target.shape)}")
+        elif tensor.shape != target.shape:
+            problems.append(f"{name} has shape {tuple(tensor.shape)}, not {tuple(target.shape)}")
         else:
-            rows.append((layer, weight, str(tuple(found.shape)), True, ""))
+            rows.append((layer, weight, str(tuple(tensor.shape)), True, ""))
     problems += [
         f"{name} is not known"
         for name in tensors
-        if name not in own and not name.endswith("num_batches_tracked")
+        if name not in state and not name.endswith("num_batches_tracked")
     ]
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        further = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise DataError(
-            f"does not fit: {'; '.join(problems[:3])}{more}.",
+            f"does not fit: {'; '.join(problems[:3])}{further}.",
             path,
             "It is of another architecture or number of classes.",
         )
     with torch.no_grad():
         for layer, weight, _, loaded, _ in rows:
             if loaded:
-                own[f"{layer}.{weight}"].copy_(tensors[f"{layer}.{weight}"])
+                state[f"{layer}.{weight}"].copy_(tensors[f"{layer}.{weight}"])
     return pd.DataFrame(rows, columns=_COLUMNS)
