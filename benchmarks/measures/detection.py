@@ -48,7 +48,7 @@ def _networks() -> list[Row]:
     cuda = torch.cuda.is_available()
     model = "paper" if cuda else "small"
     device = torch.device("cuda" if cuda else "cpu")
-    where = torch.cuda.get_device_name() if cuda else "CPU, one thread"
+    device_name = torch.cuda.get_device_name() if cuda else "CPU, one thread"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = build_dataset(folder, replace(LAB_SETTINGS, test_share=0.34), workers=0)
@@ -60,13 +60,13 @@ def _networks() -> list[Row]:
         precision = "bf16-mixed" if cuda else "32-true"
         task.setup(Fabric(accelerator=device.type, devices=1, precision=precision), folder)  # type: ignore[arg-type]
         names = task.kinds[0][: BATCH * STEPS]
-        theirs = _Reference(model, dataset, names, device)
-        what = f"Mask R-CNN ({model}, 1024×1024, batch {BATCH}, {where})"
-        training = {OURS: _train(task, device), REFERENCE: theirs.train}
-        rows = side_by_side(f"{what}: training", "images/s", training, repeats=3)
-        rows.append(row(f"{what}: memory of the process", OURS, _peak(device), "MB"))
-        finding = {OURS: _detect(task, names, device), REFERENCE: theirs.detect}
-        return rows + side_by_side(f"{what}: inference", "images/s", finding, repeats=3)
+        reference = _Reference(model, dataset, names, device)
+        label = f"Mask R-CNN ({model}, 1024×1024, batch {BATCH}, {device_name})"
+        training = {OURS: _train(task, device), REFERENCE: reference.train}
+        rows = side_by_side(f"{label}: training", "images/s", training, repeats=3)
+        rows.append(row(f"{label}: memory of the process", OURS, _peak(device), "MB"))
+        finding = {OURS: _detect(task, names, device), REFERENCE: reference.detect}
+        return rows + side_by_side(f"{label}: inference", "images/s", finding, repeats=3)
 
 
 def _peak(device: torch.device) -> float:
@@ -106,13 +106,13 @@ class _Reference:
     def __init__(
         self, model: str, dataset: Dataset, names: list[str], device: torch.device
     ) -> None:
-        ours = build_detector(model)
-        heads = ours.roi_heads
+        detector = build_detector(model)
+        heads = detector.roi_heads
         # torchvision's own classes hold the same parts; only what differs in ours is gone.
         heads.__class__ = RoIHeads
-        ours.rpn.__class__ = RegionProposalNetwork
+        detector.rpn.__class__ = RegionProposalNetwork
         transform = GeneralizedRCNNTransform(FRAME.rows, FRAME.rows, [0.5] * 3, [0.25] * 3)
-        self.network: nn.Module = GeneralizedRCNN(ours.backbone, ours.rpn, heads, transform)
+        self.network: nn.Module = GeneralizedRCNN(detector.backbone, detector.rpn, heads, transform)
         self.network.to(device)
         self.device = device
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1e-4, momentum=0.9)
@@ -128,7 +128,7 @@ class _Reference:
         for pictures, targets in loader:
             yield (
                 [picture.to(self.device) for picture in pictures],
-                [{k: v.to(self.device) for k, v in own.items()} for own in targets],
+                [{k: v.to(self.device) for k, v in target.items()} for target in targets],
             )
 
     def train(self) -> int:
@@ -161,9 +161,9 @@ class _Pictures(torch.utils.data.Dataset[tuple[Tensor, dict[str, Tensor]]]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
         # A new Frames keeps nothing: the reference reads each picture when it is needed.
-        framed = Frames(self.dataset, FRAME).get(self.names[place])
+        framed = Frames(self.dataset, FRAME).get(self.names[index])
         target = target_of(framed.regions, framed.labels, framed.image_id, 4)
         return framed.picture.float().expand(3, -1, -1), target
 
@@ -171,19 +171,21 @@ class _Pictures(torch.utils.data.Dataset[tuple[Tensor, dict[str, Tensor]]]):
 def _froc() -> list[Row]:
     """FROC with intervals of 10,000 images with 30 detections each."""
     rng = np.random.default_rng(0)
-    names = np.array([f"i{place:05d}" for place in range(IMAGES)])
-    whose = pd.DataFrame(
+    names = np.array([f"i{index:05d}" for index in range(IMAGES)])
+    owners = pd.DataFrame(
         {"dataset": "made", "image_id": names, "patient_id": np.repeat(names[::4], 4),
          "split": "test"}
     )  # fmt: skip
     label = np.where(np.arange(IMAGES) % 2, "malignant", "normal")
-    images = whose.assign(label=label, density="", unlocated=0)
-    truths = whose[label == "malignant"].assign(pathology="malignant")
-    found = whose.loc[whose.index.repeat(30)].assign(score_malignant=rng.random(30 * IMAGES))
-    for table, most in ((truths, 300), (found, 300)):
+    images = owners.assign(label=label, density="", unlocated=0)
+    truths = owners[label == "malignant"].assign(pathology="malignant")
+    detections = owners.loc[owners.index.repeat(30)].assign(score_malignant=rng.random(30 * IMAGES))
+    for table, longest in ((truths, 300), (detections, 300)):
         corner = rng.uniform(0, 900, (len(table), 2))
-        table[list(BOX)] = np.column_stack([corner, corner + rng.uniform(30, most, corner.shape)])
+        table[list(BOX)] = np.column_stack(
+            [corner, corner + rng.uniform(30, longest, corner.shape)]
+        )
     start = time.perf_counter()
-    sensitivities(marks(found, truths, images, target="malignant"), seed=0, draws=500)
+    sensitivities(marks(detections, truths, images, target="malignant"), seed=0, draws=500)
     seconds = time.perf_counter() - start
     return [row("FROC of 10,000 images, 300,000 detections, 500 draws", OURS, seconds, "s")]

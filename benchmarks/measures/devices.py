@@ -55,9 +55,9 @@ def draw_pictures(count: int, rows: int, cols: int) -> Pictures:
 
 
 def compare(
-    what: str,
+    label: str,
     unit: str,
-    works: Mapping[str, Callable[[], int]],
+    competitors: Mapping[str, Callable[[], int]],
     device: torch.device,
     *,
     repeats: int = 3,
@@ -67,13 +67,16 @@ def compare(
     Work on a GPU must end when the GPU is done, and be warm.
     """
     if device.type == "cpu":
-        return side_by_side(what, f"{unit} of CPU", works, repeats=repeats)
-    for work in works.values():
+        return side_by_side(label, f"{unit} of CPU", competitors, repeats=repeats)
+    for work in competitors.values():
         work()
-    rates = {who: rate(work, repeats=repeats) for who, work in works.items()}
-    ours = next(iter(rates.values()))
+    rates = {competitor: rate(work, repeats=repeats) for competitor, work in competitors.items()}
+    first_rate = next(iter(rates.values()))
     name = torch.cuda.get_device_name(device)
-    return [row(what, f"{who}, {name}", value, unit, ours / value) for who, value in rates.items()]
+    return [
+        row(label, f"{competitor}, {name}", value, unit, first_rate / value)
+        for competitor, value in rates.items()
+    ]
 
 
 def on_gpu(measure: Callable[[torch.device], list[Row]]) -> list[Row]:

@@ -42,9 +42,9 @@ def measure() -> list[Row]:
         folder = Path(name)
         _write_images(folder)
         task, plain = _task(folder), _plain(folder)
-        what = f"DCGAN of the paper, {torch.cuda.get_device_name() if CUDA else 'CPU'}"
-        works = {OURS: _ours(task), "plain loop over a DataLoader of PNG files": plain}
-        rows = side_by_side(what, "epochs/s", works, repeats=3)  # type: ignore[arg-type]
+        label = f"DCGAN of the paper, {torch.cuda.get_device_name() if CUDA else 'CPU'}"
+        competitors = {OURS: _task_epoch(task), "plain loop over a DataLoader of PNG files": plain}
+        rows = side_by_side(label, "epochs/s", competitors, repeats=3)  # type: ignore[arg-type]
         flops, moved = _work(task)
         seconds = BATCH / EPOCH / rows[0]["value"]
         limit = moved / _bandwidth()
@@ -88,7 +88,7 @@ def _task(folder: Path) -> DcganTask:
     return task
 
 
-def _ours(task: DcganTask) -> Callable[[], float]:
+def _task_epoch(task: DcganTask) -> Callable[[], float]:
     def work() -> float:
         for number in range(STEPS):
             task.step(number)
@@ -107,16 +107,17 @@ class _Files(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, place: int) -> torch.Tensor:
-        grey = np.asarray(Image.open(self._paths[place]), dtype=np.float32)
+    def __getitem__(self, index: int) -> torch.Tensor:
+        grey = np.asarray(Image.open(self._paths[index]), dtype=np.float32)
         return torch.from_numpy(grey)[None] / 127.5 - 1
 
 
 def _plain(folder: Path) -> Callable[[], float]:
     settings = DcganSettings()
-    generator, rival = Generator(settings).to(DEVICE), Discriminator(settings).to(DEVICE)
+    generator, discriminator = Generator(settings).to(DEVICE), Discriminator(settings).to(DEVICE)
     optimizers = [
-        torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999)) for network in (generator, rival)
+        torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999))
+        for network in (generator, discriminator)
     ]
     loader = DataLoader(
         _Files(folder), BATCH, shuffle=True, drop_last=True, num_workers=8 if CUDA else 0
@@ -126,7 +127,7 @@ def _plain(folder: Path) -> Callable[[], float]:
         done = 0
         while done < STEPS:
             for real in loader:
-                _plain_step(generator, rival, optimizers, real.to(DEVICE))
+                _plain_step(generator, discriminator, optimizers, real.to(DEVICE))
                 done += 1
                 if done == STEPS:
                     break
@@ -138,19 +139,19 @@ def _plain(folder: Path) -> Callable[[], float]:
 
 def _plain_step(
     generator: Generator,
-    rival: nn.Module,
+    discriminator: nn.Module,
     optimizers: list[torch.optim.Adam],
     real: torch.Tensor,
 ) -> None:
     fake = generator(generator.draw(len(real), real.device))
-    on_real, on_fake = rival(real), rival(fake.detach())
+    on_real, on_fake = discriminator(real), discriminator(fake.detach())
     ones, zeros = torch.ones_like(on_real), torch.zeros_like(on_fake)
     entropy = functional.binary_cross_entropy_with_logits
     optimizers[1].zero_grad()
     (entropy(on_real, ones) + entropy(on_fake, zeros)).backward()
     optimizers[1].step()
     optimizers[0].zero_grad()
-    entropy(rival(fake), ones).backward()
+    entropy(discriminator(fake), ones).backward()
     optimizers[0].step()
 
 
@@ -172,7 +173,7 @@ def _work(task: DcganTask) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def _output_values(network: nn.Module, given: torch.Tensor) -> float:
+def _output_values(network: nn.Module, inputs: torch.Tensor) -> float:
     """Numbers that all layers of a network put out for one picture."""
     counts: list[int] = []
     leaves = [module for module in network.modules() if not list(module.children())]
@@ -180,7 +181,7 @@ def _output_values(network: nn.Module, given: torch.Tensor) -> float:
         leaf.register_forward_hook(lambda _m, _i, out: counts.append(out[0].numel()))
         for leaf in leaves
     ]
-    network(given)
+    network(inputs)
     for hook in hooks:
         hook.remove()
     return float(sum(counts))

@@ -65,7 +65,7 @@ def measure() -> list[Row]:
 
 def measure_on(device: torch.device, name: str, scale: Scale) -> list[Row]:
     """The rows of one device; `name` stands in the table."""
-    who = f"{OURS} on {name}"
+    competitor = f"{OURS} on {name}"
     sampler = _sampler(device, scale)
     steps = range(1, scale.batches + 1)
     list(sampler.batches(range(3)))
@@ -77,11 +77,11 @@ def measure_on(device: torch.device, name: str, scale: Scale) -> list[Row]:
     copied = 2 * source.nbytes / _seconds(lambda: target.copy_(source), device)
     moved = bytes_a_patch(sampler)
     return [
-        row(WHAT, who, patches, "patches/s"),
-        row(f"{WHAT}: bytes moved", who, moved / 1e6, "MB a patch"),
-        row(f"{WHAT}: bytes moved", who, moved * patches / 1e9, "GB/s"),
+        row(WHAT, competitor, patches, "patches/s"),
+        row(f"{WHAT}: bytes moved", competitor, moved / 1e6, "MB a patch"),
+        row(f"{WHAT}: bytes moved", competitor, moved * patches / 1e9, "GB/s"),
         row(f"{WHAT}: plain copy", name, copied / 1e9, "GB/s"),
-        row(f"{WHAT}: share of a copy's speed", who, moved * patches / copied, ""),
+        row(f"{WHAT}: share of a copy's speed", competitor, moved * patches / copied, ""),
     ]
 
 

@@ -42,11 +42,11 @@ def measure_gpu() -> list[Row]:
 
 
 def _all_cases(device: torch.device) -> list[Row]:
-    return [found for case in CASES for found in measure_on(device, *case)]
+    return [result for case in CASES for result in measure_on(device, *case)]
 
 
 def measure_on(
-    device: torch.device, rows: int, cols: int, stride: int, repeats: int, others: bool
+    device: torch.device, rows: int, cols: int, stride: int, repeats: int, with_peers: bool
 ) -> list[Row]:
     """The rows of one device and one image."""
     network = build_classifier("resnet18", seed=0).to(device, memory_format=torch.channels_last)
@@ -58,20 +58,20 @@ def measure_on(
     quick = folded(network)
 
     def in_one_pass() -> int:
-        found = score_densely(quick, levels, size=SIZE, stride=stride)
-        assert found.probabilities.shape[:2] == (found.tops.size, found.lefts.size)
-        assert found.tops.size * found.lefts.size == len(windows)
+        scores = score_densely(quick, levels, size=SIZE, stride=stride)
+        assert scores.probabilities.shape[:2] == (scores.tops.size, scores.lefts.size)
+        assert scores.tops.size * scores.lefts.size == len(windows)
         return 1
 
     def cut_out() -> int:
         score_windows(network, pictures, windows, size=SIZE, batch_size=BATCH)
         return 1
 
-    works = {OURS: in_one_pass}
-    if others:
-        works |= {f"{OURS} windows cut out": cut_out, **_monai(network, levels, stride)}
-    what = f"dense inference, {rows} x {cols} px, stride {stride}: {len(windows)} windows"
-    return compare(what, "images/s", works, device, repeats=repeats)
+    competitors = {OURS: in_one_pass}
+    if with_peers:
+        competitors |= {f"{OURS} windows cut out": cut_out, **_monai(network, levels, stride)}
+    label = f"dense inference, {rows} x {cols} px, stride {stride}: {len(windows)} windows"
+    return compare(label, "images/s", competitors, device, repeats=repeats)
 
 
 def _windows(rows: int, cols: int, stride: int) -> pd.DataFrame:

@@ -43,14 +43,16 @@ def measure() -> list[Row]:
     """Patches a second, one thread."""
     grey = np.random.default_rng(0).integers(0, 4096, (ROWS, COLS)).astype(np.uint16)
     image = torch.from_numpy(grey.astype(np.float32) / 4095)[None]  # (1, rows, cols)
-    works = {
-        OURS: _ours(grey),
+    competitors = {
+        OURS: _sampler(grey),
         "torch grid_sample of the whole image, patch by patch": lambda: _plain(image),
     }
-    return side_by_side("augmented patches", "patches/s of CPU", works | _peers(image), repeats=5)
+    return side_by_side(
+        "augmented patches", "patches/s of CPU", competitors | _peers(image), repeats=5
+    )
 
 
-def _ours(grey: npt.NDArray[np.uint16], batches: int = 4) -> Callable[[], int]:
+def _sampler(grey: npt.NDArray[np.uint16], batches: int = 4) -> Callable[[], int]:
     rng = np.random.default_rng(1)
     count = 2000
     windows = pd.DataFrame(

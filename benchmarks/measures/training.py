@@ -70,7 +70,7 @@ class Ready:
 
 def measure() -> list[Row]:
     """Patches a second, one thread of a CPU."""
-    return [found for scale in ON_CPU for found in measure_on(torch.device("cpu"), scale)]
+    return [result for scale in ON_CPU for result in measure_on(torch.device("cpu"), scale)]
 
 
 def measure_gpu() -> list[Row]:
@@ -85,22 +85,22 @@ def measure_on(device: torch.device, scale: Scale) -> list[Row]:
     source = PatchBatches(
         pictures, windows, size=scale.size, batch_size=scale.batch, seed=0, memory="resident"
     )
-    at = f"{scale.size} px, batch {scale.batch}"
+    size_and_batch = f"{scale.size} px, batch {scale.batch}"
     with tempfile.TemporaryDirectory() as folder:
         _write_patches(Path(folder), pictures, windows, scale.size)
         loader = _loader(Path(folder), scale, device)
         training = compare(
-            f"training of {scale.architecture}, {at}",
+            f"training of {scale.architecture}, {size_and_batch}",
             "patches/s",
             {
-                OURS: _ours(source, scale, device),
-                f"{OURS} without feeding": _ours(Ready(source, device), scale, device),
+                OURS: _updates(source, scale, device),
+                f"{OURS} without feeding": _updates(Ready(source, device), scale, device),
                 "torchvision reference loop, PNG files": _reference(loader, scale, device),
             },
             device,
         )
         feeding = compare(
-            f"feed alone, {at}",
+            f"feed alone, {size_and_batch}",
             "patches/s",
             {
                 OURS: _feed(source, scale, device),
@@ -113,15 +113,15 @@ def measure_on(device: torch.device, scale: Scale) -> list[Row]:
     return training + feeding + _epoch(training[0], device)
 
 
-def _epoch(ours: Row, device: torch.device) -> list[Row]:
+def _epoch(training: Row, device: torch.device) -> list[Row]:
     """How long the paper's number of patches would take on a GPU."""
     if device.type == "cpu":
         return []
-    what = f"{ours['what']}: {EPOCH:,} patches"
-    return [row(what, OURS, EPOCH / ours["value"] / 60, "min, reckoned up")]
+    label = f"{training['what']}: {EPOCH:,} patches"
+    return [row(label, OURS, EPOCH / training["value"] / 60, "min, reckoned up")]
 
 
-def _ours(source: PatchBatches | Ready, scale: Scale, device: torch.device) -> Callable[[], int]:
+def _updates(source: PatchBatches | Ready, scale: Scale, device: torch.device) -> Callable[[], int]:
     """Updates as `training.loop` makes them."""
     network = build_classifier(scale.architecture, seed=0)
     task = ClassifierTask("bench", network, "random", source, ClassifierSettings(), STEPS_PLANNED)

@@ -17,7 +17,7 @@ ROWS, COLS, SIZE, STRIDE = 4096, 3328, 256, 128
 def measure() -> list[Row]:
     """Windows a second, one thread."""
     regions = draw_regions()
-    works = {
+    competitors = {
         OURS: lambda: len(
             label_windows(
                 regions,
@@ -29,15 +29,17 @@ def measure() -> list[Row]:
         ),
         "scikit-image view_as_windows, means": lambda: _scikit_image(regions),
     }
-    return side_by_side("labelled windows", "windows/s of CPU", works | _peers(regions), repeats=5)
+    return side_by_side(
+        "labelled windows", "windows/s of CPU", competitors | _peers(regions), repeats=5
+    )
 
 
 def draw_regions() -> npt.NDArray[np.uint8]:
     """A half ellipse of breast with two lesions, uint8 (ROWS, COLS)."""
-    down, across = np.ogrid[:ROWS, :COLS]
-    regions = (((down - 2048) / 1900) ** 2 + (across / 2400) ** 2 < 1).astype(np.uint8)
-    regions[(down - 1800) ** 2 + (across - 900) ** 2 < 150**2] = 2
-    regions[(down - 2800) ** 2 + (across - 600) ** 2 < 90**2] = 3
+    row, col = np.ogrid[:ROWS, :COLS]
+    regions = (((row - 2048) / 1900) ** 2 + (col / 2400) ** 2 < 1).astype(np.uint8)
+    regions[(row - 1800) ** 2 + (col - 900) ** 2 < 150**2] = 2
+    regions[(row - 2800) ** 2 + (col - 600) ** 2 < 90**2] = 3
     return regions
 
 

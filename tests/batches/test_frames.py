@@ -55,8 +55,8 @@ def test_a_picture_just_fits_and_lies_at_the_top_left(frames):
 
 def test_grey_levels_are_shares_of_what_16_bits_can_hold(dataset, frames):
     framed = frames.get("i02")
-    inside = framed.picture[framed.regions == 2].float()
-    assert float(inside.median()) == pytest.approx(50000 / 65535, abs=1e-3)
+    lesion_levels = framed.picture[framed.regions == 2].float()
+    assert float(lesion_levels.median()) == pytest.approx(50000 / 65535, abs=1e-3)
     mean = np.asarray(dataset.prepared.pixels("i01")).mean() / 65535
     assert float(frames.get("i01").picture[:192, :128].float().mean()) == pytest.approx(
         mean, abs=1e-3
@@ -67,13 +67,13 @@ def test_grey_levels_are_shares_of_what_16_bits_can_hold(dataset, frames):
 def test_a_box_of_the_frame_goes_back_to_the_film(dataset, frames, image_id):
     framed = frames.get(image_id)
     target = target_of(framed.regions, framed.labels, image_id, 4)
-    found = framed.box_to_original(target["boxes"][0].tolist())
+    detections = framed.box_to_original(target["boxes"][0].tolist())
     prepared = lesion_box(dataset, image_id)
     top, left = 5 + prepared.row_min * 2, 7 + prepared.col_min * 2
     if int(image_id[1:]) % 3 == 0:
         left = 7 + (COLS - prepared.col_max) * 2
-    wanted = Box(top, left, top + 36, left + 28)
-    assert found.iou(wanted) > 0.97
+    expected = Box(top, left, top + 36, left + 28)
+    assert detections.iou(expected) > 0.97
 
 
 def test_a_frame_may_reduce(dataset):
@@ -216,14 +216,14 @@ def test_found_boxes_and_masks_are_those_of_the_film(frames, image_id):
     framed: Framed = frames.get(image_id)
     mask = torch.zeros((1, 1, 28, 28))
     mask[..., :, :7] = 1  # the left quarter of the box, as the network sees it
-    found = {
+    detections = {
         "boxes": torch.tensor([[16.0, 20, 48, 60]]),
         "labels": torch.tensor([3]),
         "scores": torch.tensor([0.7]),
         "class_scores": torch.tensor([[0.1, 0.15, 0.05, 0.7]]),
         "masks": mask,
     }
-    row = detection_rows(framed, found).iloc[0]
+    row = detection_rows(framed, detections).iloc[0]
     box = framed.box_to_original([16, 20, 48, 60])
     assert (row["row_min"], row["col_max"]) == (box.row_min, box.col_max)
     assert row["label"] == "malignant"

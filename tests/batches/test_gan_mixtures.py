@@ -34,8 +34,8 @@ def generators():
     return {label: (Generator(settings), small_gan.SCALING) for label in CLASSES}
 
 
-def generated(count=40, **more):
-    return GeneratedPool(generators(), **{"count": count, "size": 16, "seed": 2} | more)
+def generated(count=40, **changes):
+    return GeneratedPool(generators(), **{"count": count, "size": 16, "seed": 2} | changes)
 
 
 def real(prepared, windows, count=40):
@@ -70,8 +70,8 @@ def test_an_epoch_is_every_patch_of_every_pool_once(prepared, windows) -> None:
     pools = [real(prepared, windows, 24), generated(12)]
     batches = MixedBatches(pools, batch_size=6, seed=1)
     assert batches.steps_an_epoch == 6
-    seen = [batches.share(step, 0, 1, CPU) for step in range(6)]
-    pixels, labels = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    in_order = [batches.share(step, 0, 1, CPU) for step in range(6)]
+    pixels, labels = (torch.cat(parts) for parts in zip(*in_order, strict=True))
     assert {code: int((labels == code).sum()) for code in (BENIGN, MALIGNANT)} == {
         BENIGN: 18,
         MALIGNANT: 18,
@@ -79,12 +79,12 @@ def test_an_epoch_is_every_patch_of_every_pool_once(prepared, windows) -> None:
     alone = [pool.take(np.arange(pool.count), CPU)[0] for pool in pools]
     expected = torch.cat(alone).mean(dim=(1, 2, 3))
     # Mirrors leave the mean of a patch as it is.
-    found = pixels.mean(dim=(1, 2, 3)).sort().values
-    torch.testing.assert_close(found, expected.sort().values, atol=1e-4, rtol=1e-4)
+    levels = pixels.mean(dim=(1, 2, 3)).sort().values
+    torch.testing.assert_close(levels, expected.sort().values, atol=1e-4, rtol=1e-4)
     again = MixedBatches(pools, batch_size=6, seed=1).share(3, 0, 1, CPU)
-    assert torch.equal(again[0], seen[3][0])
+    assert torch.equal(again[0], in_order[3][0])
     later = batches.share(6, 0, 1, CPU)
-    assert not torch.allclose(later[0], seen[0][0])
+    assert not torch.allclose(later[0], in_order[0][0])
 
 
 def test_patches_keep_their_labels_in_a_mixture(prepared, windows) -> None:
@@ -109,20 +109,20 @@ def test_mirrors_are_drawn_for_each_patch(prepared, windows) -> None:
 
 def test_processes_share_a_batch(prepared, windows) -> None:
     batches = MixedBatches([real(prepared, windows), generated()], batch_size=8, seed=1)
-    whole = batches.share(2, 0, 1, CPU)
+    batch = batches.share(2, 0, 1, CPU)
     halves = [batches.share(2, rank, 2, CPU) for rank in range(2)]
-    for place in range(2):
-        joined = torch.cat([half[place] for half in halves])
-        torch.testing.assert_close(joined, whole[place], atol=1e-5, rtol=1e-5)
+    for index in range(2):
+        joined = torch.cat([half[index] for half in halves])
+        torch.testing.assert_close(joined, batch[index], atol=1e-5, rtol=1e-5)
 
 
 def test_other_weights_are_another_training(prepared, windows) -> None:
-    one, same = generated().identity(), generated().identity()
-    assert one == same
+    first, second = generated().identity(), generated().identity()
+    assert first == second
     makers = generators()
     with torch.no_grad():
         makers["benign"][0].layers[0].bias += 1
-    assert GeneratedPool(makers, count=40, size=16, seed=2).identity() != one
+    assert GeneratedPool(makers, count=40, size=16, seed=2).identity() != first
     assert real(prepared, windows).identity() != real(prepared, windows, 41).identity()
 
 

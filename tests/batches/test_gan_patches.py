@@ -64,19 +64,19 @@ def test_every_patch_once_an_epoch_in_another_order(prepared, windows) -> None:
     means = levels.clip(small_gan.SCALING.low, small_gan.SCALING.high).mean(axis=(1, 2))
     epochs = []
     for epoch in range(2):
-        batches = [patches.batch(3 * epoch + place) for place in range(3)]
+        batches = [patches.batch(3 * epoch + index) for index in range(3)]
         levels = small_gan.SCALING.undone(torch.cat(batches)).mean(dim=(1, 2, 3)).numpy()
         np.testing.assert_allclose(np.sort(levels), np.sort(means), atol=2e-3)
         epochs.append(levels)
     assert not np.allclose(epochs[0], epochs[1])
     assert torch.equal(patches.batch(4), patches.batch(4))
-    images = list(chain(*(patches.images_of(place) for place in range(3))))
+    images = list(chain(*(patches.images_of(index) for index in range(3))))
     assert set(images) == {"i0"}
 
 
 def test_processes_share_a_batch(patches) -> None:
-    whole = patches.batch(5)
-    assert torch.equal(torch.cat([patches.batch(5, rank, 2) for rank in range(2)]), whole)
+    batch = patches.batch(5)
+    assert torch.equal(torch.cat([patches.batch(5, rank, 2) for rank in range(2)]), batch)
     with pytest.raises(DataError, match="cannot be shared by 3"):
         patches.batch(0, 0, 3)
 
@@ -92,8 +92,8 @@ def test_the_scaling_spans_the_patches(prepared, windows) -> None:
 
 
 def test_the_identity_tells_sets_apart(prepared, windows, patches) -> None:
-    other = small_gan.patch_set(prepared, windows.iloc[::-1].reset_index(drop=True))
-    assert patches.identity() != other.identity()
+    reversed_set = small_gan.patch_set(prepared, windows.iloc[::-1].reset_index(drop=True))
+    assert patches.identity() != reversed_set.identity()
     assert patches.identity() == small_gan.patch_set(prepared, windows).identity()
 
 

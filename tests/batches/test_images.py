@@ -15,7 +15,7 @@ from second_look.errors import DataError
 CPU = torch.device("cpu")
 
 
-def made(labels, **settings):
+def image_batches(labels, **settings):
     """Batches of 8×8 pictures; each holds its number as grey level."""
     count = len(labels)
     levels = np.arange(count, dtype=np.uint16) * (WHITE // count)
@@ -26,27 +26,27 @@ def made(labels, **settings):
 
 
 def test_parts_of_processes_together_are_the_whole_batch():
-    batches = made(LABELS * 3, batch_size=8)
-    whole, labels = batches.make(5, 0, 1)
+    batches = image_batches(LABELS * 3, batch_size=8)
+    pixels_of_all, labels = batches.make(5, 0, 1)
     parts = [batches.make(5, rank, 4) for rank in range(4)]
-    assert whole.shape == (8, 1, 8, 8)
-    assert torch.allclose(torch.cat([pixels for pixels, _ in parts]), whole, atol=1e-6)
-    assert torch.equal(torch.cat([own for _, own in parts]), labels)
+    assert pixels_of_all.shape == (8, 1, 8, 8)
+    assert torch.allclose(torch.cat([pixels for pixels, _ in parts]), pixels_of_all, atol=1e-6)
+    assert torch.equal(torch.cat([labels_of_part for _, labels_of_part in parts]), labels)
 
 
 def test_a_batch_is_the_same_whenever_it_is_asked_for():
-    first, second = made(LABELS * 3, batch_size=4), made(LABELS * 3, batch_size=4)
+    first, second = image_batches(LABELS * 3, batch_size=4), image_batches(LABELS * 3, batch_size=4)
     in_turn = [first.share(step, 0, 1, CPU) for step in range(4)]
     pixels, labels = second.share(3, 0, 1, CPU)
     assert torch.equal(pixels, in_turn[3][0])
     assert torch.equal(labels, in_turn[3][1])
     assert not torch.equal(in_turn[0][0], in_turn[1][0])
-    assert not torch.equal(made(LABELS * 3, batch_size=4, seed=4).make(3, 0, 1)[0], pixels)
+    assert not torch.equal(image_batches(LABELS * 3, batch_size=4, seed=4).make(3, 0, 1)[0], pixels)
 
 
 def test_labels_belong_to_their_pictures():
     labels = list(LABELS) * 3
-    batches = made(labels, batch_size=64, augmentation=NO_AUGMENTATION)
+    batches = image_batches(labels, batch_size=64, augmentation=NO_AUGMENTATION)
     pixels, codes = batches.make(0, 0, 1)
     numbers = (pixels.mean(dim=(1, 2, 3)) * len(labels)).round().long()
     assert [labels[number] for number in numbers] == [LABELS[code] for code in codes]
@@ -59,24 +59,24 @@ def test_labels_belong_to_their_pictures():
 )
 def test_labels_as_they_come_or_alike(balance, shares):
     labels = ["normal"] * 16 + ["benign"] * 3 + ["malignant"]
-    batches = made(labels, batch_size=50, balance=balance)
+    batches = image_batches(labels, batch_size=50, balance=balance)
     drawn = torch.cat([batches.make(step, 0, 1)[1] for step in range(40)])
-    found = np.bincount(drawn, minlength=4) / len(drawn)
+    drawn_shares = np.bincount(drawn, minlength=4) / len(drawn)
     # Four standard deviations of a share of 2,000 draws.
-    assert np.abs(found - shares).max() < 4 * np.sqrt(0.25 / 2000)
+    assert np.abs(drawn_shares - shares).max() < 4 * np.sqrt(0.25 / 2000)
 
 
 def test_the_identity_follows_what_the_batches_hold():
-    plain = made(LABELS * 3, batch_size=4).identity()
-    assert plain == made(LABELS * 3, batch_size=4).identity()
-    for other in (
-        made(LABELS[::-1] * 3, batch_size=4),
-        made(LABELS * 3, batch_size=8),
-        made(LABELS * 3, batch_size=4, seed=4),
-        made(LABELS * 3, batch_size=4, balance="balanced"),
-        made(LABELS * 3, batch_size=4, augmentation=NO_AUGMENTATION),
+    plain = image_batches(LABELS * 3, batch_size=4).identity()
+    assert plain == image_batches(LABELS * 3, batch_size=4).identity()
+    for changed in (
+        image_batches(LABELS[::-1] * 3, batch_size=4),
+        image_batches(LABELS * 3, batch_size=8),
+        image_batches(LABELS * 3, batch_size=4, seed=4),
+        image_batches(LABELS * 3, batch_size=4, balance="balanced"),
+        image_batches(LABELS * 3, batch_size=4, augmentation=NO_AUGMENTATION),
     ):
-        assert other.identity() != plain
+        assert changed.identity() != plain
 
 
 def test_no_images_are_an_error():

@@ -26,8 +26,8 @@ def pictures(phantom_data, folder):
 
 def grey(rows, cols):
     """A smooth picture, so that ways of resampling differ little."""
-    down, along = np.mgrid[:rows, :cols]
-    waves = 0.5 + 0.25 * np.sin(down / 17) + 0.25 * np.cos(along / 13)
+    row, col = np.mgrid[:rows, :cols]
+    waves = 0.5 + 0.25 * np.sin(row / 17) + 0.25 * np.cos(col / 13)
     return (waves * WHITE).astype(np.uint16)
 
 
@@ -36,49 +36,49 @@ def grey(rows, cols):
     [((300, 100), (64, 21)), ((100, 300), (16, 48)), ((32, 24), (64, 48)), ((1, 400), (1, 48))],
 )
 def test_the_shape_is_kept_at_the_left_in_the_middle(shape, inner):
-    found = fit(np.full(shape, 255, dtype=np.uint8), bits=8, size=SIZE)
-    assert found.shape == SIZE
-    assert found.dtype == np.uint16
-    rows, cols = np.nonzero(found)
-    assert (found[rows, cols] == WHITE).all()
+    picture = fit(np.full(shape, 255, dtype=np.uint8), bits=8, size=SIZE)
+    assert picture.shape == SIZE
+    assert picture.dtype == np.uint16
+    rows, cols = np.nonzero(picture)
+    assert (picture[rows, cols] == WHITE).all()
     assert (rows.max() - rows.min() + 1, cols.max() + 1) == inner
     assert cols.min() == 0
-    above, below = rows.min(), SIZE[0] - 1 - rows.max()
-    assert 0 <= below - above <= 1
+    rows_above, rows_below = rows.min(), SIZE[0] - 1 - rows.max()
+    assert 0 <= rows_below - rows_above <= 1
 
 
 def test_it_is_a_plain_resize_that_averages():
     picture = grey(256, 192)
-    found = fit(picture, bits=16, size=SIZE)
+    picture = fit(picture, bits=16, size=SIZE)
     levels = Image.fromarray(picture.astype(np.float32))
     expected = np.asarray(levels.resize(SIZE[::-1], Image.Resampling.BILINEAR))
-    assert np.abs(found - expected).max() <= 2
+    assert np.abs(picture - expected).max() <= 2
 
 
 def test_fine_detail_is_averaged_away():
     stripes = np.zeros((256, 192), dtype=np.uint8)
     stripes[:, ::2] = 255
-    found = fit(stripes, bits=8, size=SIZE)
-    assert np.abs(found[:, 2:-2] / WHITE - 0.5).max() < 0.02
+    picture = fit(stripes, bits=8, size=SIZE)
+    assert np.abs(picture[:, 2:-2] / WHITE - 0.5).max() < 0.02
 
 
 def test_levels_are_shares_of_the_brightest_that_the_bits_hold():
-    found = fit(np.full((64, 48), 1023, dtype=np.uint16), bits=12, size=SIZE)
-    assert found[0, 0] == round(1023 / 4095 * WHITE)
+    picture = fit(np.full((64, 48), 1023, dtype=np.uint16), bits=12, size=SIZE)
+    assert picture[0, 0] == round(1023 / 4095 * WHITE)
 
 
 def test_own_pixels_are_kept_to_the_bit(phantom_data, tmp_path):
     prepared = phantom_data.prepared
-    own = make_pictures(prepared, (0, 0), tmp_path)
+    native = make_pictures(prepared, (0, 0), tmp_path)
     largest = prepared.images[["rows", "cols"]].max().tolist()
-    assert own.size == tuple(32 * -(-side // 32) for side in largest)
+    assert native.size == tuple(32 * -(-side // 32) for side in largest)
     image = prepared.images.iloc[5]
     rows, cols = int(image["rows"]), int(image["cols"])
-    top = (own.size[0] - rows) // 2
+    top = (native.size[0] - rows) // 2
     assert int(image["bits"]) == 16
     pixels = prepared.pixels(image["image_id"])
-    assert np.array_equal(own.array[5, top : top + rows, :cols], pixels)
-    assert own.array[5].sum() == pixels.sum()
+    assert np.array_equal(native.array[5, top : top + rows, :cols], pixels)
+    assert native.array[5].sum() == pixels.sum()
 
 
 def test_pictures_stand_in_the_order_of_the_images(phantom_data, pictures):
@@ -86,9 +86,9 @@ def test_pictures_stand_in_the_order_of_the_images(phantom_data, pictures):
     ids = list(prepared.images["image_id"])
     assert pictures.image_ids == tuple(ids)
     assert pictures.size == SIZE
-    wanted = [ids[7], ids[2]]
-    assert pictures.places(wanted).tolist() == [7, 2]
-    levels = pictures.levels(pictures.places(wanted))
+    image_ids = [ids[7], ids[2]]
+    assert pictures.places(image_ids).tolist() == [7, 2]
+    levels = pictures.levels(pictures.places(image_ids))
     assert (levels.shape, levels.dtype) == ((2, 1, *SIZE), torch.float32)
     expected = fit(prepared.pixels(ids[7]), bits=16, size=SIZE) / WHITE
     assert np.allclose(levels[0, 0], expected, atol=1e-6)
@@ -115,7 +115,7 @@ def test_other_images_or_another_size_are_other_pictures(
     prepared = phantom_data.prepared
     changed = prepared.images.copy()
     changed.loc[3, "content_hash"] = "another"
-    other = make_pictures(replace(prepared, images=changed), SIZE, tmp_path)
+    of_others = make_pictures(replace(prepared, images=changed), SIZE, tmp_path)
     larger = make_pictures(prepared, (96, 64), tmp_path)
-    assert len({pictures.digest, other.digest, larger.digest}) == 3
+    assert len({pictures.digest, of_others.digest, larger.digest}) == 3
     assert drawn == [SIZE, (96, 64)]

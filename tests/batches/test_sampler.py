@@ -42,9 +42,9 @@ def windows():
     return table.assign(size=SIZE, split="train")
 
 
-def sampler(prepared, windows, **more):
-    given = {"size": SIZE, "batch_size": 8, "seed": 3} | more
-    return PatchSampler(prepared, windows, **given)
+def sampler(prepared, windows, **changes):
+    settings = {"size": SIZE, "batch_size": 8, "seed": 3} | changes
+    return PatchSampler(prepared, windows, **settings)
 
 
 def crop(prepared, row):
@@ -60,51 +60,51 @@ def plain(windows, **changes):
 
 def test_without_augmentation_a_patch_is_the_plain_crop(prepared, windows):
     rows = np.arange(11)
-    made = sampler(prepared, windows).make(plain(rows))
+    batch = sampler(prepared, windows).make(plain(rows))
     exact = cut(prepared, windows.iloc[rows], size=SIZE)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         expected = crop(prepared, windows.iloc[row])
-        np.testing.assert_allclose(exact[place], expected, atol=1e-7)
-        np.testing.assert_allclose(made.pixels[place, 0], expected, atol=2e-5)
-    assert made.pixels.dtype == torch.float32
-    assert made.labels.tolist() == [0] * 9 + [3, 2]
+        np.testing.assert_allclose(exact[index], expected, atol=1e-7)
+        np.testing.assert_allclose(batch.pixels[index, 0], expected, atol=2e-5)
+    assert batch.pixels.dtype == torch.float32
+    assert batch.labels.tolist() == [0] * 9 + [3, 2]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_quarter_turns_and_mirrors_are_numpy_s(prepared, windows, turns, mirrored):
-    made = sampler(prepared, windows).make(
+    batch = sampler(prepared, windows).make(
         plain([4], angles=np.array([turns * np.pi / 2]), mirrored=np.array([mirrored]))
     )
     expected = np.rot90(crop(prepared, windows.iloc[4]), turns)
     expected = expected[:, ::-1] if mirrored else expected
-    np.testing.assert_allclose(made.pixels[0, 0], expected, atol=5e-4)
+    np.testing.assert_allclose(batch.pixels[0, 0], expected, atol=5e-4)
 
 
 def test_outside_of_the_image_is_zero(prepared, windows):
     beyond = windows.iloc[[0]].assign(row=-8, col=-8)
-    found = cut(prepared, beyond, size=SIZE)[0]
-    assert (found[:8] == 0).all()
-    assert (found[:, :8] == 0).all()
+    patch = cut(prepared, beyond, size=SIZE)[0]
+    assert (patch[:8] == 0).all()
+    assert (patch[:, :8] == 0).all()
     inner = crop(prepared, windows.iloc[0])[:8, :8]
-    np.testing.assert_allclose(found[8:, 8:], inner, atol=1e-7)
+    np.testing.assert_allclose(patch[8:, 8:], inner, atol=1e-7)
 
 
 def test_windows_of_another_size_are_resampled(prepared, windows):
     wide = windows.iloc[[4]].assign(size=2 * SIZE, row=10, col=10)
-    found = cut(prepared, wide, size=SIZE)[0]
-    whole = prepared.pixels("a")[10:42, 10:42] / 65535
+    patch = cut(prepared, wide, size=SIZE)[0]
+    source = prepared.pixels("a")[10:42, 10:42] / 65535
     # Twice the size: each patch pixel lies in the middle of four source pixels.
-    expected = whole.reshape(SIZE, 2, SIZE, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    expected = source.reshape(SIZE, 2, SIZE, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(patch, expected, atol=1e-4)
 
 
 def test_batches_depend_on_seed_and_step_only(prepared, windows):
     augmented = {"augmentation": PATCHES, "balance": "balanced"}
     reference = list(sampler(prepared, windows, **augmented).batches(range(5)))
-    for more in ({"workers": 1}, {"workers": 4}, {"memory": "streamed"}, {"memory": "resident"}):
+    for changes in ({"workers": 1}, {"workers": 4}, {"memory": "streamed"}, {"memory": "resident"}):
         for batch, expected in zip(
-            sampler(prepared, windows, **augmented, **more).batches(range(5)),
+            sampler(prepared, windows, **augmented, **changes).batches(range(5)),
             reference,
             strict=True,
         ):
@@ -112,8 +112,8 @@ def test_batches_depend_on_seed_and_step_only(prepared, windows):
             assert torch.equal(batch.labels, expected.labels)
     again = sampler(prepared, windows, **augmented).batch(3)
     assert torch.equal(again.pixels, reference[3].pixels)
-    other = sampler(prepared, windows, **augmented | {"seed": 4}).batch(3)
-    assert not torch.equal(other.pixels, reference[3].pixels)
+    changed = sampler(prepared, windows, **augmented | {"seed": 4}).batch(3)
+    assert not torch.equal(changed.pixels, reference[3].pixels)
 
 
 def test_memory_is_chosen_and_said(prepared, windows, monkeypatch):
@@ -128,37 +128,39 @@ def test_windows_without_a_label_are_never_drawn(prepared, windows):
 
 
 def test_balance_draws_each_class_as_often(prepared, windows):
-    one = sampler(prepared, windows, balance="balanced", batch_size=3000)
-    shares = np.bincount(one.batch(0).labels.numpy(), minlength=4) / 3000
+    sampled = sampler(prepared, windows, balance="balanced", batch_size=3000)
+    shares = np.bincount(sampled.batch(0).labels.numpy(), minlength=4) / 3000
     assert shares == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=0.04)
     natural = sampler(prepared, windows, batch_size=3000).batch(0).labels.numpy()
     assert (natural == 0).mean() == pytest.approx(9 / 11, abs=0.04)
 
 
 def test_an_epoch_has_every_window_once_in_a_new_order(prepared, windows):
-    one = sampler(prepared, windows, batch_size=4)
-    first = [list(batch.windows) for batch in one.epoch(0)]
-    second = [list(batch.windows) for batch in one.epoch(1)]
+    sampled = sampler(prepared, windows, batch_size=4)
+    first = [list(batch.windows) for batch in sampled.epoch(0)]
+    second = [list(batch.windows) for batch in sampled.epoch(1)]
     assert [len(part) for part in first] == [4, 4, 3]
     assert sorted(chain(*first)) == sorted(chain(*second)) == list(range(11))
     assert first != second
 
 
 def test_contrast_turns_about_the_mean_and_stays_in_range(prepared, windows):
-    made = sampler(prepared, windows).make(plain([4, 4], gains=np.array([1.0, 0.5])))
-    one, half = made.pixels[0, 0], made.pixels[1, 0]
-    torch.testing.assert_close(half, one.mean() + 0.5 * (one - one.mean()), atol=1e-5, rtol=0)
+    batch = sampler(prepared, windows).make(plain([4, 4], gains=np.array([1.0, 0.5])))
+    sampled, half = batch.pixels[0, 0], batch.pixels[1, 0]
+    torch.testing.assert_close(
+        half, sampled.mean() + 0.5 * (sampled - sampled.mean()), atol=1e-5, rtol=0
+    )
     strong = sampler(prepared, windows).make(plain([4], gains=np.array([9.0]))).pixels
     assert strong.min() >= 0
     assert strong.max() <= 1
 
 
 def test_variants_of_one_window_differ_and_repeat(prepared, windows):
-    one = sampler(prepared, windows, augmentation=PATCHES)
-    first = one.variants(4, count=3, seed=1)
+    sampled = sampler(prepared, windows, augmentation=PATCHES)
+    first = sampled.variants(4, count=3, seed=1)
     assert first.shape == (3, SIZE, SIZE)
     assert not np.allclose(first[0], first[1])
-    np.testing.assert_array_equal(first, one.variants(4, count=3, seed=1))
+    np.testing.assert_array_equal(first, sampled.variants(4, count=3, seed=1))
 
 
 def test_bad_settings_and_empty_tables_are_refused(prepared, windows):

@@ -16,10 +16,10 @@ class Numbers:
     """Batch n of process r is n + r / 10; notes who made what."""
 
     def __init__(self):
-        self.made = []
+        self.requests = []
 
     def make(self, step, rank, world):
-        self.made.append((step, threading.current_thread() is threading.main_thread()))
+        self.requests.append((step, threading.current_thread() is threading.main_thread()))
         return torch.tensor([step + rank / 10]), torch.tensor([world])
 
 
@@ -40,7 +40,7 @@ def test_the_next_batch_is_made_in_a_thread_and_used_once():
     prefetch = Prefetch(batches, 1, 2, torch.device("meta"))
     values = [float(prefetch.get(step)[0]) for step in (0, 1, 2, 7, 8)]
     assert values == pytest.approx([0.1, 1.1, 2.1, 7.1, 8.1])
-    asked = dict(batches.made)
+    asked = dict(batches.requests)
     # Batches 0 and 7 came without notice; the others were made prefetch.
     assert {step: asked[step] for step in (0, 1, 2, 7, 8)} == {
         0: True,
@@ -49,7 +49,7 @@ def test_the_next_batch_is_made_in_a_thread_and_used_once():
         7: True,
         8: False,
     }
-    steps = [step for step, _ in batches.made]
+    steps = [step for step, _ in batches.requests]
     assert len(steps) == len(set(steps))
 
 
@@ -57,7 +57,7 @@ def test_nothing_is_made_ahead_where_it_would_only_take_turns():
     batches = Numbers()
     prefetch = Prefetch(batches, 0, 1, torch.device("cpu"))
     assert [float(prefetch.get(step)[0]) for step in (3, 0)] == [3, 0]
-    assert batches.made == [(3, True), (0, True)]
+    assert batches.requests == [(3, True), (0, True)]
 
 
 def test_the_digest_of_a_table_follows_its_content():

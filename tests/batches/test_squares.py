@@ -49,12 +49,12 @@ def sliced(prepared, name, row, col, side):
 @pytest.mark.parametrize("names", ["abc", "b", "ca", "ba"])
 def test_a_square_is_the_slice_and_zero_outside(prepared, names, memory, way, monkeypatch):
     monkeypatch.setattr(sq, "gathers", lambda device: way == "gpu")
-    found = squares(prepared, names, memory)
+    store = squares(prepared, names, memory)
     rng = np.random.default_rng(1)
     for side in (1, 7, 64, 90):
         numbers = rng.integers(0, len(names), 40)
         corners = rng.integers(-100, 100, (40, 2))
-        cut = found.cut(numbers, corners, side)
+        cut = store.cut(numbers, corners, side)
         assert cut.dtype == torch.float32
         for square, number, (row, col) in zip(cut[:, 0], numbers, corners, strict=True):
             expected = sliced(prepared, names[number], row, col, side)
@@ -63,9 +63,9 @@ def test_a_square_is_the_slice_and_zero_outside(prepared, names, memory, way, mo
 
 @pytest.mark.parametrize("far", [-(10**7), 10**7])
 def test_squares_far_outside_are_empty(prepared, as_on_gpu, far):
-    found = squares(prepared, "ab")
+    store = squares(prepared, "ab")
     for corner in ([far, 3], [3, far], [far, far]):
-        assert not found.cut(np.array([1]), np.array([corner]), 30).any()
+        assert not store.cut(np.array([1]), np.array([corner]), 30).any()
 
 
 def test_images_of_8_bit_alone_stay_narrow(prepared, as_on_gpu):
@@ -74,9 +74,9 @@ def test_images_of_8_bit_alone_stay_narrow(prepared, as_on_gpu):
 
 
 def test_numbers_and_white_follow_the_table(prepared):
-    found = squares(prepared, "bcbba")
-    assert found.numbers.tolist() == [0, 1, 0, 0, 2]
-    assert found.white.tolist() == [255, 4095, 65535]
+    store = squares(prepared, "bcbba")
+    assert store.numbers.tolist() == [0, 1, 0, 0, 2]
+    assert store.white.tolist() == [255, 4095, 65535]
 
 
 @pytest.mark.parametrize("memory", ["resident", "streamed"])
@@ -95,8 +95,8 @@ def test_batches_of_a_gpu_are_those_of_a_cpu(prepared, memory, at_once, monkeypa
     )
 
     def batches(memory):
-        given = {"size": 16, "batch_size": 20, "seed": 5, "augmentation": PATCHES}
-        sampler = PatchSampler(prepared, windows, memory=memory, **given)
+        settings = {"size": 16, "batch_size": 20, "seed": 5, "augmentation": PATCHES}
+        sampler = PatchSampler(prepared, windows, memory=memory, **settings)
         return list(sampler.batches(range(4)))
 
     expected = batches("resident")

@@ -64,28 +64,28 @@ class SeesBright(nn.Module):
 def test_a_network_that_knows_the_answer_is_perfect_on_the_films(dataset, frames):
     images, truths = image_table(dataset), truth_table(dataset)
     assert len(truths) == 8
-    found = detect(SeesBright(), frames, list(images["image_id"]), model="bright", seed=4)
-    assert len(found) == len(truths)
-    assert set(found["seed"]) == {4}
-    assert overlap(boxes(found), boxes(truths)).min() > 0.93
-    marked = marks(found, truths, images, rule="iou")
+    detections = detect(SeesBright(), frames, list(images["image_id"]), model="bright", seed=4)
+    assert len(detections) == len(truths)
+    assert set(detections["seed"]) == {4}
+    assert overlap(boxes(detections), boxes(truths)).min() > 0.93
+    marked = marks(detections, truths, images, rule="iou")
     assert point_estimate(sensitivity_statistic(marked), marked.everybody).tolist() == [1.0] * 6
-    assert average_precision(found, truths, images, by_class=False)["mAP50"] == 1
-    assert mask_agreement(found, truths)["dice"].min() > 0.96
+    assert average_precision(detections, truths, images, by_class=False)["mAP50"] == 1
+    assert mask_agreement(detections, truths)["dice"].min() > 0.96
 
 
 def test_truths_are_the_lesions_of_the_film_in_its_own_pixels(dataset):
     truths = truth_table(dataset).set_index("image_id")
-    for image_id, one in truths.iterrows():
+    for image_id, window in truths.iterrows():
         bright = np.asarray(dataset.prepared.pixels(image_id)) == 50000
         rows, cols = np.nonzero(bright)
         left, right = cols.min(), cols.max() + 1
         if dataset.prepared.transform(image_id).flipped:
             left, right = COLS - right, COLS - left
-        wanted = [5 + 2 * rows.min(), 7 + 2 * left, 5 + 2 * rows.max() + 2, 7 + 2 * right]
-        assert one[list(BOX)].tolist() == wanted
-        assert one["size_mm"] == 18 * 2 * 0.5
-        assert unpack_mask(one["mask"]).all()
+        expected = [5 + 2 * rows.min(), 7 + 2 * left, 5 + 2 * rows.max() + 2, 7 + 2 * right]
+        assert window[list(BOX)].tolist() == expected
+        assert window["size_mm"] == 18 * 2 * 0.5
+        assert unpack_mask(window["mask"]).all()
 
 
 def test_unlocated_lesions_are_counted_not_drawn(tmp_path):
@@ -102,26 +102,26 @@ def test_windows_lie_where_the_film_has_them(dataset):
     placed = windows_in_original(windows, dataset)
     assert len(placed) == (windows["excluded"] == "").sum()
     truths = truth_table(dataset).set_index("image_id")
-    sick = placed[placed["label"] != "normal"]
-    assert len(sick) > 8
-    for one in sick.to_dict("records"):
-        lesion = truths.loc[one["image_id"]]
-        down = min(one["row_max"], lesion["row_max"]) - max(one["row_min"], lesion["row_min"])
-        across = min(one["col_max"], lesion["col_max"]) - max(one["col_min"], lesion["col_min"])
+    with_lesion = placed[placed["label"] != "normal"]
+    assert len(with_lesion) > 8
+    for window in with_lesion.to_dict("records"):
+        lesion = truths.loc[window["image_id"]]
+        rows = min(window["row_max"], lesion["row_max"]) - max(window["row_min"], lesion["row_min"])
+        cols = min(window["col_max"], lesion["col_max"]) - max(window["col_min"], lesion["col_min"])
         area = (lesion["row_max"] - lesion["row_min"]) * (lesion["col_max"] - lesion["col_min"])
-        assert down * across >= 0.9 * area
-        assert one["row_max"] - one["row_min"] == 64  # 32 px at half the size
+        assert rows * cols >= 0.9 * area
+        assert window["row_max"] - window["row_min"] == 64  # 32 px at half the size
 
 
 def test_the_brightest_blob_is_the_square(dataset, frames):
     images, truths = image_table(dataset), truth_table(dataset)
-    found = detect_blobs(frames, list(images["image_id"]))
-    best = found.sort_values("score_normal").drop_duplicates("image_id")
+    detections = detect_blobs(frames, list(images["image_id"]))
+    best = detections.sort_values("score_normal").drop_duplicates("image_id")
     hits = marks(best, truths, images)
     assert np.isfinite(hits.best).all()
     scores = 1 - best.set_index("image_id")["score_normal"]
-    sick = images.loc[images["label"] != "normal", "image_id"]
-    assert scores[sick].min() > 3 * scores.drop(sick).max()
+    with_lesion = images.loc[images["label"] != "normal", "image_id"]
+    assert scores[with_lesion].min() > 3 * scores.drop(with_lesion).max()
 
 
 def test_a_full_device_is_said(frames):
@@ -134,6 +134,6 @@ def test_a_full_device_is_said(frames):
 
 
 def test_pictures_without_detections_leave_no_rows(frames):
-    found = detect(SeesBright(), frames, ["i01", "i03"], model="bright", seed=0)
-    assert isinstance(found, pd.DataFrame)
-    assert found.empty
+    detections = detect(SeesBright(), frames, ["i01", "i03"], model="bright", seed=0)
+    assert isinstance(detections, pd.DataFrame)
+    assert detections.empty

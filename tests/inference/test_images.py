@@ -34,17 +34,17 @@ def expected(network, levels):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_scores_are_the_networks_in_the_order_asked_for(network, pictures, batch_size):
-    wanted = [IDS[place] for place in (6, 0, 3, 3)]
-    found = score_images(network, pictures, wanted, batch_size=batch_size)
-    own = expected(network, pictures.array[[6, 0, 3, 3]])
-    assert np.allclose(found, own, atol=1e-5)
-    assert np.allclose(found.sum(axis=1), 1, atol=1e-12)
-    assert np.ptp(found[:, 0]) > 1e-3
+    image_ids = [IDS[index] for index in (6, 0, 3, 3)]
+    scores = score_images(network, pictures, image_ids, batch_size=batch_size)
+    network_scores = expected(network, pictures.array[[6, 0, 3, 3]])
+    assert np.allclose(scores, network_scores, atol=1e-5)
+    assert np.allclose(scores.sum(axis=1), 1, atol=1e-12)
+    assert np.ptp(scores[:, 0]) > 1e-3
 
 
 def test_averaging_is_over_the_picture_and_its_mirror_image(network, pictures):
-    found = score_images(network, pictures, IDS, averaged=True)
+    scores = score_images(network, pictures, IDS, averaged=True)
     plain = expected(network, pictures.array)
     mirrored = expected(network, pictures.array[:, ::-1].copy())
-    assert np.allclose(found, (plain + mirrored) / 2, atol=1e-5)
-    assert np.abs(found - plain.numpy()).max() > 1e-3
+    assert np.allclose(scores, (plain + mirrored) / 2, atol=1e-5)
+    assert np.abs(scores - plain.numpy()).max() > 1e-3

@@ -62,16 +62,16 @@ def test_validation_on_one_class_alone_has_no_auc(phantom_data, windows, network
 
 def test_one_name_in_two_data_sets_is_two_patients(phantom_data, windows, network):
     second_set = windows.assign(dataset="other")
-    both = pd.concat([windows, second_set], ignore_index=True)
+    joined = pd.concat([windows, second_set], ignore_index=True)
     counts = []
 
     def note(scores, classes, patients):
         counts.append(patients.count)
         return {}
 
-    WindowValidation(phantom_data.prepared, both, SIZE, note)(network)
+    WindowValidation(phantom_data.prepared, joined, SIZE, note)(network)
     assert counts == [2 * windows["patient_id"].nunique()]
-    alone, doubled = class_balance(windows), class_balance(both)
+    alone, doubled = class_balance(windows), class_balance(joined)
     assert (doubled["patients"] == 2 * alone["patients"]).all()
     assert alone["patients"].sum() > 0
 

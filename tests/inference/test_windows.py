@@ -50,36 +50,36 @@ def test_windows_cut_out_are_scored_as_the_network_does(data, network) -> None:
 def test_one_pass_equals_cut_windows_where_borders_do_not_matter(shape) -> None:
     network = sees_no_border()
     pixels = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    found = score_densely(network, pixels, size=SIZE, stride=32)
-    assert found.tops[-1] + SIZE >= shape[0]
-    assert found.lefts[-1] + SIZE >= shape[1]
-    padded = np.zeros((found.tops[-1] + SIZE, found.lefts[-1] + SIZE), dtype=np.float32)
+    windows = score_densely(network, pixels, size=SIZE, stride=32)
+    assert windows.tops[-1] + SIZE >= shape[0]
+    assert windows.lefts[-1] + SIZE >= shape[1]
+    padded = np.zeros((windows.tops[-1] + SIZE, windows.lefts[-1] + SIZE), dtype=np.float32)
     padded[: shape[0], : shape[1]] = pixels
-    for i, top in enumerate(found.tops):
-        for j, left in enumerate(found.lefts):
+    for i, top in enumerate(windows.tops):
+        for j, left in enumerate(windows.lefts):
             patch = torch.from_numpy(padded[top : top + SIZE, left : left + SIZE].copy())
             with torch.no_grad():
                 expected = network(patch[None, None]).softmax(1).numpy()[0]
-            assert np.allclose(found.probabilities[i, j], expected, atol=1e-5)
+            assert np.allclose(windows.probabilities[i, j], expected, atol=1e-5)
 
 
 def test_a_real_network_differs_at_the_borders_only_a_little(data, network) -> None:
     image_id = data.prepared.images["image_id"].iloc[0]
     dense = score_image(network, data.prepared, image_id, size=128, stride=32)
-    inside = dense[(dense["row"] + 128 <= 192) & (dense["col"] + 128 <= 128)]
-    table = inside.assign(label="normal", excluded="", size=128)
+    inner = dense[(dense["row"] + 128 <= 192) & (dense["col"] + 128 <= 128)]
+    table = inner.assign(label="normal", excluded="", size=128)
     one_by_one = score_windows(network, data.prepared, table, size=128)
-    apart = np.abs(inside[list(CLASS_SCORES)].to_numpy() - one_by_one)
+    apart = np.abs(inner[list(CLASS_SCORES)].to_numpy() - one_by_one)
     assert 0 < apart.max() < 0.2
 
 
 def test_bands_do_not_show(data, network, monkeypatch) -> None:
     pixels = torch.rand((1024, 96), generator=torch.Generator().manual_seed(0))
-    whole = score_densely(network, pixels, size=SIZE, stride=32)
+    in_one_band = score_densely(network, pixels, size=SIZE, stride=32)
     monkeypatch.setattr(inference, "MAX_PIXELS", 96 * 200)
     parts = score_densely(network, pixels, size=SIZE, stride=32)
-    assert np.array_equal(whole.tops, parts.tops)
-    assert np.allclose(whole.probabilities, parts.probabilities, atol=1e-3)
+    assert np.array_equal(in_one_band.tops, parts.tops)
+    assert np.allclose(in_one_band.probabilities, parts.probabilities, atol=1e-3)
 
 
 def test_the_table_of_all_images_holds_the_windows_on_the_breast(data, network) -> None:

@@ -44,9 +44,11 @@ def test_every_architecture_scores_pictures_of_any_size(architecture, channels, 
 
 
 def test_the_seed_decides_the_weights() -> None:
-    one, same, other = (build_classifier("small", seed=seed).state_dict() for seed in (1, 1, 2))
-    assert all(torch.equal(one[key], same[key]) for key in one)
-    assert not all(torch.equal(one[key], other[key]) for key in one)
+    first, second, of_other_seed = (
+        build_classifier("small", seed=seed).state_dict() for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not all(torch.equal(first[key], of_other_seed[key]) for key in first)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES[1:])
@@ -54,28 +56,28 @@ def test_an_imagenet_start_computes_what_torchvision_does(
     architecture, pictures, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    theirs = getattr(zoo, architecture)(weights=None, num_classes=1000).eval()
-    path = save(theirs, tmp_path / "weights.pth")
-    ours = build_classifier(architecture, seed=1).eval()
-    left_out = load_imagenet(ours, path)
+    reference = getattr(zoo, architecture)(weights=None, num_classes=1000).eval()
+    path = save(reference, tmp_path / "weights.pth")
+    network = build_classifier(architecture, seed=1).eval()
+    left_out = load_imagenet(network, path)
     assert len(left_out) == 2, "weight and bias of ImageNet's own last layer"
     colour = torch.tensor(models.IMAGENET_MEAN)[:, None, None]
     spread = torch.tensor(models.IMAGENET_STD)[:, None, None]
-    last = theirs.fc if architecture.startswith("resnet") else theirs.classifier[-1]
+    last = reference.fc if architecture.startswith("resnet") else reference.classifier[-1]
     with torch.no_grad():
-        ours.head = last
-        expected = theirs((pictures.expand(-1, 3, -1, -1) - colour) / spread)
-        assert torch.allclose(ours(pictures), expected, atol=1e-4)
+        network.head = last
+        expected = reference((pictures.expand(-1, 3, -1, -1) - colour) / spread)
+        assert torch.allclose(network(pictures), expected, atol=1e-4)
 
 
 def test_one_channel_sums_the_colours(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    theirs = zoo.resnet18(weights=None)
-    path = save(theirs, tmp_path / "weights.pth")
+    reference = zoo.resnet18(weights=None)
+    path = save(reference, tmp_path / "weights.pth")
     grey = build_classifier("resnet18", seed=1, channels=1)
     load_imagenet(grey, path)
     assert torch.allclose(
-        grey.state_dict()["backbone.conv1.weight"], theirs.conv1.weight.sum(1, keepdim=True)
+        grey.state_dict()["backbone.conv1.weight"], reference.conv1.weight.sum(1, keepdim=True)
     )
 
 
@@ -123,22 +125,22 @@ def test_another_classifier_is_a_start_too(tmp_path: Path) -> None:
 
 def test_a_start_is_named_with_the_digest_of_its_file(tmp_path: Path) -> None:
     network = build_classifier("resnet18", seed=0)
-    before = network.state_dict()["backbone.conv1.weight"].clone()
+    initial = network.state_dict()["backbone.conv1.weight"].clone()
     assert load_start(network, "random", []) == "random"
-    assert torch.equal(network.state_dict()["backbone.conv1.weight"], before)
+    assert torch.equal(network.state_dict()["backbone.conv1.weight"], initial)
     path = save(zoo.resnet18(weights=None), tmp_path / "resnet18_imagenet.pth")
     path = path.rename(tmp_path / "resnet18-f37072fd.pth")
     named = load_start(network, "imagenet", [tmp_path])
     assert named.startswith("imagenet ")
     assert load_start(network, str(path), []) == named.replace("imagenet", "file")
-    own = {
+    weights = {
         f"network/{key}": value
         for key, value in build_classifier("small", seed=3).state_dict().items()
     }
-    torch.save(own, tmp_path / "own.pt")
+    torch.save(weights, tmp_path / "own.pt")
     small = build_classifier("small", seed=0)
     load_start(small, str(tmp_path / "own.pt"), [])
-    assert torch.equal(small.head.weight, own["network/head.weight"])
+    assert torch.equal(small.head.weight, weights["network/head.weight"])
     with pytest.raises(CheckpointError, match="there is no such file"):
         load_start(small, str(tmp_path / "none.pt"), [])
 
@@ -146,12 +148,12 @@ def test_a_start_is_named_with_the_digest_of_its_file(tmp_path: Path) -> None:
 def test_frozen_statistics_stay_while_weights_learn(pictures) -> None:
     network = build_classifier("mobilenet_v2", seed=0).train()
     freeze_statistics(network)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
+    initial = {key: value.clone() for key, value in network.state_dict().items()}
     network(pictures).sum().backward()
-    after = network.state_dict()
-    kept = [key for key in before if key.endswith(("running_mean", "running_var"))]
-    assert kept
-    assert all(torch.equal(before[key], after[key]) for key in kept)
+    final = network.state_dict()
+    statistics = [key for key in initial if key.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(initial[key], final[key]) for key in statistics)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 

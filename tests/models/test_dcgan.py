@@ -81,8 +81,8 @@ def test_settings_that_make_no_network(wrong: dict, text: str) -> None:
 
 def test_a_table_leaves_the_network_as_it_was() -> None:
     network = Generator(TINY).train()
-    before = {key: value.clone() for key, value in network.state_dict().items()}
+    initial = {key: value.clone() for key, value in network.state_dict().items()}
     layer_table(network, torch.zeros(1, 6))
     assert network.training
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert all(torch.equal(initial[key], value) for key, value in network.state_dict().items())
     assert not any(module._forward_hooks for module in network.modules())

@@ -32,9 +32,9 @@ def test_the_function_stays_and_the_statistics_are_those_of_the_pictures() -> No
     assert is_folded(network)
     pixels = torch.rand(8, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        before = network(pixels)
+        expected = network(pixels)
         restore_normalisation(network, pixels)
-        assert torch.allclose(network(pixels), before, atol=1e-5)
+        assert torch.allclose(network(pixels), expected, atol=1e-5)
         assert not is_folded(network)
         # In training mode the batch's own statistics are used: now they are the same ones.
         network.train()

@@ -45,14 +45,14 @@ def test_a_sample_follows_from_seed_and_number_alone(generator) -> None:
 
 def test_samples_do_not_touch_the_generator_or_random_numbers(generator) -> None:
     generator.train()
-    before = {key: value.clone() for key, value in generator.state_dict().items()}
+    initial = {key: value.clone() for key, value in generator.state_dict().items()}
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
     make_samples(generator, SCALING, range(3), seed=0)
     assert torch.rand(1) == expected
     assert generator.training
-    assert all(torch.equal(before[key], value) for key, value in generator.state_dict().items())
+    assert all(torch.equal(initial[key], value) for key, value in generator.state_dict().items())
 
 
 def test_noise_is_as_each_architecture_has_it(generator) -> None:
@@ -65,17 +65,17 @@ def test_noise_is_as_each_architecture_has_it(generator) -> None:
 
 
 def test_samples_stay_within_the_grey_levels_of_the_patches(generator) -> None:
-    made = make_samples(generator, SCALING, range(20), seed=0)
-    assert made.min() >= 0.2 - 1e-6
-    assert made.max() <= 0.6 + 1e-6
+    samples = make_samples(generator, SCALING, range(20), seed=0)
+    assert samples.min() >= 0.2 - 1e-6
+    assert samples.max() <= 0.6 + 1e-6
     assert make_samples(generator, SCALING, [0], seed=0, size=8).shape == (1, 1, 8, 8)
 
 
 def test_streaming_holds_a_batch_at_a_time(generator) -> None:
     parts = list(stream_samples(generator, SCALING, 10, seed=0, batch=4))
     assert [len(part) for part in parts] == [4, 4, 2]
-    whole = make_samples(generator, SCALING, range(10), seed=0)
-    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-5, rtol=1e-5)
+    samples = make_samples(generator, SCALING, range(10), seed=0)
+    torch.testing.assert_close(torch.cat(parts), samples, atol=1e-5, rtol=1e-5)
 
     def peak(count: int) -> int:
         """Most memory of Python and NumPy, bytes; a tensor holds one batch and no more."""

@@ -23,18 +23,18 @@ def weights(tmp_path_factory):
 
 def test_features_are_those_before_torchvisions_last_layer(weights):
     grey = torch.rand((2, 1, SIZE, SIZE), generator=torch.Generator().manual_seed(1))
-    theirs = inception_v3(weights=None, init_weights=False, transform_input=True).eval()
-    theirs.load_state_dict(torch.load(weights, weights_only=True))
-    theirs.fc = torch.nn.Identity()
+    reference = inception_v3(weights=None, init_weights=False, transform_input=True).eval()
+    reference.load_state_dict(torch.load(weights, weights_only=True))
+    reference.fc = torch.nn.Identity()
     # As torchvision wants pictures: with the mean and deviation of ImageNet's colours.
     colours = normalize(grey.expand(-1, 3, -1, -1), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     with torch.no_grad():
-        expected = theirs(colours)
-    found = Inception(weights).features(grey)
-    assert found.shape == (2, 2048)
+        expected = reference(colours)
+    features = Inception(weights).features(grey)
+    assert features.shape == (2, 2048)
     scale = expected.abs().max()
     assert scale > 0
-    torch.testing.assert_close(found / scale, expected / scale, atol=1e-4, rtol=0)
+    torch.testing.assert_close(features / scale, expected / scale, atol=1e-4, rtol=0)
 
 
 def test_inception_without_its_weights_says_where_they_are(weights, tmp_path, phantom_data):

@@ -53,8 +53,8 @@ def targets(rows=64, cols=64):
     masks = torch.zeros((1, rows, cols), dtype=torch.uint8)
     masks[0, 20:44, 10:40] = 1
     none = {"boxes": torch.zeros((0, 4)), "labels": torch.zeros(0, dtype=torch.int64)}
-    one = {"boxes": torch.tensor([[10.0, 20.0, 40.0, 44.0]]), "labels": torch.tensor([2])}
-    return [{**one, "masks": masks}, {**none, "masks": masks[:0]}]
+    lesion = {"boxes": torch.tensor([[10.0, 20.0, 40.0, 44.0]]), "labels": torch.tensor([2])}
+    return [{**lesion, "masks": masks}, {**none, "masks": masks[:0]}]
 
 
 # ------------------------------------------------------------------ the paper's network
@@ -62,9 +62,9 @@ def targets(rows=64, cols=64):
 
 def test_the_paper_s_network_has_the_paper_s_parameters(paper):
     table = parameter_table(paper).set_index("module")
-    found = {name: tuple(row) for name, row in table.iterrows()}
-    assert found == BREAKDOWN
-    assert sum(found["all"]) == 63_744_170
+    counts = {name: tuple(row) for name, row in table.iterrows()}
+    assert counts == BREAKDOWN
+    assert sum(counts["all"]) == 63_744_170
 
 
 def test_other_numbers_of_classes_do_not_fit():
@@ -82,10 +82,10 @@ def test_every_convolution_has_a_bias(paper):
 
 def test_the_stride_is_in_the_first_convolution_of_a_block(paper):
     for stage, stride in ((2, 1), (3, 2), (4, 2), (5, 2)):
-        first, *others = getattr(paper.backbone, f"res{stage}")
+        first, *later_blocks = getattr(paper.backbone, f"res{stage}")
         assert (first.branch2a.stride, first.branch1.stride) == ((stride,) * 2,) * 2
         assert first.branch2b.stride == (1, 1)
-        assert all(block.branch2a.stride == (1, 1) for block in others)
+        assert all(block.branch2a.stride == (1, 1) for block in later_blocks)
 
 
 def test_batch_normalisation_runs_on_stored_statistics_in_training():
@@ -96,8 +96,8 @@ def test_batch_normalisation_runs_on_stored_statistics_in_training():
     nn.init.constant_(layer.bias, 0.5)
     x = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     mean, var = torch.tensor([1.0, -2.0]), torch.tensor([4.0, 9.0])
-    wanted = 3 * (x - mean[:, None, None]) / (var[:, None, None] + 1e-3).sqrt() + 0.5
-    torch.testing.assert_close(layer(x), wanted)
+    expected = 3 * (x - mean[:, None, None]) / (var[:, None, None] + 1e-3).sqrt() + 0.5
+    torch.testing.assert_close(layer(x), expected)
     assert layer.running_mean.tolist() == [1.0, -2.0]
 
 
@@ -116,16 +116,16 @@ def test_anchors_are_matterport_s(paper):
     assert paper.rpn.anchor_generator.sizes == generator.sizes
     assert paper.rpn.anchor_generator.aspect_ratios == generator.aspect_ratios
     features = [torch.zeros(1, 1, 128 // s, 64 // s) for s in (4, 8, 16, 32, 64)]
-    found = generator(ImageList(torch.zeros(1, 3, 128, 64), [(128, 64)]), features)[0]
-    wanted = []
+    anchors = generator(ImageList(torch.zeros(1, 3, 128, 64), [(128, 64)]), features)[0]
+    expected = []
     for stride, scale in zip((4, 8, 16, 32, 64), (32, 64, 128, 256, 512), strict=True):
         for row in range(128 // stride):
             for col in range(64 // stride):
                 for ratio in (0.5, 1, 2):  # width to height
                     height, width = scale / ratio**0.5, scale * ratio**0.5
                     x, y = col * stride, row * stride
-                    wanted.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-4)
+                    expected.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+    np.testing.assert_allclose(anchors.numpy(), expected, atol=1e-4)
 
 
 def test_a_region_goes_to_the_level_of_matterport_s_rule(paper):
@@ -133,8 +133,8 @@ def test_a_region_goes_to_the_level_of_matterport_s_rule(paper):
     mapper = LevelMapper(2, 5, pool.canonical_scale, pool.canonical_level)
     sides = torch.tensor([10.0, 50, 78, 81, 111, 150, 170, 224, 310, 320, 600, 1000])
     squares = torch.stack([sides * 0, sides * 0, sides, sides], dim=1)
-    wanted = [min(5, max(2, 4 + round(np.log2(side / 224)))) - 2 for side in sides.tolist()]
-    assert mapper([squares]).tolist() == wanted
+    expected = [min(5, max(2, 4 + round(np.log2(side / 224)))) - 2 for side in sides.tolist()]
+    assert mapper([squares]).tolist() == expected
 
 
 def test_proposals_heads_and_losses_are_set_as_matterport_sets_them(paper):
@@ -182,18 +182,18 @@ def test_training_gives_five_losses_and_inference_detections(name):
         losses = detector.train()(pictures, sizes, targets())
         assert tuple(losses) == LOSSES
         assert all(bool(torch.isfinite(loss)) for loss in losses.values())
-        found = detector.eval()(pictures, sizes)
-    for own, (rows, cols) in zip(found, sizes, strict=True):
-        count = len(own["boxes"])
+        results = detector.eval()(pictures, sizes)
+    for detections, (rows, cols) in zip(results, sizes, strict=True):
+        count = len(detections["boxes"])
         assert 0 < count <= 5
-        assert own["class_scores"].shape == (count, 4)
-        assert own["masks"].shape[:2] == (count, 1)
-        torch.testing.assert_close(own["class_scores"].sum(dim=1), torch.ones(count))
-        best = own["class_scores"][:, 1:].max(dim=1)
-        torch.testing.assert_close(own["scores"], best.values)
-        assert own["labels"].tolist() == (best.indices + 1).tolist()
-        assert bool((own["boxes"] >= 0).all())
-        assert bool((own["boxes"] <= torch.tensor([cols, rows, cols, rows])).all())
+        assert detections["class_scores"].shape == (count, 4)
+        assert detections["masks"].shape[:2] == (count, 1)
+        torch.testing.assert_close(detections["class_scores"].sum(dim=1), torch.ones(count))
+        best = detections["class_scores"][:, 1:].max(dim=1)
+        torch.testing.assert_close(detections["scores"], best.values)
+        assert detections["labels"].tolist() == (best.indices + 1).tolist()
+        assert bool((detections["boxes"] >= 0).all())
+        assert bool((detections["boxes"] <= torch.tensor([cols, rows, cols, rows])).all())
 
 
 def test_a_place_is_found_once_whatever_its_classes():
@@ -201,9 +201,9 @@ def test_a_place_is_found_once_whatever_its_classes():
     box = torch.tensor([10.0, 10.0, 30.0, 30.0])
     boxes = torch.stack([box, box + 1, box + 30]).repeat(1, 4)
     chances = torch.tensor([[0.2, 0.7, 0.1, 0.0], [0.1, 0.1, 0.0, 0.8], [0.9, 0.1, 0.0, 0.0]])
-    found = heads._best_of(boxes, chances, (64, 64))
-    assert found["labels"].tolist() == [3, 1]
-    torch.testing.assert_close(found["scores"], torch.tensor([0.8, 0.1]))
+    detections = heads._best_of(boxes, chances, (64, 64))
+    assert detections["labels"].tolist() == [3, 1]
+    torch.testing.assert_close(detections["scores"], torch.tensor([0.8, 0.1]))
 
 
 def test_a_picture_without_lesions_trains_the_heads_too():

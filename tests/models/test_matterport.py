@@ -26,28 +26,31 @@ def keras_shapes():
     """(layer, weight) -> shape in the file, written out from the architecture, 81 classes."""
     shapes = {}
 
-    def conv(name, side, inside, outside):
-        shapes[name, "kernel"], shapes[name, "bias"] = (side, side, inside, outside), (outside,)
+    def conv(name, side, channels_in, channels_out):
+        shapes[name, "kernel"], shapes[name, "bias"] = (
+            (side, side, channels_in, channels_out),
+            (channels_out,),
+        )
 
     def norm(name, channels):
         shapes.update({(name, weight): (channels,) for weight in STATISTICS})
 
     conv("conv1", 7, 3, 64)
     norm("bn_conv1", 64)
-    inside = 64
+    channels_in = 64
     for stage, letters in ((2, "abc"), (3, "abcd"), (4, "abcdefghijklmnopqrstuvw"), (5, "abc")):
         width = 2 ** (stage + 4)
         for letter in letters:
             layer, stats = f"res{stage}{letter}_branch", f"bn{stage}{letter}_branch"
-            conv(f"{layer}2a", 1, inside, width)
+            conv(f"{layer}2a", 1, channels_in, width)
             conv(f"{layer}2b", 3, width, width)
             conv(f"{layer}2c", 1, width, 4 * width)
             for part, channels in (("2a", width), ("2b", width), ("2c", 4 * width)):
                 norm(f"{stats}{part}", channels)
             if letter == "a":
-                conv(f"{layer}1", 1, inside, 4 * width)
+                conv(f"{layer}1", 1, channels_in, 4 * width)
                 norm(f"{stats}1", 4 * width)
-            inside = 4 * width
+            channels_in = 4 * width
     for level, channels in ((2, 256), (3, 512), (4, 1024), (5, 2048)):
         conv(f"fpn_c{level}p{level}", 1, channels, 256)
         conv(f"fpn_p{level}", 3, 256, 256)
@@ -61,9 +64,9 @@ def keras_shapes():
     shapes["mrcnn_class_logits", "kernel"] = (1024, 81)
     shapes["mrcnn_class_logits", "bias"] = (81,)
     shapes["mrcnn_bbox_fc", "kernel"], shapes["mrcnn_bbox_fc", "bias"] = (1024, 324), (324,)
-    for place in range(1, 5):
-        conv(f"mrcnn_mask_conv{place}", 3, 256, 256)
-        norm(f"mrcnn_mask_bn{place}", 256)
+    for index in range(1, 5):
+        conv(f"mrcnn_mask_conv{index}", 3, 256, 256)
+        norm(f"mrcnn_mask_bn{index}", 256)
     conv("mrcnn_mask_deconv", 2, 256, 256)
     conv("mrcnn_mask", 1, 256, 81)
     return shapes
@@ -74,10 +77,10 @@ def write_keras(path, shapes):
     values = {}
     with h5py.File(path, "w") as file:
         for number, ((layer, weight), shape) in enumerate(shapes.items(), start=1):
-            above = f"rpn_model/{layer}" if layer in RPN else f"{layer}/{layer}"
+            group = f"rpn_model/{layer}" if layer in RPN else f"{layer}/{layer}"
             values[layer, weight] = float(number) / 1024
             file.create_dataset(
-                f"{above}/{weight}:0", shape, "f4", fillvalue=values[layer, weight], chunks=True
+                f"{group}/{weight}:0", shape, "f4", fillvalue=values[layer, weight], chunks=True
             )
         file.attrs["layer_names"] = [b"input_image", *(key[0].encode() for key in shapes)]
     return values
@@ -86,11 +89,11 @@ def write_keras(path, shapes):
 @pytest.fixture(scope="module")
 def detector():
     with torch.device("meta"):
-        made = build_detector("paper")
-    made.to_empty(device="cpu")
-    for tensor in made.state_dict().values():  # whatever lay in memory may be no number at all
+        network = build_detector("paper")
+    network.to_empty(device="cpu")
+    for tensor in network.state_dict().values():  # whatever lay in memory may be no number at all
         tensor.fill_(0.5)
-    return made
+    return network
 
 
 def test_every_layer_of_the_file_lands_in_its_module(detector, tmp_path):
@@ -154,11 +157,11 @@ def test_a_damaged_file_is_named_and_nothing_is_loaded(detector, tmp_path):
     content = bytearray(path.read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
     path.write_bytes(content)
-    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    initial = {name: value.clone() for name, value in detector.state_dict().items()}
     with pytest.raises(DataError, match=r"coco\.h5: is damaged"):
         load_matterport(detector, path)
-    after = detector.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    final = detector.state_dict()
+    assert all(torch.equal(initial[name], final[name]) for name in initial)
 
 
 def test_what_is_no_hdf5_is_named(tmp_path):
@@ -176,12 +179,12 @@ def test_a_convolution_computes_what_keras_writes_down():
     kernel, x = rng.normal(size=(3, 3, 2, 4)), rng.normal(size=(6, 5, 2))
     layer = nn.Conv2d(2, 4, 3, bias=False).double()
     layer.weight.data = converted(kernel, "conv1", layer).double()
-    wanted = np.zeros((4, 3, 4))  # valid: 6 - 2 rows, 5 - 2 cols
+    expected = np.zeros((4, 3, 4))  # valid: 6 - 2 rows, 5 - 2 cols
     for row, col in np.ndindex(4, 3):
-        for place in np.ndindex(3, 3, 2):
-            wanted[row, col] += x[row + place[0], col + place[1], place[2]] * kernel[place]
-    found = layer(torch.from_numpy(x.transpose(2, 0, 1))[None])[0]
-    np.testing.assert_allclose(found.detach().numpy().transpose(1, 2, 0), wanted, atol=1e-5)
+        for tap in np.ndindex(3, 3, 2):
+            expected[row, col] += x[row + tap[0], col + tap[1], tap[2]] * kernel[tap]
+    result = layer(torch.from_numpy(x.transpose(2, 0, 1))[None])[0]
+    np.testing.assert_allclose(result.detach().numpy().transpose(1, 2, 0), expected, atol=1e-5)
 
 
 def test_a_transposed_convolution_computes_what_keras_writes_down():
@@ -189,11 +192,11 @@ def test_a_transposed_convolution_computes_what_keras_writes_down():
     kernel, x = rng.normal(size=(2, 2, 4, 3)), rng.normal(size=(3, 2, 3))  # (…, out, in)
     layer = nn.ConvTranspose2d(3, 4, 2, 2, bias=False).double()
     layer.weight.data = converted(kernel, "mrcnn_mask_deconv", layer).double()
-    wanted = np.zeros((6, 4, 4))
-    for row, col, down, across in np.ndindex(3, 2, 2, 2):
-        wanted[2 * row + down, 2 * col + across] = kernel[down, across] @ x[row, col]
-    found = layer(torch.from_numpy(x.transpose(2, 0, 1))[None])[0]
-    np.testing.assert_allclose(found.detach().numpy().transpose(1, 2, 0), wanted, atol=1e-5)
+    expected = np.zeros((6, 4, 4))
+    for row, col, row_step, col_step in np.ndindex(3, 2, 2, 2):
+        expected[2 * row + row_step, 2 * col + col_step] = kernel[row_step, col_step] @ x[row, col]
+    result = layer(torch.from_numpy(x.transpose(2, 0, 1))[None])[0]
+    np.testing.assert_allclose(result.detach().numpy().transpose(1, 2, 0), expected, atol=1e-5)
 
 
 def test_a_dense_layer_computes_what_keras_writes_down():
@@ -214,16 +217,16 @@ def test_batch_normalisation_computes_what_keras_writes_down():
         strict=True,
     ):  # fmt: skip
         getattr(layer, name).data = converted(value, "bn_conv1", layer).double()
-    wanted = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
-    found = layer(torch.from_numpy(x.transpose(2, 0, 1))[None])[0]
-    np.testing.assert_allclose(found.detach().numpy().transpose(1, 2, 0), wanted, atol=1e-5)
+    expected = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+    result = layer(torch.from_numpy(x.transpose(2, 0, 1))[None])[0]
+    np.testing.assert_allclose(result.detach().numpy().transpose(1, 2, 0), expected, atol=1e-5)
 
 
 def test_offsets_change_from_rows_first_to_columns_first():
     """Keras gives dy, dx, dh, dw for each anchor in turn; torchvision reads dx, dy, dw, dh."""
     bias = np.arange(8, dtype=np.float32)
-    found = converted(bias, "rpn_bbox_pred", nn.Conv2d(1, 8, 1))
-    assert found.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
+    offsets = converted(bias, "rpn_bbox_pred", nn.Conv2d(1, 8, 1))
+    assert offsets.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
 
 
 def test_the_chance_of_an_object_is_keras_softmax():
@@ -235,5 +238,5 @@ def test_the_chance_of_an_object_is_keras_softmax():
         raw = head.rpn_class_raw(head.rpn_conv_shared(level).relu())[0].numpy()
     pairs = raw.transpose(1, 2, 0).reshape(2, 3, 3, 2)  # rows, cols, anchors, (background, object)
     softmax = np.exp(pairs) / np.exp(pairs).sum(axis=-1, keepdims=True)
-    found = logits[0].sigmoid().numpy().transpose(1, 2, 0)
-    np.testing.assert_allclose(found, softmax[..., 1], atol=1e-6)
+    chances = logits[0].sigmoid().numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(chances, softmax[..., 1], atol=1e-6)

@@ -73,13 +73,13 @@ def test_fading_joins_both_ends(networks) -> None:
     small = generator.forward_at(noise, Stage(1, 1.0))
     enlarged = functional.interpolate(small, scale_factor=2, mode="nearest")
     torch.testing.assert_close(generator.forward_at(noise, Stage(2, 0.0)), enlarged)
-    whole = generator.forward_at(noise, Stage(2, 1.0))
+    full = generator.forward_at(noise, Stage(2, 1.0))
     torch.testing.assert_close(
-        generator.forward_at(noise, Stage(2, 0.25)), 0.75 * enlarged + 0.25 * whole
+        generator.forward_at(noise, Stage(2, 0.25)), 0.75 * enlarged + 0.25 * full
     )
     pictures = torch.randn(4, 1, 16, 16)
-    below = critic.forward_at(functional.avg_pool2d(pictures, 2), Stage(1, 1.0))
-    torch.testing.assert_close(critic.forward_at(pictures, Stage(2, 0.0)), below)
+    coarse = critic.forward_at(functional.avg_pool2d(pictures, 2), Stage(1, 1.0))
+    torch.testing.assert_close(critic.forward_at(pictures, Stage(2, 0.0)), coarse)
 
 
 def test_samples_always_have_the_full_size(networks) -> None:
@@ -88,18 +88,19 @@ def test_samples_always_have_the_full_size(networks) -> None:
     for stage in (Stage(0, 1.0), Stage(2, 0.5), Stage(3, 1.0)):
         generator.stage = stage
         assert generator.stage == stage
-        made = generator(noise)
-        assert made.shape == (2, 1, 32, 32)
+        pictures_out = generator(noise)
+        assert pictures_out.shape == (2, 1, 32, 32)
         torch.testing.assert_close(
-            functional.avg_pool2d(made, 32 // stage.size), generator.forward_at(noise, stage)
+            functional.avg_pool2d(pictures_out, 32 // stage.size),
+            generator.forward_at(noise, stage),
         )
 
 
 def test_the_stage_is_saved_with_the_weights(networks) -> None:
     networks[0].stage = Stage(1, 0.25)
-    other = Generator(SMALL)
-    other.load_state_dict(networks[0].state_dict())
-    assert other.stage == Stage(1, 0.25)
+    loaded = Generator(SMALL)
+    loaded.load_state_dict(networks[0].state_dict())
+    assert loaded.stage == Stage(1, 0.25)
 
 
 def test_real_pictures_are_as_blurred_as_made_ones() -> None:
@@ -122,19 +123,19 @@ def test_layers_keep_the_spread_of_their_input() -> None:
 
 
 def test_pixel_norm_gives_unit_length() -> None:
-    made = PixelNorm()(torch.randn(2, 5, 3, 3) * 7)
-    torch.testing.assert_close(made.square().mean(dim=1), torch.ones(2, 3, 3))
+    pictures_out = PixelNorm()(torch.randn(2, 5, 3, 3) * 7)
+    torch.testing.assert_close(pictures_out.square().mean(dim=1), torch.ones(2, 3, 3))
 
 
 def test_minibatch_std_sees_a_collapse() -> None:
-    same = torch.randn(1, 3, 4, 4).expand(8, 3, 4, 4)
-    assert MinibatchStd()(same)[:, 3].max() < 1e-3
+    collapsed = torch.randn(1, 3, 4, 4).expand(8, 3, 4, 4)
+    assert MinibatchStd()(collapsed)[:, 3].max() < 1e-3
     pictures = torch.randn(8, 3, 4, 4)
-    made = MinibatchStd()(pictures)
-    assert made.shape == (8, 4, 4, 4)
+    pictures_out = MinibatchStd()(pictures)
+    assert pictures_out.shape == (8, 4, 4, 4)
     groups = pictures.reshape(4, 2, 3, 4, 4)  # pictures 0, 2, 4, 6 and 1, 3, 5, 7
     expected = groups.std(dim=0, unbiased=False).mean(dim=(1, 2, 3))
-    torch.testing.assert_close(made[:, 3, 0, 0], expected.repeat(4), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(pictures_out[:, 3, 0, 0], expected.repeat(4), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

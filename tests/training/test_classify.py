@@ -82,8 +82,8 @@ def state(network):
     return {key: value.clone() for key, value in network.state_dict().items()}
 
 
-def same(one, other):
-    return all(torch.equal(one[key], other[key]) for key in one) and set(one) == set(other)
+def equal_states(first, second):
+    return all(torch.equal(first[key], second[key]) for key in first) and set(first) == set(second)
 
 
 def predictions_of(network):
@@ -114,21 +114,21 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine():
 
 
 def test_steps_use_the_schedule(tmp_path):
-    one = task(ClassifierSettings(learning_rate=0.01, warmup=0.5, frozen_statistics=True))
-    train_classifier(one, loop(), tmp_path)
-    rates = {group["lr"] for group in one.optimizers["adamw"].param_groups}
+    trained = task(ClassifierSettings(learning_rate=0.01, warmup=0.5, frozen_statistics=True))
+    train_classifier(trained, loop(), tmp_path)
+    rates = {group["lr"] for group in trained.optimizers["adamw"].param_groups}
     assert list(rates) == pytest.approx([0.01 * (1 + np.cos(np.pi * 3 / 4)) / 2])
 
 
 def test_norms_and_biases_do_not_decay():
-    one = task(ClassifierSettings(weight_decay=0.3))
+    tested = task(ClassifierSettings(weight_decay=0.3))
     decay = {
         id(parameter): group["weight_decay"]
-        for group in one.optimizers["adamw"].param_groups
+        for group in tested.optimizers["adamw"].param_groups
         for parameter in group["params"]
     }
-    assert len(decay) == len(list(one.network.parameters()))
-    for module in one.network.modules():
+    assert len(decay) == len(list(tested.network.parameters()))
+    for module in tested.network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             assert decay[id(module.weight)] == 0.3
             assert module.bias is None or decay[id(module.bias)] == 0
@@ -167,9 +167,9 @@ def test_statistics_move_unless_they_are_frozen(tmp_path, frozen):
 def test_the_gradient_is_clipped_to_its_longest(tmp_path):
     lengths = {}
     for clip in (0.0, 0.01):
-        one = task(ClassifierSettings(clip=clip, frozen_statistics=True), steps=1)
-        train_classifier(one, loop(1), tmp_path)
-        squares = [float(p.grad.square().sum()) for p in one.network.parameters()]
+        trained = task(ClassifierSettings(clip=clip, frozen_statistics=True), steps=1)
+        train_classifier(trained, loop(1), tmp_path)
+        squares = [float(p.grad.square().sum()) for p in trained.network.parameters()]
         lengths[clip] = np.sqrt(sum(squares))
     assert lengths[0.01] == pytest.approx(0.01, rel=1e-3)
     assert lengths[0.0] > 0.1
@@ -178,9 +178,9 @@ def test_the_gradient_is_clipped_to_its_longest(tmp_path):
 def test_it_learns_what_can_be_seen(tmp_path):
     how = ClassifierSettings(learning_rate=3e-3)
     network, _ = train_classifier(task(how, steps=40), loop(40), tmp_path)
-    found = predictions_of(network)
-    said = found[list(CLASS_SCORES)].to_numpy().argmax(axis=1)
-    assert (np.array(LABELS)[said] == found["label"]).mean() > 0.9
+    predictions = predictions_of(network)
+    predicted = predictions[list(CLASS_SCORES)].to_numpy().argmax(axis=1)
+    assert (np.array(LABELS)[predicted] == predictions["label"]).mean() > 0.9
 
 
 @pytest.mark.parametrize("start", ["random", "file"])
@@ -198,48 +198,48 @@ def test_a_fit_is_the_training_of_a_network_with_its_start(tmp_path, start):
     settings = replace(settings, frozen_statistics=start == "file")
     by_hand = ClassifierTask("by-hand", begun, start, batches(), settings, 2)
     expected, _ = train_classifier(by_hand, loop(2, seed=3), tmp_path)
-    assert same(state(fitted), state(expected))
+    assert equal_states(state(fitted), state(expected))
 
 
 # ------------------------------------------------------------------ validation, resume, processes
 
 
 def test_the_best_weights_are_kept_and_patience_ends_it(tmp_path):
-    values, seen = iter([0.4, 0.9, 0.8, 0.7, 0.95]), []
+    values, states = iter([0.4, 0.9, 0.8, 0.7, 0.95]), []
 
     def validate(network):
         assert not network.training
-        seen.append(state(network))
+        states.append(state(network))
         return {"auc": next(values)}
 
-    one = task(steps=20, validate=validate, watched="auc")
-    network, done = train_classifier(one, loop(20, validate_every=2, patience=2), tmp_path)
-    assert (done.steps, done.best_step, len(seen)) == (8, 4, 4)
-    assert same(state(network), seen[1])
-    assert not same(seen[1], seen[3])
+    trained = task(steps=20, validate=validate, watched="auc")
+    network, done = train_classifier(trained, loop(20, validate_every=2, patience=2), tmp_path)
+    assert (done.steps, done.best_step, len(states)) == (8, 4, 4)
+    assert equal_states(state(network), states[1])
+    assert not equal_states(states[1], states[3])
 
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path, frozen):
     how = ClassifierSettings(learning_rate=3e-3, frozen_statistics=frozen)
-    whole, done = train_classifier(task(how), loop(), tmp_path / "a")
+    unbroken, done = train_classifier(task(how), loop(), tmp_path / "a")
     killed = batches()
     killed.stop_at = 5
     with pytest.raises(KeyboardInterrupt):
         train_classifier(task(how, source=killed), loop(), tmp_path / "b")
     again, parts = train_classifier(task(how), loop(), tmp_path / "b")
-    assert same(state(whole), state(again))
+    assert equal_states(state(unbroken), state(again))
     assert parts.history.equals(done.history)
     assert len(list((tmp_path / "b").iterdir())) == 1
-    pd.testing.assert_frame_equal(predictions_of(whole), predictions_of(again), check_exact=True)
+    pd.testing.assert_frame_equal(predictions_of(unbroken), predictions_of(again), check_exact=True)
 
 
 def test_everything_that_decides_is_part_of_the_identity():
     plain = task().identity()
     assert plain == task().identity()
     assert plain["architecture"] == "small"
-    other = Batches(pictures(), images(), batch_size=8, seed=2)
-    for changed in (task(ClassifierSettings()), task(source=other), task(validate=len)):
+    of_other_seed = Batches(pictures(), images(), batch_size=8, seed=2)
+    for changed in (task(ClassifierSettings()), task(source=of_other_seed), task(validate=len)):
         assert changed.identity() != plain
 
 
@@ -252,13 +252,13 @@ def test_two_processes_train_as_one_with_the_whole_batch(
     (folder,) = (outputs / "checkpoints").iterdir()
     assert folder.name == done.folder.name
     (weights,) = folder.glob("*.safetensors")
-    found = read_tensors(weights)
+    stored = read_tensors(weights)
     start = build_classifier("small", seed=0).state_dict()
     for key, value in network.state_dict().items():
-        assert torch.allclose(found[f"network/{key}"], value, atol=1e-5), key
+        assert torch.allclose(stored[f"network/{key}"], value, atol=1e-5), key
     moved = (network.head.weight - start["head.weight"]).abs().max()
     assert moved > 1e-3, "the weights of one process are not those that it began with"
     (file,) = (outputs / "predictions").iterdir()
-    table, own = pd.read_parquet(file), predictions_of(network)
-    assert table["image_id"].tolist() == own["image_id"].tolist()
-    assert np.allclose(table[list(CLASS_SCORES)], own[list(CLASS_SCORES)], atol=1e-5)
+    table, expected_table = pd.read_parquet(file), predictions_of(network)
+    assert table["image_id"].tolist() == expected_table["image_id"].tolist()
+    assert np.allclose(table[list(CLASS_SCORES)], expected_table[list(CLASS_SCORES)], atol=1e-5)

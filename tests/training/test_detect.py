@@ -40,10 +40,10 @@ def task(dataset, tmp_path):
 
 
 def started(dataset, settings, folder):
-    made = DetectionTask(dataset, settings)
-    made.setup(Fabric(accelerator="cpu", devices=1), folder)
-    made.detector.train()
-    return made
+    task = DetectionTask(dataset, settings)
+    task.setup(Fabric(accelerator="cpu", devices=1), folder)
+    task.detector.train()
+    return task
 
 
 def loop(steps, **changes):
@@ -54,8 +54,8 @@ def loop(steps, **changes):
 
 
 def test_images_are_those_of_the_training_split_whose_lesions_are_located(dataset):
-    sick, normal = training_images(dataset, normals=0.5)
-    assert sick == ["i00", "i02", "i08"]  # 10 hides its lesion
+    with_lesion, normal = training_images(dataset, normals=0.5)
+    assert with_lesion == ["i00", "i02", "i08"]  # 10 hides its lesion
     assert normal == ["i01", "i03", "i09", "i11"]
     assert training_images(dataset, normals=0)[1] == []
 
@@ -67,10 +67,10 @@ def test_no_lesion_no_training(tmp_path):
 
 def test_every_image_comes_once_before_any_comes_again(task):
     ids = list(itertools.chain(*(task.chosen(number) for number in range(60))))
-    sick = [name for name in ids if name in task.kinds[0]]
-    for start in range(0, len(sick) - 3, 3):
-        assert sorted(sick[start : start + 3]) == task.kinds[0]
-    assert len(set(map(tuple, (sick[start : start + 3] for start in range(0, 60, 3))))) > 2
+    with_lesion = [name for name in ids if name in task.kinds[0]]
+    for start in range(0, len(with_lesion) - 3, 3):
+        assert sorted(with_lesion[start : start + 3]) == task.kinds[0]
+    assert len(set(map(tuple, (with_lesion[start : start + 3] for start in range(0, 60, 3))))) > 2
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.3, 0.5])
@@ -81,14 +81,14 @@ def test_the_share_of_normal_images_is_kept(dataset, tmp_path, share):
 
 
 def test_a_step_s_batch_follows_from_its_number(dataset, task, tmp_path):
-    other = started(dataset, TINY, tmp_path)
-    other.batch(9)
+    second_task = started(dataset, TINY, tmp_path)
+    second_task.batch(9)
     for number in (5, 2):
-        first, second = task.batch(number), other.batch(number)
+        first, second = task.batch(number), second_task.batch(number)
         assert torch.equal(first[0], second[0])
         assert all(
-            torch.equal(one["masks"], two["masks"])
-            for one, two in zip(first[2], second[2], strict=True)
+            torch.equal(left["masks"], right["masks"])
+            for left, right in zip(first[2], second[2], strict=True)
         )
     assert not torch.equal(task.batch(5)[0], task.batch(6)[0])
     assert task.examples(5) == f"images {', '.join(task.chosen(5))}"
@@ -114,11 +114,11 @@ def test_l2_is_the_mean_square_of_each_tensor_but_of_no_norm(dataset, tmp_path):
         )
         for decay in (0.0, 10.0)
     )
-    before = {name: p.detach().clone() for name, p in plain.detector.named_parameters()}
+    initial = {name: p.detach().clone() for name, p in plain.detector.named_parameters()}
     for task in (plain, decayed):
         torch.manual_seed(0)
         task.step(0)
-    after = dict(decayed.detector.named_parameters())
+    final = dict(decayed.detector.named_parameters())
     norms = {
         f"{name}.{part}"
         for name, module in plain.detector.named_modules()
@@ -127,10 +127,10 @@ def test_l2_is_the_mean_square_of_each_tensor_but_of_no_norm(dataset, tmp_path):
     }
     assert len(norms) == 20
     for name, parameter in plain.detector.named_parameters():
-        moved = (parameter - after[name]).detach()
-        expected = 0.01 * 2 * 10.0 * before[name] / parameter.numel()
-        wanted = expected * (name not in norms)
-        torch.testing.assert_close(moved, wanted, atol=2e-6, rtol=1e-3)
+        moved = (parameter - final[name]).detach()
+        expected = 0.01 * 2 * 10.0 * initial[name] / parameter.numel()
+        expected_move = expected * (name not in norms)
+        torch.testing.assert_close(moved, expected_move, atol=2e-6, rtol=1e-3)
 
 
 def test_the_schedule_sets_rate_and_layers(dataset, tmp_path):
@@ -151,10 +151,10 @@ def test_the_schedule_sets_rate_and_layers(dataset, tmp_path):
 
 
 def test_half_precision_trains_too(dataset, tmp_path):
-    made = DetectionTask(dataset, TINY)
-    made.setup(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), tmp_path)
-    made.detector.train()
-    assert all(bool(torch.isfinite(loss)) for loss in made.step(0).values())
+    task = DetectionTask(dataset, TINY)
+    task.setup(Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), tmp_path)
+    task.detector.train()
+    assert all(bool(torch.isfinite(loss)) for loss in task.step(0).values())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -186,40 +186,40 @@ def test_a_training_that_was_broken_off_ends_like_an_unbroken_one(dataset, tmp_p
 
     Stopped.__module__ = DetectionTask.__module__
     settings = loop(4, checkpoint_seconds=0)
-    whole = DetectionTask(dataset, TINY)
-    first = train(whole, settings, tmp_path / "whole")
+    unbroken = DetectionTask(dataset, TINY)
+    first = train(unbroken, settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(Stopped(dataset, TINY), settings, tmp_path / "broken")
     resumed = DetectionTask(dataset, TINY)
     second = train(resumed, settings, tmp_path / "broken")
-    for name, value in whole.detector.state_dict().items():
+    for name, value in unbroken.detector.state_dict().items():
         assert torch.equal(value, resumed.detector.state_dict()[name]), name
     assert first.curve("val_froc").equals(second.curve("val_froc"))
     assert first.curve("loss_mask").equals(second.curve("loss_mask"))
 
 
 def test_what_decides_is_in_the_identity(dataset):
-    one = DetectionTask(dataset, TINY).identity()
+    identity = DetectionTask(dataset, TINY).identity()
     for change in (
         {"frame": Frame(96, 96)},
         {"stages": (Stage(5, 0.01),)},
         {"normals": 0.0},
         {"clip": 1.0},
     ):
-        assert DetectionTask(dataset, replace(TINY, **change)).identity() != one
-    assert DetectionTask(dataset, TINY).identity() == one
+        assert DetectionTask(dataset, replace(TINY, **change)).identity() != identity
+    assert DetectionTask(dataset, TINY).identity() == identity
 
 
 def test_start_weights_are_known_by_their_content(dataset, tmp_path):
-    path, seen = tmp_path / "start.safetensors", []
+    path, digests = tmp_path / "start.safetensors", []
     for seed in (0, 1):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             body = build_detector("mobilenet").backbone.body
         save_file({f"features.{k}": v.contiguous() for k, v in body.state_dict().items()}, path)
         settings = replace(TINY, model="mobilenet", weights=str(path))
-        seen.append(DetectionTask(dataset, settings).identity()["weights"])
-    assert seen[0] != seen[1]
+        digests.append(DetectionTask(dataset, settings).identity()["weights"])
+    assert digests[0] != digests[1]
 
 
 def test_a_loss_that_is_not_finite_names_the_images(dataset, tmp_path):

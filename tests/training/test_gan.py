@@ -36,17 +36,17 @@ def patches(prepared, windows):
     return small_gan.patch_set(prepared, windows)
 
 
-def settings(steps=12, **more):
-    given = {"accelerator": "cpu", "checkpoint_seconds": 0, "log_every": 3} | more
-    return LoopSettings(steps=steps, **given)
+def settings(steps=12, **changes):
+    values = {"accelerator": "cpu", "checkpoint_seconds": 0, "log_every": 3} | changes
+    return LoopSettings(steps=steps, **values)
 
 
 def tensors(folder: Path):
     content = torch.load(folder / "last.pt", weights_only=True)
-    found = [value for state in content["modules"].values() for value in state.values()]
+    tensors_of_file = [value for state in content["modules"].values() for value in state.values()]
     for optimizer in content["optimizers"].values():
-        found += [v for state in optimizer["state"].values() for v in state.values()]
-    return found
+        tensors_of_file += [v for state in optimizer["state"].values() for v in state.values()]
+    return tensors_of_file
 
 
 def equal(a: Path, b: Path) -> bool:
@@ -71,24 +71,24 @@ def stop_in(monkeypatch, step: int) -> None:
 def test_killed_and_resumed_equals_unbroken_bit_for_bit(
     how, stop_at, patches, tmp_path, monkeypatch
 ):
-    whole = train_gan("benign", how, patches, settings(validate_every=4), tmp_path / "a")
+    unbroken = train_gan("benign", how, patches, settings(validate_every=4), tmp_path / "a")
     with monkeypatch.context() as patch:
         stop_in(patch, stop_at)
         with pytest.raises(KeyboardInterrupt):
             train_gan("benign", how, patches, settings(validate_every=4), tmp_path / "b")
     parts = train_gan("benign", how, patches, settings(validate_every=4), tmp_path / "b")
-    assert equal(whole.record.folder, parts.record.folder)
-    assert parts.record.history.equals(whole.record.history)
+    assert equal(unbroken.record.folder, parts.record.folder)
+    assert parts.record.history.equals(unbroken.record.history)
     assert sorted(parts.strips) == [0, 4, 8, 12]
-    for step, path in whole.strips.items():
+    for step, path in unbroken.strips.items():
         np.testing.assert_array_equal(np.load(path), np.load(parts.strips[step]))
 
 
 def test_the_check_of_bits_can_fail(patches, tmp_path):
     how = small_gan.TINY_DCGAN
-    one = train_gan("benign", how, patches, settings(3), tmp_path / "a")
-    two = train_gan("benign", how, patches, settings(3, seed=1), tmp_path / "b")
-    assert not equal(one.record.folder, two.record.folder)
+    first = train_gan("benign", how, patches, settings(3), tmp_path / "a")
+    second = train_gan("benign", how, patches, settings(3, seed=1), tmp_path / "b")
+    assert not equal(first.record.folder, second.record.folder)
 
 
 @BOTH
@@ -150,8 +150,8 @@ def test_the_other_loss_trains_too(patches, tmp_path):
 
 def test_a_checkpoint_of_another_class_and_architecture_is_named(patches, tmp_path):
     benign = train_gan("benign", small_gan.TINY_DCGAN, patches, settings(3), tmp_path)
-    other = train_gan("malignant", small_gan.TINY_DCGAN, patches, settings(3), tmp_path)
-    shutil.copy(benign.record.folder / "last.pt", other.record.folder / "last.pt")
+    malignant = train_gan("malignant", small_gan.TINY_DCGAN, patches, settings(3), tmp_path)
+    shutil.copy(benign.record.folder / "last.pt", malignant.record.folder / "last.pt")
     with pytest.raises(CheckpointError, match=r"task 'dcgan-benign' \(wanted: 'dcgan-malignant'\)"):
         train_gan("malignant", small_gan.TINY_DCGAN, patches, settings(3), tmp_path)
     grown = train_gan("benign", small_gan.TINY_PROGRESSIVE, patches, settings(3), tmp_path)
@@ -162,7 +162,7 @@ def test_a_checkpoint_of_another_class_and_architecture_is_named(patches, tmp_pa
 
 def test_a_truncated_checkpoint_gives_way_to_the_one_before(patches, tmp_path, capsys, monkeypatch):
     how = small_gan.TINY_DCGAN
-    whole = train_gan("benign", how, patches, settings(), tmp_path / "a")
+    unbroken = train_gan("benign", how, patches, settings(), tmp_path / "a")
     with monkeypatch.context() as patch:
         stop_in(patch, 8)
         with pytest.raises(KeyboardInterrupt):
@@ -171,7 +171,7 @@ def test_a_truncated_checkpoint_gives_way_to_the_one_before(patches, tmp_path, c
     last.write_bytes(last.read_bytes()[:1000])
     parts = train_gan("benign", how, patches, settings(), tmp_path / "b")
     assert "going on from the one before it, previous.pt" in capsys.readouterr().out
-    assert equal(whole.record.folder, parts.record.folder)
+    assert equal(unbroken.record.folder, parts.record.folder)
 
 
 def test_a_loss_that_is_not_finite_stops_it_and_names_images(patches, tmp_path):

@@ -94,13 +94,13 @@ def test_it_learns_and_tells_how(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stop_at", [1, 17, 59])
 def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
     unbroken = Line()
-    whole = train(unbroken, settings(log_every=5), tmp_path / "a")
+    unbroken_run = train(unbroken, settings(log_every=5), tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
         train(Line(stop_at=stop_at), settings(log_every=5), tmp_path / "b")
     resumed = Line()
     parts = train(resumed, settings(log_every=5), tmp_path / "b")
     assert torch.equal(weights(unbroken), weights(resumed))
-    assert parts.history.equals(whole.history)
+    assert parts.history.equals(unbroken_run.history)
     a, b = unbroken.optimizers["adam"].state_dict(), resumed.optimizers["adam"].state_dict()
     assert torch.equal(a["state"][0]["exp_avg_sq"], b["state"][0]["exp_avg_sq"])
 
@@ -126,8 +126,8 @@ def test_other_settings_have_a_folder_of_their_own(tmp_path: Path) -> None:
 def test_the_best_weights_are_kept_and_patience_ends_it(tmp_path: Path) -> None:
     task = Line(watched="near", learning_rate=3.0)  # so fast that it jumps about
     done = train(task, settings(200, validate_every=5, patience=4), tmp_path)
-    near = done.curve("near")
-    best = near.loc[near["value"].idxmax()]
+    curve = done.curve("near")
+    best = curve.loc[curve["value"].idxmax()]
     assert done.best_step == best["step"]
     assert done.steps == min(200, done.best_step + 4 * 5)
     assert -float((weights(task) - WEIGHTS).abs().max()) == pytest.approx(best["value"], abs=1e-6)
@@ -153,9 +153,9 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys)
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     resumed = Line()
     train(resumed, settings(), tmp_path / "b")
-    said = capsys.readouterr().out
-    assert "last.pt: cannot be read" in said
-    assert "going on from the one before it, previous.pt" in said
+    output = capsys.readouterr().out
+    assert "last.pt: cannot be read" in output
+    assert "going on from the one before it, previous.pt" in output
     assert torch.equal(weights(unbroken), weights(resumed))
 
 
@@ -188,8 +188,8 @@ def test_where_no_checkpoint_can_be_read_it_says_what_to_do(tmp_path: Path) -> N
 
 def test_a_checkpoint_of_another_training_is_named(tmp_path: Path) -> None:
     done = train(Line(learning_rate=0.1), settings(3), tmp_path)
-    other = train(Line(learning_rate=0.5), settings(3), tmp_path)
-    (other.folder / "last.pt").write_bytes((done.folder / "last.pt").read_bytes())
+    other_training = train(Line(learning_rate=0.5), settings(3), tmp_path)
+    (other_training.folder / "last.pt").write_bytes((done.folder / "last.pt").read_bytes())
     with pytest.raises(CheckpointError, match=r"learning_rate 0\.1 \(wanted: 0\.5\)"):
         train(Line(learning_rate=0.5), settings(3), tmp_path)
 

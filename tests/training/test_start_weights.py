@@ -17,9 +17,9 @@ def test_a_missing_file_says_what_to_download_and_how_to_do_without(tmp_path, mo
     path = tmp_path / "weights" / "start.pth"
     with torch.device("meta"):
         detector = build_detector(model)
-    with pytest.raises(MissingDataError) as caught:
+    with pytest.raises(MissingDataError) as error:
         start_from(detector, model, str(path))
-    text = str(caught.value)
+    text = str(error.value)
     assert str(path) in text
     assert f"Download {SOURCES[model]} and give its place" in text
     assert 'set weights to "" to train from scratch on purpose' in text
@@ -74,11 +74,11 @@ def test_torchvision_s_own_file_loads_but_for_the_layers_of_its_classes(tmp_path
 
 def test_a_file_of_another_architecture_is_named_and_changes_nothing(tmp_path):
     detector = build_detector("mobilenet")
-    before = detector.backbone.body["0"][0].weight.detach().clone()
+    initial = detector.backbone.body["0"][0].weight.detach().clone()
     state = mobilenet_v2().state_dict()
     state["features.0.0.weight"] = torch.zeros(16, 3, 3, 3)
     del state["features.1.conv.0.0.weight"]
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(DataError, match=r"0.0.weight has shape \(16, 3, 3, 3\), not \(32,.*1.conv"):
         start_from(detector, "mobilenet", str(tmp_path / "other.pth"))
-    assert torch.equal(detector.backbone.body["0"][0].weight, before)
+    assert torch.equal(detector.backbone.body["0"][0].weight, initial)
