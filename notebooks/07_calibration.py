@@ -14,19 +14,20 @@
 # %% [markdown]
 # # 07 · Calibration: does 80 % confident mean 20 % wrong?
 #
-# The paper refers to Guo et al. (2017), who found that modern networks are too sure of themselves,
-# the more so the deeper they are, and that dividing their logits by one number, the
-# **temperature**, mends it. The paper measures none of this, and the scorecard says so. No figure
-# on a public mammography split was found elsewhere either. This notebook asks:
+# The paper refers to Guo et al. (2017), who found that modern networks are overconfident, more so
+# the deeper they are, and that dividing their logits by one number, the **temperature**, corrects
+# this. The paper measures none of it, and the scorecard says so. We found no published calibration
+# error on a public mammography split either. This notebook asks:
 #
-# 1. How far are stated probabilities from what comes true, for patches, images and patients?
-# 2. What do temperature scaling and its rivals mend, fitted on validation patients only?
+# 1. How far are probabilities from observed frequencies, for patches, images and patients?
+# 2. How much do temperature scaling and its alternatives, fitted on validation patients, improve
+#    them?
 # 3. Are deeper networks worse calibrated?
-# 4. When a model says 80 %, how often is it wrong?
-# 5. What does a threshold stand for, and what becomes of it in screening, where few are ill?
+# 4. When a model is 80 % confident, how often is it wrong?
+# 5. What does a threshold mean, and what happens to it in screening, where disease is rare?
 #
-# It trains nothing and looks at no picture: it reads every table of predictions that the other
-# notebooks of this run left behind. This is research software, not a medical device.
+# The notebook trains nothing and reads no image: it uses every table of predictions that the other
+# notebooks of this run wrote. This is research software, not a medical device.
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the predictions of earlier notebooks
@@ -56,9 +57,9 @@ groups, synthetic = study.load_groups(run)
 # %% [markdown]
 # ## Which predictions are there?
 #
-# A row is a model and a question: which of the classes is it, or malignant or not. Everything that
-# is fitted below is fitted to validation patients, everything that is reported was measured on test
-# patients. All intervals are 95 % intervals over patients, by bootstrap.
+# Each row is a model and a question: which class is it, or is it malignant or not. Everything below
+# is fitted on validation patients and reported on test patients. All intervals are 95 % intervals
+# over patients, by bootstrap.
 
 # %%
 run.table(study.overview(groups), "predictions", "Models, questions, and how many units there are.")
@@ -68,14 +69,14 @@ calibrated = study.calibrate(groups)
 run.table(study.notes(calibrated), "notes", "What could not be done, or only in part, and why.")
 
 # %% [markdown]
-# ## How far is what they say from what comes true?
+# ## How far are probabilities from frequencies?
 #
 # For a question with two answers, the probability of “positive” is compared with how often it is
-# true; for several classes, the probability of the likeliest with how often it is right.
+# true; for several classes, that of the most probable class with how often it is right.
 # **ECE** is the mean gap over bins of equal width, or of equal mass; **MCE** the largest gap. Both
-# are above 0 even for a perfect model, as every finite sample shows gaps by chance; **debiased** is
-# the root mean square gap with that part taken off (Kumar et al. 2019), the variance of chance
-# being taken over patients. **NLL** and **Brier** also reward telling the classes apart.
+# are above 0 even for a perfect model, because every finite sample shows gaps by chance;
+# **debiased** is the root mean square gap without that part (Kumar et al. 2019), whose variance is
+# taken over patients. **NLL** and **Brier** also reward discrimination.
 
 # %%
 measured = study.measure(calibrated, bins=bins, seed=seed, draws=draws)
@@ -122,8 +123,8 @@ findings.report(run, chosen, measured, synthetic=synthetic)
 # %% [markdown]
 # ## Are deeper networks worse calibrated?
 #
-# Guo et al. found so on CIFAR-100. Here over the ResNets that an earlier notebook trained, all else
-# alike; of several seeds each is shown.
+# Guo et al. found this on CIFAR-100. Here we compare the ResNets that an earlier notebook trained
+# with otherwise equal settings, and show every seed.
 
 # %%
 depths = network_depth.depths(calibrated, measured)
@@ -154,15 +155,15 @@ run.figure(
     draw.confidence_bands(bands),
     "confidence_bands",
     "Wrong answers by band of confidence: dots with 95 % intervals over patients are what was "
-    "found, dashes what the confidence promises.",
+    "observed, dashes what the confidence promises.",
 )
 
 # %% [markdown]
 # ## What does a threshold stand for?
 #
-# A threshold that reaches the wanted sensitivity on validation patients is taken over to the test
-# patients. Temperature moves the threshold and leaves the decisions as they are: what changes is
-# whether its number can be read as a probability. The test units whose scores rank nearest to the
+# A threshold that reaches the target sensitivity on validation patients is applied to the test
+# patients. Temperature moves the threshold but not the decisions: what changes is whether its value
+# can be read as a probability. The test units whose scores rank nearest to the
 # threshold show that: how many of them are positive?
 
 # %%
@@ -199,12 +200,12 @@ if usable:
     )
 
 # %% [markdown]
-# ## What happens where few are ill?
+# ## What happens at low prevalence?
 #
 # CBIS-DDSM holds 45 % malignant images, mini-MIAS 16 %, and screening finds about six women in a
 # thousand. The test units are weighted to lower prevalences; a model that was calibrated on the
-# data set then says far too much. Bayes' rule corrects it, if the new prevalence is known and the
-# pictures of each class stay the same (Saerens et al. 2002).
+# data set then overstates the risk by far. Bayes' rule corrects this if the new prevalence is known
+# and the images of each class stay the same (Saerens et al. 2002).
 
 # %%
 shifted = decisions.prevalence_shift(
@@ -229,8 +230,8 @@ tables = {"bands": bands, "depth": effect, "points": points, "prevalence": shift
 Markdown(findings.findings(chosen, measured, tables, synthetic=synthetic))
 
 # %% [markdown]
-# **Limits.** A calibration error depends on its bins; where intervals of two models overlap, no
-# order of them is shown. Bins stay where they are in every bootstrap draw, and what was fitted to
-# validation patients is taken as given, so the intervals do not hold the luck of that fit. A
-# recalibrated model is calibrated for patients like those it was fitted to, filmed as they were:
-# the weighted test set stands for another prevalence, not for another clinic.
+# **Limits.** A calibration error depends on its bins; where the intervals of two models overlap,
+# they are not ranked. The bins and everything fitted on validation patients stay fixed in all
+# bootstrap draws, so the intervals do not include the uncertainty of those fits. A recalibrated
+# model is calibrated for patients and images like those it was fitted on: the weighted test set
+# stands for another prevalence, not for another clinic.

@@ -15,11 +15,11 @@
 # # 08 · Scorecard: what of the paper holds?
 #
 # Every number of the paper beside the one that this run measured, with its interval and a verdict;
-# the results of others that the paper cites, with ours among them; and its four conclusions, each
-# with what speaks for it and against it. "Not measured" says that no notebook of this run did.
+# the published results that the paper cites, with ours among them; and its four conclusions, each
+# with the evidence for and against it. "Not measured" means that no notebook of this run did so.
 
 # %% tags=["parameters"]
-outputs: str = "../outputs/lab"  # folder of the run, with the results of the notebooks before
+outputs: str = "../outputs/lab"  # folder of the run, with the results of earlier notebooks
 
 # %%
 from pathlib import Path
@@ -40,8 +40,8 @@ results = run.results_of_others()
 # ## Claim by claim
 #
 # A claimed number is reproduced if it lies in our interval; a count must be equal; a range must be
-# covered, but for 1 % of its upper end where the paper says "approximately". Numbers from synthetic
-# images judge nothing.
+# covered, except for 1 % of its upper end where the paper says "approximately". Numbers from
+# synthetic images give no verdict.
 
 # %%
 study.report_related(run, results, synthetic=data.synthetic)
@@ -55,9 +55,9 @@ run.table(study.counts(card), "verdicts", "Rows by verdict.")
 Markdown(study.links(card))
 
 # %% [markdown]
-# ## What others reached
+# ## Related work
 #
-# Data sets, splits and tasks differ from row to row, so no row is the measure of another.
+# Data sets, splits and tasks differ from row to row, so the rows cannot be ranked.
 
 # %%
 run.table(study.related(card, data.name), "related", "The paper's related work, and this run.")
@@ -65,18 +65,19 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 # %% [markdown]
 # ## The paper's four conclusions
 #
-# What speaks for and against each, by rules that are named so that each can be judged by its
-# numbers. The bars are low: what passes one may still be far from the paper's numbers, or from use.
+# The evidence for and against each, by explicit rules. The bars are low: a result that passes one
+# may still be far from the paper's numbers, or from clinical use.
 #
 # - **Patches.** A model of whole images that never saw a patch, not even in its start weights,
 #   counts against their need if the interval of its AUC by image lies above chance, 0.5, and for it
 #   if it lies below.
 # - **GANs.** Figures 2a and 2b count for their failure if the texture of samples lies more than 1.5
-#   times as far from real patches as that of real patches of other women; a texture near real says
-#   nothing of diagnosis. What samples teach counts for it if balanced accuracy on real patches,
-#   learnt from samples only, is not above that without looking and clearly below that from real
-#   patches; against it if it is above the one and not clearly below the other.
-# - **Transfer.** Counts as notebook 06 judged it.
+#   times as far from real patches as that of real patches of other women; a realistic
+#   texture says nothing about diagnosis. A classifier trained on samples only counts for it if its
+#   balanced accuracy on real patches is not above the baselines that never look at an image and
+#   clearly below that of a classifier trained on real patches; against it if it is above the
+#   baselines and not clearly below.
+# - **Transfer.** The verdict of notebook 06.
 # - **Mask R-CNN.** An AUC whose interval lies above chance counts for it, one below against it. So
 #   do lesions found at one false positive an image, and the masks of hit lesions (Dice), where
 #   their intervals lie above or below those of the brightest blobs; masks are measured by each on

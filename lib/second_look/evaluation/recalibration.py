@@ -57,7 +57,7 @@ def logarithms(probabilities: npt.ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class Temperature:
-    """softmax(log p / temperature): above 1 the model was too sure of itself, below 1 too unsure.
+    """softmax(log p / temperature): above 1 the model was overconfident, below 1 underconfident.
 
     Attributes:
         temperature: Within TEMPERATURES; at an end of it the validation units set no limit.
@@ -76,7 +76,7 @@ class Temperature:
 
         ends = np.log(TEMPERATURES)
         interior = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x
-        # An end first: where all units are told apart, every cold temperature has no loss.
+        # The ends come first: where classes separate perfectly, every low temperature has no loss.
         return cls(float(np.exp(min([*ends, interior], key=loss))))
 
     @property

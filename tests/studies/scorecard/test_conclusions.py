@@ -186,8 +186,8 @@ def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
         table = conclusions.table(measurements, tables, synthetic=False).set_index("conclusion")
         assert table.loc[GANS, "speaks"] == FOR
         assert table.loc[GANS, "evidence"] == (
-            "balanced accuracy on real patches: 0.4 [0.4, 0.4] learnt from samples only, "
-            "0.7 [0.6, 0.8] from as many real patches, 0.4 without looking; measured"
+            "balanced accuracy on real patches: 0.4 [0.4, 0.4] trained on samples only, "
+            "0.7 [0.6, 0.8] trained on as many real patches, 0.4 without looking; measured"
         )
     assert sides(tables={SAMPLES: tables[SAMPLES]})[GANS] == [OPEN], "chance is not known"
 

@@ -58,7 +58,7 @@ def counts(results: Results) -> pd.DataFrame:
 
 
 def related(results: Results, name: str) -> pd.DataFrame:
-    """What others reached, as the paper cites it, and this run's numbers below.
+    """Published results that the paper cites, and this run's numbers below.
 
     Args:
         results: Content of results.json.
@@ -105,7 +105,7 @@ def report_related(run: Run, results: Results, *, synthetic: bool) -> None:
 
 
 def findings(results: Results, evidence: pd.DataFrame) -> str:
-    """What the card says as a whole, as sentences made from its own numbers.
+    """The scorecard as sentences made from its numbers.
 
     Args:
         results: Content of results.json.
@@ -143,7 +143,7 @@ def _row(paper_claim: Claim, result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def format_measurement(paper_claim: Claim, result: Mapping[str, Any]) -> str:
-    """A measurement as people read it, with its interval or range and its unit."""
+    """A measurement with its interval or range and its unit."""
     unit = f" {paper_claim.unit}" if paper_claim.unit else ""
     value, low, high = (_three_digits(result[key]) for key in ("value", "low", "high"))
     if result["low"] is None or result["high"] is None:

@@ -114,8 +114,8 @@ def taught(samples: Measured, real: Measured, chance: float) -> str:
     teach something, but less, leave it open, and so do real patches that teach nothing either.
 
     Args:
-        samples: Balanced accuracy on real patches, learnt from samples only.
-        real: The same, learnt from as many real patches.
+        samples: Balanced accuracy on real patches, trained on samples only.
+        real: The same, trained on as many real patches.
         chance: Without looking.
     """
     above_chance, below_real = samples.low > chance, samples.high < real.low
@@ -136,7 +136,7 @@ def _whole_images(_: Results, tables: Tables) -> list[Evidence]:
     evidence = []
     for row in areas.dropna(subset=["value"]).itertuples():
         area = Measured(row.value, row.low, row.high)
-        text = f"AUC by image of a model that never saw a patch: {area.formatted} ({row.model}, "
+        text = f"AUC by image of a model never trained on patches: {area.formatted} ({row.model}, "
         text += f"{row.n:,} test images; chance 0.5)"
         evidence.append(Evidence(WHOLE_IMAGES, text, turned[apart(area, CHANCE)]))
     return evidence
@@ -159,8 +159,10 @@ def _gans(results: Results, tables: Tables) -> list[Evidence]:
         )
         chance = float(tables[WITHOUT_LOOKING]["balanced_accuracy"].max())
         how = "".join(f"; {result['how']}" for result in _results_of(results, "gan-check"))
-        text = f"balanced accuracy on real patches: {samples.formatted} learnt from samples only, "
-        text += f"{real.formatted} from as many real patches, {chance:.3g} without looking{how}"
+        text = f"balanced accuracy on real patches: {samples.formatted} trained on samples only, "
+        text += (
+            f"{real.formatted} trained on as many real patches, {chance:.3g} without looking{how}"
+        )
         evidence.append(Evidence(SAMPLES, text, taught(samples, real, chance)))
     return evidence
 
