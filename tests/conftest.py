@@ -17,7 +17,9 @@ import matplotlib as mpl
 from helpers.shared_builds import build_once, unchanged
 from helpers.small_mammograms import small_settings
 from hypothesis import settings
+from second_look.catalogue import Catalogue
 from second_look.preparing.dataset import Dataset, build_dataset, open_dataset
+from second_look.sources.mias import read_mias
 
 mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 
@@ -29,6 +31,14 @@ REPO = Path(__file__).resolve().parents[1]
 MIAS_ARCHIVES = ("all-mias.tar.xz", "all-mias.tar.gz")
 CBIS_FOLDER = "cbis-ddsm-mass-800"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SLOW_SECONDS = 3600  # a busy machine makes a slow test slower and not wrong
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests their own time limit."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS), append=False)
 
 
 def data_roots() -> list[Path]:
@@ -91,6 +101,13 @@ def mias_archive() -> Path:
             if (root / name).is_file():
                 return root / name
     return real_data(MIAS_ARCHIVES[0]) / MIAS_ARCHIVES[0]
+
+
+@pytest.fixture(scope="session")
+def mias_catalogue(mias_archive: Path, run_folder: Path) -> Catalogue:
+    """The real mini-MIAS, unpacked once in a run."""
+    cache = build_once(run_folder / "mias", lambda folder: read_mias(mias_archive, folder))
+    return read_mias(mias_archive, cache)
 
 
 @pytest.fixture(scope="session")

@@ -359,7 +359,7 @@ def write_into_first_cell(page: Any, text: str) -> None:
 # ------------------------------------------------------------------ tests
 
 
-@pytest.mark.parametrize("name", ["small", FIRST])
+@pytest.mark.parametrize("name", ["small", pytest.param(FIRST, marks=pytest.mark.slow)])
 def test_open_run_look_edit_save(lab: Lab, page: Any, name: str) -> None:
     script = lab.root / "notebooks" / f"{name}.py"
     old_text = script.read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ from second_look.errors import DataError
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.preparing.breast import breast_side, find_breast
 from second_look.sources.folder import read_folder
-from second_look.sources.mias import read_mias
 from skimage.measure import label
 
 PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
@@ -93,13 +92,11 @@ def test_phantoms_agree_with_what_was_drawn(view, bits):
 
 
 @pytest.mark.real_data
-def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(
-    mias_archive, tmp_path_factory
-):
-    found = read_mias(mias_archive, tmp_path_factory.mktemp("mias"))
-    centres = found.lesions.dropna(subset=["circle_row"])
+@pytest.mark.slow
+def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(mias_catalogue):
+    centres = mias_catalogue.lesions.dropna(subset=["circle_row"])
     outside, shares, wrong_side = [], [], []
-    for image in found.images.itertuples():
+    for image in mias_catalogue.images.itertuples():
         breast = find_breast(read_pixels(Path(image.path)))
         shares.append(breast.mean())
         # Every film of mini-MIAS has the chest wall of a left breast at the left.
@@ -114,7 +111,7 @@ def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(
     # A mask of everything would hold every lesion too.
     assert 0.3 < np.median(shares) < 0.42
     # Two films are filled by one very large breast, seen on the pictures.
-    names = found.images["image_id"]
+    names = mias_catalogue.images["image_id"]
     assert list(names[np.array(shares) > 0.8]) == ["mdb151", "mdb152"]
 
 

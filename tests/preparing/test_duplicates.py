@@ -14,7 +14,6 @@ from second_look.errors import LeakageError
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
 from second_look.preparing.prepare import prepare
-from second_look.sources.mias import read_mias
 from skimage.transform import resize
 
 
@@ -74,8 +73,8 @@ def test_copies_of_a_phantom_are_found_and_other_phantoms_are_not(tmp_path):
 
 
 @pytest.mark.real_data
-def test_copies_of_a_real_film_are_found_and_other_films_are_not(mias_archive, tmp_path):
-    images = read_mias(mias_archive, tmp_path / "mias").images
+def test_copies_of_a_real_film_are_found_and_other_films_are_not(mias_catalogue, tmp_path):
+    images = mias_catalogue.images
     # With the pairs of different films that resemble each other most, seen on all 322.
     alike = {"mdb073", "mdb074", "mdb101", "mdb102", "mdb256", "mdb312", "mdb177", "mdb238"}
     chosen = images[images["image_id"].isin(alike) | (images.index % 40 == 0)]

@@ -190,9 +190,9 @@ def test_a_truncated_archive_or_one_without_info_is_named(tmp_path):
         read_mias(archive, tmp_path / "other")
 
 
-@pytest.fixture(scope="module")
-def real(mias_archive, tmp_path_factory):
-    return read_mias(mias_archive, tmp_path_factory.mktemp("cache"))
+@pytest.fixture
+def real(mias_catalogue):
+    return mias_catalogue
 
 
 @pytest.mark.real_data
