@@ -1,8 +1,8 @@
-"""From disk to batch, training, inference and metrics, side by side with peers: one table.
+"""From disk to batch, training, inference and metrics, beside other libraries: one table.
 
-pip install -e '.[bench]'                         the peers; without them only ours is measured
+pip install -e '.[bench]'                         the other libraries; optional
 python benchmarks/speed.py                        writes results/speed.csv
-python benchmarks/speed.py --only inference       measures these rows anew and leaves the others
+python benchmarks/speed.py --only inference       measures only these rows again
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 from second_look.files import write_csv
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
-# Modules of `measures` and functions in them, imported when their turn comes: processes that a
-# measure starts import this file, and what it imports would count as their memory.
+# Modules of `measures` and their functions, imported only when needed: processes that a measure
+# starts import this file, and its imports would count as their memory.
 SUBJECTS = {
     "windows": "windows.measure",
     "patches": "patches.measure",
@@ -41,35 +41,40 @@ def main() -> None:
     parser.add_argument("--only", choices=SUBJECTS, nargs="+", default=list(SUBJECTS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    # One thread for everybody, so that the ratios hold on any number of cores.
+    # One thread for all, so that the ratios hold on any number of cores.
     importlib.import_module("torch").set_num_threads(1)
     for subject in options.only:
         module, function = SUBJECTS[subject].split(".")
         measure = getattr(importlib.import_module(f"measures.{module}"), function)
-        found = pd.DataFrame(measure())
-        if found.empty:  # a subject for GPUs on a machine without one
+        rows = pd.DataFrame(measure())
+        if rows.empty:  # a subject for GPUs on a machine without one
             continue
-        print(found.to_string(index=False), end="\n\n", flush=True)
-        _put(options.out, subject, found)
+        print(rows.to_string(index=False), end="\n\n", flush=True)
+        _replace_rows(options.out, subject, rows)
         print(f"written: {options.out}")
 
 
-def _put(table: Path, subject: str, found: pd.DataFrame) -> None:
-    """Write the rows of a subject in place of its old ones; the other subjects stay.
+def _replace_rows(table: Path, subject: str, rows: pd.DataFrame) -> None:
+    """Replace the rows of a subject; those of other subjects stay.
 
-    So do the rows of peers that are not installed this time, with the ratios of their own run.
+    Rows of libraries that are not installed this time stay too, with the ratios of their own run.
     """
-    old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=[*found, "subject"])
-    parts = {name: old[old["subject"] == name] for name in SUBJECTS}
-    before = parts[subject]
-    again = _names(before).isin(_names(found)) | ~before["what"].isin(found["what"])
-    parts[subject] = pd.concat([found.assign(subject=subject), before[~again]])
-    write_csv(table, pd.concat([part for part in parts.values() if len(part)], ignore_index=True))
+    old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=[*rows, "subject"])
+    by_subject = {name: old[old["subject"] == name] for name in SUBJECTS}
+    previous = by_subject[subject]
+    replaced = _keys(previous).isin(_keys(rows)) | ~previous["measure"].isin(rows["measure"])
+    by_subject[subject] = pd.concat([rows.assign(subject=subject), previous[~replaced]])
+    tables = [part for part in by_subject.values() if len(part)]
+    write_csv(table, pd.concat(tables, ignore_index=True))
 
 
-def _names(table: pd.DataFrame) -> pd.Series:
-    """What was measured of whom, without the version at its end."""
-    return table["what"] + "\n" + table["who"].str.replace(r" \d[\w.+]*$", "", regex=True)
+def _keys(table: pd.DataFrame) -> pd.Series:
+    """Measure and implementation, without the version at its end."""
+    return (
+        table["measure"]
+        + "\n"
+        + table["implementation"].str.replace(r" \d[\w.+]*$", "", regex=True)
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ FILES, ALL_FILES = 1500, 10_239
 
 
 def measure() -> list[Row]:
-    """Seconds of one index, and of the next one that finds nothing changed."""
+    """Speed of a first index, and of a second one, when no file has changed."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "raw"
         grey = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
@@ -26,16 +26,18 @@ def measure() -> list[Row]:
         seconds, cpu = [], []
         for _ in range(2):
             start, busy = time.perf_counter(), time.process_time()
-            found = index_files(root, Path(name) / "cache")
+            index = index_files(root, Path(name) / "cache")
             seconds.append(time.perf_counter() - start)
             cpu.append(time.process_time() - busy)
-    if len(found) != FILES or (found["problem"] != "").any():
-        raise RuntimeError(f"{len(found)} of {FILES} headers were read.")
-    whole = ALL_FILES / FILES
+    if len(index) != FILES or (index["problem"] != "").any():
+        raise RuntimeError(f"{len(index)} of {FILES} headers were read.")
+    factor = ALL_FILES / FILES
     return [
         row("index of headers", f"{OURS}, first time", FILES / seconds[0], "files/s"),
         row("index of headers", f"{OURS}, nothing changed", FILES / seconds[1], "files/s"),
-        row("index of all 10,239, extrapolated", f"{OURS}, first time", cpu[0] * whole, "s of CPU"),
+        row(
+            "index of all 10,239, extrapolated", f"{OURS}, first time", cpu[0] * factor, "s of CPU"
+        ),
     ]
 
 

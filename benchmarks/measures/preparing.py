@@ -1,8 +1,8 @@
 """Preparing raw CBIS-DDSM: speed with one and two processes, memory, and the cost of decoding.
 
-Phantoms of 4096 x 3328 px as native 16-bit DICOM. The time for all 3,103 mammograms assumes that it
-grows with their pixels: 3107 x 5247 px on average (from the public index and headers). The gain of
-two processes by the CPU's time is what they would give if each had a core of its own.
+Phantoms of 4096 x 3328 px as native 16-bit DICOM. The time for all 3,103 mammograms is extrapolated
+by their number of pixels: 3107 x 5247 px on average (from the public index and headers). The gain
+of two processes in CPU time is the one they would have with a core each.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ ALL_IMAGES, MEAN_PIXELS = 3103, 3107 * 5247
 
 @dataclass
 class Peak:
-    """The most memory that one child process took, MB."""
+    """Largest memory of a child process, MB."""
 
     megabytes: float = 0.0
 
 
 def measure() -> list[Row]:
-    """Images a second once the processes run, their memory, and decoding against plain bytes."""
+    """Images per second with running processes, their memory; decoding and reading plain bytes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = PhantomSettings(patients=PATIENTS, rows=ROWS, cols=COLS, seed=2)
@@ -63,40 +63,42 @@ def _decoding(catalogue: Catalogue) -> list[Row]:
             np.fromfile(path, np.uint16)
         return len(paths)
 
-    works = {f"{OURS} read_pixels": decode, "numpy fromfile of the bytes": read_bytes}
-    return side_by_side("native DICOM, warm", "images/s of CPU", works)
+    candidates = {f"{OURS} read_pixels": decode, "numpy fromfile of the bytes": read_bytes}
+    return side_by_side("native DICOM, warm", "images/s of CPU", candidates)
 
 
 def _preparing(catalogue: Catalogue, folder: Path) -> list[Row]:
-    """Speed by the clock, and the CPU's time an image, which other work leaves as it is."""
+    """Images per second by the clock, and CPU time per image, which other work does not affect."""
     rows, speeds, costs = [], {}, {}
     count = len(catalogue.images)
     for workers in (1, 2):
-        with _running_workers(workers) as client, _most_memory_of_a_child() as peak:
+        with _running_workers(workers) as client, _peak_memory_of_children() as peak:
             start, busy = time.perf_counter(), _cpu_seconds(client)
             address = client.scheduler.address
             prepare(catalogue, folder / f"prepared{workers}", scheduler=address)
             speeds[workers] = count / (time.perf_counter() - start)
             costs[workers] = (_cpu_seconds(client) - busy) / count
-        who = f"{OURS} with {workers} process{'es' if workers > 1 else ''}"
-        rows.append(row("preparing", who, speeds[workers], "images/s", speeds[workers] / speeds[1]))
-        gain = workers * costs[1] / costs[workers]
-        rows.append(row("preparing: CPU an image", who, costs[workers], "s", gain))
-        rows.append(row("preparing: memory of a process", who, peak.megabytes, "MB"))
+        name = f"{OURS} with {workers} process{'es' if workers > 1 else ''}"
+        speed, cost = speeds[workers], costs[workers]
+        rows += [
+            row("preparing", name, speed, "images/s", speed / speeds[1]),
+            row("preparing: CPU an image", name, cost, "s", workers * costs[1] / cost),
+            row("preparing: memory of a process", name, peak.megabytes, "MB"),
+        ]
     rows.append(_control())
     hours = ALL_IMAGES * MEAN_PIXELS / (ROWS * COLS) * costs[2] / 3600
-    what = f"preparing all {ALL_IMAGES} images, extrapolated by pixels"
-    rows.append(row(what, f"{OURS} with 2 processes", hours, "hours of CPU"))
+    measure_name = f"preparing all {ALL_IMAGES} images, extrapolated by pixels"
+    rows.append(row(measure_name, f"{OURS} with 2 processes", hours, "hours of CPU"))
     return rows
 
 
 def _cpu_seconds(client: Client) -> float:
-    """What the workers have used so far."""
+    """CPU time that the workers have used so far."""
     return sum(client.run(time.process_time).values())
 
 
 def _control() -> Row:
-    """What two processes gain here for work that shares nothing: the machine's own limit."""
+    """Gain of two processes that share nothing: the limit of this machine."""
     seconds = {}
     for workers in (1, 2):
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -124,8 +126,8 @@ def _running_workers(count: int) -> Iterator[Client]:
 
 
 @contextmanager
-def _most_memory_of_a_child() -> Iterator[Peak]:
-    """Look at the child processes ten times a second."""
+def _peak_memory_of_children() -> Iterator[Peak]:
+    """Sample the memory of the child processes ten times per second."""
     peak, done = Peak(), threading.Event()
 
     def look() -> None:

@@ -1,4 +1,4 @@
-"""Where prepared images may lie: plain arrays, blosc2 or zarr, on 4096 x 3328 px of 16 bit.
+"""Formats for prepared images: plain arrays, blosc2 or zarr, on 4096 x 3328 px of 16 bit.
 
 Pictures are phantoms. "Cold" asks the system to forget the file before each window; where the disk
 keeps a cache of its own, it stays warm.
@@ -33,69 +33,69 @@ def measure() -> list[Row]:
     settings = PhantomSettings(patients=1, rows=ROWS, cols=COLS, bits=16, seed=0)
     grey = draw_image(settings, plan_patient(settings, 0)[0], "MLO").pixels
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for who in _readers():
-            rows += _measure_one(who, grey, Path(name) / who.replace(" ", "_"))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _readers():
+            rows += _measure_store(name, grey, Path(folder) / name.replace(" ", "_"))
     return rows
 
 
-def _measure_one(who: str, grey: Grey, path: Path) -> list[Row]:
+def _measure_store(name: str, grey: Grey, path: Path) -> list[Row]:
     start = time.perf_counter()
-    WRITERS[who](path, grey)
-    read = _readers()[who](path)
+    WRITERS[name](path, grey)
+    read = _readers()[name](path)
     written = grey.nbytes / 1e6 / (time.perf_counter() - start)
     size = sum(file.stat().st_size for file in _files(path))
     corners = _corners()
     first = corners[0]
     if not np.array_equal(read(*first), grey[first[0] :, first[1] :][:SIZE, :SIZE]):
-        raise RuntimeError(f"{who} gives back another picture.")
+        raise RuntimeError(f"{name} returns another image.")
 
     def warm() -> int:
-        for top, left in corners:
-            np.ascontiguousarray(read(top, left))
+        for row_min, col_min in corners:
+            np.ascontiguousarray(read(row_min, col_min))
         return len(corners)
 
     def cold() -> int:
-        for top, left in corners[:20]:
+        for row_min, col_min in corners[:20]:
             _forget(path)
-            np.ascontiguousarray(read(top, left))
+            np.ascontiguousarray(read(row_min, col_min))
         return 20
 
-    # By the CPU's time where nothing waits for the disk, and by the clock where all do.
+    # CPU time where nothing waits for the disk, and the clock where everything does.
     in_memory = rate(warm, repeats=5, clock=time.process_time)
     return [
-        row("store: bytes on disk", who, size / grey.nbytes, "of the array"),
-        row("store: writing", who, written, "MB/s"),
-        row("store: random windows, warm", who, in_memory, "windows/s of CPU"),
-        row("store: random windows, cold", who, rate(cold, repeats=1), "windows/s"),
-        _memory(who, path),
+        row("store: bytes on disk", name, size / grey.nbytes, "of the array"),
+        row("store: writing", name, written, "MB/s"),
+        row("store: random windows, warm", name, in_memory, "windows/s of CPU"),
+        row("store: random windows, cold", name, rate(cold, repeats=1), "windows/s"),
+        _memory(name, path),
     ]
 
 
-def _memory(who: str, path: Path) -> Row:
-    """What reading windows adds to the memory of a process of its own, at its most."""
+def _memory(name: str, path: Path) -> Row:
+    """Peak memory that reading windows adds, in a separate process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        added = pool.apply(_added_memory, (who, path))
-    return row("store: memory", who, added / 1e6, "MB")
+        added = pool.apply(_added_memory, (name, path))
+    return row("store: memory", name, added / 1e6, "MB")
 
 
-def _added_memory(who: str, path: Path) -> int:
-    read, corners = _readers()[who](path), _corners()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _peak_bytes()
-    for top, left in corners:
-        np.ascontiguousarray(read(top, left))
-    return _peak_bytes() - before
+def _added_memory(name: str, path: Path) -> int:
+    read, corners = _readers()[name](path), _corners()
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    baseline = _peak_bytes()
+    for row_min, col_min in corners:
+        np.ascontiguousarray(read(row_min, col_min))
+    return _peak_bytes() - baseline
 
 
 def _peak_bytes() -> int:
-    """The most memory of this process that was resident, as Linux counts it."""
+    """Peak resident memory of this process, as Linux counts it."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def _corners() -> list[tuple[int, int]]:
-    """Where the windows are."""
+    """Upper left corners (row, col) of the windows."""
     rng = np.random.default_rng(0)
     rows, cols = rng.integers(0, ROWS - SIZE, WINDOWS), rng.integers(0, COLS - SIZE, WINDOWS)
     return list(zip(rows.tolist(), cols.tolist(), strict=True))
@@ -136,26 +136,26 @@ WRITERS: dict[str, Callable[[Path, Grey], object]] = {
 
 
 def _readers() -> dict[str, Callable[[Path], Read]]:
-    """Name -> opens an image; each window opens it anew, as the store does."""
+    """Name -> function that opens an image; each window opens the file again, as the store does."""
 
     def plain(path: Path) -> Read:
-        def read(top: int, left: int) -> Grey:
+        def read(row_min: int, col_min: int) -> Grey:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-            return np.array(mapped[top : top + SIZE, left : left + SIZE])
+            return np.array(mapped[row_min : row_min + SIZE, col_min : col_min + SIZE])
 
         return read
 
-    found = {PLAIN: plain}
+    readers = {PLAIN: plain}
     with suppress(ImportError):
         import blosc2
         import zarr
 
-        found[BLOSC2] = lambda path: (
+        readers[BLOSC2] = lambda path: (
             lambda top, left: blosc2.open(str(path), mode="r")[top : top + SIZE, left : left + SIZE]
         )
-        found[ZARR] = lambda path: (
+        readers[ZARR] = lambda path: (
             lambda top, left: zarr.open_array(str(path), mode="r")[
                 top : top + SIZE, left : left + SIZE
             ]
         )
-    return found
+    return readers

@@ -1,4 +1,4 @@
-"""Rows of the table, and times that are fair on a machine with other work."""
+"""Rows of the table of speeds, and times that are fair on a machine with other work."""
 
 from __future__ import annotations
 
@@ -15,57 +15,65 @@ OURS = "second_look"
 def rate(
     work: Callable[[], int], *, repeats: int = 3, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Items a second in the median of several runs; `work` returns how many it did."""
-    return statistics.median(_once(work, clock) for _ in range(repeats))
+    """Items per second, the median of several runs; `work` returns the number of its items."""
+    return statistics.median(_rate_of_run(work, clock) for _ in range(repeats))
 
 
 def side_by_side(
-    what: str, unit: str, works: Mapping[str, Callable[[], int]], *, repeats: int = 5
+    measure: str, unit: str, candidates: Mapping[str, Callable[[], int]], *, repeats: int = 5
 ) -> list[Row]:
-    """One row a competitor, with how many times faster ours is; ours comes first.
+    """One row per candidate, with the factor by which the first one, ours, is faster.
 
-    Each works in this one process, so that the CPU's time counts and not the clock's: on a machine
-    with other work the clock tells of that. All take turns, and what is compared are runs of one
-    turn. Medians over the turns.
+    All work in this one process, so CPU time is measured: the clock would include other work on the
+    machine. They take turns, and only runs of the same turn are compared. Medians over the turns.
+
+    Args:
+        measure: What is measured.
+        unit: Of the rates.
+        candidates: Name -> work, which returns the number of its items; ours comes first.
+        repeats: Turns.
     """
-    for work in works.values():
+    for work in candidates.values():
         work()
     turns = [
-        {who: _once(work, time.process_time) for who, work in works.items()} for _ in range(repeats)
+        {name: _rate_of_run(work, time.process_time) for name, work in candidates.items()}
+        for _ in range(repeats)
     ]
-    ours = next(iter(works))
+    first = next(iter(candidates))
     return [
         row(
-            what,
-            who,
-            statistics.median(turn[who] for turn in turns),
+            measure,
+            name,
+            statistics.median(turn[name] for turn in turns),
             unit,
-            statistics.median(turn[ours] / turn[who] for turn in turns),
+            statistics.median(turn[first] / turn[name] for turn in turns),
         )
-        for who in works
+        for name in candidates
     ]
 
 
-def _once(work: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> float:
+def _rate_of_run(work: Callable[[], int], clock: Callable[[], float]) -> float:
     start = clock()
     count = work()
     return count / (clock() - start)
 
 
-def row(what: str, who: str, value: float, unit: str, ratio: float | None = None) -> Row:
-    """One line of the table; `ratio` is ours over this one's."""
+def row(
+    measure: str, implementation: str, value: float, unit: str, speedup: float | None = None
+) -> Row:
+    """One line of the table; `speedup` is the factor by which ours is faster than this one."""
     return {
-        "what": what,
-        "who": f"{who} {version(who)}".strip(),
+        "measure": measure,
+        "implementation": f"{implementation} {version(implementation)}".strip(),
         "value": float(f"{value:.3g}"),
         "unit": unit,
-        "ours is faster by": None if ratio is None else float(f"{ratio:.2g}"),
+        "speedup": None if speedup is None else float(f"{speedup:.2g}"),
     }
 
 
-def version(who: str) -> str:
-    """The version of the package that a competitor's name begins with; "" where it is none."""
+def version(implementation: str) -> str:
+    """Version of the package that an implementation's name begins with; "" if there is none."""
     try:
-        return importlib.metadata.version(who.split()[0])
+        return importlib.metadata.version(implementation.split()[0])
     except importlib.metadata.PackageNotFoundError:
         return ""

@@ -117,8 +117,8 @@ def _epoch(training: Row, device: torch.device) -> list[Row]:
     """How long the paper's number of patches would take on a GPU."""
     if device.type == "cpu":
         return []
-    label = f"{training['what']}: {EPOCH:,} patches"
-    return [row(label, OURS, EPOCH / training["value"] / 60, "min, reckoned up")]
+    label = f"{training['measure']}: {EPOCH:,} patches"
+    return [row(label, OURS, EPOCH / training["value"] / 60, "min, extrapolated")]
 
 
 def _updates(source: PatchBatches | Ready, scale: Scale, device: torch.device) -> Callable[[], int]:
