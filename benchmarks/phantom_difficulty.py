@@ -51,6 +51,7 @@ class Trial:
         test_share: Share of the patients that are only tested on.
         jitter: Largest shift of a lesion from the middle of its patch, share of the window.
         seed: Of the cut, the split and the network.
+        draws: Bootstrap samples of an interval.
     """
 
     phantom: PhantomSettings
@@ -60,6 +61,7 @@ class Trial:
     test_share: float = 0.4
     jitter: float = 0.12
     seed: int = 0
+    draws: int = 1000
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def auc_with_interval(
     lesion: npt.NDArray[np.bool_],
     score: FloatArray,
     patient: npt.NDArray[np.int64],
-    draws: int = 1000,
+    draws: int,
 ) -> tuple[float, float, float]:
     """Area under the ROC curve and the ends of its 95 % interval, by bootstrap over patients."""
     rng = np.random.default_rng(0)
@@ -274,16 +276,16 @@ def auc_with_interval(
     return roc_auc(lesion, score), float(low), float(high)
 
 
-def rule_aucs(patches: Patches, group: str) -> list[dict[str, object]]:
-    """One row a rule, as `measure` gives them, over all of the patches."""
-    return [_row(name, group, patches, rule(patches.pixels)) for name, rule in RULES.items()]
+def rule_aucs(patches: Patches, group: str, draws: int) -> list[dict[str, object]]:
+    """One row per rule, with the columns of `measure`, over all of the patches."""
+    return [_row(name, group, patches, rule(patches.pixels), draws) for name, rule in RULES.items()]
 
 
 def measure(trial: Trial) -> pd.DataFrame:
     """AUC of the network and of every rule.
 
     Returns:
-        One row a method and group: method, group, auc, low, high, patches, patients, contrast,
+        One row per method and group: method, group, auc, low, high, patches, patients, contrast,
         seed. The group is "all" (every patch of the test patients), one pathology and kind of
         them, or, for the rules, which need no training, "all, training patients too".
     """
@@ -291,18 +293,20 @@ def measure(trial: Trial) -> pd.DataFrame:
     tested = split_by_patient(patches, trial)
     train, test = patches[~tested], patches[tested]
     logits = train_and_score(trial, train, test)
-    rows = rule_aucs(patches, "all, training patients too")
+    rows = rule_aucs(patches, "all, training patients too", trial.draws)
     for group in ("all", *np.unique(test.group)):
         chosen = np.ones_like(test.lesion) if group == "all" else test.group == group
-        rows.append(_row("small CNN", str(group), test[chosen], logits[chosen]))
-        rows += rule_aucs(test[chosen], str(group))
+        rows.append(_row("small CNN", str(group), test[chosen], logits[chosen], trial.draws))
+        rows += rule_aucs(test[chosen], str(group), trial.draws)
     return pd.DataFrame(rows).assign(
         contrast=trial.phantom.lesion_contrast, seed=trial.phantom.seed
     )
 
 
-def _row(method: str, group: str, patches: Patches, score: FloatArray) -> dict[str, object]:
-    auc, low, high = auc_with_interval(patches.lesion, score, patches.patient)
+def _row(
+    method: str, group: str, patches: Patches, score: FloatArray, draws: int
+) -> dict[str, object]:
+    auc, low, high = auc_with_interval(patches.lesion, score, patches.patient, draws)
     return {
         "method": method,
         "group": group,
