@@ -445,7 +445,7 @@ class TestDifficulty:
 
     @pytest.mark.slow
     def test_a_network_learns_what_brightness_does_not_tell(self, difficulty):
-        # Half the resolution of the benchmark, at which phantoms look the same: a quarter of the time.
+        # Half the resolution of the benchmark, in a quarter of its time: phantoms look the same.
         phantom = PhantomSettings(patients=70, rows=512, cols=416, seed=7)
         table = difficulty.measure(difficulty.Trial(phantom, window=128, epochs=20, draws=20))
         auc = table.set_index(["method", "group"])["auc"]
