@@ -33,26 +33,26 @@ classes: list[str] = ["normal", "benign", "malignant"]  # one generator each; [a
 patches: int = 32  # training patches per class; paper: 4000, of one or all classes [8, 1000000]
 generators: list[str] = ["dcgan", "progressive"]  # generators to train {dcgan | progressive}
 dcgan_size: int = 128  # px, size of the DCGAN's patches after resampling {16|32|64|128|256}
-latent: int = 100  # random numbers behind a sample of the DCGAN; the paper has 4000 [1, 100000]
+latent_size: int = 100  # random numbers per sample of the DCGAN; the paper has 4000 [1, 100000]
 slope: float = 0.2  # of LeakyReLU; not in the paper, 0.2 in the DCGAN paper [0, 1]
 dropout: float = 0.25  # of the discriminator; not in the paper, none in the DCGAN paper [0, 0.9]
-last: str = "tanh"  # last activation; not in the paper, tanh in its ref 14 {tanh|sigmoid|linear}
+output_activation: str = "tanh"  # not in the paper, tanh in its ref 14 {tanh|sigmoid|linear}
 learning_rate: float = 2e-4  # of Adam; not in the paper, 0.0002 in the DCGAN paper [1e-7, 1]
 beta1: float = 0.5  # of Adam; not in the paper, 0.5 in the DCGAN paper [0, 0.999]
 batch_size: int = 8  # patches per batch; not in the paper, 128 in the DCGAN paper [2, 4096]
 early_epochs: int = 1  # of figure 2a, 50 in the paper; also between saved samples [1, 100000]
 epochs: int = 2  # of figure 2b, 1000 in the paper [1, 100000]
 progressive_size: int = 32  # px, size of its patches {8|16|32|64|128|256|512|1024}
-progressive_start: int = 8  # px that it begins with {4|8|16|32|64|128|256}
-progressive_latent: int = 64  # random numbers behind its samples; 512 in the publication [1, 4096]
+progressive_start_size: int = 8  # px that it begins with {4|8|16|32|64|128|256}
+progressive_latent_size: int = 64  # random numbers per sample; 512 in its publication [1, 4096]
 progressive_max_channels: int = 32  # of its widest layers; 512 in the publication [1, 1024]
 progressive_base: int = 1024  # channels times width elsewhere; 8192 in the publication [16, 32768]
 progressive_loss: str = "wgan-gp"  # {wgan-gp | nonsaturating}
 progressive_learning_rate: float = 1e-3  # of Adam; 0.001 in the publication [1e-7, 1]
-progressive_batch: int = 16  # patches per batch [2, 4096]
-progressive_early: int = 10  # epochs between saved samples [1, 100000]
+progressive_batch_size: int = 16  # patches per batch [2, 4096]
+progressive_early_epochs: int = 10  # epochs between saved samples [1, 100000]
 progressive_epochs: int = 30  # in all, shared by the resolutions [1, 100000]
-measured: int = 24  # most patches, and most samples, of each kind to measure [4, 100000]
+max_measured_patches: int = 24  # most real patches, and samples, of each kind [4, 100000]
 feature_architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|inception_v3}
 feature_weights: str = ""  # file of its ImageNet weights; empty: train it on the patches' classes
 feature_size: int = 64  # px, its input size [32, 1024]
@@ -114,8 +114,9 @@ Markdown(
 
 # %% tags=["train"]
 progressive_network = ProgressiveSettings(
-    size=progressive_size, latent=progressive_latent, max_channels=progressive_max_channels,
-    base=progressive_base, start=min(progressive_start, progressive_size),
+    size=progressive_size, latent_size=progressive_latent_size,
+    max_channels=progressive_max_channels, base=progressive_base,
+    start=min(progressive_start_size, progressive_size),
 )  # fmt: skip
 
 # %%
@@ -150,7 +151,7 @@ run.result(
 # is only loaded.
 
 # %% tags=["train"]
-dcgan_network = DcganSettings(dcgan_size, latent, slope, dropout, last)
+dcgan_network = DcganSettings(dcgan_size, latent_size, slope, dropout, output_activation)
 recipes = dcgan.select_recipes(
     generators,
     dcgan=DcganTraining(dcgan_network, learning_rate, beta1),
@@ -162,7 +163,9 @@ recipes = dcgan.select_recipes(
 # %% tags=["train"]
 schedules = {
     "dcgan": dcgan.Schedule(epochs, min(early_epochs, epochs), batch_size),
-    "progressive": dcgan.Schedule(progressive_epochs, progressive_early, progressive_batch),
+    "progressive": dcgan.Schedule(
+        progressive_epochs, progressive_early_epochs, progressive_batch_size
+    ),
 }
 checkpoints = run.folder / "checkpoints"
 gans = {
@@ -221,7 +224,9 @@ features = feature_space(
 )  # fmt: skip
 
 # %%
-measures = quality.measure_all(data, gans, sets.windows, features, count=measured, seed=seed)
+measures = quality.measure_all(
+    data, gans, sets.windows, features, count=max_measured_patches, seed=seed
+)
 run.table(measures, "quality", "Quality of samples; real: the same for patches of other women.")
 
 # %%
@@ -233,7 +238,7 @@ run.figure(
 )
 
 # %%
-spectra = quality.spectra(data, gans, sets.windows, count=measured, seed=seed)
+spectra = quality.spectra(data, gans, sets.windows, count=max_measured_patches, seed=seed)
 run.figure(
     gan_figures.spectra(spectra),
     "spectra",

@@ -28,7 +28,7 @@ outputs: str = "../outputs/lab"  # folder of the run, with the outputs of notebo
 patch_size: int = 256  # window size, px, if notebook 02 has not made the windows [16, 1024]
 generator: str = "dcgan"  # generator of the samples, one of those that notebook 03 trained
 patches: int = 192  # patches in a training set of one kind; 60,000 in the paper [8, 10000000]
-added: list[float] = [0.25, 0.5, 1.0]  # samples added, as shares of the real patches [0, 10]
+added_shares: list[float] = [0.25, 0.5, 1.0]  # samples to add per real patch [0, 10]
 architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|convnext_tiny}
 size: int = 64  # px, size of the classifier's input [32, 1024]
 batch_size: int = 32  # patches per batch [1, 4096]
@@ -76,7 +76,7 @@ validation = sample_windows(
     windows, split="val", labels=labels, max_windows=validation_windows, seed=seed
 )
 test = sample_windows(windows, split="test", labels=labels, max_windows=test_windows, seed=seed)
-sets = classifiers.training_sets(patches, added)
+sets = classifiers.training_sets(patches, added_shares)
 
 # %%
 set_table = classifiers.set_table(sets, training, labels)

@@ -34,15 +34,15 @@ image_cols: int = 192  # px, columns of the frame [64, 8192]
 stages: list = [[200, 0.0005, "all"], [40, 0.00005, "all"]]  # steps, learning rate, heads/upper/all
 optimizer: str = "adamw"  # Matterport's code, which the paper uses, has sgd {sgd | adamw}
 batch_size: int = 2  # images per step, over all processes [1, 1024]
-normals: float = 0.3  # share of normal images in training; Matterport's code has 0 [0, 0.9]
+normal_share: float = 0.3  # share of normal images in training; Matterport's code has 0 [0, 0.9]
 compare_normals: bool = True  # train a second network without normal images
-warmup: int = 20  # steps over which the learning rate rises [0, 100000]
+warmup_steps: int = 20  # steps over which the learning rate rises [0, 100000]
 rotation_deg: float = 15.0  # augmentation: rotated by up to this angle [0, 180]
 scale: float = 1.2  # augmentation: enlarged or reduced by up to this factor [1, 2]
 contrast: float = 0.1  # augmentation: grey levels changed by up to this share [0, 0.9]
-detections: int = 30  # most boxes per image [1, 1000]
+max_detections: int = 30  # most boxes per image [1, 1000]
 validate_every: int = 80  # steps between validations; 0: at the end only [0, 1000000]
-validate_images: int = 32  # most images per validation; 0: all [0, 100000]
+max_validation_images: int = 32  # most images per validation; 0: all [0, 100000]
 patch_size: int = 256  # px of the prepared images, size of the patches of figure 3b [16, 4096]
 stride: int = 128  # px between these patches [1, 4096]
 accelerator: str = "auto"  # training device {auto | cpu | cuda}
@@ -96,9 +96,9 @@ run.result("mrcnn-nontrainable", int(counted["fixed"]), how="counted", figure="p
 # %% tags=["train"]
 settings = training.settings(
     data, model=model, weights=weights, frame=(image_rows, image_cols), stages=stages,
-    optimizer=optimizer, batch_size=batch_size, normals=normals, warmup=warmup,
-    rotation_deg=rotation_deg, scale=scale, contrast=contrast, detections=detections,
-    validate_images=validate_images, seed=seed,
+    optimizer=optimizer, batch_size=batch_size, normal_share=normal_share,
+    warmup_steps=warmup_steps, rotation_deg=rotation_deg, scale=scale, contrast=contrast,
+    max_detections=max_detections, max_validation_images=max_validation_images, seed=seed,
 )  # fmt: skip
 run.uses(settings.weights or None)
 

@@ -53,8 +53,8 @@ def _networks() -> list[Row]:
         folder = Path(name)
         dataset = build_dataset(folder, replace(LAB_SETTINGS, test_share=0.34), workers=0)
         settings = DetectSettings(
-            model=model, frame=FRAME, stages=(Stage(1000, 1e-4),), batch_size=BATCH, normals=0.5,
-            augmentation=NO_AUGMENTATION,
+            model=model, frame=FRAME, stages=(Stage(1000, 1e-4),), batch_size=BATCH,
+            normal_share=0.5, augmentation=NO_AUGMENTATION,
         )  # fmt: skip
         task = DetectionTask(dataset, settings)
         precision = "bf16-mixed" if cuda else "32-true"

@@ -16,9 +16,9 @@ from second_look.training.gan import DcganTraining, ProgressiveTraining
 
 SIZE = 16
 SCALING = Scaling(0.1, 0.9)
-TINY_DCGAN = DcganTraining(DcganSettings(size=SIZE, latent=8))
+TINY_DCGAN = DcganTraining(DcganSettings(size=SIZE, latent_size=8))
 TINY_PROGRESSIVE = ProgressiveTraining(
-    ProgressiveSettings(size=SIZE, latent=8, max_channels=8, base=128, start=4), average=0.9
+    ProgressiveSettings(size=SIZE, latent_size=8, max_channels=8, base=128, start=4), average=0.9
 )
 
 

@@ -19,7 +19,7 @@ PHANTOMS = small_settings(
 )  # fmt: skip
 LEARNING = DetectSettings(
     model="small", frame=Frame(256, 192), stages=(Stage(400, 5e-4), Stage(100, 5e-5)),
-    optimizer="adamw", warmup=50, normals=0.3, detections=20,
+    optimizer="adamw", warmup_steps=50, normal_share=0.3, max_detections=20,
 )  # fmt: skip
 
 

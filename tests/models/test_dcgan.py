@@ -11,7 +11,7 @@ from second_look.models.dcgan import SIZES, DcganSettings, Discriminator, Genera
 from second_look.models.layer_table import layer_table, parameters
 from torch import nn
 
-TINY = DcganSettings(size=32, latent=6)
+TINY = DcganSettings(size=32, latent_size=6)
 
 
 def rows(table):
@@ -41,7 +41,7 @@ def test_the_printed_rows_add_up_to_the_claims() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_is_made_and_judged(size: int) -> None:
-    settings = DcganSettings(size=size, latent=3)
+    settings = DcganSettings(size=size, latent_size=3)
     pictures = Generator(settings)(torch.rand(2, 3))
     assert pictures.shape == (2, 1, size, size)
     assert pictures.abs().max() <= 1
@@ -49,7 +49,9 @@ def test_every_size_is_made_and_judged(size: int) -> None:
 
 
 def test_what_the_paper_leaves_open_can_be_set() -> None:
-    settings = DcganSettings(size=16, latent=3, slope=0.1, dropout=0.4, last="sigmoid")
+    settings = DcganSettings(
+        size=16, latent_size=3, slope=0.1, dropout=0.4, output_activation="sigmoid"
+    )
     slopes = {
         m.negative_slope for m in Generator(settings).modules() if isinstance(m, nn.LeakyReLU)
     }
@@ -60,7 +62,7 @@ def test_what_the_paper_leaves_open_can_be_set() -> None:
 
 def test_weights_start_as_in_the_dcgan_paper() -> None:
     torch.manual_seed(0)
-    first = Generator(DcganSettings(size=16, latent=50)).layers[0]
+    first = Generator(DcganSettings(size=16, latent_size=50)).layers[0]
     assert first.weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert (first.bias == 0).all()
 
@@ -69,9 +71,9 @@ def test_weights_start_as_in_the_dcgan_paper() -> None:
     ("wrong", "text"),
     [
         ({"size": 100}, r"makes patches of \(16, 32, 64, 128, 256\) px. Got 100"),
-        ({"last": "relu"}, "last must be one of"),
+        ({"output_activation": "relu"}, "output_activation must be one of"),
         ({"dropout": 1.0}, "dropout from 0 to below 1"),
-        ({"latent": 0}, "latent must be positive"),
+        ({"latent_size": 0}, "latent_size must be positive"),
     ],
 )
 def test_settings_that_make_no_network(wrong: dict, text: str) -> None:

@@ -20,8 +20,8 @@ SCALING = Scaling(0.2, 0.6)
 def generator(request):
     torch.manual_seed(0)
     if request.param == "dcgan":
-        return Dcgan(DcganSettings(size=16, latent=5))
-    return Progressive(ProgressiveSettings(size=16, latent=5, max_channels=8, base=64))
+        return Dcgan(DcganSettings(size=16, latent_size=5))
+    return Progressive(ProgressiveSettings(size=16, latent_size=5, max_channels=8, base=64))
 
 
 def test_scaling_is_undone() -> None:

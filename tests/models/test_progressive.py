@@ -21,7 +21,7 @@ from second_look.models.progressive import (
 )
 from torch.nn import functional
 
-SMALL = ProgressiveSettings(size=32, latent=6, max_channels=8, base=64)
+SMALL = ProgressiveSettings(size=32, latent_size=6, max_channels=8, base=64)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_minibatch_std_sees_a_collapse() -> None:
     [
         ({"size": 100}, r"makes patches of \[8, 16, .* px. Got 100"),
         ({"size": 32, "start": 64}, "start must be a power of two"),
-        ({"latent": 0}, "must be positive"),
+        ({"latent_size": 0}, "must be positive"),
     ],
 )
 def test_settings_that_make_no_network(wrong: dict, text: str) -> None:

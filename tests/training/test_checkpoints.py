@@ -37,7 +37,7 @@ def tasks(tmp_path_factory):
     pictures = Pictures(tuple(images["image_id"]), levels, "d")
     patches = small_gan.patch_set(prepared, windows)
     pool = RealPool(prepared, windows, ["benign", "malignant"], count=8, size=size, seed=0)
-    detect = DetectSettings(frame=Frame(96, 64), stages=(Stage(6, 0.01),), detections=5)
+    detect = DetectSettings(frame=Frame(96, 64), stages=(Stage(6, 0.01),), max_detections=5)
     return {
         "patches": classifier(
             PatchBatches(prepared, windows, size=size, batch_size=4, seed=0),

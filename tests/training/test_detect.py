@@ -26,7 +26,7 @@ from second_look.training.loop import LoopSettings, TrainingError, train
 from torch import nn
 
 FRAME = Frame(96, 64)
-TINY = DetectSettings(frame=FRAME, stages=(Stage(4, 0.01),), detections=5)
+TINY = DetectSettings(frame=FRAME, stages=(Stage(4, 0.01),), max_detections=5)
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +54,15 @@ def loop(steps, **changes):
 
 
 def test_images_are_those_of_the_training_split_whose_lesions_are_located(dataset):
-    with_lesion, normal = training_images(dataset, normals=0.5)
+    with_lesion, normal = training_images(dataset, normal_share=0.5)
     assert with_lesion == ["i00", "i02", "i08"]  # 10 hides its lesion
     assert normal == ["i01", "i03", "i09", "i11"]
-    assert training_images(dataset, normals=0)[1] == []
+    assert training_images(dataset, normal_share=0)[1] == []
 
 
 def test_no_lesion_no_training(tmp_path):
     with pytest.raises(DataError, match="no image with a lesion to train on"):
-        training_images(small_mammograms(tmp_path, 8, unlocated=(0, 2)), normals=0.5)
+        training_images(small_mammograms(tmp_path, 8, unlocated=(0, 2)), normal_share=0.5)
 
 
 def test_every_image_comes_once_before_any_comes_again(task):
@@ -75,7 +75,7 @@ def test_every_image_comes_once_before_any_comes_again(task):
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.3, 0.5])
 def test_the_share_of_normal_images_is_kept(dataset, tmp_path, share):
-    task = started(dataset, replace(TINY, normals=share), tmp_path)
+    task = started(dataset, replace(TINY, normal_share=share), tmp_path)
     ids = list(itertools.chain(*(task.chosen(number) for number in range(100))))
     assert np.mean([name in task.kinds[1] for name in ids]) == pytest.approx(share, abs=0.006)
 
@@ -135,7 +135,7 @@ def test_l2_is_the_mean_square_of_each_tensor_but_of_no_norm(dataset, tmp_path):
 
 def test_the_schedule_sets_rate_and_layers(dataset, tmp_path):
     stages = (Stage(2, 0.02, "heads"), Stage(2, 0.01, "upper"), Stage(1, 0.001))
-    settings = replace(TINY, model="mobilenet", stages=stages, warmup=2)
+    settings = replace(TINY, model="mobilenet", stages=stages, warmup_steps=2)
     assert settings.steps == 5
     task = started(dataset, settings, tmp_path)
     names = dict(task.detector.named_parameters())
@@ -161,7 +161,7 @@ def test_half_precision_trains_too(dataset, tmp_path):
 def test_losses_fall_on_one_picture(dataset, tmp_path, optimizer):
     settings = replace(
         TINY, stages=(Stage(25, 0.01 if optimizer == "sgd" else 3e-3),), optimizer=optimizer,
-        augmentation=NO_AUGMENTATION, normals=0.0, batch_size=1,
+        augmentation=NO_AUGMENTATION, normal_share=0.0, batch_size=1,
     )  # fmt: skip
     task = started(dataset, settings, tmp_path)
     task.kinds = (["i00"], [])
@@ -203,7 +203,7 @@ def test_what_decides_is_in_the_identity(dataset):
     for change in (
         {"frame": Frame(96, 96)},
         {"stages": (Stage(5, 0.01),)},
-        {"normals": 0.0},
+        {"normal_share": 0.0},
         {"clip": 1.0},
     ):
         assert DetectionTask(dataset, replace(TINY, **change)).identity() != identity
@@ -223,7 +223,7 @@ def test_start_weights_are_known_by_their_content(dataset, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_names_the_images(dataset, tmp_path):
-    settings = replace(TINY, stages=(Stage(6, 1e12),), clip=1e12, warmup=0)
+    settings = replace(TINY, stages=(Stage(6, 1e12),), clip=1e12, warmup_steps=0)
     with pytest.raises(TrainingError, match=r"loss is not finite in step \d: loss .*images i"):
         train(DetectionTask(dataset, settings), loop(6, validate_every=0), tmp_path)
 

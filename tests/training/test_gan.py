@@ -181,7 +181,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_images(patches, tmp_path):
 
 
 def test_a_size_that_does_not_fit_is_refused(patches, tmp_path):
-    how = DcganTraining(DcganSettings(size=32, latent=8))
+    how = DcganTraining(DcganSettings(size=32, latent_size=8))
     text = re.escape("the generator makes patches of 32 px, the patches to learn from have 16 px")
     with pytest.raises(ValueError, match=text):
         train_gan("benign", how, patches, settings(), tmp_path)

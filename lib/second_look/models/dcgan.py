@@ -27,30 +27,33 @@ class DcganSettings:
 
     Attributes:
         size: Of a picture, px, one of SIZES; smaller ones have fewer doublings.
-        latent: Random numbers behind a picture; the paper has 4000, which its first layer's
+        latent_size: Random numbers behind a picture; the paper has 4000, which its first layer's
             parameters show (32,776,192 = 8192 · 4001), and the DCGAN paper 100.
         slope: Of LeakyReLU below zero. Not in the paper; 0.2 in the DCGAN paper.
         dropout: Share of channels' values that the discriminator drops. The paper shows the layers
             and not the rate, the DCGAN paper has none of them; 0.25 leaves most of the signal.
-        last: Activation behind the last layer. Not in the paper; "tanh" in the DCGAN paper, so
+        output_activation: Behind the last layer. Not in the paper; "tanh" in the DCGAN paper, so
             that pictures lie between -1 and 1.
     """
 
     size: int = 256
-    latent: int = 4000
+    latent_size: int = 4000
     slope: float = 0.2
     dropout: float = 0.25
-    last: str = "tanh"
+    output_activation: str = "tanh"
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise ValueError(f"a DCGAN makes patches of {SIZES} px. Got {self.size}.")
-        if self.last not in ACTIVATIONS:
-            raise ValueError(f"last must be one of {tuple(ACTIVATIONS)}. Got {self.last!r}.")
-        if self.latent < 1 or not 0 <= self.dropout < 1:
+        if self.output_activation not in ACTIVATIONS:
             raise ValueError(
-                "latent must be positive, dropout from 0 to below 1. "
-                f"Got {self.latent}, {self.dropout}."
+                f"output_activation must be one of {tuple(ACTIVATIONS)}. "
+                f"Got {self.output_activation!r}."
+            )
+        if self.latent_size < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                "latent_size must be positive, dropout from 0 to below 1. "
+                f"Got {self.latent_size}, {self.dropout}."
             )
 
     @property
@@ -71,10 +74,10 @@ class Generator(PatchGenerator):
     def __init__(self, settings: DcganSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.size, self.latent = settings.size, settings.latent
+        self.size, self.latent_size = settings.size, settings.latent_size
         first = _CHANNELS[0] * _START**2
         layers: list[nn.Module] = [
-            nn.Linear(settings.latent, first),
+            nn.Linear(settings.latent_size, first),
             nn.LeakyReLU(settings.slope),
             nn.BatchNorm1d(first),
             nn.Unflatten(1, (_CHANNELS[0], _START, _START)),  # (n, 128, 8, 8)
@@ -89,13 +92,13 @@ class Generator(PatchGenerator):
         layers += [
             nn.Upsample(scale_factor=2),
             nn.Conv2d(_CHANNELS[settings.doublings - 1], 1, 5, padding=2),
-            ACTIVATIONS[settings.last](),
+            ACTIVATIONS[settings.output_activation](),
         ]
         self.layers = nn.Sequential(*layers)
         self.apply(_start)
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Pictures (n, 1, size, size) from noise (n, latent)."""
+        """Pictures (n, 1, size, size) from noise (n, latent_size)."""
         pictures: Tensor = self.layers(noise)
         return pictures
 

@@ -17,26 +17,26 @@ class PatchGenerator(nn.Module, ABC):
 
     Attributes:
         size: Of a patch, px.
-        latent: Random numbers behind a patch.
+        latent_size: Random numbers behind a patch.
         uniform: Whether they are uniform from -1 to 1, or normal.
     """
 
     size: int
-    latent: int
+    latent_size: int
     uniform: bool
 
     @abstractmethod
     def forward(self, noise: Tensor) -> Tensor:
-        """Pictures (n, 1, size, size), about -1 to 1, from noise (n, latent)."""
+        """Pictures (n, 1, size, size), about -1 to 1, from noise (n, latent_size)."""
 
     def draw(self, count: int, device: torch.device) -> Tensor:
-        """Noise (count, latent) from torch's global generator, for training."""
+        """Noise (count, latent_size) from torch's global generator, for training."""
         if self.uniform:
-            return torch.rand(count, self.latent, device=device) * 2 - 1
-        return torch.randn(count, self.latent, device=device)
+            return torch.rand(count, self.latent_size, device=device) * 2 - 1
+        return torch.randn(count, self.latent_size, device=device)
 
     def noise(self, seed: int, numbers: Sequence[int]) -> Tensor:
-        """The noise behind the samples of these numbers, float32 (n, latent), on the CPU.
+        """The noise behind the samples of these numbers, float32 (n, latent_size), on the CPU.
 
         Each row follows from the seed and its number alone.
         """
@@ -44,9 +44,9 @@ class PatchGenerator(nn.Module, ABC):
         for number in numbers:
             rng = np.random.Generator(np.random.Philox(key=[seed, number]))
             row = (
-                rng.random(self.latent, np.float32) * 2 - 1
+                rng.random(self.latent_size, np.float32) * 2 - 1
                 if self.uniform
-                else rng.standard_normal(self.latent, np.float32)
+                else rng.standard_normal(self.latent_size, np.float32)
             )
             rows.append(row)
         return torch.from_numpy(np.stack(rows))

@@ -28,7 +28,7 @@ class ProgressiveSettings:
 
     Attributes:
         size: Of a picture, px: a power of two, 8 to 1024.
-        latent: Random numbers behind a picture.
+        latent_size: Random numbers behind a picture.
         max_channels: Of the widest layers.
         base: Channels times width of a picture in the narrower ones; with 8192, a layer of
             256×256 px has 64 channels behind it (32 of them kept).
@@ -36,7 +36,7 @@ class ProgressiveSettings:
     """
 
     size: int = 256
-    latent: int = 512
+    latent_size: int = 512
     max_channels: int = 512
     base: int = 8192
     start: int = 4
@@ -49,8 +49,8 @@ class ProgressiveSettings:
             raise ValueError(
                 f"start must be a power of two from {_SMALLEST} to size. Got {self.start}."
             )
-        if min(self.latent, self.max_channels, self.base) < 1:
-            raise ValueError("latent, max_channels and base must be positive.")
+        if min(self.latent_size, self.max_channels, self.base) < 1:
+            raise ValueError("latent_size, max_channels and base must be positive.")
 
     @property
     def levels(self) -> int:
@@ -162,9 +162,9 @@ class Generator(PatchGenerator):
     def __init__(self, settings: ProgressiveSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.size, self.latent = settings.size, settings.latent
+        self.size, self.latent_size = settings.size, settings.latent_size
         first = settings.channels(0)
-        self.blocks = nn.ModuleList([_first_block(settings.latent, first)])
+        self.blocks = nn.ModuleList([_first_block(settings.latent_size, first)])
         for level in range(1, settings.levels):
             channels_in, channels_out = settings.channels(level - 1), settings.channels(level)
             self.blocks.append(
@@ -190,7 +190,7 @@ class Generator(PatchGenerator):
         self.grown.copy_(torch.tensor([float(stage.level), stage.faded]))
 
     def forward_at(self, noise: Tensor, stage: Stage) -> Tensor:
-        """Pictures (n, 1, stage.size, stage.size) from noise (n, latent)."""
+        """Pictures (n, 1, stage.size, stage.size) from noise (n, latent_size)."""
         inner = noise
         previous = inner
         for block in self.blocks[: stage.level + 1]:
@@ -269,11 +269,11 @@ def at_stage(pictures: Tensor, stage: Stage) -> Tensor:
     return small
 
 
-def _first_block(latent: int, channels: int) -> nn.Sequential:
+def _first_block(latent_size: int, channels: int) -> nn.Sequential:
     return nn.Sequential(
         PixelNorm(),
         # Karras et al. divide the first layer's gain by 4, its picture's width.
-        ScaledLinear(latent, channels * _SMALLEST**2, gain=2 / 16),
+        ScaledLinear(latent_size, channels * _SMALLEST**2, gain=2 / 16),
         nn.Unflatten(1, (channels, _SMALLEST, _SMALLEST)),  # (n, channels, 4, 4)
         nn.LeakyReLU(_SLOPE),
         PixelNorm(),

@@ -44,12 +44,25 @@ TYPES: Mapping[str, type] = {
 RENAMED: Mapping[str, Mapping[str, str]] = {
     COMMON: {},
     "03_dcgan": {
+        "latent": "latent_size",
+        "last": "output_activation",
         "rate": "learning_rate",
         "momentum": "beta1",
         "progressive_most": "progressive_max_channels",
         "progressive_rate": "progressive_learning_rate",
+        "progressive_start": "progressive_start_size",
+        "progressive_latent": "progressive_latent_size",
+        "progressive_batch": "progressive_batch_size",
+        "progressive_early": "progressive_early_epochs",
+        "measured": "max_measured_patches",
     },
-    "04_gan_training_data": {"rate": "learning_rate"},
+    "04_gan_training_data": {"added": "added_shares", "rate": "learning_rate"},
+    "05_mask_rcnn": {
+        "normals": "normal_share",
+        "warmup": "warmup_steps",
+        "detections": "max_detections",
+        "validate_images": "max_validation_images",
+    },
     "06_patch_transfer_learning": {
         "sizes": "patch_counts",
         "rate": "learning_rate",

@@ -77,13 +77,13 @@ class DetectSettings:
         optimizer: "sgd" as the paper, or "adamw", with which a small network without start weights
             learns sooner.
         weights: File to start from; empty starts from nothing.
-        normals: Share of the pictures of a training that have no lesion, 0 (as Matterport) to
+        normal_share: Share of the pictures of a training that have no lesion, 0 (as Matterport) to
             below 1; each of both kinds comes in turn. Without normal images there are none.
-        warmup: Steps in which the learning rate rises to that of the schedule.
+        warmup_steps: Steps in which the learning rate rises to that of the schedule.
         momentum, weight_decay, clip: Of the updates, as Matterport sets them.
         augmentation: How far pictures are varied.
-        detections: Boxes of an image that are kept.
-        validate_images: Most images that a validation looks at; 0 looks at all.
+        max_detections: Most boxes of an image, those with the highest scores.
+        max_validation_images: Most images per validation; 0: all.
         seed: Of start weights, order and variations.
     """
 
@@ -93,14 +93,14 @@ class DetectSettings:
     batch_size: int = 2
     optimizer: str = "sgd"
     weights: str = ""
-    normals: float = 0.3
-    warmup: int = 0
+    normal_share: float = 0.3
+    warmup_steps: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     clip: float = 5.0
     augmentation: Augmentation = NO_AUGMENTATION
-    detections: int = 100
-    validate_images: int = 0
+    max_detections: int = 100
+    max_validation_images: int = 0
     seed: int = 0
 
     @property
@@ -134,7 +134,7 @@ class DetectionTask(Task):
     def __init__(self, dataset: Dataset, settings: DetectSettings) -> None:
         self.settings, self.frames = settings, Frames(dataset, settings.frame)
         with seeded(settings.seed):
-            self.detector = build_detector(settings.model, detections=settings.detections)
+            self.detector = build_detector(settings.model, detections=settings.max_detections)
             self.start = start_from(self.detector, settings.model, settings.weights)
         if settings.frame.rows % self.detector.multiple or (
             settings.frame.cols % self.detector.multiple
@@ -145,7 +145,7 @@ class DetectionTask(Task):
             )
         self.modules: dict[str, nn.Module] = {"detector": self.detector}
         self.optimizers = {settings.optimizer: _optimizer(self.detector, settings)}
-        self.kinds = training_images(dataset, normals=settings.normals)
+        self.kinds = training_images(dataset, normal_share=settings.normal_share)
         self.watched = ""
         self._prepare_validation(dataset)
         self._orders: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
@@ -154,7 +154,7 @@ class DetectionTask(Task):
 
     def _prepare_validation(self, dataset: Dataset) -> None:
         images = image_table(dataset, splits=("val",))
-        max_images = self.settings.validate_images
+        max_images = self.settings.max_validation_images
         if max_images and len(images) > max_images:
             images = images.sample(n=max_images, random_state=self.settings.seed)
         self.val_images = images.reset_index(drop=True)
@@ -197,7 +197,7 @@ class DetectionTask(Task):
 
     def chosen(self, number: int) -> list[str]:
         """The image ids of a step, over all processes: every image once before any one again."""
-        size, share = self.settings.batch_size, self.settings.normals if self.kinds[1] else 0.0
+        size, share = self.settings.batch_size, self.settings.normal_share if self.kinds[1] else 0.0
         image_ids = []
         for position in range(number * size, (number + 1) * size):
             normals, normals_next = math.floor(position * share), math.floor((position + 1) * share)
@@ -258,7 +258,8 @@ class DetectionTask(Task):
 
     def _enter(self, stage: Stage, number: int) -> None:
         """Set the learning rate and the trained layers of an update."""
-        warm = min(1.0, (number + 1) / self.settings.warmup) if self.settings.warmup else 1.0
+        steps = self.settings.warmup_steps
+        warm = min(1.0, (number + 1) / steps) if steps else 1.0
         for group in self.optimizer.param_groups:
             group["lr"] = stage.learning_rate * warm
         if stage != self._stage:
@@ -296,7 +297,7 @@ def _optimizer(detector: Detector, settings: DetectSettings) -> Optimizer:
     raise ValueError(f"optimizer must be sgd or adamw. Got {settings.optimizer!r}.")
 
 
-def training_images(dataset: Dataset, *, normals: float) -> tuple[list[str], list[str]]:
+def training_images(dataset: Dataset, *, normal_share: float) -> tuple[list[str], list[str]]:
     """Images of the training split with lesions, and without, in the catalogue's order.
 
     Those with a lesion of unknown place are left out: the network would learn to overlook it.
@@ -309,7 +310,7 @@ def training_images(dataset: Dataset, *, normals: float) -> tuple[list[str], lis
     normal = used["label"] == "normal"
     if normal.all():
         raise DataError("no image with a lesion to train on.", "split train")
-    without = used.loc[normal, "image_id"] if normals else ()
+    without = used.loc[normal, "image_id"] if normal_share else ()
     return [str(name) for name in used.loc[~normal, "image_id"]], [str(name) for name in without]
 
 

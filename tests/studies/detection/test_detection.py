@@ -96,7 +96,7 @@ def test_training_compares_with_and_without_normals(tmp_path):
     dataset = small_mammograms(tmp_path)
     settings = training.settings(
         dataset, weights="", frame=(96, 64), stages=[[1, 0.01]], rotation_deg=0, scale=1.0,
-        contrast=0.0, detections=5, normals=0.5,
+        contrast=0.0, max_detections=5, normal_share=0.5,
     )  # fmt: skip
     loop = training.loop_settings(settings, validate_every=0, accelerator="cpu", precision="auto")
     assert (loop.steps, loop.log_every) == (1, 1)

@@ -26,9 +26,9 @@ from second_look.training.gan import DcganTraining, ProgressiveTraining
 SIZE = 32
 CLASSES = ["benign", "malignant"]
 RECIPES = {
-    "dcgan": DcganTraining(DcganSettings(size=SIZE, latent=16), learning_rate=1e-3),
+    "dcgan": DcganTraining(DcganSettings(size=SIZE, latent_size=16), learning_rate=1e-3),
     "progressive": ProgressiveTraining(
-        ProgressiveSettings(size=16, latent=8, max_channels=8, base=128, start=8), average=0.9
+        ProgressiveSettings(size=16, latent_size=8, max_channels=8, base=128, start=8), average=0.9
     ),
 }
 EPOCHS = {"dcgan": dcgan.Schedule(20, 10, 16), "progressive": dcgan.Schedule(2, 1, 16)}

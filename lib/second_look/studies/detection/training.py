@@ -155,7 +155,7 @@ def loop_settings(
 def shown_targets(dataset: Dataset, settings: DetectSettings, *, count: int) -> list[Target]:
     """The first `count` training images with lesions, augmented as in training."""
     frames = Frames(dataset, settings.frame)
-    names, _ = training_images(dataset, normals=0)
+    names, _ = training_images(dataset, normal_share=0)
     examples = [frames.get(name) for name in names[:count]]
     rng = np.random.default_rng(settings.seed)
     variations = Variations.draw(rng, len(examples), settings.augmentation)
@@ -202,8 +202,8 @@ def train_models(
     """
     settings_of_model = {f"Mask R-CNN ({settings.model})": settings}
     normal = (dataset.catalogue.images["label"] == "normal").any()
-    if compare_normals and settings.normals and normal:
-        settings_of_model[WITHOUT_NORMALS] = replace(settings, normals=0.0)
+    if compare_normals and settings.normal_share and normal:
+        settings_of_model[WITHOUT_NORMALS] = replace(settings, normal_share=0.0)
     models = []
     for name, model_settings in settings_of_model.items():
         task = DetectionTask(dataset, model_settings)

@@ -42,7 +42,7 @@ def printed_layers() -> pd.DataFrame:
     """
     settings, numbers = dcgan.DcganSettings(), Counter[str]()
     networks = (
-        ("1a", dcgan.Generator(settings), torch.zeros(1, settings.latent), paper.FIG_1A),
+        ("1a", dcgan.Generator(settings), torch.zeros(1, settings.latent_size), paper.FIG_1A),
         ("1b", dcgan.Discriminator(settings), torch.zeros(1, 1, 256, 256), paper.FIG_1B),
     )
     parts = []
@@ -68,7 +68,7 @@ def progressive_layers(settings: progressive.ProgressiveSettings) -> pd.DataFram
     """
     numbers = Counter[str]()
     networks = (
-        ("generator", progressive.Generator(settings), torch.zeros(1, settings.latent)),
+        ("generator", progressive.Generator(settings), torch.zeros(1, settings.latent_size)),
         ("critic", progressive.Critic(settings), torch.zeros(1, 1, settings.size, settings.size)),
     )
     parts = []
