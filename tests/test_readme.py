@@ -84,8 +84,9 @@ def test_make_targets_exist(name: str) -> None:
     assert make_targets(text_of(name)) <= targets
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_options_of_run_all_exist(name: str) -> None:
+@pytest.fixture(scope="module")
+def options() -> set[str]:
+    """The options that run_all.py names in its help."""
     help_text = subprocess.run(
         [sys.executable, "run_all.py", "--help"],
         cwd=REPO,
@@ -93,7 +94,11 @@ def test_options_of_run_all_exist(name: str) -> None:
         capture_output=True,
         check=True,
     ).stdout
-    options = set(re.findall(r"--[a-z][a-z-]*", help_text))
+    return set(re.findall(r"--[a-z][a-z-]*", help_text))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_options_of_run_all_exist(name: str, options: set[str]) -> None:
     assert "--params" in options
     assert run_all_options(text_of(name)) <= options
 

@@ -37,8 +37,7 @@ def compare_with_crops(
 ) -> pd.DataFrame:
     """How much the two methods differ, and how long each takes.
 
-    Windows that extend beyond the image cannot be cropped and are not compared; nor is an image
-    smaller than a window.
+    Windows that extend beyond the image cannot be cropped and are not compared.
 
     Args:
         network: A patch model, in evaluation mode.
@@ -53,15 +52,13 @@ def compare_with_crops(
         agreement (share of windows that get the same class), seconds_cut, seconds_dense, ratio;
         NaN if there is no window to compare.
     """
-    folded_network = folded(network)
+    fast = folded(network)
     dense_seconds, crop_seconds = 0.0, 0.0
     differences, same_class = [], []
     for image_id in image_ids:
         start = time.perf_counter()
-        dense = score_image(
-            folded_network, data.prepared, image_id, size=size, stride=stride,
-            scale=scales[image_id],
-        )  # fmt: skip
+        scale = scales[image_id]
+        dense = score_image(fast, data.prepared, image_id, size=size, stride=stride, scale=scale)
         elapsed = time.perf_counter() - start
         windows = _windows_within(dense, data.prepared.pixels(image_id).shape)
         if windows.empty:

@@ -108,18 +108,15 @@ def train_whole_image(
     """
     images = data.catalogue.images
     training = images[images["split"] == "train"]
+    batches = ImageBatches(
+        pictures, training, batch_size=settings.batch_size, seed=seed, balance=settings.balance
+    )
     rows, cols = pictures.size
     steps_per_epoch = max(1, round(len(training) / settings.batch_size))
     network, trained = fit_classifier(
         f"image-{settings.architecture}-{rows}x{cols}",
         InitialNetwork(settings.architecture, settings.channels, start[1], weights),
-        ImageBatches(
-            pictures,
-            training,
-            batch_size=settings.batch_size,
-            seed=seed,
-            balance=settings.balance,
-        ),
+        batches,
         ClassifierSettings(
             learning_rate=settings.learning_rate, label_smoothing=settings.label_smoothing
         ),
