@@ -79,24 +79,24 @@ def test_a_digest_of_code_follows_its_meaning_and_that_of_what_it_reaches(
 
 
 def test_code_outside_the_library_counts_with_its_file(library: Path) -> None:
-    here = code_digest([test_code_outside_the_library_counts_with_its_file])
-    assert here != code_digest([])
-    assert here == code_digest([reached, test_code_outside_the_library_counts_with_its_file])
+    digest = code_digest([test_code_outside_the_library_counts_with_its_file])
+    assert digest != code_digest([])
+    assert digest == code_digest([reached, test_code_outside_the_library_counts_with_its_file])
 
 
 def test_what_the_real_notebooks_reach() -> None:
-    found = {
+    files = {
         path.relative_to(LIBRARY).as_posix()
         for path in library_files([(REPO / "notebooks" / "01_data_survey.py").read_text()])
     }
-    assert found >= {
+    assert files >= {
         "studies/survey/data_survey.py",
         "sources/mias.py",
         "preparing/store.py",
         "files.py",
         "errors.py",
     }
-    assert not found & {"batches/sampler.py", "running/pipeline.py", "running/report.py"}
+    assert not files & {"batches/sampler.py", "running/pipeline.py", "running/report.py"}
 
 
 def test_the_library_imports_itself_by_full_names_only() -> None:
@@ -112,8 +112,8 @@ def test_the_library_imports_itself_by_full_names_only() -> None:
 
 def test_meaning_leaves_out_what_only_people_read() -> None:
     bare = "def f(x):\n    return x + 1\n"
-    told = '"""A module."""\n\n\ndef f(x):  # adds\n    """One more."""\n    return (x + 1)\n'
-    assert meaning(bare) == meaning(told)
+    documented = '"""A module."""\n\n\ndef f(x):  # adds\n    """One more."""\n    return (x + 1)\n'
+    assert meaning(bare) == meaning(documented)
     assert meaning(bare) != meaning(bare.replace("1", "2"))
     assert meaning('def f():\n    """Nothing."""\n') == "def f():\n    pass"
 

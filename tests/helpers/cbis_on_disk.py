@@ -31,21 +31,21 @@ class Written:
         return list(self.series.get(uid, {}).values())
 
     def mask_file(self, planted: Planted) -> FileDataset:
-        (found,) = (file for file in self.files(planted.mask_series) if file.BitsAllocated == 8)
-        return found
+        (match,) = (file for file in self.files(planted.mask_series) if file.BitsAllocated == 8)
+        return match
 
     def crop_file(self, planted: Planted) -> FileDataset:
-        (found,) = (file for file in self.files(planted.crop_series) if file.BitsAllocated == 16)
-        return found
+        (match,) = (file for file in self.files(planted.crop_series) if file.BitsAllocated == 16)
+        return match
 
     def row(self, planted: Planted) -> dict[str, str]:
-        (found,) = (
+        (match,) = (
             row
             for row in self.rows[planted.kind, planted.split]
             if key_of(row) == planted.image_key
             and row["abnormality id"] == str(planted.abnormality_id)
         )
-        return found
+        return match
 
     def with_fault(self, fault: str) -> list[Planted]:
         return [planted for planted in self.planted if planted.fault == fault]
@@ -64,9 +64,9 @@ def key_of(row: dict[str, str]) -> str:
 
 def read(folder: Path, settings: PhantomSettings, planted: list[Planted]) -> Written:
     series: dict[str, dict[str, FileDataset]] = defaultdict(dict)
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            path = Path(place, name)
+            path = Path(parent, name)
             if path.suffix == ".dcm":
                 file = pydicom.dcmread(path)
                 series[file.SeriesInstanceUID][path.relative_to(folder).as_posix()] = file

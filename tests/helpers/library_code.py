@@ -24,14 +24,14 @@ def copy_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def loaded_modules(names: Iterable[str]) -> set[str]:
     """Modules of the library that Python loads when it imports these, and these alone."""
-    before = _take_out_of_python()
+    modules = _take_out_of_python()
     try:
         for name in names:
             importlib.import_module(name)
         return set(_take_out_of_python())
     finally:
         _take_out_of_python()
-        sys.modules.update(before)
+        sys.modules.update(modules)
 
 
 def _take_out_of_python() -> dict[str, object]:

@@ -31,21 +31,21 @@ def small_mammograms(
     original an image lies at (5, 7), twice as large. Images in `unlocated` hide their lesion.
     """
     images, lesions, prepared, codes = [], [], [], []
-    for place in range(count):
-        name, rng = f"i{place:02d}", np.random.default_rng(place)
-        label = LABELS[place // 2 % 3] if place % 2 == 0 else "normal"
-        patient = place // 2
+    for number in range(count):
+        name, rng = f"i{number:02d}", np.random.default_rng(number)
+        label = LABELS[number // 2 % 3] if number % 2 == 0 else "normal"
+        patient = number // 2
         pixels = rng.integers(8000, 16000, (rows, cols), dtype=np.uint16)
         regions = np.ones((rows, cols), dtype=np.uint8)
         if label != "normal":
             top, left = int(rng.integers(8, rows - 30)), int(rng.integers(8, cols - 30))
-            if place not in unlocated:
+            if number not in unlocated:
                 pixels[top : top + 18, left : left + 14] = 50000
                 regions[top : top + 18, left : left + 14] = 2
             lesions.append({"lesion_id": f"{name}-1", "image_id": name, "kind": "mass",
                             "pathology": label})  # fmt: skip
             codes.append({"lesion_id": f"{name}-1", "image_id": name,
-                          "code": 0 if place in unlocated else 2})  # fmt: skip
+                          "code": 0 if number in unlocated else 2})  # fmt: skip
         save_array(path_of(folder / "prepared", name, "pixels.npy"), pixels)
         save_array(path_of(folder / "prepared", name, "regions.npy"), regions)
         images.append({"image_id": name, "dataset": "squares", "patient_id": f"p{patient}",
@@ -55,7 +55,7 @@ def small_mammograms(
         prepared.append({"image_id": name, "rows": rows, "cols": cols, "bits": 16, "row_offset": 5,
                          "col_offset": 7, "crop_rows": 2 * rows, "crop_cols": 2 * cols,
                          "original_rows": 2 * rows + 30, "original_cols": 2 * cols + 30,
-                         "breast_px": 4 * rows * cols, "flipped": place % 3 == 0, "scale": 0.5,
+                         "breast_px": 4 * rows * cols, "flipped": number % 3 == 0, "scale": 0.5,
                          "pixel_spacing_mm": 1.0, "content_hash": name})  # fmt: skip
     catalogue = Catalogue.from_rows(images, lesions)
     store = Prepared(

@@ -48,22 +48,22 @@ def clean(tmp_path_factory) -> Written:
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
-def found(request, tmp_path_factory) -> tuple[str, Written]:
+def layout_set(request, tmp_path_factory) -> tuple[str, Written]:
     """A layout and a set in it."""
     folder = tmp_path_factory.mktemp(request.param)
     return request.param, write(folder, SMALL, layout=request.param)
 
 
 class TestCleanSets:
-    def test_the_places_are_those_of_the_layout(self, found):
-        layout, written = found
+    def test_the_places_are_those_of_the_layout(self, layout_set):
+        layout, written = layout_set
         paths = [path for files in written.series.values() for path in files]
         assert len(paths) == 3 * len(written.planted)  # one lesion a view
         wrong = [path for path in paths if not re.fullmatch(PLACES[layout], path)]
         assert wrong == []
 
-    def test_places_follow_the_headers(self, found):
-        layout, written = found
+    def test_places_follow_the_headers(self, layout_set):
+        layout, written = layout_set
         for files in written.series.values():
             for path, file in files.items():
                 study, series = file.StudyInstanceUID, file.SeriesInstanceUID
@@ -76,8 +76,8 @@ class TestCleanSets:
                     date = file.StudyDate
                     assert f"{date[4:6]}-{date[6:]}-{date[:4]}-DDSM" in path
 
-    def test_every_planted_image_and_mask_is_there_pixel_for_pixel(self, found):
-        _, written = found
+    def test_every_planted_image_and_mask_is_there_pixel_for_pixel(self, layout_set):
+        _, written = layout_set
         for planted in written.planted:
             image = draw_image(SMALL, planted.breast, planted.view)
             (full,) = written.files(planted.image_series)
@@ -87,8 +87,8 @@ class TestCleanSets:
             assert np.array_equal(mask == 255, image.lesions[0].mask)
             assert set(np.unique(mask)) == {0, 255}
 
-    def test_crops_are_cut_around_the_lesion(self, found):
-        _, written = found
+    def test_crops_are_cut_around_the_lesion(self, layout_set):
+        _, written = layout_set
         for planted in written.planted:
             crop = written.crop_file(planted).pixel_array
             image, mask = written.drawn_image(planted), written.drawn_mask(planted)
@@ -105,30 +105,32 @@ class TestCleanSets:
             assert places[0][1] + crop.shape[1] > cols.max()
             assert crop.size < image.size / 4
 
-    def test_the_csvs_do_not_depend_on_the_layout(self, found, clean):
+    def test_the_csvs_do_not_depend_on_the_layout(self, layout_set, clean):
         for kind, split in SETS:
             name = csv_name(kind, split)
-            assert (found[1].folder / name).read_bytes() == (clean.folder / name).read_bytes()
+            assert (layout_set[1].folder / name).read_bytes() == (clean.folder / name).read_bytes()
 
-    def test_series_descriptions_tell_what_a_file_is(self, found):
-        for planted in found[1].planted:
-            assert found[1].files(planted.image_series)[0].SeriesDescription == FULL
-            assert found[1].mask_file(planted).SeriesDescription == MASK
-            assert found[1].crop_file(planted).SeriesDescription == CROP
+    def test_series_descriptions_tell_what_a_file_is(self, layout_set):
+        for planted in layout_set[1].planted:
+            assert layout_set[1].files(planted.image_series)[0].SeriesDescription == FULL
+            assert layout_set[1].mask_file(planted).SeriesDescription == MASK
+            assert layout_set[1].crop_file(planted).SeriesDescription == CROP
 
 
 def test_all_breasts_with_a_lesion_are_planted_and_no_others(clean):
-    wanted = {}
+    expected = {}
     for patient in range(SMALL.patients):
         for breast in plan_patient(SMALL, patient):
             for view in ("CC", "MLO") if breast.lesions else ():
                 side = {"R": "RIGHT", "L": "LEFT"}[breast.laterality]
                 first = breast.lesions[0]
-                wanted[f"P_{patient + 1:05d}_{side}_{view}"] = (first.kind, first.pathology)
-    found = {planted.image_key: (planted.kind, planted.pathology) for planted in clean.planted}
-    assert found == wanted
-    assert len(found) == len(clean.planted) > 10
-    assert {kind for kind, _ in found.values()} == {"mass", "calcification"}
+                expected[f"P_{patient + 1:05d}_{side}_{view}"] = (first.kind, first.pathology)
+    planted_lesions = {
+        planted.image_key: (planted.kind, planted.pathology) for planted in clean.planted
+    }
+    assert planted_lesions == expected
+    assert len(planted_lesions) == len(clean.planted) > 10
+    assert {kind for kind, _ in planted_lesions.values()} == {"mass", "calcification"}
 
 
 def test_what_is_planted_says_where_the_mask_is(clean):
@@ -157,7 +159,7 @@ class TestCsvs:
             assert text.split("\n", 1)[0] == HEADERS[kind]
 
     def test_the_files_are_called_like_the_official_ones(self):
-        assert [csv_name(*each) for each in SETS] == [
+        assert [csv_name(*kind_and_split) for kind_and_split in SETS] == [
             "mass_case_description_train_set.csv",
             "mass_case_description_test_set.csv",
             "calc_case_description_train_set.csv",
@@ -210,8 +212,8 @@ def test_the_same_settings_write_the_same_bytes(clean, tmp_path):
 
 
 def test_another_seed_has_other_uids(clean, tmp_path):
-    other = write(tmp_path, replace(SMALL, seed=3))
-    assert not clean.series.keys() & other.series.keys()
+    other_seed = write(tmp_path, replace(SMALL, seed=3))
+    assert not clean.series.keys() & other_seed.series.keys()
 
 
 def test_odd_sizes_and_8_bit_settings_come_back(tmp_path):
@@ -243,15 +245,15 @@ def test_a_set_without_lesions_has_headers_only(tmp_path):
     ],
 )
 def test_what_cannot_be_written_is_refused(tmp_path, options, problem):
-    one = replace(SMALL, patients=1, label_shares=(0.0, 0.0, 0.0, 1.0))
+    single_patient = replace(SMALL, patients=1, label_shares=(0.0, 0.0, 0.0, 1.0))
     with pytest.raises(DataError, match=problem):
-        write_cbis_layout(tmp_path, one, **options)
+        write_cbis_layout(tmp_path, single_patient, **options)
 
 
 @pytest.fixture(scope="module")
 def real_folder() -> Path:
     """The folder with the four official CSVs."""
-    names = [f"cbis-ddsm/{csv_name(*each)}" for each in SETS]
+    names = [f"cbis-ddsm/{csv_name(*kind_and_split)}" for kind_and_split in SETS]
     return real_data(*names) / "cbis-ddsm"
 
 
@@ -271,8 +273,8 @@ class TestAgainstTheRealCsvs:
             path = real_folder / csv_name(kind, split)
             with path.open(newline="", encoding="utf-8") as stream:
                 real = {form_of(row) for row in csv.DictReader(stream)}
-            ours = {form_of(row) for row in clean.rows[kind, split]}
-            assert ours <= real
+            forms = {form_of(row) for row in clean.rows[kind, split]}
+            assert forms <= real
         assert any(clean.rows.values())
 
 

@@ -22,14 +22,14 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> Written:
+def faulty(tmp_path_factory) -> Written:
     """All faults, each in another breast, in the classic layout, where CSV paths are real ones."""
     return write(tmp_path_factory.mktemp("faulty"), MANY, faults=FAULTS)
 
 
-def only(found: Written, fault: str, count: int = 2) -> list[Planted]:
+def only(faulty: Written, fault: str, count: int = 2) -> list[Planted]:
     """The lesions with a fault, `count` of them: by default one in each view."""
-    planted = found.with_fault(fault)
+    planted = faulty.with_fault(fault)
     assert len(planted) == count
     return planted
 
@@ -39,7 +39,7 @@ def malignant(planted: Planted) -> bool:
 
 
 def by_view(planted: list[Planted]) -> list[list[Planted]]:
-    return [[one for one in planted if one.view == view] for view in ("CC", "MLO")]
+    return [[lesion for lesion in planted if lesion.view == view] for view in ("CC", "MLO")]
 
 
 def shows(*faults: str) -> Callable[[Test], Test]:
@@ -54,29 +54,29 @@ def shows(*faults: str) -> Callable[[Test], Test]:
 
 class TestEveryFault:
     @shows("several_rois")
-    def test_several_rois_of_one_image_have_a_row_and_a_mask_each(self, found):
-        for view in by_view(only(found, "several_rois", 6)):
-            assert [one.abnormality_id for one in view] == [1, 2, 3]
-            assert len({one.image_series for one in view}) == 1
-            assert len({one.mask_series for one in view}) == 3
-            assert {found.row(one)["image file path"] for one in view} == {
-                next(iter(found.series[view[0].image_series]))
+    def test_several_rois_of_one_image_have_a_row_and_a_mask_each(self, faulty):
+        for view in by_view(only(faulty, "several_rois", 6)):
+            assert [lesion.abnormality_id for lesion in view] == [1, 2, 3]
+            assert len({lesion.image_series for lesion in view}) == 1
+            assert len({lesion.mask_series for lesion in view}) == 3
+            assert {faulty.row(lesion)["image file path"] for lesion in view} == {
+                next(iter(faulty.series[view[0].image_series]))
             }
-            masks = [found.mask_file(one).pixel_array > 0 for one in view]
+            masks = [faulty.mask_file(lesion).pixel_array > 0 for lesion in view]
             # Not the same place three times: the union is larger than any one of them.
             assert np.any(masks, axis=0).sum() > 1.5 * max(mask.sum() for mask in masks)
 
     @shows("mixed_pathology")
-    def test_one_image_has_a_benign_row_before_a_malignant_one(self, found):
-        for view in by_view(only(found, "mixed_pathology", 4)):
-            rows = [found.row(one) for one in view]
+    def test_one_image_has_a_benign_row_before_a_malignant_one(self, faulty):
+        for view in by_view(only(faulty, "mixed_pathology", 4)):
+            rows = [faulty.row(lesion) for lesion in view]
             assert [row["pathology"] for row in rows] == ["BENIGN", "MALIGNANT"]
-            order = [row for row in found.rows[view[0].kind, view[0].split] if row in rows]
+            order = [row for row in faulty.rows[view[0].kind, view[0].split] if row in rows]
             assert order == rows
 
     @shows("in_both_csvs")
-    def test_an_image_in_both_csvs_is_two_files_with_the_same_pixels(self, found):
-        for view in by_view(only(found, "in_both_csvs", 4)):
+    def test_an_image_in_both_csvs_is_two_files_with_the_same_pixels(self, faulty):
+        for view in by_view(only(faulty, "in_both_csvs", 4)):
             mass, calcification = view
             assert (mass.kind, calcification.kind) == ("mass", "calcification")
             assert mass.image_key == calcification.image_key
@@ -84,176 +84,182 @@ class TestEveryFault:
             assert mass.abnormality_id == calcification.abnormality_id == 1
             assert malignant(mass)
             assert not malignant(calcification)
-            (one,), (other,) = (found.files(each.image_series) for each in view)
-            assert one.SOPInstanceUID != other.SOPInstanceUID
-            assert one.StudyInstanceUID != other.StudyInstanceUID
-            assert np.array_equal(one.pixel_array, other.pixel_array)
-            masks = [found.mask_file(each).pixel_array for each in view]
+            (mass_file,), (calcification_file,) = (
+                faulty.files(lesion.image_series) for lesion in view
+            )
+            assert mass_file.SOPInstanceUID != calcification_file.SOPInstanceUID
+            assert mass_file.StudyInstanceUID != calcification_file.StudyInstanceUID
+            assert np.array_equal(mass_file.pixel_array, calcification_file.pixel_array)
+            masks = [faulty.mask_file(lesion).pixel_array for lesion in view]
             assert not np.array_equal(*masks)
 
     @shows("leaking_image")
-    def test_a_training_image_of_a_mass_is_a_test_image_of_a_calcification(self, found):
-        for mass, calcification in by_view(only(found, "leaking_image", 4)):
+    def test_a_training_image_of_a_mass_is_a_test_image_of_a_calcification(self, faulty):
+        for mass, calcification in by_view(only(faulty, "leaking_image", 4)):
             assert mass.image_key == calcification.image_key
             assert (mass.kind, mass.split) == ("mass", "train")
             assert (calcification.kind, calcification.split) == ("calcification", "test")
-            assert found.row(mass)["image file path"].startswith("Mass-Training_")
-            assert found.row(calcification)["image file path"].startswith("Calc-Test_")
+            assert faulty.row(mass)["image file path"].startswith("Mass-Training_")
+            assert faulty.row(calcification)["image file path"].startswith("Calc-Test_")
 
     @shows("leaking_patient")
-    def test_a_patient_has_one_breast_in_training_and_one_in_test(self, found):
-        planted = only(found, "leaking_patient", 4)
-        assert len({one.image_key[:7] for one in planted}) == 1
-        assert len({one.image_key for one in planted}) == 4
-        kinds = {(one.breast.laterality, one.kind, one.split) for one in planted}
+    def test_a_patient_has_one_breast_in_training_and_one_in_test(self, faulty):
+        planted = only(faulty, "leaking_patient", 4)
+        assert len({lesion.image_key[:7] for lesion in planted}) == 1
+        assert len({lesion.image_key for lesion in planted}) == 4
+        kinds = {(lesion.breast.laterality, lesion.kind, lesion.split) for lesion in planted}
         assert {kind[1:] for kind in kinds} == {("mass", "train"), ("calcification", "test")}
         assert len(kinds) == 2
 
     @shows("one_view_only")
-    def test_a_patient_may_have_one_view_and_no_other(self, found):
-        (planted,) = only(found, "one_view_only", 1)
+    def test_a_patient_may_have_one_view_and_no_other(self, faulty):
+        (planted,) = only(faulty, "one_view_only", 1)
         assert planted.view == "CC"
-        keys = [key_of(row) for each in SETS for row in found.rows[each]]
+        keys = [key_of(row) for kind_and_split in SETS for row in faulty.rows[kind_and_split]]
         assert [key for key in keys if key[:7] == planted.image_key[:7]] == [planted.image_key]
 
     @shows("density_zero")
-    def test_a_density_may_be_0(self, found):
-        for one in only(found, "density_zero"):
-            row = found.row(one)
+    def test_a_density_may_be_0(self, faulty):
+        for lesion in only(faulty, "density_zero"):
+            row = faulty.row(lesion)
             assert (row.get("breast_density") or row.get("breast density")) == "0"
 
     @shows("subtlety_zero")
-    def test_a_subtlety_may_be_0(self, found):
-        assert {found.row(one)["subtlety"] for one in only(found, "subtlety_zero")} == {"0"}
+    def test_a_subtlety_may_be_0(self, faulty):
+        assert {faulty.row(lesion)["subtlety"] for lesion in only(faulty, "subtlety_zero")} == {"0"}
 
     @shows("assessment_zero_malignant", "assessment_two_malignant")
     @pytest.mark.parametrize(
         ("fault", "grade"), [("assessment_zero_malignant", "0"), ("assessment_two_malignant", "2")]
     )
-    def test_a_malignant_lesion_may_have_assessment_0_or_2(self, found, fault, grade):
-        for one in only(found, fault):
-            row = found.row(one)
+    def test_a_malignant_lesion_may_have_assessment_0_or_2(self, faulty, fault, grade):
+        for lesion in only(faulty, fault):
+            row = faulty.row(lesion)
             assert (row["assessment"], row["pathology"]) == (grade, "MALIGNANT")
 
     @shows("unknown_pathology")
-    def test_a_pathology_may_be_unproven(self, found):
-        for one in only(found, "unknown_pathology"):
-            assert found.row(one)["pathology"] == "UNPROVEN"
+    def test_a_pathology_may_be_unproven(self, faulty):
+        for lesion in only(faulty, "unknown_pathology"):
+            assert faulty.row(lesion)["pathology"] == "UNPROVEN"
 
     @shows("swapped_columns")
-    def test_the_paths_of_mask_and_crop_may_be_swapped(self, found):
-        for one in only(found, "swapped_columns"):
-            row = {name: cell.strip() for name, cell in found.row(one).items()}
-            files = found.series[one.mask_series]
+    def test_the_paths_of_mask_and_crop_may_be_swapped(self, faulty):
+        for lesion in only(faulty, "swapped_columns"):
+            row = {name: cell.strip() for name, cell in faulty.row(lesion).items()}
+            files = faulty.series[lesion.mask_series]
             assert files[row["cropped image file path"]].BitsAllocated == 8
             assert files[row["ROI mask file path"]].BitsAllocated == 16
 
     @shows("both_000000")
-    def test_mask_and_crop_may_have_one_file_name_in_two_series(self, found):
-        for one in only(found, "both_000000"):
-            row = {name: cell.strip() for name, cell in found.row(one).items()}
+    def test_mask_and_crop_may_have_one_file_name_in_two_series(self, faulty):
+        for lesion in only(faulty, "both_000000"):
+            row = {name: cell.strip() for name, cell in faulty.row(lesion).items()}
             crop, mask = row["cropped image file path"], row["ROI mask file path"]
             assert crop.endswith("/000000.dcm")
             assert mask.endswith("/000000.dcm")
-            assert one.crop_series != one.mask_series
+            assert lesion.crop_series != lesion.mask_series
             assert crop.split("/")[1] != mask.split("/")[1]
-            assert list(found.series[one.crop_series]) == [crop]
-            assert list(found.series[one.mask_series]) == [mask]
-            assert found.mask_file(one).SeriesDescription == "ROI mask images"
+            assert list(faulty.series[lesion.crop_series]) == [crop]
+            assert list(faulty.series[lesion.mask_series]) == [mask]
+            assert faulty.mask_file(lesion).SeriesDescription == "ROI mask images"
 
     @shows("wrong_description")
-    def test_the_descriptions_of_mask_and_crop_may_be_swapped(self, found):
-        for one in only(found, "wrong_description"):
-            assert found.mask_file(one).SeriesDescription == "cropped images"
-            assert found.crop_file(one).SeriesDescription == "ROI mask images"
+    def test_the_descriptions_of_mask_and_crop_may_be_swapped(self, faulty):
+        for lesion in only(faulty, "wrong_description"):
+            assert faulty.mask_file(lesion).SeriesDescription == "cropped images"
+            assert faulty.crop_file(lesion).SeriesDescription == "ROI mask images"
 
     @shows("no_description")
-    def test_a_mammogram_may_have_no_description_and_no_date(self, found):
-        for one in only(found, "no_description"):
-            (full,) = found.files(one.image_series)
+    def test_a_mammogram_may_have_no_description_and_no_date(self, faulty):
+        for lesion in only(faulty, "no_description"):
+            (full,) = faulty.files(lesion.image_series)
             assert "SeriesDescription" not in full
-            assert (full.StudyDate, full.PatientID) == ("", f"{one.image_key}.dcm")
-            assert full.BodyPartExamined == f"{one.image_key.split('_')[2].title()} Breast"
-            assert np.array_equal(full.pixel_array, found.drawn_image(one))
+            assert (full.StudyDate, full.PatientID) == ("", f"{lesion.image_key}.dcm")
+            assert full.BodyPartExamined == f"{lesion.image_key.split('_')[2].title()} Breast"
+            assert np.array_equal(full.pixel_array, faulty.drawn_image(lesion))
 
     @shows("other_patient_id")
-    def test_a_mask_may_have_another_patient_id_than_its_crop(self, found):
-        for one in only(found, "other_patient_id"):
-            mask, crop = found.mask_file(one), found.crop_file(one)
-            assert mask.PatientID == f"{one.image_key}_1.dcm"
+    def test_a_mask_may_have_another_patient_id_than_its_crop(self, faulty):
+        for lesion in only(faulty, "other_patient_id"):
+            mask, crop = faulty.mask_file(lesion), faulty.crop_file(lesion)
+            assert mask.PatientID == f"{lesion.image_key}_1.dcm"
             assert "SeriesDescription" not in mask
             assert mask.SeriesInstanceUID == crop.SeriesInstanceUID
-            assert crop.PatientID == found.row(one)["ROI mask file path"].split("/")[0]
+            assert crop.PatientID == faulty.row(lesion)["ROI mask file path"].split("/")[0]
 
     @shows("mask_other_size")
-    def test_a_mask_may_have_another_size_than_its_image(self, found):
+    def test_a_mask_may_have_another_size_than_its_image(self, faulty):
         # 256 / 1.149 and 208 / 1.149; 256 * 4688 / 4624 and 208 * 3088 / 3056.
-        for one, shape in zip(
-            only(found, "mask_other_size"), [(223, 181), (260, 210)], strict=True
+        for lesion, shape in zip(
+            only(faulty, "mask_other_size"), [(223, 181), (260, 210)], strict=True
         ):
-            stored = found.mask_file(one).pixel_array
+            stored = faulty.mask_file(lesion).pixel_array
             assert stored.shape == shape
-            drawn = Image.fromarray(found.drawn_mask(one).astype(np.uint8) * 255)
+            drawn = Image.fromarray(faulty.drawn_mask(lesion).astype(np.uint8) * 255)
             resized = drawn.resize(shape[::-1], Image.Resampling.NEAREST)
             assert np.array_equal(stored, np.asarray(resized))
 
     @shows("mask_and_crop_small")
-    def test_a_mask_may_be_as_small_as_its_crop(self, found):
-        for one in only(found, "mask_and_crop_small"):
-            mask, crop = found.mask_file(one).pixel_array, found.crop_file(one).pixel_array
+    def test_a_mask_may_be_as_small_as_its_crop(self, faulty):
+        for lesion in only(faulty, "mask_and_crop_small"):
+            mask, crop = faulty.mask_file(lesion).pixel_array, faulty.crop_file(lesion).pixel_array
             assert mask.shape == crop.shape
             assert mask.size < 256 * 208 / 4
-            assert (mask == 255).sum() == one.area_px
+            assert (mask == 255).sum() == lesion.area_px
 
     @shows("mask_of_another_image")
-    def test_a_mask_may_be_that_of_another_patient_s_other_side(self, found):
-        others = {one.image_key: found.drawn_mask(one) for one in found.planted if one.lesion == 0}
-        for one in only(found, "mask_of_another_image"):
-            stored = found.mask_file(one).pixel_array == 255
-            owners = [key for key, mask in others.items() if np.array_equal(mask, stored)]
+    def test_a_mask_may_be_that_of_another_patient_s_other_side(self, faulty):
+        masks = {
+            lesion.image_key: faulty.drawn_mask(lesion)
+            for lesion in faulty.planted
+            if lesion.lesion == 0
+        }
+        for lesion in only(faulty, "mask_of_another_image"):
+            stored = faulty.mask_file(lesion).pixel_array == 255
+            owners = [key for key, mask in masks.items() if np.array_equal(mask, stored)]
             assert owners
-            assert all(key[:7] != one.image_key[:7] for key in owners)
-            assert all(("LEFT" in key) != ("LEFT" in one.image_key) for key in owners)
+            assert all(key[:7] != lesion.image_key[:7] for key in owners)
+            assert all(("LEFT" in key) != ("LEFT" in lesion.image_key) for key in owners)
 
     @shows("missing_series")
-    def test_mask_and_crop_may_be_missing_while_the_image_is_there(self, found):
-        for one in only(found, "missing_series"):
-            assert one.mask_series in found.row(one)["ROI mask file path"]
-            assert one.mask_series not in found.series
-            assert one.crop_series not in found.series
-            assert one.image_series in found.series
+    def test_mask_and_crop_may_be_missing_while_the_image_is_there(self, faulty):
+        for lesion in only(faulty, "missing_series"):
+            assert lesion.mask_series in faulty.row(lesion)["ROI mask file path"]
+            assert lesion.mask_series not in faulty.series
+            assert lesion.crop_series not in faulty.series
+            assert lesion.image_series in faulty.series
 
     @shows("row_without_image")
-    def test_a_row_may_have_a_mask_and_no_image(self, found):
-        for one in only(found, "row_without_image"):
-            assert one.image_series in found.row(one)["image file path"]
-            assert one.image_series not in found.series
-            assert one.mask_series in found.series
+    def test_a_row_may_have_a_mask_and_no_image(self, faulty):
+        for lesion in only(faulty, "row_without_image"):
+            assert lesion.image_series in faulty.row(lesion)["image file path"]
+            assert lesion.image_series not in faulty.series
+            assert lesion.mask_series in faulty.series
 
     @shows("image_without_row")
-    def test_an_image_and_its_mask_may_have_no_row(self, found):
-        keys = {key_of(row) for each in SETS for row in found.rows[each]}
-        for one in only(found, "image_without_row"):
-            assert one.image_key not in keys
-            assert one.image_series in found.series
-            assert one.mask_series in found.series
+    def test_an_image_and_its_mask_may_have_no_row(self, faulty):
+        keys = {key_of(row) for kind_and_split in SETS for row in faulty.rows[kind_and_split]}
+        for lesion in only(faulty, "image_without_row"):
+            assert lesion.image_key not in keys
+            assert lesion.image_series in faulty.series
+            assert lesion.mask_series in faulty.series
 
     @shows("duplicate_sop")
-    def test_one_file_may_lie_there_twice(self, found):
-        for one in only(found, "duplicate_sop"):
-            first, second = found.series[one.image_series]
+    def test_one_file_may_lie_there_twice(self, faulty):
+        for lesion in only(faulty, "duplicate_sop"):
+            first, second = faulty.series[lesion.image_series]
             assert first != second
-            assert (found.folder / first).read_bytes() == (found.folder / second).read_bytes()
-            assert len({file.SOPInstanceUID for file in found.files(one.image_series)}) == 1
+            assert (faulty.folder / first).read_bytes() == (faulty.folder / second).read_bytes()
+            assert len({file.SOPInstanceUID for file in faulty.files(lesion.image_series)}) == 1
 
     @shows("truncated_dicom")
-    def test_a_file_may_be_cut_off_after_a_sound_header(self, found):
-        for one in only(found, "truncated_dicom"):
-            ((path, full),) = found.series[one.image_series].items()
+    def test_a_file_may_be_cut_off_after_a_sound_header(self, faulty):
+        for lesion in only(faulty, "truncated_dicom"):
+            ((path, full),) = faulty.series[lesion.image_series].items()
             assert (full.Rows, full.Columns) == (256, 208)
-            assert (found.folder / path).stat().st_size < 256 * 208 * 2
+            assert (faulty.folder / path).stat().st_size < 256 * 208 * 2
             with pytest.raises(DataError):
-                read_pixels(found.folder / path)
+                read_pixels(faulty.folder / path)
 
 
 def test_each_fault_has_its_test():
@@ -261,40 +267,43 @@ def test_each_fault_has_its_test():
     assert sorted(fault for test in tests for fault in test.faults) == sorted(FAULTS)
 
 
-def test_a_fault_stays_in_its_breast(found):
-    breasts = [{one.image_key[:11] for one in found.with_fault(fault)} for fault in FAULTS]
+def test_a_fault_stays_in_its_breast(faulty):
+    breasts = [{lesion.image_key[:11] for lesion in faulty.with_fault(fault)} for fault in FAULTS]
     assert max(Counter(key for group in breasts for key in group).values()) == 1
-    rest = found.with_fault("")
-    assert len(rest) >= 4
-    for one in rest:
-        mask = found.mask_file(one).pixel_array
-        assert np.array_equal(mask == 255, found.drawn_mask(one))
-        assert np.array_equal(found.files(one.image_series)[0].pixel_array, found.drawn_image(one))
-        row = {name: cell.strip() for name, cell in found.row(one).items()}
-        assert all((found.folder / row[name]).is_file() for name in PATHS)
-        assert row["pathology"] == one.pathology.upper()
+    without_fault = faulty.with_fault("")
+    assert len(without_fault) >= 4
+    for lesion in without_fault:
+        mask = faulty.mask_file(lesion).pixel_array
+        assert np.array_equal(mask == 255, faulty.drawn_mask(lesion))
+        assert np.array_equal(
+            faulty.files(lesion.image_series)[0].pixel_array, faulty.drawn_image(lesion)
+        )
+        row = {name: cell.strip() for name, cell in faulty.row(lesion).items()}
+        assert all((faulty.folder / row[name]).is_file() for name in PATHS)
+        assert row["pathology"] == lesion.pathology.upper()
 
 
-def test_no_two_files_share_an_instance_uid_but_the_duplicates(found):
+def test_no_two_files_share_an_instance_uid_but_the_duplicates(faulty):
     count = Counter(
-        file.SOPInstanceUID for files in found.series.values() for file in files.values()
+        file.SOPInstanceUID for files in faulty.series.values() for file in files.values()
     )
     twice = {uid for uid, number in count.items() if number > 1}
-    wanted = {
-        found.files(one.image_series)[0].SOPInstanceUID for one in only(found, "duplicate_sop")
+    expected = {
+        faulty.files(lesion.image_series)[0].SOPInstanceUID
+        for lesion in only(faulty, "duplicate_sop")
     }
-    assert twice == wanted
+    assert twice == expected
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_layout_moves_files_and_changes_none(found, layout, tmp_path):
-    other = write(tmp_path, MANY, layout=layout, faults=FAULTS)
+def test_a_layout_moves_files_and_changes_none(faulty, layout, tmp_path):
+    moved = write(tmp_path, MANY, layout=layout, faults=FAULTS)
     contents = [
         Counter(path.read_bytes() for path in written.folder.rglob("*") if path.is_file())
-        for written in (found, other)
+        for written in (faulty, moved)
     ]
     assert contents[0] == contents[1]
-    assert other.planted == found.planted
+    assert moved.planted == faulty.planted
 
 
 def test_the_order_of_the_faults_does_not_matter(tmp_path):
@@ -307,13 +316,13 @@ def test_the_order_of_the_faults_does_not_matter(tmp_path):
 @pytest.mark.parametrize("fault", ["several_rois", "mixed_pathology", "in_both_csvs"])
 def test_lesions_of_one_breast_lie_apart(fault):
     for seed in range(40):
-        sick = PhantomSettings(
+        settings = PhantomSettings(
             patients=1, rows=64, cols=64, seed=seed, label_shares=(0.0, 0.0, 0.0, 1.0)
         )
-        for view in plan_views(sick, [fault])[:2]:
+        for view in plan_views(settings, [fault])[:2]:
             offsets = sorted(plan.offset for plan in view.breast.lesions)
             assert min(np.diff(offsets)) >= 0.35
             assert max(map(abs, offsets)) <= 0.65
             assert all(
-                lesion.mask.any() for lesion in draw_image(sick, view.breast, view.view).lesions
+                lesion.mask.any() for lesion in draw_image(settings, view.breast, view.view).lesions
             )

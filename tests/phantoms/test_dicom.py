@@ -40,7 +40,7 @@ PIXELS = np.arange(63 * 65, dtype=np.uint16).reshape(63, 65)
 
 
 @pytest.mark.parametrize(
-    ("layout", "file", "place"),
+    ("layout", "file", "expected"),
     [
         ("classic", FILE, f"{SUBJECT}/{STUDY}/{SERIES}/000001.dcm"),
         (
@@ -57,8 +57,8 @@ PIXELS = np.arange(63 * 65, dtype=np.uint16).reshape(63, 65)
         ("nbia_old", BARE, f"CBIS-DDSM/{SUBJECT}/DDSM-09887/1-26184/000001.dcm"),
     ],
 )
-def test_a_file_lies_where_the_layout_puts_it(layout, file, place):
-    assert path_in_layout(file, layout).as_posix() == place
+def test_a_file_lies_where_the_layout_puts_it(layout, file, expected):
+    assert path_in_layout(file, layout).as_posix() == expected
 
 
 def test_places_of_the_index_differ_by_file_only():
@@ -122,7 +122,7 @@ def test_pixels_come_back_with_the_header(tmp_path, dtype, shape):
     assert np.array_equal(data.pixel_array, pixels)
     assert np.array_equal(read_pixels(path), pixels)
     assert (read_header(path).rows, read_header(path).cols) == shape
-    assert [found.name for found in path.parent.iterdir()] == ["a.dcm"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.dcm"]
 
 
 def test_mirrored_pixels_come_back(tmp_path):
@@ -170,8 +170,8 @@ def test_the_validator_finds_no_error(tmp_path):
             run = subprocess.run(
                 [validator, folder / path], capture_output=True, text=True, timeout=60, check=False
             )
-            said = run.stdout + run.stderr
-            assert "SCImage" in said  # it knows what it looks at
-            assert "Error" not in said
+            report = run.stdout + run.stderr
+            assert "SCImage" in report  # it knows what it looks at
+            assert "Error" not in report
     assert len({description for description, _, _ in kinds}) == 3
     assert len(kinds) >= 6

@@ -84,21 +84,21 @@ class TestDrawing:
         assert len({pixels.tobytes() for pixels in first}) == len(jobs)
 
     def test_another_seed_draws_something_else(self):
-        other = replace(SMALL, seed=4)
-        pictures = [draw_image(s, plan_patient(s, 0)[0], "CC").pixels for s in (SMALL, other)]
+        other_seed = replace(SMALL, seed=4)
+        pictures = [draw_image(s, plan_patient(s, 0)[0], "CC").pixels for s in (SMALL, other_seed)]
         assert not np.array_equal(*pictures)
 
     def test_contrast_changes_the_lesions_alone(self):
         breast = next(breast for breast in breasts_of(SMALL) if breast.lesions)
-        hidden, shown = (
+        hidden, visible = (
             draw_image(replace(SMALL, lesion_contrast=contrast), breast, "CC")
             for contrast in (0.0, 1.0)
         )
-        changed = hidden.pixels != shown.pixels
-        inside = np.any([lesion.mask for lesion in shown.lesions], axis=0)
-        assert changed[inside].mean() > 0.5
+        changed = hidden.pixels != visible.pixels
+        covered = np.any([lesion.mask for lesion in visible.lesions], axis=0)
+        assert changed[covered].mean() > 0.5
         # Spicules and halos leave the outline, but not further than its own size.
-        assert not changed[distance_transform_edt(~inside) > 2.2 * np.sqrt(inside.sum())].any()
+        assert not changed[distance_transform_edt(~covered) > 2.2 * np.sqrt(covered.sum())].any()
 
     @pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (12, np.uint16), (16, np.uint16)])
     def test_grey_levels_fit_the_bits(self, bits, dtype):
@@ -117,22 +117,22 @@ class TestDrawing:
     def test_the_breast_touches_the_side_of_its_chest_wall_only(self):
         for breast in breasts_of(SMALL):
             mask = draw_image(SMALL, breast, "CC").breast
-            wall, other = (0, -1) if breast.laterality == "L" else (-1, 0)
+            wall, opposite = (0, -1) if breast.laterality == "L" else (-1, 0)
             assert mask[:, wall].mean() > 0.4
-            assert not mask[:, other].any()
+            assert not mask[:, opposite].any()
             assert 0.1 < mask.mean() < 0.6
 
     def test_only_the_oblique_view_has_a_pectoral_muscle(self):
         """The upper corner at the chest wall against the same depth further down."""
         excess = {"CC": [], "MLO": []}
         for breast in breasts_of(replace(MANY, patients=30)):
-            for view, found in excess.items():
+            for view, differences in excess.items():
                 image = draw_image(MANY, breast, view)
                 flip = slice(None) if breast.laterality == "L" else slice(None, None, -1)
                 grey = image.pixels[:, flip] / 65535
                 rows = np.flatnonzero(image.breast[:, flip][:, 10])
                 upper, lower = np.quantile(rows, [0.15, 0.85]).astype(int)
-                found.append(
+                differences.append(
                     grey[upper - 8 : upper + 8, 4:16].mean()
                     - grey[lower - 8 : lower + 8, 4:16].mean()
                 )
@@ -235,13 +235,13 @@ class TestPlan:
                     assert lesion.mask.any()
                     assert not (lesion.mask & ~image.breast).any()
                     row, col = (int(value) for value in Box.of_mask(lesion.mask).centre)
-                    reach = image.breast[row].sum()
-                    away = col if breast.laterality == "L" else image.breast.shape[1] - col
-                    depths.append(away / reach)
+                    extent = image.breast[row].sum()
+                    depth = col if breast.laterality == "L" else image.breast.shape[1] - col
+                    depths.append(depth / extent)
                 assert abs(depths[0] - depths[1]) < 0.2
 
     @pytest.mark.parametrize(
-        ("wrong", "told"),
+        ("wrong", "message"),
         [
             ({"patients": 0}, "at least one patient"),
             ({"rows": 63}, "64 x 64"),
@@ -256,8 +256,8 @@ class TestPlan:
             ({"label_shares": (0.5, 0.5)}, "label_shares"),
         ],
     )
-    def test_impossible_settings_are_refused(self, wrong, told):
-        with pytest.raises(DataError, match=told):
+    def test_impossible_settings_are_refused(self, wrong, message):
+        with pytest.raises(DataError, match=message):
             replace(SMALL, **wrong)
 
 
@@ -281,13 +281,13 @@ class TestFolderLayout:
             self._check_lesions(catalogue.lesions_of(row.image_id), image)
 
     @staticmethod
-    def _check_lesions(found, image):
-        assert len(found) == len(image.lesions)
+    def _check_lesions(lesions, image):
+        assert len(lesions) == len(image.lesions)
         if not image.lesions:
             return
         union = np.any([lesion.mask for lesion in image.lesions], axis=0)
-        assert np.array_equal(read_mask(Path(found["mask_path"].iloc[0]), *union.shape), union)
-        for row, lesion in zip(found.itertuples(), image.lesions, strict=True):
+        assert np.array_equal(read_mask(Path(lesions["mask_path"].iloc[0]), *union.shape), union)
+        for row, lesion in zip(lesions.itertuples(), image.lesions, strict=True):
             plan = lesion.plan
             assert (row.kind, row.pathology) == (plan.kind, plan.pathology)
             assert (row.assessment, row.subtlety) == (plan.assessment, plan.subtlety)
@@ -319,8 +319,8 @@ class TestFolderLayout:
 
     def test_a_broken_off_run_goes_on(self, tmp_path, monkeypatch):
         settings = replace(SMALL, patients=2)
-        whole = tmp_path / "whole"
-        write_folder_layout(whole, settings)
+        complete = tmp_path / "whole"
+        write_folder_layout(complete, settings)
         real, count = phantom_files.draw_image, iter(range(100))
 
         def dying(*job):
@@ -332,13 +332,13 @@ class TestFolderLayout:
         with pytest.raises(KeyboardInterrupt):
             write_folder_layout(tmp_path / "broken", settings)
         assert not (tmp_path / "broken" / "settings.json").exists()
-        kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "broken").rglob("*.png")}
+        times = {path: path.stat().st_mtime_ns for path in (tmp_path / "broken").rglob("*.png")}
         monkeypatch.setattr(phantom_files, "draw_image", real)
         write_folder_layout(tmp_path / "broken", settings)
-        pictures = [path for path in kept if path.parent.name == "images"]
+        pictures = [path for path in times if path.parent.name == "images"]
         assert len(pictures) == 3
-        assert all(path.stat().st_mtime_ns == kept[path] for path in pictures)
-        assert _contents(tmp_path / "broken") == _contents(whole)
+        assert all(path.stat().st_mtime_ns == times[path] for path in pictures)
+        assert _contents(tmp_path / "broken") == _contents(complete)
 
 
 class TestMiasLayout:
@@ -355,10 +355,10 @@ class TestMiasLayout:
             assert np.array_equal(read_pixels(Path(row["path"])), image.pixels)
             assert (row["laterality"], row["bits"]) == (breast.laterality, 8)
             assert row["density"] == "FGGD"[breast.density - 1]
-            found = catalogue.lesions_of(f"mdb{number:03d}")
-            assert len(found) == len(image.lesions)
-            planted += len(found)
-            for circle, lesion in zip(found.itertuples(), image.lesions, strict=True):
+            lesions = catalogue.lesions_of(f"mdb{number:03d}")
+            assert len(lesions) == len(image.lesions)
+            planted += len(lesions)
+            for circle, lesion in zip(lesions.itertuples(), image.lesions, strict=True):
                 self._check_circle(circle, lesion.mask)
                 malignant = lesion.plan.pathology == "malignant"
                 assert circle.pathology == ("malignant" if malignant else "benign")
@@ -369,17 +369,17 @@ class TestMiasLayout:
     def _check_circle(circle, mask):
         """The circle lies over the lesion: all of it inside, and not a much larger one."""
         rows, cols = np.nonzero(mask)
-        away = np.hypot(rows - circle.circle_row, cols - circle.circle_col)
-        assert away.max() <= circle.circle_radius
-        assert circle.circle_radius <= away.max() + 1
+        distance = np.hypot(rows - circle.circle_row, cols - circle.circle_col)
+        assert distance.max() <= circle.circle_radius
+        assert circle.circle_radius <= distance.max() + 1
         assert abs(circle.circle_row - (rows.min() + rows.max()) / 2) <= 1
         assert abs(circle.circle_col - (cols.min() + cols.max()) / 2) <= 1
 
     def test_the_origin_is_the_bottom_left_pixel(self, tmp_path):
         write_mias_layout(tmp_path, SMALL)
         number, breast = next(
-            (place, breast)
-            for place, breast in enumerate(breasts_of(SMALL), start=1)
+            (number, breast)
+            for number, breast in enumerate(breasts_of(SMALL), start=1)
             if breast.lesions
         )
         lesion = draw_image(replace(SMALL, bits=8), breast, "MLO").lesions[0]

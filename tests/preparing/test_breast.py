@@ -1,4 +1,4 @@
-"""The breast mask on drawn films, where the truth is exact, and on all real ones."""
+"""The breast mask on drawn images, where the truth is exact, and on all real ones."""
 
 from __future__ import annotations
 
@@ -17,58 +17,60 @@ from skimage.measure import label
 PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
 
 
-def film(rows=300, cols=240, air=5, breast=120):
+def mammogram(rows=300, cols=240, air=5, breast=120):
     """A half ellipse at the left edge on dark air, and its mask."""
-    down, across = np.ogrid[:rows, :cols]
-    inside = ((down - rows / 2) / (0.4 * rows)) ** 2 + (across / (0.6 * cols)) ** 2 < 1
+    rows_from_top, cols_from_left = np.ogrid[:rows, :cols]
+    breast_mask = ((rows_from_top - rows / 2) / (0.4 * rows)) ** 2 + (
+        cols_from_left / (0.6 * cols)
+    ) ** 2 < 1
     noise = np.random.default_rng(0).normal(0, 2, (rows, cols))
-    return np.clip(np.where(inside, breast, air) + noise, 0, 255).astype(np.uint8), inside
+    return np.clip(np.where(breast_mask, breast, air) + noise, 0, 255).astype(np.uint8), breast_mask
 
 
-def agreement(found, truth):
-    return (found & truth).sum() / (found | truth).sum()
+def agreement(mask, truth):
+    return (mask & truth).sum() / (mask | truth).sum()
 
 
 @pytest.mark.parametrize("scale", [1, 16, 257])
 def test_a_plain_breast_is_found_at_any_depth(scale):
-    pixels, truth = film()
-    found = find_breast(pixels.astype(np.uint16) * scale)
-    assert agreement(found, truth) > 0.97
-    assert breast_side(found) == "left"
-    assert breast_side(found[:, ::-1]) == "right"
+    pixels, truth = mammogram()
+    mask = find_breast(pixels.astype(np.uint16) * scale)
+    assert agreement(mask, truth) > 0.97
+    assert breast_side(mask) == "left"
+    assert breast_side(mask[:, ::-1]) == "right"
 
 
 def test_labels_tape_and_scan_edges_are_left_out():
-    pixels, truth = film()
+    pixels, truth = mammogram()
     pixels[10:30, 170:220] = 250  # a label
     pixels[:, 232:238] = 200  # tape
     pixels[:3] = 255  # a bright edge of the scan
     pixels[60, 160:230] = 255  # a scratch
-    found = find_breast(pixels)
-    assert agreement(found, truth) > 0.95
-    assert not found[10:30, 170:220].any()
-    assert not found[:, 232:238].any()
-    assert label(found).max() == 1
+    mask = find_breast(pixels)
+    assert agreement(mask, truth) > 0.95
+    assert not mask[10:30, 170:220].any()
+    assert not mask[:, 232:238].any()
+    assert label(mask).max() == 1
 
 
 def test_a_breast_goes_on_through_a_bright_edge_at_the_chest_wall():
-    pixels, truth = film()
+    pixels, truth = mammogram()
     pixels[:, :4] = 255
-    found = find_breast(pixels)
-    assert agreement(found, truth) > 0.95
-    assert found[150, :4].all()
+    mask = find_breast(pixels)
+    assert agreement(mask, truth) > 0.95
+    assert mask[150, :4].all()
 
 
 def test_grey_film_beside_black_padding_is_air():
-    pixels, truth = film(air=40)
+    pixels, truth = mammogram(air=40)
     pixels = np.pad(pixels, ((0, 0), (0, 100)))
-    found = find_breast(pixels)
-    assert agreement(found, np.pad(truth, ((0, 0), (0, 100)))) > 0.95
+    mask = find_breast(pixels)
+    assert agreement(mask, np.pad(truth, ((0, 0), (0, 100)))) > 0.95
 
 
 def test_a_fold_that_takes_the_lower_chest_wall_away_does_not_turn_the_breast():
     rows, cols = np.mgrid[:200, :160]
-    # A breast that fills the film: cut at the top by its own outline, below by the fold.
+    # A breast that fills the image: cut at the top by its own outline, below by the fold.
     breast = (cols < 100 + rows) & (rows < 120 + cols)
     assert breast_side(breast) == "left"
     assert breast_side(breast[:, ::-1]) == "right"
@@ -110,7 +112,7 @@ def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(mia
     assert wrong_side == []
     # A mask of everything would hold every lesion too.
     assert 0.3 < np.median(shares) < 0.42
-    # Two films are filled by one very large breast, seen on the pictures.
+    # Two images are filled by one very large breast, seen on the pictures.
     names = mias_catalogue.images["image_id"]
     assert list(names[np.array(shares) > 0.8]) == ["mdb151", "mdb152"]
 
@@ -118,18 +120,18 @@ def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(mia
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_cbis_lesion_pixels_lie_inside(cbis_mass_folder):
-    given = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
-    found = read_folder(
+    parameters = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
+    catalogue = read_folder(
         cbis_mass_folder / "labels.csv",
         cbis_mass_folder,
         dataset="cbis_mass",
-        columns=given["columns"],
-        box_format=given["box_format"],
+        columns=parameters["columns"],
+        box_format=parameters["box_format"],
     )
-    masks = found.lesions.groupby("image_id")["mask_path"].first()
+    masks = catalogue.lesions.groupby("image_id")["mask_path"].first()
     lesion_px = inside_px = 0
     shares = []
-    for image in found.images.itertuples():
+    for image in catalogue.images.itertuples():
         breast = find_breast(read_square(Path(image.path), image.rows, image.cols))
         lesions = read_mask(Path(masks[image.image_id]), image.rows, image.cols)
         lesion_px += int(lesions.sum())

@@ -85,7 +85,7 @@ def test_a_data_set_is_opened_as_it_was_built(data):
 
 def test_a_notebook_opened_alone_gets_the_default_phantoms(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(ds, "build_dataset", lambda *args, **more: asked.append((args, more)))
+    monkeypatch.setattr(ds, "build_dataset", lambda *args, **options: asked.append((args, options)))
     open_dataset(tmp_path / "lab")
     assert asked == [((tmp_path / "lab", LAB_SETTINGS), {"workers": LAB_WORKERS})]
     # Under the name of a real set, phantoms would be mistaken for it.
@@ -110,8 +110,10 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
     write_folder_layout(tmp_path / "data" / "mine", phantom)
     write_mias_layout(tmp_path / "data", phantom)
     root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5, "seed": 0}
-    own = small_settings(source="folder", table="mine/images.csv", dataset="mine", **root)
-    mine = build_dataset(tmp_path / "one", own, workers=0)
+    folder_settings = small_settings(
+        source="folder", table="mine/images.csv", dataset="mine", **root
+    )
+    mine = build_dataset(tmp_path / "one", folder_settings, workers=0)
     assert (mine.name, mine.synthetic) == ("mine", False)
     # The table gives a pixel size, so the parameter is not needed.
     assert set(mine.catalogue.images["pixel_spacing_mm"]) == {0.8}
@@ -123,17 +125,17 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
 @pytest.mark.parametrize("form", FORMS)
 def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
     settings = small_settings(phantom_form=form, patients=20, seed=0)
-    found = ds.read_source(settings, tmp_path / "dataset" / "raw")
-    assert set(found.images["dataset"]) == {"phantom"}
-    assert len(found.images) >= 20
+    catalogue = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    assert set(catalogue.images["dataset"]) == {"phantom"}
+    assert len(catalogue.images) >= 20
     # A second call draws nothing anew.
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
     again = ds.read_source(settings, tmp_path / "dataset" / "raw")
-    pd.testing.assert_frame_equal(again.images, found.images)
+    pd.testing.assert_frame_equal(again.images, catalogue.images)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == files
     described = ds.case_descriptions(settings, tmp_path)
     if form.startswith("cbis_"):
-        assert described["image_key"].nunique() == len(found.images)
+        assert described["image_key"].nunique() == len(catalogue.images)
     else:
         assert described is None
 
@@ -141,17 +143,19 @@ def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
 @pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("cbis_")])
 def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, tmp_path):
     settings = replace(FAULTY, phantom_form=form)
-    found = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    catalogue = ds.read_source(settings, tmp_path / "dataset" / "raw")
     described = ds.case_descriptions(settings, tmp_path)
     usable = described[described["problem"] == ""]
     # Two rows without a file, and two files that are cut off.
-    assert len(found.images) == usable["image_key"].nunique() - 2 - 2
+    assert len(catalogue.images) == usable["image_key"].nunique() - 2 - 2
     for effect, words in (
         ("image left out", ("no row", "series of 2 images are not among", "UNPROVEN", "truncated")),
         ("kept, corrected", ("are copies", "have several files", "density '0'", "is resampled")),
         ("location unknown", ("as small as a crop", "series of 2 masks are not among")),
     ):
-        reasons = " ".join(found.quarantine.loc[found.quarantine["effect"] == effect, "reason"])
+        reasons = " ".join(
+            catalogue.quarantine.loc[catalogue.quarantine["effect"] == effect, "reason"]
+        )
         assert [word for word in words if word not in reasons] == []
 
 
@@ -171,9 +175,9 @@ def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_p
     summary = data_survey.quarantine_summary(data)
     items = summary.set_index("code")["items"]
     assert (items["patient_in_test_set"], items["lesion_off_breast"]) == (2, 2)
-    found = data_survey.findings(data, data_survey.area_estimates(
+    findings = data_survey.findings(data, data_survey.area_estimates(
         data_survey.lesion_areas(data), seed=0), {})  # fmt: skip
-    assert "2 images of 1 patient were excluded from training" in found
+    assert "2 images of 1 patient were excluded from training" in findings
 
 
 def test_several_sources_are_one_data_set(tmp_path):
@@ -190,8 +194,8 @@ def test_several_sources_are_one_data_set(tmp_path):
         ddsm_folder="ddsm",
     )
     assert ds.data_locations(settings) == [root / "cbis", root, root / "ddsm"]
-    found = ds.read_source(settings, tmp_path / "cache")
-    counts = found.images["dataset"].value_counts()
+    catalogue = ds.read_source(settings, tmp_path / "cache")
+    counts = catalogue.images["dataset"].value_counts()
     assert set(counts.index) == {"cbis", "mias", "ddsm"}
     assert counts["mias"] == 40
     with pytest.raises(MissingDataError, match="Set ddsm_folder"):
@@ -392,8 +396,8 @@ def test_costs_grow_with_patches_only_where_they_are_written(data, windows):
     assert (costs.loc[1, grow] / costs.loc[0, grow]).tolist() == pytest.approx([100, 100, 100])
     assert (costs["minutes_to_write"] > costs["minutes_to_cut"]).all()
     # The images of the windows are kept in memory, at two bytes a pixel.
-    kept = data.prepared.images.set_index("image_id").loc[windows[32]["image_id"].unique()]
-    expected = 2 * (kept["rows"] * kept["cols"]).sum() / 1e9
+    images = data.prepared.images.set_index("image_id").loc[windows[32]["image_id"].unique()]
+    expected = 2 * (images["rows"] * images["cols"]).sum() / 1e9
     assert costs["gb_memory"].tolist() == pytest.approx([expected, expected])
 
 
@@ -427,17 +431,17 @@ def test_a_data_set_without_a_located_lesion_is_surveyed_and_patched_too(data, w
     table = patching_study.windows_by_stride(nowhere, [32], size=64, size_mm=None, rule=RULE)
     assert set(table[32]["label"]) == {"normal", ""}
     assert patching_study.choose_rule_example(table[32]) in set(data.prepared.images["image_id"])
-    shown = texts(
+    words = texts(
         draw_patching.class_shares(patching_study.balance(table, "stride"), "stride", "x")
     )
-    assert "no window of a lesion" in shown
+    assert "no window of a lesion" in words
     normal = data.catalogue.images["label"] == "normal"
     of_normal = data.catalogue.without_images(data.catalogue.images.loc[~normal, "image_id"])
     kinds = data_survey.kinds_by_pathology(replace(data, catalogue=of_normal))
     tables = [("lesions", kinds), ("view", data_survey.labels_by(data, "view"))]
-    shown = texts(draw_survey.composition(tables))
-    assert "view" in shown
-    assert "lesions" not in shown
+    words = texts(draw_survey.composition(tables))
+    assert "view" in words
+    assert "lesions" not in words
 
 
 def texts(figure):
@@ -448,32 +452,32 @@ def test_figures_show_units_numbers_and_the_papers_values(data, windows):
     style.use_style()
     areas = data_survey.lesion_areas(data)
     estimates = data_survey.area_estimates(areas, seed=0)
-    shown = texts(draw_survey.labels_by_split(split_counts(data.catalogue.images)))
-    assert {"images (n)", "test", "benign without callback"} <= shown
+    words = texts(draw_survey.labels_by_split(split_counts(data.catalogue.images)))
+    assert {"images (n)", "test", "benign without callback"} <= words
     assert {"width (px)", "height (px)"} <= texts(draw_survey.film_sizes(data.catalogue.images))
-    shown = texts(draw_survey.lesion_area_shares(areas, estimates, {"mass": 1.2}))
+    words = texts(draw_survey.lesion_area_shares(areas, estimates, {"mass": 1.2}))
     assert {
         "lesion area (% of the film)",
         "lesion area (% of the breast)",
         "the paper's mean",
-    } <= shown
-    shown = texts(draw_survey.composition([("view, images", data_survey.labels_by(data, "view"))]))
-    assert {"CC", "MLO", "view, images"} <= shown
+    } <= words
+    words = texts(draw_survey.composition([("view, images", data_survey.labels_by(data, "view"))]))
+    assert {"CC", "MLO", "view, images"} <= words
     pictures = [views.original_view(data, i, 96) for i in data.catalogue.images["image_id"][:6]]
     assert "50 mm" in texts(draw_survey.examples(pictures, columns=3))
     sheet = draw_survey.mask_contact_sheet(pictures, columns=4)
     assert len([axis for axis in sheet.axes if axis.images]) == 6
     assert {"breast mask", "50 mm"} <= texts(sheet)
     counts = patching_study.counts_by_stride(data, windows, size=64, size_mm=None)
-    shown = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
-    assert {"stride (px)", "patches (n)", "the paper's range"} <= shown
+    words = texts(draw_patching.counts_against_stride(counts, 40_000, 1_200_000))
+    assert {"stride (px)", "patches (n)", "the paper's range"} <= words
     balance = patching_study.balance(windows, "stride")
-    shown = texts(draw_patching.class_shares(balance, "stride", "stride (px)"))
-    assert {"share of labelled windows (%)", "stride (px); n: labelled windows"} <= shown
+    words = texts(draw_patching.class_shares(balance, "stride", "stride (px)"))
+    assert {"share of labelled windows (%)", "stride (px); n: labelled windows"} <= words
     labelled = int((windows[16]["excluded"] == "").sum())
-    assert f"16\nn = {labelled:,}" in shown
-    shown = texts(draw_patching.cost(costs_of(data, windows[32])))
-    assert {"disk (GB)", "time on this machine (minutes)", "patches (thousands)"} <= shown
+    assert f"16\nn = {labelled:,}" in words
+    words = texts(draw_patching.cost(costs_of(data, windows[32])))
+    assert {"disk (GB)", "time on this machine (minutes)", "patches (thousands)"} <= words
 
 
 def test_pictures_of_patches_carry_class_and_scale(data, windows):
@@ -502,16 +506,16 @@ def test_the_scale_stands_below_the_picture_and_covers_nothing_of_it(data, size,
     style.show_mammogram(axes[0], replace(view, mm_per_px=size))
     assert words in texts(figure)
     figure.draw_without_rendering()
-    shown = axes[0].images[0].get_window_extent()
+    picture_box = axes[0].images[0].get_window_extent()
     (text,) = [text for text in axes[0].texts if text.get_text() == words]
     bars = [line for line in axes[0].lines if len(line.get_xdata()) == 2]
     assert len(bars) == int(words == "20 mm")
     for artist in (text, *bars):
-        place = artist.get_window_extent()
-        assert figure.bbox.y0 < place.y0 <= place.y1 < shown.y0
-        assert shown.x0 <= place.x0 < place.x1 <= shown.x1 + 1
+        artist_box = artist.get_window_extent()
+        assert figure.bbox.y0 < artist_box.y0 <= artist_box.y1 < picture_box.y0
+        assert picture_box.x0 <= artist_box.x0 < artist_box.x1 <= picture_box.x1 + 1
     if bars:
-        pixel = shown.width / view.picture.shape[1]
+        pixel = picture_box.width / view.picture.shape[1]
         assert bars[0].get_window_extent().width == pytest.approx(20 / size * pixel, abs=2.5)
 
 

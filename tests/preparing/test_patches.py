@@ -35,8 +35,8 @@ def test_window_sums_equal_a_plain_loop(rows, cols, size, stride, seed):
     mask = np.random.default_rng(seed).random((rows, cols)) < 0.4
     tops, lefts = window_starts(rows, size, stride), window_starts(cols, size, stride)
     expected = [[mask[t : t + size, c : c + size].sum() for c in lefts] for t in tops]
-    found = window_sums(mask, tops, lefts, size)
-    np.testing.assert_array_equal(found, np.array(expected).reshape(found.shape))
+    sums = window_sums(mask, tops, lefts, size)
+    np.testing.assert_array_equal(sums, np.array(expected).reshape(sums.shape))
 
 
 def plain_label(window, regions, pathologies, rule, unlocated):
@@ -76,10 +76,10 @@ def test_labels_follow_the_rule_as_it_is_written(seed, size, stride, shares, unl
         regions[top : top + rng.integers(1, 10), left : left + rng.integers(1, 10)] = code
         pathologies[int(code)] = LABELS[rng.integers(1, 4)]
     rule = LabelRule(*shares)
-    found = label_windows(
+    windows = label_windows(
         regions, pathologies, size=size, stride=stride, rule=rule, unlocated=unlocated
     )
-    for row in found.itertuples():
+    for row in windows.itertuples():
         window = regions[row.row : row.row + size, row.col : row.col + size]
         assert (row.label, row.excluded) == plain_label(
             window, regions, pathologies, rule, unlocated
@@ -93,21 +93,21 @@ def test_labels_follow_the_rule_as_it_is_written(seed, size, stride, shares, unl
 def test_the_worst_lesion_wins_even_with_the_smaller_share():
     regions = np.ones((8, 8), dtype=np.uint8)
     regions[:4], regions[4, :2] = 2, 3
-    found = label_windows(
+    windows = label_windows(
         regions, {2: "benign", 3: "malignant"}, size=8, stride=8, rule=HALF_RULE
     ).iloc[0]
-    assert (found["label"], found["lesion_code"]) == ("malignant", 3)
+    assert (windows["label"], windows["lesion_code"]) == ("malignant", 3)
 
 
 def test_a_lesion_larger_than_the_window_still_counts():
     regions = np.full((64, 64), 2, dtype=np.uint8)
-    found = label_windows(regions, {2: "benign"}, size=8, stride=8, rule=HALF_RULE)
-    assert set(found["label"]) == {"benign"}
+    windows = label_windows(regions, {2: "benign"}, size=8, stride=8, rule=HALF_RULE)
+    assert set(windows["label"]) == {"benign"}
 
 
 def test_a_picture_smaller_than_the_window_gives_none():
-    found = label_windows(np.ones((5, 9), dtype=np.uint8), {}, size=8, stride=4, rule=HALF_RULE)
-    assert found.empty
+    windows = label_windows(np.ones((5, 9), dtype=np.uint8), {}, size=8, stride=4, rule=HALF_RULE)
+    assert windows.empty
 
 
 def test_a_rule_outside_0_to_1_is_refused():

@@ -1,4 +1,4 @@
-"""Prepared images against films whose truth is known, resumed, killed and broken."""
+"""Prepared images against originals whose truth is known, resumed, killed and broken."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def prepared(phantoms, tmp_path_factory):
     return prepare(phantoms, tmp_path_factory.mktemp("prepared"), workers=0)
 
 
-def film(path, *, mirrored=False, seed=0):
+def write_mammogram(path, *, mirrored=False, seed=0):
     """A half ellipse at one side of dark air, 16 bit; returns its pixels."""
     rng = np.random.default_rng(seed)
-    down, across = np.ogrid[:200, :160]
-    inside = ((down - 100) / 80) ** 2 + (across / 100) ** 2 < 1
+    row_distance, col_distance = np.ogrid[:200, :160]
+    breast_mask = ((row_distance - 100) / 80) ** 2 + (col_distance / 100) ** 2 < 1
     pixels = np.where(
-        inside, rng.integers(20000, 40000, inside.shape), rng.integers(0, 99, inside.shape)
+        breast_mask,
+        rng.integers(20000, 40000, breast_mask.shape),
+        rng.integers(0, 99, breast_mask.shape),
     )
     pixels = pixels.astype(np.uint16)
     pixels = pixels[:, ::-1] if mirrored else pixels
@@ -54,9 +56,9 @@ def film(path, *, mirrored=False, seed=0):
     return pixels
 
 
-def row(path, image_id="a", **more):
+def row(path, image_id="a", **changes):
     base = {"image_id": image_id, "dataset": "d", "patient_id": image_id, "rows": 200, "cols": 160}
-    return base | {"bits": 16, "label": "normal", "path": str(path)} | more
+    return base | {"bits": 16, "label": "normal", "path": str(path)} | changes
 
 
 def lesion(lesion_id, box=None, *, image_id="a", pathology="benign", mask="", circle=None):
@@ -85,22 +87,22 @@ def test_a_prepared_picture_is_a_mirrored_cut_of_the_original(phantoms, prepared
 
 def test_planted_lesions_are_found_in_the_region_map_and_back_in_the_original(phantoms, prepared):
     checked = 0
-    for one in prepared.lesions.itertuples():
-        planted = phantoms.lesions.set_index("lesion_id").loc[one.lesion_id]
-        regions = prepared.regions(one.image_id)
-        found = Box.of_mask(regions == one.code)
-        back = prepared.transform(one.image_id).box_to_original(found)
+    for lesion_row in prepared.lesions.itertuples():
+        planted = phantoms.lesions.set_index("lesion_id").loc[lesion_row.lesion_id]
+        regions = prepared.regions(lesion_row.image_id)
+        box_in_crop = Box.of_mask(regions == lesion_row.code)
+        back = prepared.transform(lesion_row.image_id).box_to_original(box_in_crop)
         box = Box(*(planted[n] for n in ("row_min", "col_min", "row_max", "col_max")))
         # Where lesions overlap, the worse one takes pixels from the other.
         assert back.iou(box) > 0.9
-        assert one.inside_breast == 1
-        assert one.share_of_image == pytest.approx(one.area_px / (256 * 208))
+        assert lesion_row.inside_breast == 1
+        assert lesion_row.share_of_image == pytest.approx(lesion_row.area_px / (256 * 208))
         checked += 1
     assert checked == len(phantoms.lesions) > 5
 
 
 def test_outlines_come_from_circles_masks_and_boxes(tmp_path):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     mask = np.zeros((200, 160), dtype=np.uint8)
     mask[50:60, 20:30] = 255
     mask[120:130, 40:44] = 255
@@ -115,22 +117,22 @@ def test_outlines_come_from_circles_masks_and_boxes(tmp_path):
         lesion("air", (2, 140, 8, 150)),
     ]
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="malignant")], lesions)
-    found = prepare(catalogue, tmp_path / "out", workers=0)
-    areas = found.lesions.set_index("lesion_id")["area_px"]
-    down, across = np.mgrid[-5:6, -5:6]
+    prepared_set = prepare(catalogue, tmp_path / "out", workers=0)
+    areas = prepared_set.lesions.set_index("lesion_id")["area_px"]
+    row_distance, col_distance = np.mgrid[-5:6, -5:6]
     assert areas["mask1"] == 100
     assert areas["mask2"] == 44
-    assert areas["circle"] == (down**2 + across**2 <= 25).sum()
+    assert areas["circle"] == (row_distance**2 + col_distance**2 <= 25).sum()
     assert areas["box"] == 40
-    codes = found.lesions.set_index("lesion_id")["code"]
+    codes = prepared_set.lesions.set_index("lesion_id")["code"]
     assert (codes["nowhere"], codes["air"]) == (0, 0)
-    assert list(found.quarantine["lesion_id"]) == ["air"]
-    assert "in the air" in found.quarantine.loc[0, "reason"]
-    assert found.quarantine.loc[0, "code"] == Code.LESION_OFF_BREAST
+    assert list(prepared_set.quarantine["lesion_id"]) == ["air"]
+    assert "in the air" in prepared_set.quarantine.loc[0, "reason"]
+    assert prepared_set.quarantine.loc[0, "code"] == Code.LESION_OFF_BREAST
 
 
 def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     mask = np.zeros((200, 160), dtype=np.uint8)
     mask[50:60, 20:30] = 255
     write_png(tmp_path / "m.png", mask)
@@ -140,45 +142,47 @@ def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
         lesion("none", (90, 18, 99, 32), mask=tmp_path / "m.png"),
     ]
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="benign")], lesions)
-    found = prepare(catalogue, tmp_path / "out", workers=0)
-    assert found.lesions.set_index("lesion_id")["code"].to_dict() == {
+    prepared_set = prepare(catalogue, tmp_path / "out", workers=0)
+    assert prepared_set.lesions.set_index("lesion_id")["code"].to_dict() == {
         "all": 2,
         "half": 3,
         "none": 0,
     }
-    assert found.lesions.set_index("lesion_id")["area_px"].tolist()[:2] == [100, 50]
-    assert found.quarantine[["lesion_id", "effect"]].to_numpy().tolist() == [
+    assert prepared_set.lesions.set_index("lesion_id")["area_px"].tolist()[:2] == [100, 50]
+    assert prepared_set.quarantine[["lesion_id", "effect"]].to_numpy().tolist() == [
         ["none", "location unknown"]
     ]
-    assert "no pixel lies in the outline" in found.quarantine.loc[0, "reason"]
-    assert found.quarantine.loc[0, "code"] == Code.LOCATION_UNUSABLE
+    assert "no pixel lies in the outline" in prepared_set.quarantine.loc[0, "reason"]
+    assert prepared_set.quarantine.loc[0, "code"] == Code.LOCATION_UNUSABLE
 
 
 def test_where_lesions_overlap_the_worse_one_is_on_the_map(tmp_path):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     lesions = [
         lesion("bad", (90, 20, 110, 40), pathology="malignant"),
         lesion("good", (100, 30, 120, 50), pathology="benign"),
     ]
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="malignant")], lesions)
-    found = prepare(catalogue, tmp_path / "out", workers=0)
-    codes = found.lesions.set_index("lesion_id")["code"]
-    regions = found.regions("a")
+    prepared_set = prepare(catalogue, tmp_path / "out", workers=0)
+    codes = prepared_set.lesions.set_index("lesion_id")["code"]
+    regions = prepared_set.regions("a")
     assert (regions == codes["bad"]).sum() == 400
     assert (regions == codes["good"]).sum() == 300
 
 
 def test_what_cannot_be_used_is_set_aside_or_an_error(tmp_path):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:500])
     write_png(tmp_path / "empty.png", np.zeros((200, 160), dtype=np.uint8))
     rows = [row(tmp_path / "a.png", label="benign"), row(tmp_path / "broken.png", "b")]
     catalogue = Catalogue.from_rows(
         rows, [lesion("l", (90, 20, 99, 29), mask=tmp_path / "empty.png")]
     )
-    found = prepare(catalogue, tmp_path / "out", workers=0)
-    assert list(found.images["image_id"]) == ["a"]
-    effects = dict(zip(found.quarantine["image_id"], found.quarantine["effect"], strict=True))
+    prepared_set = prepare(catalogue, tmp_path / "out", workers=0)
+    assert list(prepared_set.images["image_id"]) == ["a"]
+    effects = dict(
+        zip(prepared_set.quarantine["image_id"], prepared_set.quarantine["effect"], strict=True)
+    )
     assert effects == {"a": "location unknown", "b": "image left out"}
     with pytest.raises(DataError, match="mask is empty"):
         prepare(catalogue, tmp_path / "out", workers=0, strict=True)
@@ -188,7 +192,7 @@ def test_what_cannot_be_used_is_set_aside_or_an_error(tmp_path):
 
 
 def test_resampling_to_a_pixel_size(tmp_path):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png", pixel_spacing_mm=0.1)])
     plain = prepare(catalogue, tmp_path / "plain", workers=0)
     half = prepare(catalogue, tmp_path / "half", PrepareSettings(spacing_mm=0.2), workers=0)
@@ -204,8 +208,8 @@ def test_resampling_to_a_pixel_size(tmp_path):
 
 
 def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatch):
-    film(tmp_path / "a.png")
-    film(tmp_path / "b.png", seed=1)
+    write_mammogram(tmp_path / "a.png")
+    write_mammogram(tmp_path / "b.png", seed=1)
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png"), row(tmp_path / "b.png", "b")])
     calls = []
     monkeypatch.setattr(
@@ -214,7 +218,7 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatc
     prepare(catalogue, tmp_path / "out", workers=0)
     prepare(catalogue, tmp_path / "out", workers=0)
     assert calls == ["a", "b"]
-    film(tmp_path / "b.png", seed=2)
+    write_mammogram(tmp_path / "b.png", seed=2)
     prepare(catalogue, tmp_path / "out", workers=0)
     (tmp_path / "out" / "a.pixels.npy").unlink()
     prepare(catalogue, tmp_path / "out", workers=0)
@@ -228,7 +232,7 @@ def key_of(catalogue, folder):
 
 
 def test_every_module_that_preparing_an_image_loads_counts(tmp_path, monkeypatch):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
     library = copy_library(tmp_path, monkeypatch)
     loaded = loaded_modules([prepare_image.__module__])
@@ -239,29 +243,31 @@ def test_every_module_that_preparing_an_image_loads_counts(tmp_path, monkeypatch
 def test_lesions_are_located_anew_when_the_box_of_a_mask_means_something_else(
     tmp_path, monkeypatch
 ):
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     lesions = [lesion("l", (90, 20, 110, 40))]
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png", label="benign")], lesions)
     library = copy_library(tmp_path, monkeypatch)
     first = prepare(catalogue, tmp_path / "out", workers=0)
-    before, geometry = Box.of_mask, library / "geometry.py"
+    original_of_mask, geometry = Box.of_mask, library / "geometry.py"
     changed = geometry.read_text().replace("float(rows[-1] + 1)", "float(rows[-1] + 41)")
     assert changed != geometry.read_text()
     geometry.write_text(changed)
     monkeypatch.setattr(
-        Box, "of_mask", lambda mask: replace(box := before(mask), row_max=box.row_max + 40)
+        Box,
+        "of_mask",
+        lambda mask: replace(box := original_of_mask(mask), row_max=box.row_max + 40),
     )
     again = prepare(catalogue, tmp_path / "out", workers=0)
-    same(again, prepare(catalogue, tmp_path / "fresh", workers=0))
+    assert_same(again, prepare(catalogue, tmp_path / "fresh", workers=0))
     assert again.images["crop_rows"].tolist() != first.images["crop_rows"].tolist()
 
 
-def same(one: Prepared, two: Prepared):
-    pd.testing.assert_frame_equal(one.images, two.images)
-    pd.testing.assert_frame_equal(one.lesions, two.lesions)
-    for image_id in one.images["image_id"]:
-        np.testing.assert_array_equal(one.pixels(image_id), two.pixels(image_id))
-        np.testing.assert_array_equal(one.regions(image_id), two.regions(image_id))
+def assert_same(first: Prepared, second: Prepared):
+    pd.testing.assert_frame_equal(first.images, second.images)
+    pd.testing.assert_frame_equal(first.lesions, second.lesions)
+    for image_id in first.images["image_id"]:
+        np.testing.assert_array_equal(first.pixels(image_id), second.pixels(image_id))
+        np.testing.assert_array_equal(first.regions(image_id), second.regions(image_id))
 
 
 def test_a_worker_killed_in_the_middle_loses_no_image(phantoms, prepared, tmp_path):
@@ -280,15 +286,15 @@ def test_a_worker_killed_in_the_middle_loses_no_image(phantoms, prepared, tmp_pa
 
     thread = threading.Thread(target=kill_a_worker)
     thread.start()
-    found = prepare(phantoms, out, workers=2)
+    prepared_set = prepare(phantoms, out, workers=2)
     thread.join()
     assert killed
-    same(found, prepared)
-    same(Prepared.load(out), prepared)
+    assert_same(prepared_set, prepared)
+    assert_same(Prepared.load(out), prepared)
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
-    pixels = film(tmp_path / "small.png").repeat(4, axis=0).repeat(4, axis=1)
+    pixels = write_mammogram(tmp_path / "small.png").repeat(4, axis=0).repeat(4, axis=1)
     write_png(tmp_path / "a.png", pixels)
 
     def most_bytes(count):
@@ -323,11 +329,11 @@ def test_an_unwritable_folder_is_one_clear_error(phantoms, tmp_path):
 def test_a_running_scheduler_is_used_and_left_running(tmp_path):
     from distributed import Client, LocalCluster
 
-    films = tmp_path / "films"
+    folder = tmp_path / "originals"
     names = ("a", "b", "c")
-    for place, name in enumerate(names):
-        film(films / f"{name}.png", seed=place)
-    catalogue = Catalogue.from_rows([row(films / f"{name}.png", name) for name in names])
+    for seed, name in enumerate(names):
+        write_mammogram(folder / f"{name}.png", seed=seed)
+    catalogue = Catalogue.from_rows([row(folder / f"{name}.png", name) for name in names])
     cluster = LocalCluster(
         n_workers=1,
         threads_per_worker=1,
@@ -340,15 +346,15 @@ def test_a_running_scheduler_is_used_and_left_running(tmp_path):
         address = cluster.scheduler_address
         elsewhere = prepare(catalogue, tmp_path / "there", workers=0, scheduler=address)
         assert client.submit(lambda: "still there").result(timeout=30) == "still there"
-    here = prepare(catalogue, tmp_path / "here", workers=0)
-    pd.testing.assert_frame_equal(elsewhere.images, here.images)
+    local = prepare(catalogue, tmp_path / "here", workers=0)
+    pd.testing.assert_frame_equal(elsewhere.images, local.images)
     for name in names:
-        np.testing.assert_array_equal(elsewhere.pixels(name), here.pixels(name))
+        np.testing.assert_array_equal(elsewhere.pixels(name), local.pixels(name))
 
 
 def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "_SCHEDULER_S", 1)
-    film(tmp_path / "a.png")
+    write_mammogram(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
     with pytest.raises(OutputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         prepare(catalogue, tmp_path / "out", workers=0, scheduler="tcp://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""Maps of window scores lie over the film where the windows lie in it."""
+"""Maps of window scores lie over the mammogram where the windows lie in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
 from second_look.preparing import views
 
-# Of the films of small_mammograms: how large, where the crop begins, how much larger it is there.
+# Of the originals of small_mammograms: their size, where the crop begins, and its scale in them.
 FILM, CROP, TWICE = (2 * ROWS + 30, 2 * COLS + 30), (5, 7), 2
 PLAIN, FLIPPED = "i01", "i03"
 SIZE, STRIDE = 32, 16
@@ -20,7 +20,7 @@ SIZE, STRIDE = 32, 16
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
+    folder = tmp_path_factory.mktemp("mammograms")
     data = small_mammograms(folder, 4)
     rng = np.random.default_rng(0)
     for name in (PLAIN, FLIPPED):
@@ -62,12 +62,12 @@ def test_scores_stand_at_the_centres_of_their_windows_and_nowhere_outside_the_br
     values = grid["score"].to_numpy().reshape([len(ends) for ends in centres])
     rows, cols = by_hand(image_id, heat.shape)
     # Beyond the outermost centres, the score of the nearest one.
-    down, along = (
+    row_centres, col_centres = (
         np.clip(places, ends[0], ends[-1])
         for places, ends in zip((rows, cols), centres, strict=True)
     )
     expected = RegularGridInterpolator(centres, values)(
-        np.stack(np.meshgrid(down, along, indexing="ij"), axis=-1)
+        np.stack(np.meshgrid(row_centres, col_centres, indexing="ij"), axis=-1)
     )
     on_breast = ((rows >= 0) & (rows < ROWS))[:, None] & (cols >= 0) & (cols < COLS)
     assert 0.5 < on_breast.mean() < 0.9
@@ -79,10 +79,10 @@ def test_a_hole_in_the_breast_is_left_out(data):
     regions = np.ones((ROWS, COLS), dtype=np.uint8)
     regions[: ROWS // 2] = 0
     path = data.prepared.folder / f"{PLAIN}.regions.npy"
-    before = path.read_bytes()
+    content = path.read_bytes()
     np.save(path, regions)
     _, heat = views.heat_view(data, PLAIN, FILM[0], windows(lambda row, col: 0.5), "score")
-    path.write_bytes(before)
+    path.write_bytes(content)
     first = CROP[0] + ROWS  # the lower half of the crop begins there
     assert np.isnan(heat[:first]).all()
     assert (heat[first : CROP[0] + 2 * ROWS, CROP[1] : CROP[1] + 2 * COLS] == 0.5).all()
@@ -95,19 +95,21 @@ def test_a_single_window_colours_the_whole_breast(data):
 
 
 def test_the_warmest_spot_is_the_lesion_that_its_window_lies_on(phantom_data):
-    """On films from end to end: a window around a lesion, in prepared pixels, glows there."""
+    """On mammograms from end to end: a window around a lesion, in prepared pixels, glows there."""
     lesions = phantom_data.prepared.lesions.drop_duplicates("image_id").head(6)
     sides = set()
     for image_id, code in zip(lesions["image_id"], lesions["code"], strict=True):
-        inside = np.argwhere(np.asarray(phantom_data.prepared.regions(image_id)) == code)
-        middle = np.round(inside.mean(axis=0)).astype(int)
-        at = tuple(int(place) - SIZE // 2 for place in middle)
-        rows, cols = (place % 8 + np.arange(-64, 257, 8) for place in at)
-        table = windows(lambda row, col, at=at: float((row, col) == at), rows=rows, cols=cols)
+        pixels = np.argwhere(np.asarray(phantom_data.prepared.regions(image_id)) == code)
+        middle = np.round(pixels.mean(axis=0)).astype(int)
+        corner = tuple(int(start) - SIZE // 2 for start in middle)
+        rows, cols = (start % 8 + np.arange(-64, 257, 8) for start in corner)
+        table = windows(
+            lambda row, col, corner=corner: float((row, col) == corner), rows=rows, cols=cols
+        )
         view, heat = views.heat_view(phantom_data, image_id, 256, table, "score")
         row, col = np.unravel_index(np.nanargmax(heat), heat.shape)
         rows, cols = np.nonzero(view.regions == code)
         assert abs(row - rows.mean()) <= 1.5
         assert abs(col - cols.mean()) <= 1.5
         sides.add(phantom_data.prepared.transform(image_id).flipped)
-    assert sides == {False, True}, "films of both breasts"
+    assert sides == {False, True}, "both breasts"
