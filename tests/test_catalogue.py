@@ -12,34 +12,34 @@ from second_look.catalogue import Catalogue
 from second_look.errors import DataError, LeakageError
 
 
-def image(image_id="a", patient_id="p", label="normal", **more):
+def image(image_id="a", patient_id="p", label="normal", **columns):
     row = {"image_id": image_id, "dataset": "set", "patient_id": patient_id, "rows": 100}
-    return row | {"cols": 80, "bits": 8, "label": label, "path": f"{image_id}.png"} | more
+    return row | {"cols": 80, "bits": 8, "label": label, "path": f"{image_id}.png"} | columns
 
 
-def lesion(lesion_id="l", image_id="a", pathology="benign", box=(10, 20, 30, 40), **more):
+def lesion(lesion_id="l", image_id="a", pathology="benign", box=(10, 20, 30, 40), **columns):
     row = {"lesion_id": lesion_id, "image_id": image_id, "kind": "mass", "pathology": pathology}
     names = ("row_min", "col_min", "row_max", "col_max")
-    return row | dict(zip(names, box, strict=True)) | more
+    return row | dict(zip(names, box, strict=True)) | columns
 
 
-def many(count, labels=("normal", "benign", "malignant"), per_patient=4, **more):
+def many(count, labels=("normal", "benign", "malignant"), per_patient=4, **columns):
     return Catalogue.from_rows(
-        image(f"i{n}", f"p{n // per_patient}", labels[n // per_patient % len(labels)], **more)
+        image(f"i{n}", f"p{n // per_patient}", labels[n // per_patient % len(labels)], **columns)
         for n in range(count)
     )
 
 
 def test_empty_cells_are_filled_by_kind():
-    found = Catalogue.from_rows([image(label="benign")], [lesion(box=(np.nan,) * 4)])
-    assert found.images.loc[0, "laterality"] == ""
-    assert np.isnan(found.images.loc[0, "pixel_spacing_mm"])
-    assert found.lesions.loc[0, "assessment"] is pd.NA
-    assert found.lesions.loc[0, "mask_path"] == ""
+    catalogue = Catalogue.from_rows([image(label="benign")], [lesion(box=(np.nan,) * 4)])
+    assert catalogue.images.loc[0, "laterality"] == ""
+    assert np.isnan(catalogue.images.loc[0, "pixel_spacing_mm"])
+    assert catalogue.lesions.loc[0, "assessment"] is pd.NA
+    assert catalogue.lesions.loc[0, "mask_path"] == ""
 
 
 def test_saved_and_loaded_catalogue_is_the_same(tmp_path):
-    found = Catalogue.from_rows(
+    catalogue = Catalogue.from_rows(
         [image(label="benign", density="3")],
         [lesion(assessment=4)],
         [
@@ -52,10 +52,10 @@ def test_saved_and_loaded_catalogue_is_the_same(tmp_path):
             }
         ],
     )
-    assert len(found.save(tmp_path)) == 3
+    assert len(catalogue.save(tmp_path)) == 3
     again = Catalogue.load(tmp_path)
     for name in ("images", "lesions", "quarantine"):
-        pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
+        pd.testing.assert_frame_equal(getattr(catalogue, name), getattr(again, name))
 
 
 @pytest.mark.parametrize(
@@ -88,21 +88,21 @@ def test_worst_label_follows_the_order_of_suspicion():
 
 
 def test_merge_keeps_everything_and_refuses_equal_ids():
-    one, two = Catalogue.from_rows([image("a")]), Catalogue.from_rows([image("b")])
-    assert list(cat.merge([one, two]).images["image_id"]) == ["a", "b"]
+    first, second = Catalogue.from_rows([image("a")]), Catalogue.from_rows([image("b")])
+    assert list(cat.merge([first, second]).images["image_id"]) == ["a", "b"]
     with pytest.raises(DataError, match="image_id"):
-        cat.merge([one, one])
+        cat.merge([first, first])
     with pytest.raises(DataError, match="no catalogue"):
         cat.merge([])
 
 
 def test_leaving_an_image_out_takes_its_lesions_along():
-    found = Catalogue.from_rows(
+    catalogue = Catalogue.from_rows(
         [image("a", label="benign"), image("b", label="benign")],
         [lesion("l1", "a"), lesion("l2", "b")],
     ).without_images(["a"])
-    assert list(found.images["image_id"]) == ["b"]
-    assert list(found.lesions["lesion_id"]) == ["l2"]
+    assert list(catalogue.images["image_id"]) == ["b"]
+    assert list(catalogue.lesions["lesion_id"]) == ["l2"]
 
 
 def test_a_patient_in_two_splits_stops_the_run_and_is_named():
@@ -150,13 +150,15 @@ def test_half_given_splits_are_refused():
 
 
 def test_splits_do_not_depend_on_the_order_of_rows():
-    found = many(120)
-    mixed = Catalogue(found.images.sample(frac=1, random_state=1), found.lesions, found.quarantine)
-    one = cat.assign_splits(found, seed=5).images.set_index("image_id")["split"]
-    two = cat.assign_splits(mixed, seed=5).images.set_index("image_id")["split"]
-    pd.testing.assert_series_equal(one, two.reindex(one.index))
-    other = cat.assign_splits(found, seed=6).images.set_index("image_id")["split"]
-    assert (one != other).any()
+    catalogue = many(120)
+    mixed = Catalogue(
+        catalogue.images.sample(frac=1, random_state=1), catalogue.lesions, catalogue.quarantine
+    )
+    first = cat.assign_splits(catalogue, seed=5).images.set_index("image_id")["split"]
+    second = cat.assign_splits(mixed, seed=5).images.set_index("image_id")["split"]
+    pd.testing.assert_series_equal(first, second.reindex(first.index))
+    reseeded = cat.assign_splits(catalogue, seed=6).images.set_index("image_id")["split"]
+    assert (first != reseeded).any()
 
 
 @given(patients=st.integers(3, 60), seed=st.integers(0, 99))

@@ -39,7 +39,7 @@ def test_a_file_that_breaks_off_leaves_the_one_before(tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         break_off(path)
     assert path.read_text() == "whole"
-    assert [found.name for found in path.parent.iterdir()] == ["a.txt"]
+    assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
 
 
 def test_tables_and_json_are_read_back(tmp_path):
@@ -64,13 +64,13 @@ def test_tables_and_json_are_read_back(tmp_path):
         (errno.EROFS, "cannot be written"),
     ],
 )
-def test_a_full_or_locked_disk_is_one_clear_error(tmp_path, code, said):
+def test_a_full_or_locked_disk_is_one_clear_error(tmp_path, code, message):
     def fail():
         with written_whole(tmp_path / "a.txt") as draft:
             draft.write_text("some")
             raise OSError(code, os.strerror(code))
 
-    with pytest.raises(OutputError, match=said):
+    with pytest.raises(OutputError, match=message):
         fail()
     assert list(tmp_path.iterdir()) == []
 
@@ -103,16 +103,16 @@ def test_digests_follow_the_content(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc")
     assert sha256(path) == hashlib.sha256(b"abc").hexdigest()
-    one = folder_fingerprint(tmp_path)
-    assert folder_fingerprint(tmp_path) == one
+    first = folder_fingerprint(tmp_path)
+    assert folder_fingerprint(tmp_path) == first
     assert folder_fingerprint(path) == folder_fingerprint(path)
     (tmp_path / "b").mkdir()
-    assert folder_fingerprint(tmp_path) == one, "an empty folder is no content"
+    assert folder_fingerprint(tmp_path) == first, "an empty folder is no content"
     (tmp_path / "b" / "c.txt").write_text("new")
     two = folder_fingerprint(tmp_path)
-    assert two != one
+    assert two != first
     os.utime(path, ns=(1, 1))
-    assert folder_fingerprint(tmp_path) not in (one, two)
+    assert folder_fingerprint(tmp_path) not in (first, two)
     (tmp_path / "b" / "c.txt").rename(tmp_path / "b" / "d.txt")
     assert folder_fingerprint(tmp_path) != two
 
@@ -134,13 +134,13 @@ WRITERS = {
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_every_writer_says_that_a_file_could_be_written_in_part_only(tmp_path, write):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
         with pytest.raises(OutputError, match="File too large"):
             write(tmp_path / "a")
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_every_writer_says_that_the_disk_is_full(tmp_path, write):
     with pytest.raises(OutputError, match="no space left on the disk"):
         write(path)
     assert path.read_text() == "the file before"
-    assert [found.name for found in tmp_path.iterdir()] == ["a"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 def test_an_array_is_saved_as_numpy_reads_it(tmp_path):

@@ -51,21 +51,20 @@ def test_area_intersection_and_iou_are_counts_of_pixels(first, second):
 
 @given(boxes())
 def test_a_box_is_found_again_in_its_mask(box):
-    found = Box.of_mask(painted(box))
+    result = Box.of_mask(painted(box))
     if box.area == 0:
-        assert found is None
+        assert result is None
     else:
-        assert found == Box(*(edge + 10 for edge in (box.row_min, box.col_min)), box.row_max + 10,
-                            box.col_max + 10)  # fmt: skip
+        assert result == Box(box.row_min + 10, box.col_min + 10, box.row_max + 10, box.col_max + 10)
 
 
 @given(boxes())
 def test_clipping_keeps_what_lies_in_the_picture(box):
-    inside = painted(box)[10 : SIDE + 10, 10 : SIDE + 10]
+    painted_part = painted(box)[10 : SIDE + 10, 10 : SIDE + 10]
     clipped = box.clipped(SIDE, SIDE)
-    assert clipped.area == inside.sum()
+    assert clipped.area == painted_part.sum()
     if box.area:
-        assert box.within(SIDE, SIDE) == (inside.sum() == box.area)
+        assert box.within(SIDE, SIDE) == (painted_part.sum() == box.area)
 
 
 def test_centre_contains_and_scaled():
@@ -82,8 +81,8 @@ def test_centre_contains_and_scaled():
 
 @given(st.integers(5, 30), st.integers(5, 30), st.integers(0, 5))
 def test_the_box_of_a_circle_is_that_of_its_pixels(row, col, radius):
-    down, across = np.ogrid[:SIDE, :SIDE]
-    circle = (down - row) ** 2 + (across - col) ** 2 <= radius**2
+    row_index, col_index = np.ogrid[:SIDE, :SIDE]
+    circle = (row_index - row) ** 2 + (col_index - col) ** 2 <= radius**2
     assert Box.from_circle(row, col, radius) == Box.of_mask(circle)
 
 
@@ -105,10 +104,10 @@ def test_the_cut_fills_the_prepared_picture(transform):
     corners = np.array([[cut.row_min, cut.col_min], [cut.row_max, cut.col_max]])
     points = transform.to_prepared(corners)
     prepared = Box(*points.min(axis=0), *points.max(axis=0))
-    whole = Box(0, 0, transform.rows * transform.scale, transform.cols * transform.scale)
+    crop = Box(0, 0, transform.rows * transform.scale, transform.cols * transform.scale)
     edges_of = ("row_min", "col_min", "row_max", "col_max")
     for name in edges_of:
-        assert getattr(prepared, name) == pytest.approx(getattr(whole, name), abs=1e-6)
+        assert getattr(prepared, name) == pytest.approx(getattr(crop, name), abs=1e-6)
         back = transform.box_to_original(prepared)
         assert getattr(back, name) == pytest.approx(getattr(cut, name), abs=1e-6)
 
@@ -121,8 +120,8 @@ def test_a_pixel_keeps_its_grey_level(data):
     cut = cut[:, ::-1] if transform.flipped else cut
     row, col = data.draw(st.integers(4, 15)), data.draw(st.integers(3, 11))
     # Centres of pixels lie at a half.
-    (there,) = transform.to_prepared([[row + 0.5, col + 0.5]])
-    assert cut[int(there[0]), int(there[1])] == picture[row, col]
+    (point,) = transform.to_prepared([[row + 0.5, col + 0.5]])
+    assert cut[int(point[0]), int(point[1])] == picture[row, col]
 
 
 @given(st.integers(0, 300), st.integers(1, 80), st.integers(1, 80))

@@ -19,8 +19,10 @@ RNG = np.random.default_rng(0)
 
 def smooth(bits, rows=24, cols=20):
     """A slope with a spot: what lossy codes keep to within a few levels."""
-    down, across = np.mgrid[:rows, :cols]
-    grey = (down * 3 + across * 2) / (3 * rows + 2 * cols) + 0.1 * (down + across == rows)
+    row_index, col_index = np.mgrid[:rows, :cols]
+    grey = (row_index * 3 + col_index * 2) / (3 * rows + 2 * cols) + 0.1 * (
+        row_index + col_index == rows
+    )
     return np.rint(grey * 0.9 * (2**bits - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
 
 
@@ -61,19 +63,19 @@ CODES = {
 
 @pytest.mark.parametrize("name", CODES)
 def test_a_compressed_picture_is_the_one_that_was_put_in(tmp_path, name):
-    syntax, bits, encode, most = CODES[name]
+    syntax, bits, encode, tolerance = CODES[name]
     pixels = smooth(bits)
     path = file(
         tmp_path / "a.dcm", pixels, syntax=syntax, bits=bits, content=encapsulate([encode(pixels)])
     )
-    found = read_pixels(path)
-    assert found.dtype == pixels.dtype
-    assert np.abs(found.astype(int) - pixels).max() <= most
+    decoded = read_pixels(path)
+    assert decoded.dtype == pixels.dtype
+    assert np.abs(decoded.astype(int) - pixels).max() <= tolerance
     if name in ("extended", "high throughput JPEG 2000"):
         return  # No other decoder here knows them.
     # pydicom decodes with another library than we do.
-    other = pydicom.dcmread(path).pixel_array
-    np.testing.assert_allclose(found.astype(int), other, atol=min(most, 1))
+    reference = pydicom.dcmread(path).pixel_array
+    np.testing.assert_allclose(decoded.astype(int), reference, atol=min(tolerance, 1))
 
 
 def test_run_lengths_are_decoded(tmp_path):
@@ -139,8 +141,8 @@ def test_an_overlay_changes_no_pixel(tmp_path):
 
 def test_an_overlay_in_the_upper_bits_is_taken_off(tmp_path):
     pixels = smooth(12)
-    above = pixels | (RNG.integers(0, 2, pixels.shape).astype(np.uint16) << 12)
-    path = file(tmp_path / "a.dcm", above, bits=12)
+    with_overlay = pixels | (RNG.integers(0, 2, pixels.shape).astype(np.uint16) << 12)
+    path = file(tmp_path / "a.dcm", with_overlay, bits=12)
     with pytest.raises(DataError, match=r"allows 12 bits a pixel\. Got"):
         read_pixels(path)
     data = pydicom.dcmread(path)
@@ -158,9 +160,9 @@ def test_bits_that_stand_higher_are_moved_down(tmp_path):
 
 def test_signed_values_start_at_the_lowest(tmp_path):
     pixels = smooth(12).astype(np.int16) - 2048
-    found = read_pixels(file(tmp_path / "a.dcm", pixels, bits=12))
-    np.testing.assert_array_equal(found, pixels.astype(int) + 2048)
-    assert found.dtype == np.uint16
+    decoded = read_pixels(file(tmp_path / "a.dcm", pixels, bits=12))
+    np.testing.assert_array_equal(decoded, pixels.astype(int) + 2048)
+    assert decoded.dtype == np.uint16
 
 
 @pytest.mark.parametrize(("frames", "middle"), [(1, 0), (2, 0), (5, 2)])
@@ -212,9 +214,9 @@ def test_what_is_needed_and_missing_is_named(tmp_path, name):
 )
 def test_a_header_that_the_pixels_do_not_bear_out_is_named(tmp_path, tags, words):
     path = file(tmp_path / "a.dcm", smooth(16), **tags)
-    with pytest.raises(DataError, match=words) as caught:
+    with pytest.raises(DataError, match=words) as error:
         read_pixels(path)
-    assert "a.dcm" in str(caught.value)
+    assert "a.dcm" in str(error.value)
 
 
 @pytest.mark.parametrize("keep", [131, 140, 200, 400, 600, -900, -2])
@@ -246,12 +248,12 @@ def test_the_header_says_side_view_and_density(tmp_path):
         ViewPosition="MLO",
         AcquisitionContextSequence=[item(ConceptCodeSequence=[fat])],
     )
-    found = read_header(path)
-    assert (found.side, found.view, found.density) == ("R", "MLO", "1")
+    decoded = read_header(path)
+    assert (decoded.side, decoded.view, decoded.density) == ("R", "MLO", "1")
     oblique = item(CodeValue="R-10226", CodingSchemeDesignator="SRT", CodeMeaning="oblique")
     path = file(tmp_path / "b.dcm", smooth(16), Laterality="L", ViewCodeSequence=[oblique])
-    found = read_header(path)
-    assert (found.side, found.view, found.density) == ("L", "MLO", "")
+    decoded = read_header(path)
+    assert (decoded.side, decoded.view, decoded.density) == ("L", "MLO", "")
     path = file(tmp_path / "c.dcm", smooth(16), ImageLaterality="B")
     assert read_header(path).side == ""
 

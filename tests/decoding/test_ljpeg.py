@@ -35,7 +35,7 @@ def guess(values, row, col, predictor, precision):
     return (None, a, b, c, a + b - c, a + (b - c >> 1), b + (a - c >> 1), a + b >> 1)[predictor]
 
 
-def slow_encode(pixels, *, predictor=1, precision=16, before=b"", frame=b"", table=b"", scan=b""):
+def slow_encode(pixels, *, predictor=1, precision=16, prefix=b"", frame=b"", table=b"", scan=b""):
     """A lossless JPEG; the last four arguments add segments or replace their contents.
 
     A difference has a code of five bits, its number of bits, and then those bits.
@@ -55,7 +55,7 @@ def slow_encode(pixels, *, predictor=1, precision=16, before=b"", frame=b"", tab
     rows, cols = pixels.shape
     return (
         b"\xff\xd8"
-        + before
+        + prefix
         + segment(0xC3, frame or struct.pack(">BHHBBBB", precision, rows, cols, 1, 1, 0x11, 0))
         + segment(0xC4, table or b"\0" + bytes([0, 0, 0, 0, 17] + [0] * 11) + bytes(range(17)))
         + segment(0xDA, scan or bytes([1, 1, 0, predictor, 0, 0]))
@@ -73,10 +73,10 @@ def test_every_predictor_is_decoded(predictor):
 @pytest.mark.parametrize(("precision", "dtype"), [(8, np.uint8), (12, np.uint16), (16, np.uint16)])
 def test_pixels_of_every_depth_are_decoded_to_the_smallest_dtype(precision, dtype):
     pixels = smooth() >> (16 - precision)
-    content = slow_encode(pixels, precision=precision, before=segment(0xFE, b"a comment"))
-    found = decode(content)
-    np.testing.assert_array_equal(found, pixels)
-    assert found.dtype == dtype
+    content = slow_encode(pixels, precision=precision, prefix=segment(0xFE, b"a comment"))
+    decoded = decode(content)
+    np.testing.assert_array_equal(decoded, pixels)
+    assert decoded.dtype == dtype
     assert read_frame(content) == Frame(12, 9, 1, precision)
 
 
@@ -135,9 +135,9 @@ def frame(precision=16, rows=12, cols=9, count=1, sampling=0x11):
         (slow_encode(smooth(), scan=bytes([1, 1, 0, 8, 0, 0])), "scan header"),
         (slow_encode(smooth(), scan=bytes([1, 1, 0, 1, 0, 1])), "not stored without loss"),
         (slow_encode(smooth(), scan=bytes([2, 1, 0, 1, 0, 0])), "scan header"),
-        (slow_encode(smooth(), before=segment(0xDD, b"\0\x09")), "restart intervals"),
-        (slow_encode(smooth(), before=segment(0xC1, b"")), "unexpected segment 0xc1"),
-        (slow_encode(smooth(), before=segment(0xDA, b"")), "unexpected segment 0xda"),
+        (slow_encode(smooth(), prefix=segment(0xDD, b"\0\x09")), "restart intervals"),
+        (slow_encode(smooth(), prefix=segment(0xC1, b"")), "unexpected segment 0xc1"),
+        (slow_encode(smooth(), prefix=segment(0xDA, b"")), "unexpected segment 0xda"),
         (WHOLE[:-2] + b"\xff\xd0\xff\xd9", "unexpected marker 0xd0"),
     ],
 )
@@ -161,13 +161,13 @@ def test_no_damage_gets_past_the_checks(data):
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(2, len(content) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(2, len(content)))
-    whole = bytes(content) if data.draw(st.booleans()) else bytes(content[:cut]) + b"\xff\xd9"
+    candidate = bytes(content) if data.draw(st.booleans()) else bytes(content[:cut]) + b"\xff\xd9"
     try:
-        found = decode(whole)
+        decoded = decode(candidate)
     except DataError:
         return
-    assert found.dtype in (np.uint8, np.uint16)
-    assert found.size > 0
+    assert decoded.dtype in (np.uint8, np.uint16)
+    assert decoded.size > 0
 
 
 def test_the_store_reads_a_film_like_any_picture(tmp_path):

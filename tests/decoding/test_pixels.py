@@ -122,9 +122,9 @@ def pgm(tmp_path, content):
     ],
 )
 def test_a_broken_pgm_is_named(tmp_path, content, words):
-    with pytest.raises(DataError, match=words) as caught:
+    with pytest.raises(DataError, match=words) as error:
         px.read_pixels(pgm(tmp_path, content))
-    assert "a.pgm" in str(caught.value)
+    assert "a.pgm" in str(error.value)
 
 
 def test_missing_unreadable_and_not_a_number(tmp_path):
@@ -146,23 +146,23 @@ def test_missing_unreadable_and_not_a_number(tmp_path):
 @given(data=st.data())
 def test_a_damaged_file_gives_our_error_or_a_picture(tmp_path, data):
     ending = data.draw(st.sampled_from(["pgm", "png", "tif", "dcm", "jpg"]))
-    whole, path = tmp_path / f"whole.{ending}", tmp_path / f"damaged.{ending}"
-    if not whole.exists():
+    intact, path = tmp_path / f"whole.{ending}", tmp_path / f"damaged.{ending}"
+    if not intact.exists():
         pixels = picture(np.uint8, 24, 24)
         if ending == "dcm":
-            write_dicom(whole, pixels)
+            write_dicom(intact, pixels)
         elif ending == "jpg":
-            Image.fromarray(pixels).save(whole)
+            Image.fromarray(pixels).save(intact)
         else:
-            WRITERS[ending](whole, pixels)
-    content = bytearray(whole.read_bytes())
+            WRITERS[ending](intact, pixels)
+    content = bytearray(intact.read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
     with suppress(DataError):
-        found = px.read_pixels(path)
-        assert found.ndim == 2
-        assert found.dtype in (np.uint8, np.uint16)
+        decoded = px.read_pixels(path)
+        assert decoded.ndim == 2
+        assert decoded.dtype in (np.uint8, np.uint16)
 
 
 def test_a_stretched_picture_becomes_square(tmp_path):

@@ -99,10 +99,13 @@ def uid():
 
 
 def csv_text(kind, rois, newline="\r\n"):
-    own = {"mass": ("mass shape", "mass margins"), "calc": ("calc type", "calc distribution")}
+    columns_of_kind = {
+        "mass": ("mass shape", "mass margins"),
+        "calc": ("calc type", "calc distribution"),
+    }
     names = ["patient_id", "breast_density" if kind == "mass" else "breast density"]
     names += ["left or right breast", "image view", "abnormality id", "abnormality type"]
-    names += [*own[kind], "assessment", "pathology", "subtlety"]
+    names += [*columns_of_kind[kind], "assessment", "pathology", "subtlety"]
     names += ["image file path", "cropped image file path", "ROI mask file path"]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator=newline)
@@ -113,9 +116,9 @@ def csv_text(kind, rois, newline="\r\n"):
 def write_csvs(root, rois):
     root.mkdir(parents=True, exist_ok=True)
     for (kind, split), name in NAMES.items():
-        own = [roi for roi in rois if (roi.kind, roi.split) == (kind, split)]
-        if own:
-            (root / name).write_bytes(csv_text(kind, own).encode())
+        rows = [roi for roi in rois if (roi.kind, roi.split) == (kind, split)]
+        if rows:
+            (root / name).write_bytes(csv_text(kind, rows).encode())
 
 
 def write_set(root, *rois):
@@ -127,8 +130,8 @@ def write_set(root, *rois):
             pixels = picture(roi.shape, 16, seed=next(_count))
             write_dicom(subject / roi.image / "000000.dcm", roi.image, uid(), pixels, subject.name)
         series = [roi.crop, roi.mask] if roi.crop != roi.mask else [roi.crop] * 9
-        for place, pixels in enumerate(roi.files):
-            folder = subject.with_name(f"{subject.name}_{roi.number}") / series[place]
-            path = folder / f"{place if roi.crop == roi.mask else 0:06d}.dcm"
-            write_dicom(path, series[place], uid(), pixels, f"{subject.name}_{roi.number}")
+        for index, pixels in enumerate(roi.files):
+            folder = subject.with_name(f"{subject.name}_{roi.number}") / series[index]
+            path = folder / f"{index if roi.crop == roi.mask else 0:06d}.dcm"
+            write_dicom(path, series[index], uid(), pixels, f"{subject.name}_{roi.number}")
     return root

@@ -23,26 +23,26 @@ def root(tmp_path):
 
 @pytest.fixture
 def read(root, tmp_path):
-    def read(*rois, **more):
+    def read(*rois, **options):
         if rois:
             write_set(root, *rois)
-        return read_cbis(root, tmp_path / "cache", **more)
+        return read_cbis(root, tmp_path / "cache", **options)
 
     return read
 
 
-def noted(found):
+def noted(catalogue):
     """(effect, reason) of each row of the quarantine."""
-    return list(zip(found.quarantine["effect"], found.quarantine["reason"], strict=True))
+    return list(zip(catalogue.quarantine["effect"], catalogue.quarantine["reason"], strict=True))
 
 
 def test_rows_become_images_and_lesions(read, root):
-    found = read(
+    catalogue = read(
         Roi("P_00001", "LEFT", "CC", pathology="BENIGN", density="2"),
         Roi("P_00001", "RIGHT", "MLO", split="test", subtlety="0", assessment="0"),
         Roi("P_00007", "LEFT", "CC", kind="calc", pathology="BENIGN_WITHOUT_CALLBACK"),
     )
-    images, lesions = found.images, found.lesions
+    images, lesions = catalogue.images, catalogue.lesions
     assert list(images["image_id"]) == ["P_00001_LEFT_CC", "P_00001_RIGHT_MLO", "P_00007_LEFT_CC"]
     assert list(images["patient_id"]) == ["P_00001", "P_00001", "P_00007"]
     assert list(images["laterality"]) == ["L", "R", "L"]
@@ -64,7 +64,7 @@ def test_rows_become_images_and_lesions(read, root):
     for path in lesions["mask_path"]:
         assert Path(path).is_absolute()
         assert np.array_equal(read_mask(Path(path), *IMAGE), drawn(IMAGE) > 0)
-    assert found.quarantine.empty
+    assert catalogue.quarantine.empty
 
 
 def test_an_image_is_the_union_of_its_rows(read):
@@ -77,61 +77,61 @@ def test_an_image_is_the_union_of_its_rows(read):
         Roi(kind="calc", number="3", pathology="BENIGN"),
     ]
     rois[3].image = rois[2].image
-    found = read(*rois)
-    assert found.images[["image_id", "label"]].to_numpy().tolist() == [
+    catalogue = read(*rois)
+    assert catalogue.images[["image_id", "label"]].to_numpy().tolist() == [
         ["P_00001_LEFT_CC", "malignant"]
     ]
-    assert sorted(found.lesions["lesion_id"].str.removeprefix("P_00001_LEFT_CC_")) == [
+    assert sorted(catalogue.lesions["lesion_id"].str.removeprefix("P_00001_LEFT_CC_")) == [
         "calcification_1",
         "calcification_3",
         "mass_1",
         "mass_2",
     ]
-    assert found.lesions["mask_path"].nunique() == 4
-    assert rois[0].image in found.images["path"].item()
-    ((effect, reason),) = noted(found)
+    assert catalogue.lesions["mask_path"].nunique() == 4
+    assert rois[0].image in catalogue.images["path"].item()
+    ((effect, reason),) = noted(catalogue)
     assert effect == "kept, corrected"
     assert reason.startswith("1 images have several files")
     assert reason.endswith(": P_00001_LEFT_CC")
 
 
 def test_the_leak_of_the_merged_split_is_closed_by_cleaning(read):
-    found = read(
+    catalogue = read(
         Roi("P_1", view="CC", pathology="BENIGN"),
         Roi("P_1", view="CC", kind="calc", split="test"),
         Roi("P_1", view="MLO"),
         Roi("P_2"),
         Roi("P_3", split="test"),
     )
-    split = dict(zip(found.images["image_id"], found.images["split"], strict=True))
+    split = dict(zip(catalogue.images["image_id"], catalogue.images["split"], strict=True))
     assert split == {
         "P_1_LEFT_CC": "test",
         "P_1_LEFT_MLO": "train",
         "P_2_LEFT_CC": "train",
         "P_3_LEFT_CC": "test",
     }
-    assert (found.lesions["image_id"] == "P_1_LEFT_CC").sum() == 2
-    row = found.quarantine[found.quarantine["reason"].str.contains("CSV of the test set")]
+    assert (catalogue.lesions["image_id"] == "P_1_LEFT_CC").sum() == 2
+    row = catalogue.quarantine[catalogue.quarantine["reason"].str.contains("CSV of the test set")]
     assert row[["image_id", "row"]].to_numpy().tolist() == [["P_1_LEFT_CC", "row 2"]]
     assert row["file"].item().endswith(NAMES["mass", "train"])
     with pytest.raises(LeakageError, match="P_1"):
-        assign_splits(found, seed=0)
-    clean = clean_official_split(found)
+        assign_splits(catalogue, seed=0)
+    clean = clean_official_split(catalogue)
     assert sorted(clean.images["image_id"]) == ["P_1_LEFT_CC", "P_2_LEFT_CC", "P_3_LEFT_CC"]
     assert "P_1_LEFT_MLO" in set(clean.quarantine["image_id"])
 
 
 def test_the_test_file_of_an_image_in_both_parts_is_used(read):
     rois = [Roi(), Roi(kind="calc", split="test")]
-    found = read(*rois)
-    assert rois[1].image in found.images["path"].item()
+    catalogue = read(*rois)
+    assert rois[1].image in catalogue.images["path"].item()
 
 
 def test_the_patient_of_the_dicom_header_is_never_used(read, root):
-    found = read(Roi("P_00001", view="CC"), Roi("P_00001", view="MLO"))
-    headers = {dcmread(path).PatientID for path in found.images["path"]}
+    catalogue = read(Roi("P_00001", view="CC"), Roi("P_00001", view="MLO"))
+    headers = {dcmread(path).PatientID for path in catalogue.images["path"]}
     assert len(headers) == 2  # it differs from view to view, as in the real files
-    assert set(found.images["patient_id"]) == {"P_00001"}
+    assert set(catalogue.images["patient_id"]) == {"P_00001"}
 
 
 CROP, MASK = picture((9, 8), 16), drawn(IMAGE)
@@ -142,22 +142,22 @@ CROP, MASK = picture((9, 8), 16), drawn(IMAGE)
 def test_mask_and_crop_are_told_apart_by_content(read, swapped, series):
     files = (MASK, CROP) if swapped else (CROP, MASK)
     roi = Roi(files=files, crop=uid(), mask=uid() if series == "two" else "")
-    found = read(roi)
-    path = Path(found.lesions["mask_path"].item())
+    catalogue = read(roi)
+    path = Path(catalogue.lesions["mask_path"].item())
     assert np.array_equal(dcmread(path).pixel_array, MASK)
-    assert found.quarantine.empty
+    assert catalogue.quarantine.empty
 
 
 def test_doubtful_masks_leave_the_lesion_without_a_place(read):
     image = uid()
-    found = read(
+    catalogue = read(
         Roi(image=image, files=(CROP, picture((10, 12), 16))),
         Roi(image=image, number="2", files=(CROP, drawn((60, 55)))),
         Roi(image=image, number="3", files=(CROP, drawn((58, 39)))),
     )
-    lesions = found.lesions.set_index("lesion_id")["mask_path"]
+    lesions = catalogue.lesions.set_index("lesion_id")["mask_path"]
     assert [bool(path) for path in lesions] == [False, False, True]
-    rows = found.quarantine.set_index("lesion_id")
+    rows = catalogue.quarantine.set_index("lesion_id")
     assert rows.loc["P_00001_LEFT_CC_mass_1", ["effect", "row"]].tolist() == [
         "location unknown",
         "row 2",
@@ -173,20 +173,20 @@ def test_doubtful_masks_leave_the_lesion_without_a_place(read):
 
 
 def test_what_is_not_there_is_one_row_a_csv_and_kind_of_absence(read, root):
-    rois = [Roi(f"P_{place:05d}") for place in range(1, 12)]
-    rois += [Roi(f"P_{place:05d}", kind="calc", split="test") for place in range(21, 24)]
+    rois = [Roi(f"P_{index:05d}") for index in range(1, 12)]
+    rois += [Roi(f"P_{index:05d}", kind="calc", split="test") for index in range(21, 24)]
     write_set(root, *rois)
     for roi in rois[:7] + rois[12:13]:
         shutil.rmtree(root / f"{roi.kind.title()}-Training_{roi.key}")
     for roi in rois[8:10]:
         shutil.rmtree(root / f"{roi.kind.title()}-Training_{roi.key}_1")
-    found = read()
-    assert len(found.images) == 14 - 8
-    assert list(found.lesions["mask_path"] == "") == [False, True, True, False, False, False]
-    listed = found.quarantine[["file", "effect", "reason"]].to_numpy().tolist()
+    catalogue = read()
+    assert len(catalogue.images) == 14 - 8
+    assert list(catalogue.lesions["mask_path"] == "") == [False, True, True, False, False, False]
+    listed = catalogue.quarantine[["file", "effect", "reason"]].to_numpy().tolist()
     mass, calc = (str(root.resolve() / NAMES[key]) for key in (("mass", "train"), ("calc", "test")))
     absent = "the series of {} are not among the files: "
-    few = ", ".join(f"P_{place:05d}_LEFT_CC" for place in range(1, 6)) + " and 2 more"
+    few = ", ".join(f"P_{index:05d}_LEFT_CC" for index in range(1, 6)) + " and 2 more"
     masks = "P_00009_LEFT_CC_mass_1, P_00010_LEFT_CC_mass_1"
     assert sorted(listed) == [
         [calc, "image left out", absent.format("1 images") + "P_00022_LEFT_CC"],
@@ -216,18 +216,18 @@ def test_without_csvs_or_images_the_error_says_how_to_get_them(read, root):
 def test_one_csv_of_four_is_enough_and_its_absence_shows(read, root):
     write_set(root, Roi("P_1"), Roi("P_2", split="test"))
     (root / NAMES["mass", "test"]).unlink()
-    found = read()
-    assert list(found.images["patient_id"]) == ["P_1"]
-    ((effect, reason),) = noted(found)
+    catalogue = read()
+    assert list(catalogue.images["patient_id"]) == ["P_1"]
+    ((effect, reason),) = noted(catalogue)
     assert effect == "image left out"
     assert reason.startswith("3 DICOM files have no row in the CSVs: Mass-Training_P_2_LEFT_CC")
 
 
 def test_one_kind_alone_says_nothing_about_the_other(read, root):
     write_set(root, Roi("P_1"), Roi("P_2", kind="calc"))
-    found = read(kinds=["mass"])
-    assert list(found.images["patient_id"]) == ["P_1"]
-    assert found.quarantine.empty
+    catalogue = read(kinds=["mass"])
+    assert list(catalogue.images["patient_id"]) == ["P_1"]
+    assert catalogue.quarantine.empty
     assert list(read(kinds=["calcification"]).images["patient_id"]) == ["P_2"]
 
 
@@ -249,13 +249,13 @@ def test_two_downloads_side_by_side_are_one(read, root):
     write_set(root, Roi())
     shutil.copytree(root / "Mass-Training_P_00001_LEFT_CC", root / "again" / "image")
     shutil.copytree(root / "Mass-Training_P_00001_LEFT_CC_1", root / "again" / "roi")
-    found = read()
-    assert len(found.images) == len(found.lesions) == 1
-    assert "again" not in found.images["path"].item()
-    ((effect, reason),) = noted(found)
+    catalogue = read()
+    assert len(catalogue.images) == len(catalogue.lesions) == 1
+    assert "again" not in catalogue.images["path"].item()
+    ((effect, reason),) = noted(catalogue)
     assert (effect, reason[:27]) == ("kept, corrected", "3 files are copies of other")
     # A whole copy stands in for a truncated one.
-    path = Path(found.images["path"].item())
+    path = Path(catalogue.images["path"].item())
     path.write_bytes(path.read_bytes()[:-500])
     assert "again" in read().images["path"].item()
 
@@ -268,9 +268,9 @@ def test_broken_files_are_named(read, root):
     mask = root / "Mass-Training_P_2_LEFT_CC_1" / rois[1].mask / "000001.dcm"
     mask.write_bytes(mask.read_bytes()[:-1500])
     (root / "page.dcm").write_text("<html>not found</html>")
-    found = read()
-    assert list(found.images["patient_id"]) == ["P_2", "P_3"]
-    rows = found.quarantine.set_index("effect")
+    catalogue = read()
+    assert list(catalogue.images["patient_id"]) == ["P_2", "P_3"]
+    rows = catalogue.quarantine.set_index("effect")
     assert rows.loc["location unknown", "lesion_id"] == "P_2_LEFT_CC_mass_1"
     assert "000001.dcm: truncated" in rows.loc["location unknown", "reason"]
     left_out = rows.loc["image left out"].set_index("image_id")
@@ -281,13 +281,13 @@ def test_broken_files_are_named(read, root):
 
 def test_an_image_with_an_unusable_row_is_left_out(read):
     image = uid()
-    found = read(
+    catalogue = read(
         Roi(image=image, pathology="BENIGN"),
         Roi(image=image, number="2", pathology="UNPROVEN"),
         Roi("P_2"),
     )
-    assert list(found.images["patient_id"]) == ["P_2"]
-    row = found.quarantine.iloc[0]
+    assert list(catalogue.images["patient_id"]) == ["P_2"]
+    row = catalogue.quarantine.iloc[0]
     assert row[["image_id", "row", "effect", "reason"]].tolist() == [
         "P_00001_LEFT_CC",
         "row 3",
@@ -300,19 +300,19 @@ def test_an_image_with_an_unusable_row_is_left_out(read):
 
 def test_odd_values_are_mended_and_said(read):
     image = uid()
-    found = read(
+    catalogue = read(
         Roi("P_1", density="0", assessment="9"),
         Roi("P_2", image=image, density="2"),
         Roi("P_2", image=image, density="3"),
     )
-    assert list(found.images["density"]) == ["", "2"]
-    assert found.lesions["assessment"].isna().tolist() == [True, False, False]
-    texts = [reason for effect, reason in noted(found) if effect == "kept, corrected"]
+    assert list(catalogue.images["density"]) == ["", "2"]
+    assert catalogue.lesions["assessment"].isna().tolist() == [True, False, False]
+    texts = [reason for effect, reason in noted(catalogue) if effect == "kept, corrected"]
     assert any("density '0' is none of 1, 2, 3, 4" in text for text in texts)
     assert any("assessment '9'" in text for text in texts)
     assert any("give the densities 2, 3; the first is taken" in text for text in texts)
     assert any("is called P_2_LEFT_CC_mass_1_2" in text for text in texts)
-    assert set(found.lesions["lesion_id"]) >= {"P_2_LEFT_CC_mass_1", "P_2_LEFT_CC_mass_1_2"}
+    assert set(catalogue.lesions["lesion_id"]) >= {"P_2_LEFT_CC_mass_1", "P_2_LEFT_CC_mass_1_2"}
 
 
 @pytest.mark.real_data
@@ -325,19 +325,19 @@ def test_the_real_folder_names_of_the_retriever_are_found(tmp_path):
     location = {line.split('","')[0].strip('"'): line.split('","')[-1].strip('"') for line in lines}
     for path in csvs:
         shutil.copy(path, tmp_path)
-    for place, roi in enumerate(rois.itertuples()):
-        write_dicom(tmp_path / f"images/{place}.dcm", roi.image_series, uid(), picture(IMAGE, 16))
+    for index, roi in enumerate(rois.itertuples()):
+        write_dicom(tmp_path / f"images/{index}.dcm", roi.image_series, uid(), picture(IMAGE, 16))
         # The mask is the second file of the series here and the first there.
         one_series = roi.crop_series == roi.mask_series
-        files = [(roi.crop_series, CROP), (roi.mask_series, MASK)][:: 1 if place % 2 else -1]
+        files = [(roi.crop_series, CROP), (roi.mask_series, MASK)][:: 1 if index % 2 else -1]
         for number, (series, pixels) in enumerate(files, start=1):
             name = f"1-{number if one_series else 1}.dcm"
-            where = location[series].replace("\\", "/") + f"/{name}"
-            write_dicom(tmp_path / where, series, uid(), pixels)
-    found = read_cbis(tmp_path, tmp_path / "cache")
+            full_path = location[series].replace("\\", "/") + f"/{name}"
+            write_dicom(tmp_path / full_path, series, uid(), pixels)
+    catalogue = read_cbis(tmp_path, tmp_path / "cache")
     assert len(rois) > 40
-    assert set(found.images["image_id"]) == set(rois["image_key"])
-    wanted = {f"{roi.image_key}_{roi.kind}_{roi.abnormality_id}" for roi in rois.itertuples()}
-    masks = found.lesions.set_index("lesion_id")["mask_path"]
-    assert set(masks.index[masks != ""]) == wanted
+    assert set(catalogue.images["image_id"]) == set(rois["image_key"])
+    expected_ids = {f"{roi.image_key}_{roi.kind}_{roi.abnormality_id}" for roi in rois.itertuples()}
+    masks = catalogue.lesions.set_index("lesion_id")["mask_path"]
+    assert set(masks.index[masks != ""]) == expected_ids
     assert all(dcmread(path).BitsAllocated == 8 for path in masks[masks != ""])

@@ -61,7 +61,7 @@ def test_every_figure_of_the_real_csvs(real):
     survey = survey_descriptions(real)
     assert list(survey.columns) == ["what", "value"]
     counted = dict(survey.itertuples(index=False))
-    assert {what: counted[what] for what in FIGURES} == FIGURES
+    assert {figure: counted[figure] for figure in FIGURES} == FIGURES
     names = ("ROIs", "images", "patients", "ROIs benign", "ROIs benign_without_callback")
     names = (*names, "ROIs malignant", "malignant images")
     assert {part: tuple(counted[f"{part}: {name}"] for name in names) for part in SIZES} == SIZES
@@ -94,10 +94,12 @@ def test_the_real_rows_are_read_whole(real):
 @pytest.mark.real_data
 def test_every_series_of_the_real_manifest_is_in_the_csvs(real):
     manifest = real_data("cbis-ddsm/CBIS-DDSM-All.tcia") / "cbis-ddsm" / "CBIS-DDSM-All.tcia"
-    wanted = {line for line in manifest.read_text().split() if line.startswith("1.3.6.1.4.1.9590.")}
+    manifest_series = {
+        line for line in manifest.read_text().split() if line.startswith("1.3.6.1.4.1.9590.")
+    }
     named = set(real[["image_series", "crop_series", "mask_series"]].to_numpy().ravel())
-    assert len(wanted) == 6775
-    assert wanted == named
+    assert len(manifest_series) == 6775
+    assert manifest_series == named
 
 
 def read_text(tmp_path, text, kind="mass", encoding="utf-8"):
@@ -116,24 +118,24 @@ def test_spelling_of_columns_newlines_and_byte_order_mark_do_not_matter(
     text = csv_text(kind, rois, newline)
     assert f'000001.dcm\n"{newline}' in text  # a newline stands inside the quoted path
     for spelling in (text, text.replace("breast density", "breast_density"), text + newline):
-        found = read_text(tmp_path, spelling, kind, encoding)
-        assert list(found["row"]) == [2, 3]
-        assert list(found["image_key"]) == ["P_00001_LEFT_CC", "P_00001_RIGHT_MLO"]
-        assert list(found["mask_series"]) == [roi.mask for roi in rois]
-        assert list(found["crop_series"]) == [roi.crop for roi in rois]
-        assert list(found["image_series"]) == [roi.image for roi in rois]
-        assert set(found["kind"]) == {"mass" if kind == "mass" else "calcification"}
-        assert set(found["pathology"]) == {"malignant"}
-        assert set(found["problem"]) == {""}
+        rows = read_text(tmp_path, spelling, kind, encoding)
+        assert list(rows["row"]) == [2, 3]
+        assert list(rows["image_key"]) == ["P_00001_LEFT_CC", "P_00001_RIGHT_MLO"]
+        assert list(rows["mask_series"]) == [roi.mask for roi in rois]
+        assert list(rows["crop_series"]) == [roi.crop for roi in rois]
+        assert list(rows["image_series"]) == [roi.image for roi in rois]
+        assert set(rows["kind"]) == {"mass" if kind == "mass" else "calcification"}
+        assert set(rows["pathology"]) == {"malignant"}
+        assert set(rows["problem"]) == {""}
 
 
 def test_file_and_column_are_named_where_one_is_missing(tmp_path):
-    whole = csv_text("calc", [Roi(kind="calc")])
+    intact = csv_text("calc", [Roi(kind="calc")])
     for name in ("breast density", "pathology", "calc type", "ROI mask file path"):
-        with pytest.raises(DataError) as caught:
-            read_text(tmp_path, whole.replace(name, "other"), "calc")
-        assert f"no column {'_'.join(name.split())!r}" in str(caught.value)
-        assert NAMES["calc", "train"] in str(caught.value)
+        with pytest.raises(DataError) as error:
+            read_text(tmp_path, intact.replace(name, "other"), "calc")
+        assert f"no column {'_'.join(name.split())!r}" in str(error.value)
+        assert NAMES["calc", "train"] in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -172,9 +174,9 @@ def test_a_csv_that_is_not_there_or_has_another_name(tmp_path):
     ],
 )
 def test_a_row_that_cannot_be_used_says_why(tmp_path, change, problem):
-    found = read_text(tmp_path, csv_text("mass", [Roi(), Roi(**change)]))
-    assert list(found["problem"]) == ["", problem]
-    assert dict(survey_descriptions(found).itertuples(index=False))["all: ROIs"] == 1
+    rows = read_text(tmp_path, csv_text("mass", [Roi(), Roi(**change)]))
+    assert list(rows["problem"]) == ["", problem]
+    assert dict(survey_descriptions(rows).itertuples(index=False))["all: ROIs"] == 1
 
 
 def test_paths_without_a_series_and_rows_of_another_kind(tmp_path):
@@ -193,13 +195,13 @@ def test_values_out_of_range_become_unknown_and_zeros_stay(tmp_path):
         Roi(assessment="7", subtlety="-1", density=""),
         Roi(assessment="", subtlety="4.5", density="4"),
     ]
-    found = read_text(tmp_path, csv_text("mass", rois))
-    assert found.loc[0, ["assessment", "subtlety"]].tolist() == [0, 0]
-    assert found.loc[1:, ["assessment", "subtlety"]].isna().all(axis=None)
-    assert found.loc[0, "unknown_values"] == "density '0' is none of 1, 2, 3, 4"
-    for what in ("assessment '7'", "subtlety '-1'", "density ''"):
-        assert what in found.loc[1, "unknown_values"]
-    assert set(found["problem"]) == {""}
+    rows = read_text(tmp_path, csv_text("mass", rois))
+    assert rows.loc[0, ["assessment", "subtlety"]].tolist() == [0, 0]
+    assert rows.loc[1:, ["assessment", "subtlety"]].isna().all(axis=None)
+    assert rows.loc[0, "unknown_values"] == "density '0' is none of 1, 2, 3, 4"
+    for figure in ("assessment '7'", "subtlety '-1'", "density ''"):
+        assert figure in rows.loc[1, "unknown_values"]
+    assert set(rows["problem"]) == {""}
 
 
 def test_the_survey_counts_a_set_that_can_be_counted_by_hand(tmp_path):
@@ -240,7 +242,7 @@ def test_the_survey_counts_a_set_that_can_be_counted_by_hand(tmp_path):
         "malignant ROIs of assessment 0": 1,
         "malignant ROIs of assessment 1 or 2": 1,
     }
-    assert {what: counted[what] for what in expected} == expected
+    assert {figure: counted[figure] for figure in expected} == expected
 
 
 def test_the_survey_of_nothing_is_zeros():

@@ -17,7 +17,7 @@ from second_look.sources.cbis_index import COLUMNS, index_files, walk_files
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def write_dicom(path, series, sop, *, shape=(6, 4), bits=16, without=(), **more):
+def write_dicom(path, series, sop, *, shape=(6, 4), bits=16, without=(), **tags):
     """A file in CBIS-DDSM's form: implicit little endian, secondary capture, MONOCHROME2."""
     pixels = np.arange(shape[0] * shape[1]).reshape(shape).astype(f"<u{bits // 8}")
     data = Dataset()
@@ -30,7 +30,7 @@ def write_dicom(path, series, sop, *, shape=(6, 4), bits=16, without=(), **more)
     data.Rows, data.Columns = shape
     data.BitsAllocated, data.BitsStored, data.HighBit = bits, bits, bits - 1
     data.PixelData = pixels.tobytes()
-    for name, value in more.items():
+    for name, value in tags.items():
         setattr(data, name, value)
     for name in without:
         delattr(data, name)
@@ -64,10 +64,10 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_every_layout_is_read_from_the_header(root, cache, layout):
     path = write_dicom(root / layout, "1.2.840.77", "1.2.840.78", shape=(6, 4), bits=8)
-    found = index_files(root, cache)
+    index = index_files(root, cache)
     state = path.stat()
-    assert tuple(found.columns) == COLUMNS
-    assert found.to_dict("records") == [
+    assert tuple(index.columns) == COLUMNS
+    assert index.to_dict("records") == [
         {
             "path": layout,
             "size": state.st_size,
@@ -91,16 +91,16 @@ def test_other_files_are_left_alone_and_counted(root, cache):
     (root / "metadata.csv").write_bytes(b"x" * 500)
     (root / "empty").write_bytes(b"")
     (root / "a" / "._1-1.dcm").write_bytes(b"\0\5\26\7")
-    found = index_files(root, cache)
-    assert list(found["path"]) == ["a/1-1.dcm"]
-    assert found.attrs["ignored"] == 3
+    index = index_files(root, cache)
+    assert list(index["path"]) == ["a/1-1.dcm"]
+    assert index.attrs["ignored"] == 3
     assert index_files(root, cache).attrs["ignored"] == 3
 
 
 def test_an_empty_folder_gives_an_empty_table_and_none_an_error(root, cache):
-    found = index_files(root, cache)
-    assert found.empty
-    assert tuple(found.columns) == COLUMNS
+    index = index_files(root, cache)
+    assert index.empty
+    assert tuple(index.columns) == COLUMNS
     with pytest.raises(MissingDataError, match=r"nowhere: there is no such folder.*data_root"):
         index_files(root / "nowhere", cache)
 
@@ -129,12 +129,12 @@ def cut(path, count):
 def test_a_broken_file_is_a_row_that_says_why(root, cache, spoil, problem):
     write_dicom(root / "good.dcm", "1.2.8", "1.2.9")
     spoil(write_dicom(root / "x" / "bad.dcm", "1.2.1", "1.2.2", shape=(80, 50)))
-    found = index_files(root, cache).set_index("path")
-    assert list(found.index) == ["good.dcm", "x/bad.dcm"]
-    assert problem in found.loc["x/bad.dcm", "problem"]
-    assert found.loc["good.dcm", "problem"] == ""
+    index = index_files(root, cache).set_index("path")
+    assert list(index.index) == ["good.dcm", "x/bad.dcm"]
+    assert problem in index.loc["x/bad.dcm", "problem"]
+    assert index.loc["good.dcm", "problem"] == ""
     if problem.startswith("truncated"):
-        assert found.loc["x/bad.dcm", "series_uid"] == "1.2.1"
+        assert index.loc["x/bad.dcm", "series_uid"] == "1.2.1"
 
 
 def test_a_file_that_disappears_or_is_locked_is_a_row(root, cache, monkeypatch):
@@ -157,10 +157,10 @@ def test_a_file_that_disappears_or_is_locked_is_a_row(root, cache, monkeypatch):
 
     real_open = Path.open
     monkeypatch.setattr(cbis_index, "_first_bytes", unlucky)
-    found = index_files(root, cache, workers=1).set_index("path")
-    assert "the file is gone" in found.loc["gone.dcm", "problem"]
-    assert "cannot be opened (Permission denied)" in found.loc["locked.dcm", "problem"]
-    assert found.loc["kept.dcm", "problem"] == ""
+    index = index_files(root, cache, workers=1).set_index("path")
+    assert "the file is gone" in index.loc["gone.dcm", "problem"]
+    assert "cannot be opened (Permission denied)" in index.loc["locked.dcm", "problem"]
+    assert index.loc["kept.dcm", "problem"] == ""
     monkeypatch.undo()
     again = index_files(root, cache)
     assert list(again["path"]) == ["kept.dcm", "locked.dcm"]
@@ -184,22 +184,22 @@ def test_only_new_and_changed_files_are_read_again(root, cache, monkeypatch):
     os.utime(root / "c", ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     write_dicom(root / "d", "1.2.1", "1.2.100")
     (root / "a").unlink()
-    found = index_files(root, cache)
+    index = index_files(root, cache)
     assert sorted(read) == ["b", "c", "d"]
-    assert list(found["path"]) == ["b", "c", "d"]
-    assert found.loc[0, ["series_uid", "rows"]].tolist() == ["1.2.2", 9]
+    assert list(index["path"]) == ["b", "c", "d"]
+    assert index.loc[0, ["series_uid", "rows"]].tolist() == ["1.2.2", 9]
 
 
 def test_a_cached_index_equals_a_fresh_one_and_a_broken_cache_is_made_anew(root, cache):
-    for place in range(3):
-        write_dicom(root / f"{place}" / "1-1.dcm", f"1.2.{place}", f"1.3.{place}")
+    for number in range(3):
+        write_dicom(root / f"{number}" / "1-1.dcm", f"1.2.{number}", f"1.3.{number}")
     fresh = index_files(root, cache)
     pd.testing.assert_frame_equal(index_files(root, cache), fresh)
-    kept = list(cache.iterdir())
-    assert len(kept) == 1
-    kept[0].write_bytes(b"PAR1 no longer")
+    cached = list(cache.iterdir())
+    assert len(cached) == 1
+    cached[0].write_bytes(b"PAR1 no longer")
     pd.testing.assert_frame_equal(index_files(root, cache), fresh)
-    pd.DataFrame({"path": ["0/1-1.dcm"]}).to_parquet(kept[0])
+    pd.DataFrame({"path": ["0/1-1.dcm"]}).to_parquet(cached[0])
     pd.testing.assert_frame_equal(index_files(root, cache), fresh)
 
 
@@ -208,14 +208,14 @@ def test_two_folders_share_a_cache_and_the_index_is_no_data(root, tmp_path):
     write_dicom(root / "y" / "b.dcm", "1.2.1", "1.2.2")
     assert list(index_files(root / "x", root)["path"]) == ["a.dcm"]
     assert list(index_files(root / "y", root)["path"]) == ["b.dcm"]
-    found = index_files(root, root)
-    assert (list(found["path"]), found.attrs["ignored"]) == (["x/a.dcm", "y/b.dcm"], 0)
+    index = index_files(root, root)
+    assert (list(index["path"]), index.attrs["ignored"]) == (["x/a.dcm", "y/b.dcm"], 0)
 
 
 def test_a_header_longer_than_the_first_bytes_is_read_from_the_file(root, cache):
     write_dicom(root / "a.dcm", "1.2.1", "1.2.2", DarkCurrentCounts=b"x" * 40_000)
-    found = index_files(root, cache)
-    assert found.loc[0, ["rows", "cols", "problem"]].tolist() == [6, 4, ""]
+    index = index_files(root, cache)
+    assert index.loc[0, ["rows", "cols", "problem"]].tolist() == [6, 4, ""]
 
 
 def test_links_are_followed_once_and_pipes_not_at_all(root, cache, tmp_path):
@@ -233,8 +233,8 @@ def test_a_name_that_is_no_utf8_is_a_row(root, cache):
         path.rename(os.fsdecode(os.fsencode(root) + b"/\xff.dcm"))
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    found = index_files(root, cache)
-    assert "its name is not UTF-8" in found.loc[0, "problem"]
+    index = index_files(root, cache)
+    assert "its name is not UTF-8" in index.loc[0, "problem"]
 
 
 def test_a_folder_that_may_not_be_read_is_named(root, monkeypatch):

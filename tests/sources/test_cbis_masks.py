@@ -87,9 +87,9 @@ def test_of_two_files_that_could_be_the_mask_the_two_valued_one_is(on_disk):
 def test_a_mask_far_from_the_size_of_the_image_must_have_two_values(on_disk, factor):
     shape = (round(60 * factor), round(40 * factor))
     image = Picture(Path("/nowhere"), 60, 40, 16)
-    mask, other = on_disk(drawn(shape), "mask"), on_disk(picture(shape, 8), "other")
+    mask, distinct = on_disk(drawn(shape), "mask"), on_disk(picture(shape, 8), "other")
     assert choose_mask([mask], image).mask == mask
-    assert choose_mask([other], image).mask is None
+    assert choose_mask([distinct], image).mask is None
 
 
 def test_a_mask_of_16_bits_is_taken_for_its_two_values(on_disk):
@@ -104,12 +104,12 @@ def test_a_mask_of_16_bits_is_taken_for_its_two_values(on_disk):
 
 def test_equal_masks_are_one_and_different_ones_none(on_disk):
     image = Picture(Path("/nowhere"), 60, 40, 16)
-    first, same = (on_disk(drawn((60, 40)), name) for name in "ab")
-    assert choose_mask([first, same], image).mask == first
-    assert choose_mask([first, same], image).reason == "2 files hold the same mask; one is used"
-    other = on_disk(drawn((60, 40), box=(30, 40, 5, 15)), "c")
-    assert choose_mask([first, other], image).mask is None
-    assert choose_mask([first, other], image).reason == "2 files are masks, and differ"
+    first, twin = (on_disk(drawn((60, 40)), name) for name in "ab")
+    assert choose_mask([first, twin], image).mask == first
+    assert choose_mask([first, twin], image).reason == "2 files hold the same mask; one is used"
+    distinct = on_disk(drawn((60, 40), box=(30, 40, 5, 15)), "c")
+    assert choose_mask([first, distinct], image).mask is None
+    assert choose_mask([first, distinct], image).reason == "2 files are masks, and differ"
 
 
 def test_a_file_that_cannot_be_decoded_is_named(on_disk):

@@ -33,27 +33,31 @@ def lesion_id(lesion):
 
 
 def test_every_lesion_is_read_or_set_aside_for_its_fault(case):
-    planted, found, _ = case
-    there = {lesion_id(lesion) for lesion in planted if lesion.fault not in LEFT_OUT}
-    assert set(found.lesions["lesion_id"]) == there
-    reasons = " ".join(found.quarantine["reason"]) + " ".join(found.quarantine["image_id"])
+    planted, catalogue, _ = case
+    expected_ids = {lesion_id(lesion) for lesion in planted if lesion.fault not in LEFT_OUT}
+    assert set(catalogue.lesions["lesion_id"]) == expected_ids
+    reasons = " ".join(catalogue.quarantine["reason"]) + " ".join(catalogue.quarantine["image_id"])
     for lesion in planted:
         if lesion.fault in LEFT_OUT - {"image_without_row"}:
             assert lesion.image_key in reasons, lesion.fault
 
 
 def test_labels_splits_and_sizes_are_the_planted_ones(case):
-    planted, found, _ = case
-    images = found.images.set_index("image_id")
-    lesions = found.lesions.set_index("lesion_id")
+    planted, catalogue, _ = case
+    images = catalogue.images.set_index("image_id")
+    lesions = catalogue.lesions.set_index("lesion_id")
     for lesion in planted:
         if lesion.fault in LEFT_OUT:
             assert lesion.image_key not in images.index
             continue
-        same = [other for other in planted if other.image_key == lesion.image_key]
+        lesions_of_image = [
+            companion for companion in planted if companion.image_key == lesion.image_key
+        ]
         image = images.loc[lesion.image_key]
-        assert image["label"] == worst(other.pathology for other in same)
-        assert image["split"] == ("test" if any(o.split == "test" for o in same) else "train")
+        assert image["label"] == worst(companion.pathology for companion in lesions_of_image)
+        assert image["split"] == (
+            "test" if any(o.split == "test" for o in lesions_of_image) else "train"
+        )
         assert (image["rows"], image["cols"]) == (lesion.rows, lesion.cols)
         assert image["bits"] == 16
         assert lesions.loc[lesion_id(lesion), "pathology"] == lesion.pathology
@@ -61,8 +65,8 @@ def test_labels_splits_and_sizes_are_the_planted_ones(case):
 
 
 def test_masks_are_the_planted_ones_pixel_by_pixel(case):
-    planted, found, _ = case
-    paths = found.lesions.set_index("lesion_id")["mask_path"]
+    planted, catalogue, _ = case
+    paths = catalogue.lesions.set_index("lesion_id")["mask_path"]
     for lesion in planted:
         if lesion.fault in LEFT_OUT:
             continue
@@ -83,24 +87,24 @@ def test_masks_are_the_planted_ones_pixel_by_pixel(case):
 
 
 def test_pixels_keep_their_sixteen_bits(case):
-    planted, found, _ = case
+    planted, catalogue, _ = case
     lesion = next(lesion for lesion in planted if not lesion.fault)
-    path = found.images.set_index("image_id").loc[lesion.image_key, "path"]
+    path = catalogue.images.set_index("image_id").loc[lesion.image_key, "path"]
     truth = draw_image(SETTINGS, lesion.breast, lesion.view).pixels
     np.testing.assert_array_equal(read_pixels(Path(path)), truth)
     assert truth.max() > 255
 
 
 def test_the_leak_is_found_closed_and_counted(case):
-    planted, found, _ = case
+    planted, catalogue, _ = case
     leaking = {lesion.image_key[:7] for lesion in planted if lesion.fault == "leaking_patient"}
     assert len(leaking) == 1
     with pytest.raises(LeakageError, match=leaking.pop()):
-        check_no_patient_leak(found.images)
-    clean = clean_official_split(found)
+        check_no_patient_leak(catalogue.images)
+    clean = clean_official_split(catalogue)
     check_no_patient_leak(clean.images)
     gone = clean.quarantine[clean.quarantine["code"] == Code.PATIENT_IN_TEST_SET]
-    left = set(found.images["image_id"]) - set(clean.images["image_id"])
+    left = set(catalogue.images["image_id"]) - set(clean.images["image_id"])
     train = {lesion.image_key for lesion in planted
              if lesion.fault == "leaking_patient" and lesion.split == "train"}  # fmt: skip
     assert set(gone["image_id"]) == left == train
@@ -109,11 +113,13 @@ def test_the_leak_is_found_closed_and_counted(case):
 
 
 def test_all_that_was_read_can_be_prepared(case):
-    _, found, folder = case
-    ready = prepare(found, folder / "prepared", workers=0)
-    assert set(ready.images["image_id"]) == set(found.images["image_id"])
+    _, catalogue, folder = case
+    ready = prepare(catalogue, folder / "prepared", workers=0)
+    assert set(ready.images["image_id"]) == set(catalogue.images["image_id"])
     located = ready.lesions.set_index("lesion_id")["code"] > 0
-    without = {path == "" for path in found.lesions["mask_path"]}
+    without = {path == "" for path in catalogue.lesions["mask_path"]}
     assert without == {True, False}
-    assert not located[found.lesions.loc[found.lesions["mask_path"] == "", "lesion_id"]].any()
+    assert not located[
+        catalogue.lesions.loc[catalogue.lesions["mask_path"] == "", "lesion_id"]
+    ].any()
     assert located.mean() > 0.9

@@ -43,9 +43,9 @@ class TestChainCode:
             (polygon(*corners, (50, 45)), polygon_perimeter(*corners)),
             (ellipse(25, 20, 12.5, 9.5), ellipse_perimeter(25, 20, 12, 9)),
         ]
-        for inside, edge in shapes:
+        for filled_pixels, edge in shapes:
             mask = np.zeros((50, 45), dtype=bool)
-            mask[inside] = mask[edge] = True
+            mask[filled_pixels] = mask[edge] = True
             chain = trace(mask)
             np.testing.assert_array_equal(chain_mask(chain, 50, 45), mask)
             assert gap_px(chain) == 0
@@ -60,16 +60,16 @@ class TestChainCode:
     def test_an_open_outline_is_closed_by_a_straight_line(self):
         chain = Chain(2, 2, (2,) * 6 + (4,) * 6)
         mask = chain_mask(chain, 12, 12)
-        down, across = np.indices((12, 12))
-        triangle = (across >= 2) & (across <= 8) & (down >= 2) & (down <= across)
+        row_index, col_index = np.indices((12, 12))
+        triangle = (col_index >= 2) & (col_index <= 8) & (row_index >= 2) & (row_index <= col_index)
         np.testing.assert_array_equal(mask, triangle)
         assert gap_px(chain) == 6
 
     def test_what_leaves_the_film_is_cut_or_refused(self):
         square = Chain(5, 5, (2,) * 10 + (4,) * 10 + (6,) * 10 + (0,) * 10)
         assert [overreach_px(square, *size) for size in ((16, 16), (12, 16), (16, 9))] == [0, 4, 7]
-        whole = chain_mask(square, 16, 16)
-        np.testing.assert_array_equal(chain_mask(square, 12, 9), whole[:12, :9])
+        closed_mask = chain_mask(square, 16, 16)
+        np.testing.assert_array_equal(chain_mask(square, 12, 9), closed_mask[:12, :9])
         assert overreach_px(Chain(1, 1, (0,) * 5), 9, 9) == 4
         with pytest.raises(DataError, match="leaves the film of 9 x 9 px by 41 px"):
             chain_mask(Chain(5, 5, (2,) * 44), 9, 9)

@@ -34,13 +34,13 @@ def overlay(
     return f"TOTAL_ABNORMALITIES {total or len(blocks)}\n{text}"
 
 
-def write_case(root, name="A_0002_1", volume="cancers/cancer_01", views=None, **more):
+def write_case(root, name="A_0002_1", volume="cancers/cancer_01", views=None, **options):
     """A case in its folder; views are {name: overlay text or ""}."""
     if views is None:
         views = {"LEFT_CC": overlay(), "RIGHT_CC": ""}
     folder = root / volume / f"case{name.split('_')[1]}"
     folder.mkdir(parents=True, exist_ok=True)
-    lines = more.pop("lines", "")
+    lines = options.pop("lines", "")
     for view, text in views.items():
         pixels = np.random.default_rng(3).integers(0, 4096, (ROWS, COLS), dtype=np.uint16)
         (folder / f"{name}.{view}.LJPEG").write_bytes(encode(pixels))
@@ -50,7 +50,7 @@ def write_case(root, name="A_0002_1", volume="cancers/cancer_01", views=None, **
         )
         if text:
             (folder / f"{name}.{view}.OVERLAY").write_text(text)
-    head = {"filename": name.replace("_", "-"), "DENSITY": "3", "DIGITIZER": "DBA 21"} | more
+    head = {"filename": name.replace("_", "-"), "DENSITY": "3", "DIGITIZER": "DBA 21"} | options
     start = "".join(f"{word} {value}\n" for word, value in head.items())
     (folder / f"{name.replace('_', '-')}.ics").write_text(
         f"ics_version 1.0\nDATE_OF_STUDY 2 7 1995\nPATIENT_AGE \nFILM \n{start}SEQUENCE\n{lines}"
@@ -66,8 +66,8 @@ def only_row(catalogue):
 class TestReading:
     def test_a_case_becomes_images_and_lesions(self, tmp_path):
         folder = write_case(tmp_path / "d")
-        found = read_ddsm(tmp_path, tmp_path / "cache")
-        images = found.images.set_index("image_id")
+        result = read_ddsm(tmp_path, tmp_path / "cache")
+        images = result.images.set_index("image_id")
         assert list(images.index) == ["A_0002_1.LEFT_CC", "A_0002_1.RIGHT_CC"]
         assert list(images["label"]) == ["benign", "normal"]
         assert list(images["laterality"]) == ["L", "R"]
@@ -77,20 +77,20 @@ class TestReading:
         assert row["pixel_spacing_mm"] == 0.0435
         assert row["path"] == str(folder / "A_0002_1.LEFT_CC.LJPEG")
         assert read_pixels(Path(row["path"])).shape == (ROWS, COLS)
-        lesion = found.lesions.iloc[0]
+        lesion = result.lesions.iloc[0]
         assert [lesion[name] for name in BOX] == [20, 10, 25, 15]
         assert (lesion["area_px"], lesion["assessment"], lesion["subtlety"]) == (25, 3, 5)
         square = np.zeros((ROWS, COLS), dtype=bool)
         square[20:25, 10:15] = True
         np.testing.assert_array_equal(read_mask(Path(lesion["mask_path"]), ROWS, COLS), square)
-        assert found.quarantine.empty
+        assert result.quarantine.empty
 
     def test_reads_back_what_was_planted(self, tmp_path):
         write_ddsm_layout(tmp_path / "d", SMALL)
-        found = read_ddsm(tmp_path / "d", tmp_path / "cache")
-        assert len(found.images) == 4 * SMALL.patients
-        assert found.quarantine.empty
-        images = found.images.set_index("image_id")
+        result = read_ddsm(tmp_path / "d", tmp_path / "cache")
+        assert len(result.images) == 4 * SMALL.patients
+        assert result.quarantine.empty
+        images = result.images.set_index("image_id")
         planted = 0
         for patient in range(SMALL.patients):
             for breast in plan_patient(SMALL, patient):
@@ -100,7 +100,7 @@ class TestReading:
                     image = draw_image(SMALL, breast, view)
                     pixels = read_pixels(Path(images.loc[image_id, "path"]))
                     np.testing.assert_array_equal(pixels, image.pixels)
-                    lesions = found.lesions_of(image_id)
+                    lesions = result.lesions_of(image_id)
                     for row, lesion in zip(lesions.itertuples(), image.lesions, strict=True):
                         mask = read_mask(Path(row.mask_path), SMALL.rows, SMALL.cols)
                         np.testing.assert_array_equal(mask, outline_of(lesion)[1])
@@ -109,7 +109,7 @@ class TestReading:
                         assert row.pathology == lesion.plan.pathology
                         assert row.kind == lesion.plan.kind
                         planted += 1
-        assert planted == len(found.lesions) > 0
+        assert planted == len(result.lesions) > 0
         assert set(images["label"]) == {
             "normal",
             "benign",
@@ -120,9 +120,9 @@ class TestReading:
     def test_masks_are_drawn_once_and_anew_when_the_outline_changes(self, tmp_path):
         write_case(tmp_path / "d")
         first = Path(read_ddsm(tmp_path, tmp_path / "c").lesions.loc[0, "mask_path"])
-        before = first.stat().st_mtime_ns
+        first_mtime_ns = first.stat().st_mtime_ns
         assert read_ddsm(tmp_path, tmp_path / "c").lesions.loc[0, "mask_path"] == str(first)
-        assert first.stat().st_mtime_ns == before
+        assert first.stat().st_mtime_ns == first_mtime_ns
         write_case(tmp_path / "d", views={"LEFT_CC": overlay(outline="1 1 2 4 6 0 #")})
         second = read_ddsm(tmp_path, tmp_path / "c").lesions.loc[0, "mask_path"]
         assert second != str(first)
@@ -143,22 +143,22 @@ class TestReading:
             ]
         ]
         write_case(tmp_path, views={"LEFT_CC": overlay(*lesions)})
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        assert list(found.lesions["kind"]) == ["calcification", "mass", "other"]
-        assert list(found.lesions["pathology"]) == [
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        assert list(result.lesions["kind"]) == ["calcification", "mass", "other"]
+        assert list(result.lesions["pathology"]) == [
             "benign_without_callback",
             "malignant",
             "benign",
         ]
-        assert found.images.loc[0, "label"] == "malignant"
-        assert found.quarantine.empty
+        assert result.images.loc[0, "label"] == "malignant"
+        assert result.quarantine.empty
 
     def test_numbers_repeat_across_volumes_but_not_with_their_letter(self, tmp_path):
         write_case(tmp_path, "A_0002_1", "cancers/cancer_01")
         write_case(tmp_path, "B_0002_1", "benigns/benign_01")
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        assert sorted(found.images["patient_id"].unique()) == ["A_0002", "B_0002"]
-        assert len(found.images) == 4
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        assert sorted(result.images["patient_id"].unique()) == ["A_0002", "B_0002"]
+        assert len(result.images) == 4
 
 
 class TestNormals:
@@ -166,9 +166,9 @@ class TestNormals:
 
     def labels(self, tmp_path, volume, views):
         write_case(tmp_path, volume=volume, views=views)
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        return dict(zip(found.images["image_id"].str[9:], found.images["label"], strict=True)), [
-            (row.image_id[9:], row.effect, row.reason) for row in found.quarantine.itertuples()
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        return dict(zip(result.images["image_id"].str[9:], result.images["label"], strict=True)), [
+            (row.image_id[9:], row.effect, row.reason) for row in result.quarantine.itertuples()
         ]
 
     @pytest.mark.parametrize("volume", ["normals/normal_01", "normal_12", "Normals"])
@@ -198,9 +198,9 @@ class TestNormals:
     def test_a_missing_overlay_does_not_make_a_film_normal(self, tmp_path):
         folder = write_case(tmp_path)
         (folder / "A_0002_1.LEFT_CC.OVERLAY").unlink()
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        assert list(found.images["image_id"]) == ["A_0002_1.RIGHT_CC"]
-        row = only_row(found)
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        assert list(result.images["image_id"]) == ["A_0002_1.RIGHT_CC"]
+        row = only_row(result)
         assert (row["effect"], row["image_id"]) == ("image left out", "A_0002_1.LEFT_CC")
         assert "label is unknown: the file is not there" in row["reason"]
 
@@ -208,9 +208,9 @@ class TestNormals:
         folder = write_case(tmp_path, volume="normals/normal_01")
         ics = folder / "A-0002-1.ics"
         ics.write_text(ics.read_text().replace(" OVERLAY", " NON_OVERLAY"))
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        assert list(found.images["label"]) == ["benign", "normal"]
-        assert only_row(found)["effect"] == "kept, corrected"
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        assert list(result.images["label"]) == ["benign", "normal"]
+        assert only_row(result)["effect"] == "kept, corrected"
 
     def test_an_unproven_lesion_gives_no_label(self, tmp_path):
         labels, problems = self.labels(
@@ -227,8 +227,8 @@ class TestNormals:
 class TestOpticalDensity:
     """Films of different scanners on one scale."""
 
-    def read(self, root, **more):
-        return read_ddsm(root, root / "c", optical_density=True, **more)
+    def read(self, root, **options):
+        return read_ddsm(root, root / "c", optical_density=True, **options)
 
     def test_levels_are_linear_in_the_published_density(self, tmp_path):
         folder = write_case(tmp_path)
@@ -238,8 +238,8 @@ class TestOpticalDensity:
         # The DBA at MGH: log10 of the level is 4.80662 - 1.07553 density.
         density = (4.80662 - np.log10(stored.clip(1))) / 1.07553
         expected = 65535 * (1 - density.clip(0) / 4.5)
-        found = read_pixels(Path(image["path"]))
-        np.testing.assert_allclose(found, expected, atol=0.51)
+        result = read_pixels(Path(image["path"]))
+        np.testing.assert_allclose(result, expected, atol=0.51)
 
     def test_the_same_film_on_two_scanners_gives_the_same_levels(self, tmp_path):
         density = np.random.default_rng(0).uniform(0.5, 2.5, (ROWS, COLS))
@@ -254,19 +254,19 @@ class TestOpticalDensity:
             ics.write_text(ics.read_text().replace("PIXEL 12", f"PIXEL {bits}"))
             film = encode(np.rint(levels).astype(np.uint16))
             (folder / f"{name}.LEFT_CC.LJPEG").write_bytes(film)
-        found = self.read(tmp_path)
-        assert found.quarantine.empty
-        own = found.images[found.images["image_id"].str.endswith("LEFT_CC")]
-        a, b = (read_pixels(Path(path)).astype(float) for path in own["path"])
+        result = self.read(tmp_path)
+        assert result.quarantine.empty
+        outlined = result.images[result.images["image_id"].str.endswith("LEFT_CC")]
+        a, b = (read_pixels(Path(path)).astype(float) for path in outlined["path"])
         # Half a level is 0.0005 of density on the Lumisys, and 0.0016 at 2.5 on the DBA.
         assert np.abs(a - b).max() < 65535 * 0.0025 / 4.5
 
     def test_a_film_is_written_once_and_anew_when_it_changes(self, tmp_path):
         path = write_case(tmp_path) / "A_0002_1.LEFT_CC.LJPEG"
         first = Path(self.read(tmp_path).images.loc[0, "path"])
-        made = first.stat().st_mtime_ns
+        first_mtime_ns = first.stat().st_mtime_ns
         assert Path(self.read(tmp_path).images.loc[0, "path"]) == first
-        assert first.stat().st_mtime_ns == made
+        assert first.stat().st_mtime_ns == first_mtime_ns
         path.write_bytes(encode(np.full((ROWS, COLS), 7, np.uint16)))
         assert Path(self.read(tmp_path).images.loc[0, "path"]) != first
 
@@ -286,25 +286,25 @@ class TestOpticalDensity:
 
     def test_a_scanner_that_nobody_calibrated_is_named(self, tmp_path):
         write_case(tmp_path, DIGITIZER="LUMISYS")
-        found = self.read(tmp_path)
-        assert found.images.empty
-        assert "no calibration for 'LUMISYS' at 'MGH'" in found.quarantine.iloc[0]["reason"]
+        result = self.read(tmp_path)
+        assert result.images.empty
+        assert "no calibration for 'LUMISYS' at 'MGH'" in result.quarantine.iloc[0]["reason"]
 
 
 class TestBroken:
     """Files as they are found; each problem is named, and an error where strict."""
 
     def check(self, root, effect, reason, left):
-        found = read_ddsm(root, root / "c")
-        row = found.quarantine.iloc[0]
+        result = read_ddsm(root, root / "c")
+        row = result.quarantine.iloc[0]
         assert row["effect"] == effect
         assert reason in row["reason"]
-        assert [name[9:] for name in found.images["image_id"]] == left
-        with pytest.raises(DataError) as caught:
+        assert [name[9:] for name in result.images["image_id"]] == left
+        with pytest.raises(DataError) as error:
             read_ddsm(root, root / "c", strict=True)
-        assert reason in str(caught.value)
-        assert "0002" in str(caught.value)
-        return found
+        assert reason in str(error.value)
+        assert "0002" in str(error.value)
+        return result
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -321,25 +321,25 @@ class TestBroken:
         path = write_case(tmp_path) / "A_0002_1.LEFT_CC.LJPEG"
         new = content(path.read_bytes())
         path.unlink() if new is None else path.write_bytes(new)
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        row = only_row(found)
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        row = only_row(result)
         assert row["effect"] == "image left out"
         assert any(words in row["reason"] for words in reason.split("|"))
-        assert [name[9:] for name in found.images["image_id"]] == ["RIGHT_CC"]
-        assert found.lesions.empty
+        assert [name[9:] for name in result.images["image_id"]] == ["RIGHT_CC"]
+        assert result.lesions.empty
 
     def test_a_film_whose_rows_and_columns_are_exchanged_is_put_in_order(self, tmp_path):
         path = write_case(tmp_path) / "A_0002_1.LEFT_CC.LJPEG"
         pixels = read_pixels(path)
         path.write_bytes(encode(pixels.reshape(COLS, ROWS)))
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        row = only_row(found)
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        row = only_row(result)
         assert row["effect"] == "kept, corrected"
         assert "the .ics says 60 x 40 px, the film 40 x 60" in row["reason"]
-        image = found.images.iloc[0]
+        image = result.images.iloc[0]
         assert (image["rows"], image["cols"], image["bits"]) == (ROWS, COLS, 12)
         np.testing.assert_array_equal(read_pixels(Path(image["path"])), pixels)
-        assert len(found.lesions) == 1
+        assert len(result.lesions) == 1
 
     def test_an_exchanged_film_that_is_truncated_is_left_out(self, tmp_path):
         path = write_case(tmp_path) / "A_0002_1.LEFT_CC.LJPEG"
@@ -351,9 +351,9 @@ class TestBroken:
     def test_a_truncated_film_is_told_when_it_is_decoded(self, tmp_path):
         path = write_case(tmp_path) / "A_0002_1.LEFT_CC.LJPEG"
         path.write_bytes(path.read_bytes()[:-200])
-        found = read_ddsm(tmp_path, tmp_path / "c")
+        result = read_ddsm(tmp_path, tmp_path / "c")
         with pytest.raises(DataError, match=r"A_0002_1.LEFT_CC.LJPEG: .*truncated"):
-            read_pixels(Path(found.images.loc[0, "path"]))
+            read_pixels(Path(result.images.loc[0, "path"]))
 
     @pytest.mark.parametrize(
         ("outline", "reason"),
@@ -375,11 +375,11 @@ class TestBroken:
         if not outline:
             text = text.replace("TOTAL_OUTLINES 1", "TOTAL_OUTLINES 0")
             write_case(tmp_path, views={"LEFT_CC": text, "RIGHT_CC": ""})
-        found = self.check(tmp_path, "location unknown", reason, ["LEFT_CC", "RIGHT_CC"])
-        assert found.lesions.loc[0, BOX].isna().all()
-        assert found.lesions.loc[0, "mask_path"] == ""
-        assert found.images.loc[0, "label"] == "benign"
-        row = only_row(found)
+        result = self.check(tmp_path, "location unknown", reason, ["LEFT_CC", "RIGHT_CC"])
+        assert result.lesions.loc[0, BOX].isna().all()
+        assert result.lesions.loc[0, "mask_path"] == ""
+        assert result.images.loc[0, "label"] == "benign"
+        row = only_row(result)
         assert (row["lesion_id"], row["row"]) == ("A_0002_1.LEFT_CC_1", "abnormality 1")
 
     @pytest.mark.parametrize(
@@ -397,8 +397,8 @@ class TestBroken:
     )
     def test_what_can_be_mended_is_kept_and_told(self, tmp_path, text, reason):
         write_case(tmp_path, views={"LEFT_CC": text, "RIGHT_CC": ""})
-        found = self.check(tmp_path, "kept, corrected", reason, ["LEFT_CC", "RIGHT_CC"])
-        lesion = found.lesions.iloc[0]
+        result = self.check(tmp_path, "kept, corrected", reason, ["LEFT_CC", "RIGHT_CC"])
+        lesion = result.lesions.iloc[0]
         assert lesion[BOX].notna().all()
         assert lesion["col_max"] <= COLS
         assert read_mask(Path(lesion["mask_path"]), ROWS, COLS).sum() == lesion["area_px"]
@@ -439,15 +439,15 @@ class TestBroken:
     )
     def test_a_line_of_the_ics_that_cannot_be_used(self, tmp_path, head, reason):
         write_case(tmp_path, **head)
-        found = self.check(tmp_path, "kept, corrected", reason, ["LEFT_CC", "RIGHT_CC"])
-        assert only_row(found)["row"] in ("", "line 9")
+        result = self.check(tmp_path, "kept, corrected", reason, ["LEFT_CC", "RIGHT_CC"])
+        assert only_row(result)["row"] in ("", "line 9")
 
     def test_a_film_without_its_line_is_told(self, tmp_path):
         folder = write_case(tmp_path)
         ics = folder / "A-0002-1.ics"
         ics.write_text(ics.read_text().replace("RIGHT_CC LINES", "RIHGT_CC LINES"))
-        found = self.check(tmp_path, "kept, corrected", "unknown word 'RIHGT_CC'", ["LEFT_CC"])
-        stray = found.quarantine.iloc[1]
+        result = self.check(tmp_path, "kept, corrected", "unknown word 'RIHGT_CC'", ["LEFT_CC"])
+        stray = result.quarantine.iloc[1]
         assert (stray["effect"], stray["image_id"]) == ("image left out", "A_0002_1.RIGHT_CC")
         assert stray["reason"] == "no usable .ics in this folder describes the file"
 
@@ -463,19 +463,19 @@ class TestBroken:
         folder = write_case(tmp_path)
         ics = folder / "A-0002-1.ics"
         ics.write_text(ics.read_text().replace(old, new))
-        found = self.check(tmp_path, "image left out", reason, [])
+        result = self.check(tmp_path, "image left out", reason, [])
         # The .ics, its two films and the outlines.
-        assert list(found.quarantine["effect"]) == ["image left out"] * 3 + ["lesion left out"]
+        assert list(result.quarantine["effect"]) == ["image left out"] * 3 + ["lesion left out"]
 
     def test_a_folder_without_its_ics_and_outlines_of_another_case(self, tmp_path):
-        whole = write_case(tmp_path)
-        other = write_case(tmp_path, "A_0007_1")
-        (other / "A-0007-1.ics").unlink()
-        shutil.copy(whole / "A_0002_1.LEFT_CC.OVERLAY", whole / "A_1045_1.LEFT_CC.OVERLAY")
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        assert len(found.images) == 2
-        told = {Path(row.file).name: row.effect for row in found.quarantine.itertuples()}
-        assert told == {
+        complete = write_case(tmp_path)
+        second_case = write_case(tmp_path, "A_0007_1")
+        (second_case / "A-0007-1.ics").unlink()
+        shutil.copy(complete / "A_0002_1.LEFT_CC.OVERLAY", complete / "A_1045_1.LEFT_CC.OVERLAY")
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        assert len(result.images) == 2
+        effects = {Path(row.file).name: row.effect for row in result.quarantine.itertuples()}
+        assert effects == {
             "A_0007_1.LEFT_CC.LJPEG": "image left out",
             "A_0007_1.RIGHT_CC.LJPEG": "image left out",
             "A_0007_1.LEFT_CC.OVERLAY": "lesion left out",
@@ -485,18 +485,18 @@ class TestBroken:
     def test_a_case_that_stands_there_twice_counts_once(self, tmp_path):
         write_case(tmp_path, volume="benigns/benign_01")
         write_case(tmp_path, volume="cancers/cancer_01")
-        found = read_ddsm(tmp_path, tmp_path / "c")
-        assert found.images["image_id"].is_unique
-        assert found.images["path"].str.contains("benign_01").all()
-        assert "benign_01" in found.quarantine.loc[0, "reason"]
-        assert found.quarantine["file"].str.contains("cancer_01").all()
+        result = read_ddsm(tmp_path, tmp_path / "c")
+        assert result.images["image_id"].is_unique
+        assert result.images["path"].str.contains("benign_01").all()
+        assert "benign_01" in result.quarantine.loc[0, "reason"]
+        assert result.quarantine["file"].str.contains("cancer_01").all()
 
     def test_the_same_view_twice_and_no_data(self, tmp_path):
         line = (
             f"LEFT_CC LINES {ROWS} PIXELS_PER_LINE {COLS} BITS_PER_PIXEL 12 RESOLUTION 50 OVERLAY\n"
         )
         write_case(tmp_path, lines=line)
-        found = self.check(tmp_path, "kept, corrected", "given twice", ["LEFT_CC", "RIGHT_CC"])
-        assert found.images.loc[0, "pixel_spacing_mm"] == 0.05
+        result = self.check(tmp_path, "kept, corrected", "given twice", ["LEFT_CC", "RIGHT_CC"])
+        assert result.images.loc[0, "pixel_spacing_mm"] == 0.05
         with pytest.raises(MissingDataError, match=r"normals/normal_01, from http"):
             read_ddsm(tmp_path / "c", tmp_path / "c")

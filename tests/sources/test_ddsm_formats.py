@@ -72,10 +72,10 @@ class TestOpticalDensity:
 
     def test_dba_agrees_with_the_measured_wedge(self):
         density, grey = np.array(self.WEDGE).T
-        found = optical_density(grey, "DBA", "MGH")
+        densities = optical_density(grey, "DBA", "MGH")
         # The fit bends away from the wedge where the film is nearly black.
-        assert np.abs(found - density)[density < 2.5].max() < 0.02
-        assert np.abs(found - density).max() < 0.1
+        assert np.abs(densities - density)[density < 2.5].max() < 0.02
+        assert np.abs(densities - density).max() < 0.1
 
     @pytest.mark.parametrize(
         ("scanner", "offset", "slope"),
@@ -88,24 +88,24 @@ class TestOpticalDensity:
     )
     def test_the_linear_scanners_agree_with_the_other_published_fit(self, scanner, offset, slope):
         grey = np.arange(100, 3500, 100).reshape(2, -1)
-        found = optical_density(grey, *scanner)
-        np.testing.assert_allclose(found, offset + slope * grey, atol=0.01)
-        assert found.shape == grey.shape
+        densities = optical_density(grey, *scanner)
+        np.testing.assert_allclose(densities, offset + slope * grey, atol=0.01)
+        assert densities.shape == grey.shape
 
     def test_it_is_never_negative_nor_infinite_and_needs_a_known_scanner(self):
         for site in SITES.values():
             for digitizer in ("DBA", "HOWTEK", "LUMISYS"):
-                known = (digitizer, site) in {
+                calibrated = (digitizer, site) in {
                     ("DBA", "MGH"),
                     ("HOWTEK", "MGH"),
                     ("HOWTEK", "ISMD"),
                     ("LUMISYS", "WFU"),
                 }
-                if known:
-                    found = optical_density([0, 1, 4095, 65535], digitizer, site)
-                    assert np.isfinite(found).all()
-                    assert (found >= 0).all()
-                    assert (np.diff(found) <= 0).all()
+                if calibrated:
+                    densities = optical_density([0, 1, 4095, 65535], digitizer, site)
+                    assert np.isfinite(densities).all()
+                    assert (densities >= 0).all()
+                    assert (np.diff(densities) <= 0).all()
                 else:
                     with pytest.raises(DataError, match="no calibration"):
                         optical_density([1], digitizer, site)

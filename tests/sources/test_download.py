@@ -169,12 +169,12 @@ class TestMias:
         server.breaks = 2
         assert download_mias(tmp_path, address=server.address).read_bytes() == archive
         assert len(server.asked) == 3
-        other = tmp_path / "other"
+        elsewhere = tmp_path / "other"
         server.breaks = 9
         with pytest.raises(MissingDataError, match="the download failed"):
-            download_mias(other, address=server.address, retries=1)
+            download_mias(elsewhere, address=server.address, retries=1)
         assert len(server.asked) == 5
-        assert names(other) == []
+        assert names(elsewhere) == []
 
     def test_no_server_and_no_such_file(self, server, tmp_path):
         server.status = 404
@@ -300,7 +300,7 @@ class TestSeries:
 
 
 class TestCbis:
-    def whole(self, folder, selection=SMALL):
+    def is_complete(self, folder, selection=SMALL):
         table = cbis_series(selection)
         return all(
             not series_problem(folder / row.path, row.files, row.bytes)
@@ -311,11 +311,11 @@ class TestCbis:
         offers = []
         count, commons = run(tmp_path, confirm=lambda offer: offers.append(offer) or True)
         assert count == len(cbis_series(SMALL)) == sum(map(len, commons.calls))
-        assert self.whole(tmp_path)
+        assert self.is_complete(tmp_path)
         assert names(tmp_path) == ["cbis_ddsm"]
         assert "2 patients, 8 series, 12 files, 0.17 GB. 0.00 GB of them are there" in offers[0]
-        again, other = run(tmp_path, confirm=pytest.fail)
-        assert (again, other.calls) == (0, [])
+        again, elsewhere = run(tmp_path, confirm=pytest.fail)
+        assert (again, elsewhere.calls) == (0, [])
 
     def test_no_fetches_nothing(self, tmp_path):
         count, commons = run(tmp_path, confirm=lambda _: False)
@@ -325,20 +325,20 @@ class TestCbis:
     def test_what_did_not_arrive_is_asked_for_again(self, tmp_path, trouble):
         count, commons = run(tmp_path, trouble)
         assert count == 8
-        assert self.whole(tmp_path)
+        assert self.is_complete(tmp_path)
         arrived = {"half": 4, "short": 7, "nothing": 0}.get(str(trouble), 4)
         assert [len(call) for call in commons.calls] == [8, 8 - arrived]
 
     def test_after_a_break_only_the_rest_is_fetched(self, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, KeyboardInterrupt())
-        assert not self.whole(tmp_path)
+        assert not self.is_complete(tmp_path)
         offers = []
         count, commons = run(tmp_path, confirm=lambda offer: offers.append(offer) or True)
         assert (count, len(commons.calls[0])) == (4, 4)
-        assert self.whole(tmp_path)
-        there = cbis_series(SMALL)["bytes"][:4].sum() / 1e9
-        assert f"{there:.2f} GB of them are there" in offers[0]
+        assert self.is_complete(tmp_path)
+        present_gb = cbis_series(SMALL)["bytes"][:4].sum() / 1e9
+        assert f"{present_gb:.2f} GB of them are there" in offers[0]
         assert names(tmp_path) == ["cbis_ddsm"]
 
     def test_what_a_killed_run_left_is_used(self, tmp_path):
@@ -349,7 +349,7 @@ class TestCbis:
         count, commons = run(tmp_path)
         assert count == 7
         assert first.series not in commons.calls[0]
-        assert self.whole(tmp_path)
+        assert self.is_complete(tmp_path)
         assert names(tmp_path) == ["cbis_ddsm"]
 
     def test_what_is_not_whole_is_fetched_anew_in_place(self, tmp_path):
@@ -358,12 +358,12 @@ class TestCbis:
         write_series(tmp_path, first, short=True)
         write_series(tmp_path, second, extra=True)
         write_series(tmp_path, third)
-        kept = next((tmp_path / third.path).iterdir()).stat().st_ino
+        inode = next((tmp_path / third.path).iterdir()).stat().st_ino
         count, commons = run(tmp_path)
         assert count == 7
         assert third.series not in commons.calls[0]
-        assert next((tmp_path / third.path).iterdir()).stat().st_ino == kept
-        assert self.whole(tmp_path)
+        assert next((tmp_path / third.path).iterdir()).stat().st_ino == inode
+        assert self.is_complete(tmp_path)
 
     def test_without_a_network_it_says_so(self, tmp_path):
         with pytest.raises(MissingDataError, match=r"nothing arrived in 3 attempts\..*network"):
@@ -378,12 +378,10 @@ class TestCbis:
 
     def test_what_never_comes_whole_is_named_and_the_rest_is_kept(self, tmp_path):
         last = cbis_series(SMALL).iloc[-1]
-        with pytest.raises(
-            DataError, match=r"1 series did not arrive whole.*bytes\. Got"
-        ) as caught:
+        with pytest.raises(DataError, match=r"1 series did not arrive whole.*bytes\. Got") as error:
             run(tmp_path, "short", "short", "short")
-        assert caught.value.location == last["series"]
-        assert "run the same command again" in str(caught.value)
+        assert error.value.location == last["series"]
+        assert "run the same command again" in str(error.value)
         assert names(tmp_path) == ["cbis_ddsm"]
         assert not (tmp_path / last["path"]).exists()
         count, commons = run(tmp_path)
@@ -393,7 +391,7 @@ class TestCbis:
         monkeypatch.setattr(download, "_BATCH", 3)
         _, commons = run(tmp_path, "", "half")
         assert [len(call) for call in commons.calls] == [3, 3, 2, 2]
-        assert self.whole(tmp_path)
+        assert self.is_complete(tmp_path)
 
     def test_the_disk_is_looked_at_first(self, tmp_path, monkeypatch):
         need = int(cbis_series(SMALL)["bytes"].sum()) + 10**9
@@ -430,10 +428,10 @@ class TestCbis:
 
     def test_the_true_client_takes_what_it_is_given(self):
         idc_index = pytest.importorskip("idc_index", exc_type=ImportError)
-        known = inspect.signature(idc_index.IDCClient.download_from_selection).parameters
-        assert list(known)[1] == "downloadDir"
-        assert {"seriesInstanceUID", "quiet", "show_progress_bar"} < set(known)
-        assert known["dirTemplate"].default == (
+        parameters = inspect.signature(idc_index.IDCClient.download_from_selection).parameters
+        assert list(parameters)[1] == "downloadDir"
+        assert {"seriesInstanceUID", "quiet", "show_progress_bar"} < set(parameters)
+        assert parameters["dirTemplate"].default == (
             "%collection_id/%PatientID/%StudyInstanceUID/%Modality_%SeriesInstanceUID"
         )
 
@@ -455,7 +453,7 @@ class TestCommandLine:
             command, "download_cbis", functools.partial(download_cbis, connect=lambda: commons)
         )
         words = ["--folder", str(tmp_path), "--split", "test", "--patients", "2"]
-        return lambda *more: command.main(["download", "cbis", *words, *more])
+        return lambda *extra: command.main(["download", "cbis", *words, *extra])
 
     def test_cbis_unasked_and_then_nothing_to_do(self, cbis, capsys):
         assert cbis("--yes") == 0
@@ -491,7 +489,7 @@ class TestCommandLine:
         "words", [[], ["download"], ["download", "ddsm"], ["download", "cbis", "--split", "val"]]
     )
     def test_wrong_words_are_refused(self, words, capsys):
-        with pytest.raises(SystemExit) as caught:
+        with pytest.raises(SystemExit) as error:
             command.main(words)
-        assert caught.value.code == 2
+        assert error.value.code == 2
         assert "usage: second_look" in capsys.readouterr().err

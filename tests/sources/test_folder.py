@@ -30,18 +30,18 @@ def folder(tmp_path):
     return tmp_path
 
 
-def read(folder, text, encoding="utf-8", **more):
+def read(folder, text, encoding="utf-8", **options):
     (folder / "t.csv").write_bytes(text.encode(encoding))
-    return read_folder(folder / "t.csv", folder, dataset="own", **more)
+    return read_folder(folder / "t.csv", folder, dataset="own", **options)
 
 
 def test_the_three_required_columns_are_enough(folder):
-    found = read(folder, "path,patient,label\na.png,p1,Benign\nb.png,p2,normal\n")
-    assert list(found.images["image_id"]) == ["a", "b"]
-    assert list(found.images["label"]) == ["benign", "normal"]
-    assert found.images.loc[0, ["rows", "cols", "bits"]].tolist() == [40, 40, 16]
-    assert found.lesions[BOX].isna().all(axis=None)
-    assert found.lesions.loc[0, "kind"] == "mass"
+    catalogue = read(folder, "path,patient,label\na.png,p1,Benign\nb.png,p2,normal\n")
+    assert list(catalogue.images["image_id"]) == ["a", "b"]
+    assert list(catalogue.images["label"]) == ["benign", "normal"]
+    assert catalogue.images.loc[0, ["rows", "cols", "bits"]].tolist() == [40, 40, 16]
+    assert catalogue.lesions[BOX].isna().all(axis=None)
+    assert catalogue.lesions.loc[0, "kind"] == "mass"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -50,58 +50,62 @@ def test_the_three_required_columns_are_enough(folder):
 def test_tables_as_spreadsheets_write_them(folder, encoding, newline, delimiter):
     lines = [["path", "patient", "label", "side"], ["a.png", "p1", "malignant", "LEFT"]]
     text = newline.join(delimiter.join(line) for line in lines) + newline
-    found = read(folder, text, encoding)
-    assert found.images.loc[0, "laterality"] == "L"
-    assert found.images.loc[0, "label"] == "malignant"
+    catalogue = read(folder, text, encoding)
+    assert catalogue.images.loc[0, "laterality"] == "L"
+    assert catalogue.images.loc[0, "label"] == "malignant"
 
 
 def test_several_lesions_stand_in_one_row(folder):
-    found = read(
+    catalogue = read(
         folder,
         "path,patient,label,boxes,assessment,subtlety,mask,kind\n"
         'a.png,p,BENIGN|benign-without-callback|MALIGNANT,"1,2,3,4;5,6,7,8;9,10,11,12",'
         "2|3|5,1|2|3,mask.png,mass|calcification|asymmetry\n",
     )
-    assert found.images.loc[0, "label"] == "malignant"
-    assert list(found.lesions["pathology"]) == ["benign", "benign_without_callback", "malignant"]
-    assert list(found.lesions["kind"]) == ["mass", "calcification", "asymmetry"]
-    assert found.lesions[BOX].to_numpy().tolist()[1] == [5, 6, 7, 8]
-    assert list(found.lesions["assessment"]) == [2, 3, 5]
-    assert set(found.lesions["mask_path"]) == {str(folder.resolve() / "mask.png")}
+    assert catalogue.images.loc[0, "label"] == "malignant"
+    assert list(catalogue.lesions["pathology"]) == [
+        "benign",
+        "benign_without_callback",
+        "malignant",
+    ]
+    assert list(catalogue.lesions["kind"]) == ["mass", "calcification", "asymmetry"]
+    assert catalogue.lesions[BOX].to_numpy().tolist()[1] == [5, 6, 7, 8]
+    assert list(catalogue.lesions["assessment"]) == [2, 3, 5]
+    assert set(catalogue.lesions["mask_path"]) == {str(folder.resolve() / "mask.png")}
 
 
 def test_one_row_a_lesion_is_merged_into_one_image(folder):
-    found = read(
+    catalogue = read(
         folder,
         "path,patient,label,boxes\n"
         'a.png,p,benign,"1,1,5,5"\na.png,p,malignant,"6,6,9,9"\nb.png,p,normal,\n',
     )
-    assert list(found.images["label"]) == ["malignant", "normal"]
-    assert list(found.lesions["lesion_id"]) == ["a_1", "a_2"]
+    assert list(catalogue.images["label"]) == ["malignant", "normal"]
+    assert list(catalogue.lesions["lesion_id"]) == ["a_1", "a_2"]
 
 
 def test_stretched_pixels_become_square(folder):
-    found = read(
+    catalogue = read(
         folder,
         'path,patient,label,boxes,aspect\na.png,p,benign,"10,20,6,8",0.5\n',
         box_format="xywh",
     )
-    assert found.images.loc[0, ["rows", "cols"]].tolist() == [40, 20]
+    assert catalogue.images.loc[0, ["rows", "cols"]].tolist() == [40, 20]
     # x 10 to 16 of 40 columns is 5 to 8 of 20; rows stay as they are.
-    assert found.lesions.loc[0, BOX].tolist() == [20, 5, 28, 8]
+    assert catalogue.lesions.loc[0, BOX].tolist() == [20, 5, 28, 8]
 
 
 def test_a_box_a_pixel_over_the_edge_is_cut(folder):
-    found = read(folder, 'path,patient,label,boxes\na.png,p,benign,"30.5,30,40.9,41"\n')
-    assert found.lesions.loc[0, BOX].tolist() == [30.5, 30, 40, 40]
-    assert found.quarantine.empty
+    catalogue = read(folder, 'path,patient,label,boxes\na.png,p,benign,"30.5,30,40.9,41"\n')
+    assert catalogue.lesions.loc[0, BOX].tolist() == [30.5, 30, 40, 40]
+    assert catalogue.quarantine.empty
 
 
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "30,30,45,45", "9,9,9,12", "nan,1,2,3"])
 def test_a_lesion_with_a_useless_box_has_no_place(folder, box):
-    found = read(folder, f'path,patient,label,boxes\na.png,p,benign,"{box}"\n')
-    assert found.lesions[BOX].isna().all(axis=None)
-    row = found.quarantine.iloc[0]
+    catalogue = read(folder, f'path,patient,label,boxes\na.png,p,benign,"{box}"\n')
+    assert catalogue.lesions[BOX].isna().all(axis=None)
+    row = catalogue.quarantine.iloc[0]
     assert (row["effect"], row["row"], row["lesion_id"]) == ("location unknown", "line 2", "a_1")
     assert "box" in row["reason"]
 
@@ -128,19 +132,21 @@ def test_a_lesion_with_a_useless_box_has_no_place(folder, box):
 )
 def test_a_row_that_cannot_be_used_is_set_aside(folder, row, reason):
     text = f"path,patient,label,side,split,mask,aspect,assessment\n{row}\nb.png,q,normal,,,,,\n"
-    found = read(folder, text)
-    assert reason in found.quarantine.loc[0, "reason"]
-    assert found.quarantine.loc[0, "effect"] == "image left out"
-    assert found.quarantine.loc[0, "row"] == "line 2"
-    assert list(found.images["image_id"]) == ["b"]
+    catalogue = read(folder, text)
+    assert reason in catalogue.quarantine.loc[0, "reason"]
+    assert catalogue.quarantine.loc[0, "effect"] == "image left out"
+    assert catalogue.quarantine.loc[0, "row"] == "line 2"
+    assert list(catalogue.images["image_id"]) == ["b"]
     with pytest.raises(DataError, match=r"t.csv line 2"):
         read(folder, text, strict=True)
 
 
 def test_two_images_with_one_id_are_not_merged(folder):
-    found = read(folder, "path,patient,label,image_id\na.png,p,normal,one\nb.png,q,normal,one\n")
-    assert len(found.images) == 1
-    assert "different patient_id, path" in found.quarantine.loc[0, "reason"]
+    catalogue = read(
+        folder, "path,patient,label,image_id\na.png,p,normal,one\nb.png,q,normal,one\n"
+    )
+    assert len(catalogue.images) == 1
+    assert "different patient_id, path" in catalogue.quarantine.loc[0, "reason"]
 
 
 def test_what_breaks_the_whole_table_is_an_error(folder):
@@ -171,8 +177,8 @@ def test_what_breaks_the_whole_table_is_an_error(folder):
 
 def test_columns_are_mapped_and_a_written_table_is_read(folder):
     columns = {"path": "file", "patient": "who", "label": "verdict"}
-    found = read(folder, "file,who,verdict\na.png,p,benign\n", columns=columns)
-    assert found.images.loc[0, "patient_id"] == "p"
+    catalogue = read(folder, "file,who,verdict\na.png,p,benign\n", columns=columns)
+    assert catalogue.images.loc[0, "patient_id"] == "p"
     rows = [{"path": "a.png", "patient": "p", "label": "benign", "boxes": "1,2,3,4"}]
     write_folder_csv(folder / "w.csv", rows)
     again = read_folder(folder / "w.csv", folder, dataset="own")
@@ -188,27 +194,27 @@ def test_columns_are_mapped_and_a_written_table_is_read(folder):
         ((12, 30), "1,2,8,9", "kept, corrected", False),
     ],
 )
-def test_a_mask_has_the_shape_of_its_picture(folder, shape, boxes, effect, kept):
+def test_a_mask_has_the_shape_of_its_picture(folder, shape, boxes, effect, has_mask):
     mask = np.zeros(shape, dtype=np.uint8)
     mask[5:10, 5:10] = 255
     write_png(folder / "other.png", mask)
     text = f'path,patient,label,mask,boxes\na.png,p,benign,other.png,"{boxes}"\n'
-    found = read(folder, text)
-    assert (found.lesions.loc[0, "mask_path"] != "") == kept
-    assert list(found.quarantine["effect"]) == ([effect] if effect else [])
+    catalogue = read(folder, text)
+    assert (catalogue.lesions.loc[0, "mask_path"] != "") == has_mask
+    assert list(catalogue.quarantine["effect"]) == ([effect] if effect else [])
     if effect:
-        assert found.quarantine.loc[0, "row"] == "line 2"
+        assert catalogue.quarantine.loc[0, "row"] == "line 2"
         size = f"{shape[0]} x {shape[1]} px, the picture 40 x 40"
-        assert size in found.quarantine.loc[0, "reason"]
+        assert size in catalogue.quarantine.loc[0, "reason"]
 
 
 def test_a_mask_of_the_square_picture_fits_a_stretched_one(folder):
     mask = np.zeros((40, 20), dtype=np.uint8)
     mask[5:10, 5:10] = 255
     write_png(folder / "square.png", mask)
-    found = read(folder, "path,patient,label,mask,aspect\na.png,p,benign,square.png,0.5\n")
-    assert found.quarantine.empty
-    assert found.lesions.loc[0, "mask_path"].endswith("square.png")
+    catalogue = read(folder, "path,patient,label,mask,aspect\na.png,p,benign,square.png,0.5\n")
+    assert catalogue.quarantine.empty
+    assert catalogue.lesions.loc[0, "mask_path"].endswith("square.png")
 
 
 def test_what_the_table_leaves_open_is_taken_from_the_header(folder):
@@ -222,47 +228,47 @@ def test_what_the_table_leaves_open_is_taken_from_the_header(folder):
     file(folder / "c.dcm", pixels, **tags)
     text = "path,patient,label,side,view,density,pixel_size_mm\n"
     columns = ["laterality", "view", "density", "pixel_spacing_mm"]
-    found = read(folder, text + "c.dcm,p,benign,,,,\n")
-    assert found.images.loc[0, columns].tolist() == ["R", "MLO", "2", 0.07]
-    found = read(folder, text + "c.dcm,p,benign,left,cc,4,0.1\n")
-    assert found.images.loc[0, columns].tolist() == ["L", "CC", "4", 0.1]
+    catalogue = read(folder, text + "c.dcm,p,benign,,,,\n")
+    assert catalogue.images.loc[0, columns].tolist() == ["R", "MLO", "2", 0.07]
+    catalogue = read(folder, text + "c.dcm,p,benign,left,cc,4,0.1\n")
+    assert catalogue.images.loc[0, columns].tolist() == ["L", "CC", "4", 0.1]
 
 
 def test_of_several_frames_one_is_used_and_this_is_said(folder):
     pixels = np.arange(1600, dtype=np.uint16).reshape(40, 40)
     file(folder / "c.dcm", np.stack([pixels] * 3))
-    found = read(folder, "path,patient,label\nc.dcm,p,benign\nc.dcm,p,benign\n")
-    assert (len(found.images), len(found.lesions), len(found.quarantine)) == (1, 2, 1)
-    row = found.quarantine.iloc[0]
+    catalogue = read(folder, "path,patient,label\nc.dcm,p,benign\nc.dcm,p,benign\n")
+    assert (len(catalogue.images), len(catalogue.lesions), len(catalogue.quarantine)) == (1, 2, 1)
+    row = catalogue.quarantine.iloc[0]
     assert (row["effect"], row["image_id"]) == ("kept, corrected", "c")
     assert "of the 3 pictures in the file the middle one is used, number 2" in row["reason"]
 
 
 def test_an_aspect_that_makes_a_picture_of_gigabytes_is_refused(folder):
-    found = read(folder, "path,patient,label,aspect\na.png,p,benign,1e9\nb.png,p,normal,2\n")
-    assert list(found.images["cols"]) == [80]
-    assert "the aspect 1e+09 makes 40 x 40000000000 px" in found.quarantine.loc[0, "reason"]
+    catalogue = read(folder, "path,patient,label,aspect\na.png,p,benign,1e9\nb.png,p,normal,2\n")
+    assert list(catalogue.images["cols"]) == [80]
+    assert "the aspect 1e+09 makes 40 x 40000000000 px" in catalogue.quarantine.loc[0, "reason"]
 
 
 @pytest.mark.real_data
 def test_the_real_cbis_masses(cbis_mass_folder):
-    given = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
-    found = read_folder(
+    parameters = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
+    catalogue = read_folder(
         cbis_mass_folder / "labels.csv",
         cbis_mass_folder,
         dataset="cbis_mass",
-        columns=given["columns"],
-        box_format=given["box_format"],
+        columns=parameters["columns"],
+        box_format=parameters["box_format"],
     )
-    images = found.images
+    images = catalogue.images
     by_split = images.groupby("split")
-    assert found.quarantine.empty
+    assert catalogue.quarantine.empty
     assert dict(by_split.size()) == {"test": 361, "train": 1231}
     assert dict(by_split["patient_id"].nunique()) == {"test": 201, "train": 691}
     malignant = images[images["label"] == "malignant"].groupby("split").size()
     assert dict(malignant) == {"test": 145, "train": 602}
-    split_of = found.lesions["image_id"].map(images.set_index("image_id")["split"])
+    split_of = catalogue.lesions["image_id"].map(images.set_index("image_id")["split"])
     assert dict(split_of.value_counts()) == {"train": 1318, "test": 378}
     check_no_patient_leak(images)
     assert (images["cols"] < images["rows"]).mean() > 0.9
-    assert found.lesions[BOX].notna().all(axis=None)
+    assert catalogue.lesions[BOX].notna().all(axis=None)

@@ -33,18 +33,18 @@ def test_rows_become_images_and_lesions(tmp_path):
         "mdb003 F SPIC M 30 40 4",
         "mdb003 F CALC B 10 12 3",
     )
-    found = read_mias(folder, tmp_path / "cache")
-    assert list(found.images["label"]) == ["benign", "normal", "malignant"]
-    assert list(found.images["laterality"]) == ["R", "L", "R"]
-    assert found.images["patient_id"].nunique() == 2
-    assert list(found.images["density"]) == ["G", "D", "F"]
-    lesion = found.lesions.iloc[0]
+    catalogue = read_mias(folder, tmp_path / "cache")
+    assert list(catalogue.images["label"]) == ["benign", "normal", "malignant"]
+    assert list(catalogue.images["laterality"]) == ["R", "L", "R"]
+    assert catalogue.images["patient_id"].nunique() == 2
+    assert list(catalogue.images["density"]) == ["G", "D", "F"]
+    lesion = catalogue.lesions.iloc[0]
     # The origin is the bottom left pixel: y = 10 is the eleventh row from below.
     assert (lesion["circle_row"], lesion["circle_col"]) == (64 - 1 - 10, 20)
     box = ("row_min", "col_min", "row_max", "col_max")
     assert [lesion[name] for name in box] == [48, 15, 59, 26]
-    assert list(found.lesions["kind"]) == ["mass", "mass", "calcification"]
-    assert found.quarantine.empty
+    assert list(catalogue.lesions["kind"]) == ["mass", "mass", "calcification"]
+    assert catalogue.quarantine.empty
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_rows_become_images_and_lesions(tmp_path):
 )
 def test_an_odd_row_is_set_aside_with_its_line(tmp_path, row, reason, effect):
     folder = write_set(tmp_path / "m", row, "mdb002 G NORM")
-    found = read_mias(folder, tmp_path)
-    first = found.quarantine.iloc[0]
+    catalogue = read_mias(folder, tmp_path)
+    first = catalogue.quarantine.iloc[0]
     assert reason in first["reason"]
     assert first["effect"] == effect
     assert first["row"] == "line 4"
@@ -85,9 +85,9 @@ def test_nothing_is_dropped_in_silence(tmp_path):
         images=["mdb001", "mdb002", "mdb003", "mdb004"],
     )
     (folder / "mdb002.pgm").write_bytes(b"P6\n1 1\n255\n")
-    found = read_mias(folder, tmp_path)
+    catalogue = read_mias(folder, tmp_path)
     reasons = dict(
-        zip(found.quarantine["reason"].str[:22], found.quarantine["effect"], strict=True)
+        zip(catalogue.quarantine["reason"].str[:22], catalogue.quarantine["effect"], strict=True)
     )
     assert reasons == {
         "the row repeats an ear": "kept, corrected",
@@ -95,16 +95,16 @@ def test_nothing_is_dropped_in_silence(tmp_path):
         "one row calls the imag": "kept, corrected",
         "Info.txt has no usable": "image left out",
     }
-    assert list(found.images["image_id"]) == ["mdb001", "mdb004"]
+    assert list(catalogue.images["image_id"]) == ["mdb001", "mdb004"]
 
 
 def test_an_image_with_an_unusable_row_has_no_label_to_trust(tmp_path):
     rows = ("mdb001 G CIRC B 9 9 3", "mdb001 G SPIC X 20 10 5", "mdb002 G NORM")
     folder = write_set(tmp_path / "m", *rows)
-    found = read_mias(folder, tmp_path)
-    assert list(found.images["image_id"]) == ["mdb002"]
-    assert list(found.quarantine["effect"]) == ["lesion left out", "image left out"]
-    assert "label is unknown" in found.quarantine.loc[1, "reason"]
+    catalogue = read_mias(folder, tmp_path)
+    assert list(catalogue.images["image_id"]) == ["mdb002"]
+    assert list(catalogue.quarantine["effect"]) == ["lesion left out", "image left out"]
+    assert "label is unknown" in catalogue.quarantine.loc[1, "reason"]
 
 
 def test_without_data_the_error_says_how_to_get_it(tmp_path):
@@ -123,9 +123,9 @@ def test_archives_are_unpacked_once(tmp_path, ending):
     unpacked = list(cache.iterdir())
     assert len(unpacked) == 1
     marker = next(unpacked[0].rglob("Info.txt"))
-    before = marker.stat().st_mtime_ns
+    first_mtime_ns = marker.stat().st_mtime_ns
     assert len(read_mias(tmp_path, cache).images) == 2
-    assert marker.stat().st_mtime_ns == before
+    assert marker.stat().st_mtime_ns == first_mtime_ns
 
 
 def test_a_full_disk_while_unpacking_is_said_plainly_and_leaves_nothing(tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_full_disk_while_unpacking_is_said_plainly_and_leaves_nothing(tmp_path
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, arcname=".")
 
-    def full(*_args, **_more):
+    def full(*_args, **_options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -150,9 +150,9 @@ def test_a_full_disk_while_unpacking_is_said_plainly_and_leaves_nothing(tmp_path
         read_mias(archive, tmp_path / "cache")
 
 
-def member(name, **more):
+def member(name, **attributes):
     info = tarfile.TarInfo(name)
-    for key, value in more.items():
+    for key, value in attributes.items():
         setattr(info, key, value)
     return info
 
@@ -237,19 +237,21 @@ def test_the_origin_is_at_the_bottom_on_the_pixels_too(real):
     """Lesions are brighter than the ring around them, if and only if y counts from below."""
 
     def contrast(pixels, row, col, radius):
-        down, across = np.ogrid[:1024, :1024]
-        away = np.hypot(down - row, across - col)
-        ring = pixels[(away > 1.5 * radius) & (away <= 2.5 * radius)]
-        return float(pixels[away <= radius].mean() - ring.mean()) if ring.size else 0.0
+        row_index, col_index = np.ogrid[:1024, :1024]
+        distance = np.hypot(row_index - row, col_index - col)
+        ring = pixels[(distance > 1.5 * radius) & (distance <= 2.5 * radius)]
+        return float(pixels[distance <= radius].mean() - ring.mean()) if ring.size else 0.0
 
     located = real.lesions.dropna(subset=["circle_row"])
     masses = located[(located["kind"] == "mass") & (located["circle_radius"] < 60)]
     paths = real.images.set_index("image_id")["path"]
-    below, above = [], []
+    bottom_origin, top_origin = [], []
     for lesion in masses.itertuples():
         pixels = read_pixels(Path(paths[lesion.image_id])).astype(float)
-        below.append(contrast(pixels, lesion.circle_row, lesion.circle_col, lesion.circle_radius))
+        bottom_origin.append(
+            contrast(pixels, lesion.circle_row, lesion.circle_col, lesion.circle_radius)
+        )
         flipped = 1023 - lesion.circle_row
-        above.append(contrast(pixels, flipped, lesion.circle_col, lesion.circle_radius))
-    assert np.mean(below) > 10
-    assert np.mean(np.array(below) > np.array(above)) > 0.7
+        top_origin.append(contrast(pixels, flipped, lesion.circle_col, lesion.circle_radius))
+    assert np.mean(bottom_origin) > 10
+    assert np.mean(np.array(bottom_origin) > np.array(top_origin)) > 0.7
