@@ -56,7 +56,7 @@ def test_tables_and_json_are_read_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         (errno.ENOSPC, "no space left"),
         (errno.EDQUOT, "no space left"),

@@ -186,7 +186,7 @@ def test_columns_are_mapped_and_a_written_table_is_read(folder):
 
 
 @pytest.mark.parametrize(
-    ("shape", "boxes", "effect", "kept"),
+    ("shape", "boxes", "effect", "has_mask"),
     [
         ((40, 40), "", None, True),
         ((80, 80), "", "kept, corrected", True),
