@@ -32,8 +32,8 @@ def bindings(source: str) -> Iterator[tuple[str, int]]:
 
 def test_bindings_are_seen():
     source = "import a.b as own\nfor one in x:\n    self.kept = 1\ndef told(most): ...\n"
-    seen = [name for name, _ in bindings(source)]
-    assert sorted(seen) == ["kept", "most", "one", "own", "told"]
+    names = [name for name, _ in bindings(source)]
+    assert sorted(names) == ["kept", "most", "one", "own", "told"]
 
 
 @pytest.mark.parametrize("part", CODE)

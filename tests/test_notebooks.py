@@ -83,9 +83,9 @@ def test_parameters_are_typed_and_explained(name: str) -> None:
         match = re.fullmatch(r"\w+: (\w+)(\[.+\])? = .+?  # \S.*", line)
         assert match is not None, f"name: type = value  # help, not {line}"
         assert match[1] in TYPES, line
-    seen = papermill.inspect_notebook(FOLDER / f"{name}.ipynb")
-    assert list(seen) == [line.split(":")[0] for line in lines]
-    for parameter in seen.values():
+    inspected = papermill.inspect_notebook(FOLDER / f"{name}.ipynb")
+    assert list(inspected) == [line.split(":")[0] for line in lines]
+    for parameter in inspected.values():
         assert parameter["inferred_type_name"] != "None"
         assert parameter["help"]
 
@@ -125,7 +125,7 @@ def test_a_loop_and_a_definition_are_found() -> None:
 
 
 def test_a_changed_half_is_found() -> None:
-    ours = jupytext.reads("# %%\nx = 1\n", "py:percent")
-    theirs = jupytext.reads("# %%\nx = 2\n", "py:percent")
+    script = jupytext.reads("# %%\nx = 1\n", "py:percent")
+    notebook = jupytext.reads("# %%\nx = 2\n", "py:percent")
     with pytest.raises(NotebookDifference):
-        compare_notebooks(ours, theirs, fmt="py:percent")
+        compare_notebooks(script, notebook, fmt="py:percent")

@@ -39,8 +39,8 @@ def window_table(prepared: Prepared, *, stride: int = 16) -> pd.DataFrame:
     """Windows of all images: benign in the first half of them, malignant in the second."""
     images = list(prepared.images["image_id"])
     rows = [
-        (name, f"p{place}", row, col, "benign" if place < len(images) / 2 else "malignant")
-        for place, name in enumerate(images)
+        (name, f"p{index}", row, col, "benign" if index < len(images) / 2 else "malignant")
+        for index, name in enumerate(images)
         for row in range(0, 80, stride)
         for col in range(0, 80, stride)
     ]
