@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 # Words that stand for whatever was meant when they were written, and for nothing to a reader.
-PRONOUNS = frozenset(
-    "own found one once there here having sick well told rival maker that such what who whose which "
-    "where said seen known wanted given made kept most least ours theirs near each of at works alike "
-    "stated caught away same both every why judged before after below above inside across down whole "
-    "rest other others place reach more less much shown".split()
-)
+WORDS = """
+own found one once there here having sick well told rival maker that such what who whose which
+where said seen known wanted given made kept most least ours theirs near each of at works alike
+stated caught away same both every why judged before after below above inside across down whole
+rest other others place reach more less much shown
+"""
+PRONOUNS = frozenset(WORDS.split())
 CODE = ("lib", "notebooks", "benchmarks", "run_all.py", "tests")
 
 
