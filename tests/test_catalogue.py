@@ -151,6 +151,14 @@ def test_half_given_splits_are_refused():
         )
 
 
+def test_a_catalogue_of_another_version_is_refused_with_the_remedy(tmp_path):
+    many(8).save(tmp_path)
+    path = tmp_path / "quarantine.parquet"
+    pd.read_parquet(path).drop(columns="code").to_parquet(path)
+    with pytest.raises(DataError, match=r"table quarantine: .*code.*Run notebook 01"):
+        Catalogue.load(tmp_path)
+
+
 def test_splits_do_not_depend_on_the_order_of_rows():
     catalogue = many(120)
     mixed = Catalogue(

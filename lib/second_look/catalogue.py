@@ -140,13 +140,18 @@ class Catalogue:
 
     @classmethod
     def load(cls, folder: Path) -> Catalogue:
-        """Read what `save` wrote, and check it."""
-        return cls(
-            *(
-                pd.read_parquet(folder / f"{name}.parquet")
-                for name in ("images", "lesions", "quarantine")
-            )
-        ).checked()
+        """Read what `save` wrote, and check it.
+
+        Raises:
+            DataError: The tables were changed, or written by another version.
+        """
+        names = ("images", "lesions", "quarantine")
+        catalogue = cls(*(pd.read_parquet(folder / f"{name}.parquet") for name in names))
+        try:
+            return catalogue.checked()
+        except DataError as error:
+            remedy = "Run notebook 01_data_survey again."
+            raise DataError(error.problem, f"{folder}, {error.location}", remedy) from None
 
 
 def table(schema: pa.DataFrameSchema, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -112,7 +112,7 @@ def read_ddsm(
 
     Raises:
         MissingDataError: There is no .ics file; the remedy says where to get DDSM.
-        DataError: With `strict`, the first problem that would go to the quarantine.
+        DataError: With `strict`, the first problem.
     """
     paths = sorted(path for path in root.rglob("*.ics") if path.is_file())
     if not paths:
@@ -121,20 +121,18 @@ def read_ddsm(
             location=root,
             remedy=f"Get the volumes, such as cases/normals/normal_01, from {ADDRESS}",
         )
-    quarantine = Quarantine(DATASET, strict=strict)
-    reading = _Reading(quarantine, cache, optical_density)
+    reading = _Reading(Quarantine(DATASET, strict=strict), cache, optical_density)
     first_path: dict[str, Path] = {}
     for path in tqdm(paths, desc="reading DDSM", unit="case"):
         try:
             folder = _Folder(read_case(path), path)
         except DataError as error:
-            quarantine.add(
-                Code.DESCRIPTION_UNUSABLE, error.problem, effect="image left out", file=path
-            )
+            code = Code.DESCRIPTION_UNUSABLE
+            reading.quarantine.add(code, error.problem, effect="image left out", file=path)
             continue
         first = first_path.setdefault(folder.case.name, path)
         if first != path:
-            quarantine.add(
+            reading.quarantine.add(
                 Code.DESCRIPTION_REPEATED,
                 f"the case is in {first.parent} too, and used from there",
                 effect="image left out",
@@ -143,7 +141,7 @@ def read_ddsm(
             continue
         _add_case(reading, folder)
     _quarantine_undescribed(reading, root)
-    return Catalogue.from_rows(reading.images, reading.lesions, quarantine.rows)
+    return Catalogue.from_rows(reading.images, reading.lesions, reading.quarantine.rows)
 
 
 def _add_case(reading: _Reading, folder: _Folder) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from second_look.catalogue import Catalogue, whole_number, worst
+from second_look.decoding.dicom import Header
 from second_look.decoding.pixels import read_header
 from second_look.errors import DataError, MissingDataError
 from second_look.files import clear_write_errors, read_bytes
@@ -305,16 +306,21 @@ def _add_image(reading: _Reading, folder: Path, image_id: str, rows: list[_Row])
             "path": str(path),
         }
     )
-    lesions = [row for row in rows if row.pathology]
-    for number_of_lesion, row in enumerate(lesions, start=1):
-        lesion_id = f"{image_id}_{number_of_lesion}"
+    _add_lesions(reading, folder, [row for row in rows if row.pathology], header)
+
+
+def _add_lesions(reading: _Reading, folder: Path, rows: list[_Row], header: Header) -> None:
+    """Add the lesions of one image, numbered from 1."""
+    for number, row in enumerate(rows, start=1):
         lesion = {
-            "lesion_id": lesion_id,
-            "image_id": image_id,
+            "lesion_id": f"{row.image_id}_{number}",
+            "image_id": row.image_id,
             "kind": row.kind,
             "pathology": row.pathology,
         }
-        location = _location(reading.quarantine, folder, row, lesion_id, header.rows, header.cols)
+        location = _location(
+            reading.quarantine, folder, row, lesion["lesion_id"], header.rows, header.cols
+        )
         reading.lesions.append(lesion | location)
 
 
