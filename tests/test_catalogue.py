@@ -13,6 +13,8 @@ from second_look import catalogue as cat
 from second_look.catalogue import Catalogue
 from second_look.errors import DataError, LeakageError
 
+SHARES = {"val_share": 0.2, "test_share": 0.2}
+
 
 def image(image_id="a", patient_id="p", label="normal", **columns):
     row = {"image_id": image_id, "dataset": "set", "patient_id": patient_id, "rows": 100}
@@ -112,7 +114,7 @@ def test_a_patient_in_two_splits_stops_the_run_and_is_named():
     with pytest.raises(LeakageError, match="1 patients are in more than one split: p"):
         cat.check_no_patient_leak(leaking.images)
     with pytest.raises(LeakageError):
-        cat.assign_splits(leaking, seed=0)
+        cat.assign_splits(leaking, seed=0, **SHARES)
 
 
 def test_equal_patient_names_of_two_data_sets_are_two_patients():
@@ -138,7 +140,9 @@ def test_cleaning_drops_the_leaking_patients_from_training_only():
 
 def test_official_test_set_stays_and_validation_comes_from_training():
     rows = [image(f"i{n}", f"p{n}", split="test" if n < 20 else "train") for n in range(100)]
-    split = cat.assign_splits(Catalogue.from_rows(rows), seed=3, val_share=0.25).images
+    split = cat.assign_splits(
+        Catalogue.from_rows(rows), seed=3, val_share=0.25, test_share=0.2
+    ).images
     assert set(split.loc[split["split"] == "test", "image_id"]) == {f"i{n}" for n in range(20)}
     assert (split["split"] == "val").sum() == 20
     assert (split["split"] == "train").sum() == 60
@@ -147,7 +151,7 @@ def test_official_test_set_stays_and_validation_comes_from_training():
 def test_half_given_splits_are_refused():
     with pytest.raises(DataError, match="1 of 2 images have no split"):
         cat.assign_splits(
-            Catalogue.from_rows([image("a", "p", split="train"), image("b", "q")]), seed=0
+            Catalogue.from_rows([image("a", "p", split="train"), image("b", "q")]), seed=0, **SHARES
         )
 
 
@@ -164,10 +168,10 @@ def test_splits_do_not_depend_on_the_order_of_rows():
     mixed = Catalogue(
         catalogue.images.sample(frac=1, random_state=1), catalogue.lesions, catalogue.quarantine
     )
-    first = cat.assign_splits(catalogue, seed=5).images.set_index("image_id")["split"]
-    second = cat.assign_splits(mixed, seed=5).images.set_index("image_id")["split"]
+    first = cat.assign_splits(catalogue, seed=5, **SHARES).images.set_index("image_id")["split"]
+    second = cat.assign_splits(mixed, seed=5, **SHARES).images.set_index("image_id")["split"]
     pd.testing.assert_series_equal(first, second.reindex(first.index))
-    reseeded = cat.assign_splits(catalogue, seed=6).images.set_index("image_id")["split"]
+    reseeded = cat.assign_splits(catalogue, seed=6, **SHARES).images.set_index("image_id")["split"]
     assert (first != reseeded).any()
 
 
@@ -180,7 +184,7 @@ def sixty_patients():
 def test_every_image_has_one_split_and_every_patient_too(sixty_patients, patients, seed):
     # The first images of one checked catalogue: building another takes longer than splitting it.
     images = sixty_patients.images.head(2 * patients)
-    split = cat.assign_splits(replace(sixty_patients, images=images), seed=seed).images
+    split = cat.assign_splits(replace(sixty_patients, images=images), seed=seed, **SHARES).images
     assert len(split) == 2 * patients
     assert split["split"].isin(cat.SPLITS).all()
     assert (split.groupby("patient_id")["split"].nunique() == 1).all()

@@ -252,7 +252,7 @@ def clean_official_split(catalogue: Catalogue) -> Catalogue:
 
 
 def assign_splits(
-    catalogue: Catalogue, *, seed: int, val_share: float = 0.2, test_share: float = 0.2
+    catalogue: Catalogue, *, seed: int, val_share: float, test_share: float
 ) -> Catalogue:
     """Give every image a split, patient by patient, stratified by the patient's worst label.
 

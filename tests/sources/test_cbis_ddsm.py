@@ -115,7 +115,7 @@ def test_the_leak_of_the_merged_split_is_closed_by_cleaning(read):
     assert row[["image_id", "row"]].to_numpy().tolist() == [["P_1_LEFT_CC", "row 2"]]
     assert row["file"].item().endswith(NAMES["mass", "train"])
     with pytest.raises(LeakageError, match="P_1"):
-        assign_splits(catalogue, seed=0)
+        assign_splits(catalogue, seed=0, val_share=0.2, test_share=0.2)
     clean = clean_official_split(catalogue)
     assert sorted(clean.images["image_id"]) == ["P_1_LEFT_CC", "P_2_LEFT_CC", "P_3_LEFT_CC"]
     assert "P_1_LEFT_MLO" in set(clean.quarantine["image_id"])

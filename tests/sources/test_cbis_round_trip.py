@@ -109,7 +109,8 @@ def test_the_leak_is_found_closed_and_counted(case):
              if lesion.fault == "leaking_patient" and lesion.split == "train"}  # fmt: skip
     assert set(gone["image_id"]) == left == train
     assert len(gone) == len(train)
-    assert set(assign_splits(clean, seed=0).images["split"]) == {"train", "val", "test"}
+    shared = assign_splits(clean, seed=0, val_share=0.2, test_share=0.2)
+    assert set(shared.images["split"]) == {"train", "val", "test"}
 
 
 def test_all_that_was_read_can_be_prepared(case):
