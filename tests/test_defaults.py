@@ -29,27 +29,7 @@ EXCEPTIONS = {
     "preparing.dataset.DataSettings(lesion_contrast)": "a factor; 1 leaves the contrast as it is",
 }
 # Second defaults that are still to be removed.
-OPEN: set[str] = {
-    "models.dcgan.DcganSettings(dropout)",
-    "models.dcgan.DcganSettings(latent_size)",
-    "models.dcgan.DcganSettings(output_activation)",
-    "models.dcgan.DcganSettings(size)",
-    "models.dcgan.DcganSettings(slope)",
-    "models.progressive.ProgressiveSettings(base)",
-    "models.progressive.ProgressiveSettings(latent_size)",
-    "models.progressive.ProgressiveSettings(max_channels)",
-    "models.progressive.ProgressiveSettings(size)",
-    "training.detect.DetectSettings(batch_size)",
-    "training.detect.DetectSettings(max_detections)",
-    "training.detect.DetectSettings(model)",
-    "training.detect.DetectSettings(normal_share)",
-    "training.detect.DetectSettings(optimizer)",
-    "training.detect.DetectSettings(seed)",
-    "training.gan.DcganTraining(beta1)",
-    "training.gan.DcganTraining(learning_rate)",
-    "training.gan.ProgressiveTraining(learning_rate)",
-    "training.gan.ProgressiveTraining(loss)",
-}
+OPEN: set[str] = set()
 
 
 def cells(notebook: Path) -> tuple[set[str], list[ast.Module]]:

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from second_look.batches.affine import NO_AUGMENTATION
 from second_look.batches.frames import Frame, Frames, target_of
 from second_look.evaluation.detection_tables import BOX
 from second_look.evaluation.froc import marks, sensitivities
@@ -54,7 +53,7 @@ def _networks() -> list[Row]:
         dataset = build_dataset(folder, replace(LAB_SETTINGS, test_share=0.34), workers=0)
         settings = DetectSettings(
             model=model, frame=FRAME, stages=(Stage(1000, 1e-4),), batch_size=BATCH,
-            normal_share=0.5, augmentation=NO_AUGMENTATION,
+            normal_share=0.5, optimizer="sgd", max_detections=100, seed=0,
         )  # fmt: skip
         task = DetectionTask(dataset, settings)
         precision = "bf16-mixed" if cuda else "32-true"

@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 from second_look.batches.gan_patches import PatchSet
-from second_look.models.dcgan import DcganSettings, Discriminator, Generator
+from second_look.models.dcgan import PAPER, Discriminator, Generator
 from second_look.models.generator import Scaling
 from second_look.preparing.store import Prepared
 from second_look.training.gan import DcganTask, DcganTraining
@@ -83,7 +83,7 @@ def _task(folder: Path) -> DcganTask:
         devices=1,
         precision="bf16-mixed" if CUDA else "32-true",
     )
-    task = DcganTask("bench", DcganTraining(), patches, seed=0)
+    task = DcganTask("bench", DcganTraining(PAPER, learning_rate=2e-4, beta1=0.5), patches, seed=0)
     task.setup(fabric, folder)
     return task
 
@@ -113,8 +113,7 @@ class _Files(Dataset[torch.Tensor]):
 
 
 def _plain(folder: Path) -> Callable[[], float]:
-    settings = DcganSettings()
-    generator, discriminator = Generator(settings).to(DEVICE), Discriminator(settings).to(DEVICE)
+    generator, discriminator = Generator(PAPER).to(DEVICE), Discriminator(PAPER).to(DEVICE)
     optimizers = [
         torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999))
         for network in (generator, discriminator)

@@ -32,6 +32,7 @@ from measures.devices import Pictures, compare, draw_pictures, on_gpu, wait
 from measures.timing import OURS, Row, row
 
 EPOCH = 1_200_000
+SETTINGS = ClassifierSettings(learning_rate=1e-3)
 STEPS_PLANNED = 1_000_000  # for the schedule of the rate: more than are ever made here
 
 
@@ -83,7 +84,13 @@ def measure_on(device: torch.device, scale: Scale) -> list[Row]:
     pictures = draw_pictures(scale.images, scale.rows, scale.cols)
     windows = pictures.windows(scale.batch * scale.steps, scale.size)
     source = PatchBatches(
-        pictures, windows, size=scale.size, batch_size=scale.batch, seed=0, memory="resident"
+        pictures,
+        windows,
+        size=scale.size,
+        batch_size=scale.batch,
+        seed=0,
+        balance="balanced",
+        memory="resident",
     )
     size_and_batch = f"{scale.size} px, batch {scale.batch}"
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +131,7 @@ def _epoch(training: Row, device: torch.device) -> list[Row]:
 def _updates(source: PatchBatches | Ready, scale: Scale, device: torch.device) -> Callable[[], int]:
     """Updates as `training.loop` makes them."""
     network = build_classifier(scale.architecture, seed=0)
-    task = ClassifierTask("bench", network, "random", source, ClassifierSettings(), STEPS_PLANNED)
+    task = ClassifierTask("bench", network, "random", source, SETTINGS, STEPS_PLANNED)
     halved = "bf16-mixed" if device.type == "cuda" else "32-true"
     task.setup(Fabric(accelerator=device.type, devices=1, precision=halved), Path())
     numbers = count()
@@ -188,9 +195,8 @@ def _reference(loader: DataLoader, scale: Scale, device: torch.device) -> Callab
     """An epoch as torchvision's references/classification/train.py makes it."""
     network = build_classifier(scale.architecture, seed=0)
     network = network.to(device, memory_format=torch.channels_last).train()
-    how = ClassifierSettings()
     optimizer = torch.optim.AdamW(
-        network.parameters(), how.learning_rate, weight_decay=how.weight_decay
+        network.parameters(), SETTINGS.learning_rate, weight_decay=SETTINGS.weight_decay
     )
 
     def work() -> int:

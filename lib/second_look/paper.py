@@ -59,6 +59,8 @@ _CALIBRATION, _SCORECARD = "07_calibration", "08_scorecard"
 
 # Rows and columns of a patch, px.
 PATCH_SIZE = 256
+# Random numbers behind a sample: 32,776,192 parameters of the first layer = 8192 · (4000 + 1).
+LATENT_SIZE = 4000
 # Accuracy of the patch classifier, %, by the number of patches that it learnt from, roughly.
 PATCH_ACCURACY = {200_000: 45.0, 400_000: 65.0}
 # Mask R-CNN: images a GPU, and the learning rates, first and last.

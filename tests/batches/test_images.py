@@ -22,7 +22,9 @@ def image_batches(labels, **settings):
     array = np.broadcast_to(levels[:, None, None], (count, 8, 8)).copy()
     ids = tuple(f"i{number}" for number in range(count))
     images = pd.DataFrame({"image_id": ids, "label": labels})
-    return ImageBatches(Pictures(ids, array, "d"), images, **{"seed": 3, **settings})
+    return ImageBatches(
+        Pictures(ids, array, "d"), images, **{"seed": 3, "balance": "natural", **settings}
+    )
 
 
 def test_parts_of_processes_together_are_the_whole_batch():
@@ -83,4 +85,4 @@ def test_no_images_are_an_error():
     pictures = Pictures((), np.zeros((0, 8, 8), dtype=np.uint16), "d")
     none = pd.DataFrame({"image_id": [], "label": []})
     with pytest.raises(DataError, match="no images to learn from"):
-        ImageBatches(pictures, none, batch_size=4, seed=0)
+        ImageBatches(pictures, none, batch_size=4, seed=0, balance="natural")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter
 from second_look.batches.gan_patches import PatchSet
-from second_look.models.dcgan import DcganSettings
+from second_look.models.dcgan import PAPER
 from second_look.models.generator import Scaling
 from second_look.models.progressive import ProgressiveSettings
 from second_look.preparing.store import Prepared
@@ -16,9 +17,12 @@ from second_look.training.gan import DcganTraining, ProgressiveTraining
 
 SIZE = 16
 SCALING = Scaling(0.1, 0.9)
-TINY_DCGAN = DcganTraining(DcganSettings(size=SIZE, latent_size=8))
+TINY_DCGAN = DcganTraining(replace(PAPER, size=SIZE, latent_size=8), learning_rate=2e-4, beta1=0.5)
 TINY_PROGRESSIVE = ProgressiveTraining(
-    ProgressiveSettings(size=SIZE, latent_size=8, max_channels=8, base=128, start=4), average=0.9
+    ProgressiveSettings(size=SIZE, latent_size=8, max_channels=8, base=128, start=4),
+    loss="wgan-gp",
+    learning_rate=1e-3,
+    average=0.9,
 )
 
 

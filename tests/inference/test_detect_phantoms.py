@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.small_detector import small_detect_settings
 from helpers.small_mammograms import small_settings
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import marks, sensitivity_statistic
@@ -10,14 +11,14 @@ from second_look.evaluation.intervals import point_estimate
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect
 from second_look.preparing.dataset import build_dataset
-from second_look.training.detect import DetectionTask, DetectSettings, Frame, Stage
+from second_look.training.detect import DetectionTask, Frame, Stage
 from second_look.training.loop import LoopSettings, train
 
 PHANTOMS = small_settings(
     patients=36, image_rows=512, image_cols=416, lesion_contrast=3.0, val_share=0.1,
     test_share=0.35, seed=0,
 )  # fmt: skip
-LEARNING = DetectSettings(
+LEARNING = small_detect_settings(
     model="small", frame=Frame(256, 192), stages=(Stage(400, 5e-4), Stage(100, 5e-5)),
     optimizer="adamw", warmup_steps=50, normal_share=0.3, max_detections=20,
 )  # fmt: skip
@@ -33,7 +34,11 @@ def sensitivity(detections, truths, images):
 def test_lesions_of_held_out_phantoms_are_found_and_the_baseline_is_beaten(tmp_path):
     dataset = build_dataset(tmp_path, PHANTOMS, workers=0)
     task = DetectionTask(dataset, LEARNING)
-    train(task, LoopSettings(steps=LEARNING.steps, accelerator="cpu", validate_every=250), tmp_path)
+    train(
+        task,
+        LoopSettings(steps=LEARNING.steps, seed=0, accelerator="cpu", validate_every=250),
+        tmp_path,
+    )
     images, truths = image_table(dataset, splits=("test",)), truth_table(dataset, splits=("test",))
     learnt = image_table(dataset, splits=("train",))
     assert not set(images["patient_id"]) & set(learnt["patient_id"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from second_look import paper
-from second_look.models.dcgan import SIZES, DcganSettings, Discriminator, Generator
+from second_look.models.dcgan import PAPER, SIZES, DcganSettings, Discriminator, Generator
 from second_look.models.layer_table import layer_table, parameters
 from torch import nn
 
-TINY = DcganSettings(size=32, latent_size=6)
+TINY = replace(PAPER, size=32, latent_size=6)
 
 
 def rows(table):
@@ -23,7 +24,7 @@ def printed(figure):
 
 
 def test_both_figures_are_regenerated_cell_by_cell() -> None:
-    settings, numbers = DcganSettings(), Counter()
+    settings, numbers = PAPER, Counter()
     generator, discriminator = Generator(settings), Discriminator(settings)
     first = layer_table(generator, torch.zeros(1, 4000), numbers)
     second = layer_table(discriminator, torch.zeros(1, 1, 256, 256), numbers)
@@ -41,7 +42,7 @@ def test_the_printed_rows_add_up_to_the_claims() -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_is_made_and_judged(size: int) -> None:
-    settings = DcganSettings(size=size, latent_size=3)
+    settings = replace(PAPER, size=size, latent_size=3)
     pictures = Generator(settings)(torch.rand(2, 3))
     assert pictures.shape == (2, 1, size, size)
     assert pictures.abs().max() <= 1
@@ -62,7 +63,7 @@ def test_what_the_paper_leaves_open_can_be_set() -> None:
 
 def test_weights_start_as_in_the_dcgan_paper() -> None:
     torch.manual_seed(0)
-    first = Generator(DcganSettings(size=16, latent_size=50)).layers[0]
+    first = Generator(replace(PAPER, size=16, latent_size=50)).layers[0]
     assert first.weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert (first.bias == 0).all()
 
@@ -78,7 +79,7 @@ def test_weights_start_as_in_the_dcgan_paper() -> None:
 )
 def test_settings_that_make_no_network(wrong: dict, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        DcganSettings(**wrong)
+        replace(PAPER, **wrong)
 
 
 def test_a_table_leaves_the_network_as_it_was() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from second_look.models.dcgan import DcganSettings
+from second_look.models.dcgan import PAPER
 from second_look.models.dcgan import Generator as Dcgan
 from second_look.models.generator import Scaling, make_samples, stream_samples
 from second_look.models.progressive import Generator as Progressive
@@ -20,8 +21,10 @@ SCALING = Scaling(0.2, 0.6)
 def generator(request):
     torch.manual_seed(0)
     if request.param == "dcgan":
-        return Dcgan(DcganSettings(size=16, latent_size=5))
-    return Progressive(ProgressiveSettings(size=16, latent_size=5, max_channels=8, base=64))
+        return Dcgan(replace(PAPER, size=16, latent_size=5))
+    return Progressive(
+        ProgressiveSettings(size=16, latent_size=5, max_channels=8, base=64, start=4)
+    )
 
 
 def test_scaling_is_undone() -> None:

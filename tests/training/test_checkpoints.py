@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import small_gan
 from helpers.library_code import check_what_counts, copy_library, loaded_modules
+from helpers.small_detector import small_detect_settings
 from helpers.small_mammograms import small_mammograms
 from second_look.batches.gan_mixtures import MixedBatches, RealPool
 from second_look.batches.images import ImageBatches
@@ -15,13 +16,13 @@ from second_look.inference.validation import ImageValidation, WindowValidation, 
 from second_look.models.classifier import build_classifier
 from second_look.training.checkpoints import all_parts, code_of, folder_name, full_identity
 from second_look.training.classify import ClassifierSettings, ClassifierTask, Validation
-from second_look.training.detect import DetectionTask, DetectSettings, Frame, Stage
+from second_look.training.detect import DetectionTask, Stage
 from second_look.training.gan import DcganTask, ProgressiveTask
 
 
 def classifier(source, validate):
     network = build_classifier("small", seed=0)
-    settings, validation = ClassifierSettings(), Validation(validate, "digest of windows")
+    settings, validation = ClassifierSettings(1e-3), Validation(validate, "digest of windows")
     return ClassifierTask("tiny", network, "random", source, settings, 4, validation)
 
 
@@ -37,14 +38,15 @@ def tasks(tmp_path_factory):
     pictures = Pictures(tuple(images["image_id"]), levels, "d")
     patches = small_gan.patch_set(prepared, windows)
     pool = RealPool(prepared, windows, ["benign", "malignant"], count=8, size=size, seed=0)
-    detect = DetectSettings(frame=Frame(96, 64), stages=(Stage(6, 0.01),), max_detections=5)
+    detect = small_detect_settings(stages=(Stage(6, 0.01),))
     return {
         "patches": classifier(
-            PatchBatches(prepared, windows, size=size, batch_size=4, seed=0),
+            PatchBatches(prepared, windows, size=size, batch_size=4, seed=0, balance="balanced"),
             WindowValidation(prepared, windows, size, ranking),
         ),
         "images": classifier(
-            ImageBatches(pictures, images, batch_size=4, seed=0), ImageValidation(pictures, images)
+            ImageBatches(pictures, images, batch_size=4, seed=0, balance="natural"),
+            ImageValidation(pictures, images),
         ),
         "samples": classifier(
             MixedBatches([pool], batch_size=4, seed=0),

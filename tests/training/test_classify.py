@@ -62,7 +62,7 @@ def images():
 
 
 def batches():
-    return Batches(pictures(), images(), batch_size=8, seed=1)
+    return Batches(pictures(), images(), batch_size=8, seed=1, balance="natural")
 
 
 def task(settings=FROZEN, *, steps=STEPS, validate=None, watched="", source=None):
@@ -74,7 +74,14 @@ def task(settings=FROZEN, *, steps=STEPS, validate=None, watched="", source=None
 
 def loop(steps=STEPS, **changes):
     return LoopSettings(
-        **{"steps": steps, "accelerator": "cpu", "checkpoint_seconds": 0, "log_every": 1, **changes}
+        **{
+            "steps": steps,
+            "seed": 0,
+            "accelerator": "cpu",
+            "checkpoint_seconds": 0,
+            "log_every": 1,
+            **changes,
+        }
     )
 
 
@@ -121,7 +128,7 @@ def test_steps_use_the_schedule(tmp_path):
 
 
 def test_norms_and_biases_do_not_decay():
-    tested = task(ClassifierSettings(weight_decay=0.3))
+    tested = task(ClassifierSettings(1e-3, weight_decay=0.3))
     decay = {
         id(parameter): group["weight_decay"]
         for group in tested.optimizers["adamw"].param_groups
@@ -144,7 +151,7 @@ def test_the_loss_is_cross_entropy_with_labels_smoothed(tmp_path, smoothing):
     surprise = np.log(np.exp(logits).sum(axis=1, keepdims=True)) - logits
     truth = np.eye(len(LABELS))[labels] * (1 - smoothing) + smoothing / len(LABELS)
     expected = (truth * surprise).sum(axis=1).mean()
-    how = ClassifierSettings(label_smoothing=smoothing, frozen_statistics=True)
+    how = ClassifierSettings(1e-3, label_smoothing=smoothing, frozen_statistics=True)
     _, done = train_classifier(task(how, steps=1), loop(1), tmp_path)
     assert done.curve("loss")["value"].tolist() == pytest.approx([expected], abs=1e-5)
     right = (logits.argmax(axis=1) == labels.numpy()).mean()
@@ -154,7 +161,7 @@ def test_the_loss_is_cross_entropy_with_labels_smoothed(tmp_path, smoothing):
 @pytest.mark.parametrize("frozen", [True, False])
 def test_statistics_move_unless_they_are_frozen(tmp_path, frozen):
     network, _ = train_classifier(
-        task(ClassifierSettings(frozen_statistics=frozen), steps=2), loop(2), tmp_path
+        task(ClassifierSettings(1e-3, frozen_statistics=frozen), steps=2), loop(2), tmp_path
     )
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     assert len(norms) == 5
@@ -167,7 +174,7 @@ def test_statistics_move_unless_they_are_frozen(tmp_path, frozen):
 def test_the_gradient_is_clipped_to_its_longest(tmp_path):
     lengths = {}
     for clip in (0.0, 0.01):
-        trained = task(ClassifierSettings(clip=clip, frozen_statistics=True), steps=1)
+        trained = task(ClassifierSettings(1e-3, clip=clip, frozen_statistics=True), steps=1)
         train_classifier(trained, loop(1), tmp_path)
         squares = [float(p.grad.square().sum()) for p in trained.network.parameters()]
         lengths[clip] = np.sqrt(sum(squares))
@@ -238,8 +245,8 @@ def test_everything_that_decides_is_part_of_the_identity():
     plain = task().identity()
     assert plain == task().identity()
     assert plain["architecture"] == "small"
-    of_other_seed = Batches(pictures(), images(), batch_size=8, seed=2)
-    for changed in (task(ClassifierSettings()), task(source=of_other_seed), task(validate=len)):
+    of_other_seed = Batches(pictures(), images(), batch_size=8, seed=2, balance="natural")
+    for changed in (task(ClassifierSettings(1e-3)), task(source=of_other_seed), task(validate=len)):
         assert changed.identity() != plain
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.small_detector import small_detect_settings
 from helpers.small_mammograms import small_mammograms
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
@@ -17,7 +18,6 @@ from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector
 from second_look.training.detect import (
     DetectionTask,
-    DetectSettings,
     Frame,
     Stage,
     training_images,
@@ -26,7 +26,7 @@ from second_look.training.loop import LoopSettings, TrainingError, train
 from torch import nn
 
 FRAME = Frame(96, 64)
-TINY = DetectSettings(frame=FRAME, stages=(Stage(4, 0.01),), max_detections=5)
+TINY = small_detect_settings()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def started(dataset, settings, folder):
 
 
 def loop(steps, **changes):
-    return LoopSettings(steps=steps, accelerator="cpu", log_every=1, **changes)
+    return LoopSettings(steps=steps, accelerator="cpu", log_every=1, **{"seed": 0, **changes})
 
 
 # ------------------------------------------------------------------ what is learnt from

@@ -12,10 +12,10 @@ import pytest
 import torch
 from helpers import small_gan
 from second_look.errors import CheckpointError
-from second_look.models.dcgan import DcganSettings
+from second_look.models.dcgan import PAPER
 from second_look.models.generator import make_samples
 from second_look.training import gan
-from second_look.training.gan import DcganTraining, ProgressiveTraining, train_gan
+from second_look.training.gan import train_gan
 from second_look.training.loop import LoopSettings, TrainingError
 
 BOTH = pytest.mark.parametrize("how", [small_gan.TINY_DCGAN, small_gan.TINY_PROGRESSIVE])
@@ -37,7 +37,7 @@ def patches(prepared, windows):
 
 
 def settings(steps=12, **changes):
-    values = {"accelerator": "cpu", "checkpoint_seconds": 0, "log_every": 3} | changes
+    values = {"seed": 0, "accelerator": "cpu", "checkpoint_seconds": 0, "log_every": 3} | changes
     return LoopSettings(steps=steps, **values)
 
 
@@ -145,7 +145,7 @@ def test_the_other_loss_trains_too(patches, tmp_path):
     done = train_gan("benign", how, patches, settings(5), tmp_path)
     assert np.isfinite(done.record.history["value"]).all()
     with pytest.raises(ValueError, match="loss must be one of"):
-        ProgressiveTraining(loss="hinge")
+        replace(small_gan.TINY_PROGRESSIVE, loss="hinge")
 
 
 def test_a_checkpoint_of_another_class_and_architecture_is_named(patches, tmp_path):
@@ -181,7 +181,7 @@ def test_a_loss_that_is_not_finite_stops_it_and_names_images(patches, tmp_path):
 
 
 def test_a_size_that_does_not_fit_is_refused(patches, tmp_path):
-    how = DcganTraining(DcganSettings(size=32, latent_size=8))
+    how = replace(small_gan.TINY_DCGAN, network=replace(PAPER, size=32, latent_size=8))
     text = re.escape("the generator makes patches of 32 px, the patches to learn from have 16 px")
     with pytest.raises(ValueError, match=text):
         train_gan("benign", how, patches, settings(), tmp_path)

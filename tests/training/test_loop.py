@@ -72,7 +72,9 @@ class Line(Task):
 
 
 def settings(steps=60, **changes):
-    return LoopSettings(steps=steps, accelerator="cpu", checkpoint_seconds=0, **changes)
+    return LoopSettings(
+        steps=steps, accelerator="cpu", checkpoint_seconds=0, **{"seed": 0, **changes}
+    )
 
 
 def weights(task):
@@ -196,7 +198,7 @@ def test_a_checkpoint_of_another_training_is_named(tmp_path: Path) -> None:
 
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="steps and log_every must be positive"):
-        LoopSettings(steps=0)
+        LoopSettings(steps=0, seed=0)
 
 
 def test_two_processes_train_as_one(tmp_path: Path, two_processes: Path) -> None:

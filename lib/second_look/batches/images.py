@@ -47,7 +47,7 @@ class ImageBatches:
         *,
         batch_size: int,
         seed: int,
-        balance: str = "natural",
+        balance: str,
         augmentation: Augmentation = MAMMOGRAMS,
     ) -> None:
         if images.empty:

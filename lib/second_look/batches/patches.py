@@ -38,7 +38,7 @@ class PatchBatches:
         size: int,
         batch_size: int,
         seed: int,
-        balance: str = "balanced",
+        balance: str,
         augmentation: Augmentation = PATCHES,
         memory: str = "auto",
     ) -> None:

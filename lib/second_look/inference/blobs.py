@@ -25,7 +25,7 @@ _MAX_BLOBS = 30
 _SIDE = 28
 
 
-def detect_blobs(frames: Frames, image_ids: Sequence[str], *, seed: int = 0) -> pd.DataFrame:
+def detect_blobs(frames: Frames, image_ids: Sequence[str]) -> pd.DataFrame:
     """Places in the breast that are brighter than what surrounds them, at several sizes.
 
     The score is the contrast between a Gaussian and one 1.6 times as wide, 0 to 1; a blob says
@@ -34,7 +34,6 @@ def detect_blobs(frames: Frames, image_ids: Sequence[str], *, seed: int = 0) -> 
     Args:
         frames: The images.
         image_ids: Which of them.
-        seed: For the table; nothing is drawn.
 
     Returns:
         A table of detection_tables.DETECTIONS.
@@ -42,7 +41,7 @@ def detect_blobs(frames: Frames, image_ids: Sequence[str], *, seed: int = 0) -> 
     parts = [
         _rows(frames.get(image_id)) for image_id in tqdm(image_ids, desc=f"detecting ({NAME})")
     ]
-    return with_owners(pd.concat(parts, ignore_index=True), frames.dataset, NAME, seed)
+    return with_owners(pd.concat(parts, ignore_index=True), frames.dataset, NAME, seed=0)
 
 
 def _rows(framed: Framed) -> pd.DataFrame:

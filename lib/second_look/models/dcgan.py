@@ -1,7 +1,7 @@
 """The paper's DCGAN (figures 1a and 1b), to the parameter.
 
-What the figures leave open is a setting, and its default is the value of the DCGAN paper (Radford,
-Metz, Chintala 2016, the paper's ref 14), the "standard GAN baseline" that the paper names.
+What the figures leave open is a setting; PAPER has the value of the DCGAN paper (Radford, Metz,
+Chintala 2016, the paper's ref 14), the "standard GAN baseline" that the paper names.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from second_look.models.generator import PatchGenerator
+from second_look.paper import LATENT_SIZE, PATCH_SIZE
 
 # Channels after the first layer and after each doubling, from 8×8; the last one is the picture.
 _CHANNELS = (128, 64, 32, 16, 8)
@@ -23,7 +24,7 @@ _SPREAD = 0.02
 
 @dataclass(frozen=True)
 class DcganSettings:
-    """Both networks; the defaults are the paper's, 256×256 px from 4000 random numbers.
+    """Both networks; PAPER has the paper's.
 
     Attributes:
         size: Of a picture, px, one of SIZES; smaller ones have fewer doublings.
@@ -36,11 +37,11 @@ class DcganSettings:
             that pictures lie between -1 and 1.
     """
 
-    size: int = 256
-    latent_size: int = 4000
-    slope: float = 0.2
-    dropout: float = 0.25
-    output_activation: str = "tanh"
+    size: int
+    latent_size: int
+    slope: float
+    dropout: float
+    output_activation: str
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
@@ -60,6 +61,9 @@ class DcganSettings:
     def doublings(self) -> int:
         """How often 8×8 is doubled."""
         return SIZES.index(self.size) + 1
+
+
+PAPER = DcganSettings(PATCH_SIZE, LATENT_SIZE, slope=0.2, dropout=0.25, output_activation="tanh")
 
 
 class Generator(PatchGenerator):

@@ -24,7 +24,7 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class ProgressiveSettings:
-    """Both networks; the defaults are those of Karras et al. for 256×256 px.
+    """Both networks; Karras et al. have 512, 512, 8192 and 4 besides the size.
 
     Attributes:
         size: Of a picture, px: a power of two, 8 to 1024.
@@ -35,11 +35,11 @@ class ProgressiveSettings:
         start: Resolution that the training begins with, px.
     """
 
-    size: int = 256
-    latent_size: int = 512
-    max_channels: int = 512
-    base: int = 8192
-    start: int = 4
+    size: int
+    latent_size: int
+    max_channels: int
+    base: int
+    start: int
 
     def __post_init__(self) -> None:
         sizes = [_SMALLEST * 2**doublings for doublings in range(1, 9)]

@@ -57,7 +57,7 @@ class ClassifierSettings:
         clip: Largest norm of the gradient; 0 leaves it as it is.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float
     weight_decay: float = 0.05
     warmup: float = 0.1
     label_smoothing: float = 0.0

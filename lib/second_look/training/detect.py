@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,21 +87,21 @@ class DetectSettings:
         seed: Of start weights, order and variations.
     """
 
-    model: str = "small"
-    frame: Frame = field(default_factory=lambda: Frame(256, 192))
-    stages: tuple[Stage, ...] = (Stage(200, 0.02),)
-    batch_size: int = 2
-    optimizer: str = "sgd"
+    model: str
+    frame: Frame
+    stages: tuple[Stage, ...]
+    batch_size: int
+    optimizer: str
+    normal_share: float
+    max_detections: int
+    seed: int
     weights: str = ""
-    normal_share: float = 0.3
     warmup_steps: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     clip: float = 5.0
     augmentation: Augmentation = NO_AUGMENTATION
-    max_detections: int = 100
     max_validation_images: int = 0
-    seed: int = 0
 
     @property
     def steps(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,14 +41,14 @@ class DcganTraining:
         learning_rate, beta1: Of Adam; 0.0002 and 0.5, which the DCGAN paper found to be stable.
     """
 
-    network: dcgan.DcganSettings = field(default_factory=dcgan.DcganSettings)
-    learning_rate: float = 2e-4
-    beta1: float = 0.5
+    network: dcgan.DcganSettings
+    learning_rate: float
+    beta1: float
 
 
 @dataclass(frozen=True)
 class ProgressiveTraining:
-    """How a growing generator learns; the defaults are those of Karras et al.
+    """How a growing generator learns; weights of penalties are those of Karras et al.
 
     Attributes:
         network: Both networks.
@@ -63,11 +63,9 @@ class ProgressiveTraining:
             layers. Samples are made by the average.
     """
 
-    network: progressive.ProgressiveSettings = field(
-        default_factory=progressive.ProgressiveSettings
-    )
-    loss: str = "wgan-gp"
-    learning_rate: float = 1e-3
+    network: progressive.ProgressiveSettings
+    loss: str
+    learning_rate: float
     penalty: float = 10.0
     drift: float = 1e-3
     average: float = 0.999

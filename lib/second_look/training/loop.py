@@ -49,7 +49,7 @@ class LoopSettings:
     """
 
     steps: int
-    seed: int = 0
+    seed: int
     validate_every: int = 0
     patience: int = 0
     log_every: int = 10

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.made_detections import made_images, made_truths, perfect, random_detections
+from helpers.small_detector import small_detect_settings
 from helpers.small_mammograms import small_mammograms
 from second_look.errors import CheckpointError, MissingDataError, ParameterError
 from second_look.evaluation.detection import image_scores, patch_scores
@@ -20,7 +21,7 @@ from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.preparing.patches import HALF_RULE
 from second_look.preparing.views import View
 from second_look.studies.detection import findings, results, training
-from second_look.training.detect import DetectSettings, Stage
+from second_look.training.detect import Stage
 from sklearn.metrics import roc_auc_score
 
 
@@ -64,9 +65,9 @@ def test_a_schedule_is_read_from_lists():
 
 def test_the_paper_s_schedule_is_recognised():
     stages = (Stage(9, 0.002), Stage(9, 0.0002))
-    paper = DetectSettings(model="paper", stages=stages, weights="mask_rcnn_coco.h5")
+    paper = small_detect_settings(model="paper", stages=stages, weights="mask_rcnn_coco.h5")
     assert training.schedule_verdict(paper) == "the same schedule"
-    assert training.schedule_verdict(DetectSettings()) == "another schedule: see how"
+    assert training.schedule_verdict(small_detect_settings()) == "another schedule: see how"
     assert training.in_words(paper) == (
         "paper: 2 images per step; learning rate 0.002, later 0.0002; 18 steps; mask_rcnn_coco.h5"
     )
@@ -95,8 +96,9 @@ def test_weights_are_named_from_the_data_root(tmp_path, monkeypatch):
 def test_training_compares_with_and_without_normals(tmp_path):
     dataset = small_mammograms(tmp_path)
     settings = training.settings(
-        dataset, weights="", frame=(96, 64), stages=[[1, 0.01]], rotation_deg=0, scale=1.0,
-        contrast=0.0, max_detections=5, normal_share=0.5,
+        dataset, model="small", weights="", frame=(96, 64), stages=[[1, 0.01]], rotation_deg=0,
+        scale=1.0, contrast=0.0, max_detections=5, normal_share=0.5,
+        optimizer="sgd", batch_size=2, seed=0,
     )  # fmt: skip
     loop = training.loop_settings(settings, validate_every=0, accelerator="cpu", precision="auto")
     assert (loop.steps, loop.log_every) == (1, 1)

@@ -11,7 +11,7 @@ from second_look import paper
 from second_look.batches.sampler import cut
 from second_look.catalogue import patient_keys
 from second_look.errors import CheckpointError, DataError
-from second_look.models.dcgan import DcganSettings
+from second_look.models.dcgan import PAPER
 from second_look.models.generator import make_samples
 from second_look.models.layer_table import parameters
 from second_look.models.progressive import Critic, Generator, ProgressiveSettings
@@ -26,9 +26,14 @@ from second_look.training.gan import DcganTraining, ProgressiveTraining
 SIZE = 32
 CLASSES = ["benign", "malignant"]
 RECIPES = {
-    "dcgan": DcganTraining(DcganSettings(size=SIZE, latent_size=16), learning_rate=1e-3),
+    "dcgan": DcganTraining(
+        replace(PAPER, size=SIZE, latent_size=16), learning_rate=1e-3, beta1=0.5
+    ),
     "progressive": ProgressiveTraining(
-        ProgressiveSettings(size=16, latent_size=8, max_channels=8, base=128, start=8), average=0.9
+        ProgressiveSettings(size=16, latent_size=8, max_channels=8, base=128, start=8),
+        loss="wgan-gp",
+        learning_rate=1e-3,
+        average=0.9,
     ),
 }
 EPOCHS = {"dcgan": dcgan.Schedule(20, 10, 16), "progressive": dcgan.Schedule(2, 1, 16)}

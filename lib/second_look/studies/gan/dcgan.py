@@ -40,7 +40,7 @@ def printed_layers() -> pd.DataFrame:
         figure; layer, type, output_shape and parameters as built; the same as printed in the paper
         (printed_layer, …); agrees (whether all four cells are equal).
     """
-    settings, numbers = dcgan.DcganSettings(), Counter[str]()
+    settings, numbers = dcgan.PAPER, Counter[str]()
     networks = (
         ("1a", dcgan.Generator(settings), torch.zeros(1, settings.latent_size), paper.FIG_1A),
         ("1b", dcgan.Discriminator(settings), torch.zeros(1, 1, 256, 256), paper.FIG_1B),

@@ -24,6 +24,7 @@ from second_look.training.loop import LoopSettings
 FLOATS = npt.NDArray[np.float32]
 Features = Callable[[FLOATS], FLOATS]
 _BATCH = 64
+_LEARNING_RATE = 1e-3
 
 
 def feature_space(
@@ -72,7 +73,7 @@ def feature_space(
         "gan-features",
         InitialNetwork(architecture, channels=1),
         MixedBatches([pool], batch_size=_BATCH, seed=seed),
-        ClassifierSettings(),
+        ClassifierSettings(learning_rate=_LEARNING_RATE),
         LoopSettings(steps=steps, seed=seed),
         folder,
     )
