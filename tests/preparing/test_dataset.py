@@ -106,10 +106,10 @@ def test_the_data_root_is_found_by_parameter_then_variable(tmp_path, monkeypatch
 
 
 def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
-    phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
+    phantom = PhantomSettings(patients=16, rows=256, cols=208, seed=2)
     write_folder_layout(tmp_path / "data" / "mine", phantom)
     write_mias_layout(tmp_path / "data", phantom)
-    root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5, "seed": 0}
+    root = {"data_root": str(tmp_path / "data"), "pixel_size_mm": 0.5}
     folder_settings = small_settings(
         source="folder", table="mine/images.csv", dataset="mine", **root
     )
@@ -119,15 +119,15 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
     assert set(mine.catalogue.images["pixel_spacing_mm"]) == {0.8}
     mias = build_dataset(tmp_path / "two", small_settings(source="mias", **root), workers=0)
     assert mias.name == "mias"
-    assert len(mias.catalogue.images) == 40
+    assert len(mias.catalogue.images) == 32
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
-    settings = small_settings(phantom_form=form, patients=20, seed=0)
+    settings = small_settings(phantom_form=form, patients=8)
     catalogue = ds.read_source(settings, tmp_path / "dataset" / "raw")
     assert set(catalogue.images["dataset"]) == {"phantom"}
-    assert len(catalogue.images) >= 20
+    assert len(catalogue.images) >= 8
     # A second call draws nothing anew.
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
     again = ds.read_source(settings, tmp_path / "dataset" / "raw")
@@ -140,11 +140,17 @@ def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
         assert described is None
 
 
+@pytest.fixture(scope="module")
+def faulty_folder(tmp_path_factory):
+    """Folder of a run in which the phantoms of FAULTY are kept once they are drawn."""
+    return tmp_path_factory.mktemp("faulty")
+
+
 @pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("cbis_")])
-def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, tmp_path):
+def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, faulty_folder):
     settings = replace(FAULTY, phantom_form=form)
-    catalogue = ds.read_source(settings, tmp_path / "dataset" / "raw")
-    described = ds.case_descriptions(settings, tmp_path)
+    catalogue = ds.read_source(settings, faulty_folder / "dataset" / "raw")
+    described = ds.case_descriptions(settings, faulty_folder)
     usable = described[described["problem"] == ""]
     # Two rows without a file, and two files that are cut off.
     assert len(catalogue.images) == usable["image_key"].nunique() - 2 - 2
@@ -159,9 +165,9 @@ def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, tmp_p
         assert [word for word in words if word not in reasons] == []
 
 
-def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_path):
-    data = build_dataset(tmp_path, FAULTY, workers=0)
-    described = survey_descriptions(ds.case_descriptions(FAULTY, tmp_path))
+def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(faulty_folder):
+    data = build_dataset(faulty_folder, FAULTY, workers=0)
+    described = survey_descriptions(ds.case_descriptions(FAULTY, faulty_folder))
     true = dict(described.itertuples(index=False))
     assert (true["patients in train and test"], true["images in train and test"]) == (2, 2)
     leaks = dict(data_survey.leak_checks(data).itertuples(index=False))
@@ -181,7 +187,7 @@ def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(tmp_p
 
 
 def test_several_sources_are_one_data_set(tmp_path):
-    phantom = PhantomSettings(patients=20, rows=256, cols=208, seed=5)
+    phantom = PhantomSettings(patients=6, rows=256, cols=208, seed=5)
     root = tmp_path / "data"
     write_mias_layout(root, phantom)
     write_cbis_layout(root / "cbis", phantom, layout="idc")
@@ -197,7 +203,7 @@ def test_several_sources_are_one_data_set(tmp_path):
     catalogue = ds.read_source(settings, tmp_path / "cache")
     counts = catalogue.images["dataset"].value_counts()
     assert set(counts.index) == {"cbis", "mias", "ddsm"}
-    assert counts["mias"] == 40
+    assert counts["mias"] == 12
     with pytest.raises(MissingDataError, match="Set ddsm_folder"):
         ds.read_source(replace(settings, ddsm_folder="none"), tmp_path / "cache")
 
