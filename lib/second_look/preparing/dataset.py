@@ -87,10 +87,8 @@ class DataSettings:
 
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
-# What is prepared there where notebook 01 has not run: the defaults of its parameters, with which
-# any notebook just works. They stand here too because the library does not read notebooks; a test
-# compares them. The phantoms on which patch models are pretrained differ from them in number, size
-# and seed.
+# What is prepared there where notebook 01 has not run, so that any notebook just works: the defaults
+# of its parameters. The library does not read notebooks, so they stand here too; a test compares.
 LAB_SETTINGS = DataSettings(
     source="phantom",
     box_format="rowcol",
@@ -337,8 +335,8 @@ def build_dataset(
         strict=settings.strict,
     )
     lost = set(catalogue.images["image_id"]) - set(prepared.images["image_id"])
-    catalogue = catalogue.without_images(lost)
-    catalogue = catalogue.with_quarantine(prepared.quarantine.to_dict("records"))
+    quarantine = prepared.quarantine.to_dict("records")
+    catalogue = catalogue.without_images(lost).with_quarantine(quarantine)
     check_every_class(catalogue.images)
     duplicates = find_duplicates(prepared)
     check_no_content_leak(duplicates, catalogue.images)

@@ -287,14 +287,17 @@ def window_table(
         parts.append(windows)
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
-        length = f"{size_mm:g} mm" if size_mm is not None else f"{size} px"
-        raise DataError(
-            f"none of {len(images)} images holds a window of {length}; the largest has "
-            f"{images['rows'].max()} rows and {images['cols'].max()} columns.",
-            "prepared images",
-            "Use a smaller patch_size or patch_size_mm.",
-        )
+        raise _no_window(images, f"{size_mm:g} mm" if size_mm is not None else f"{size} px")
     return table
+
+
+def _no_window(images: pd.DataFrame, length: str) -> DataError:
+    return DataError(
+        f"none of {len(images)} images holds a window of {length}; the largest has "
+        f"{images['rows'].max()} rows and {images['cols'].max()} columns.",
+        "prepared images",
+        "Use a smaller patch_size or patch_size_mm.",
+    )
 
 
 def _check_pixel_sizes(images: pd.DataFrame, size_mm: float | None) -> None:
