@@ -87,8 +87,8 @@ class DataSettings:
 
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
-# What is prepared there where notebook 01 has not run, so that any notebook just works: the defaults
-# of its parameters. The library does not read notebooks, so they stand here too; a test compares.
+# What is prepared there where notebook 01 has not run: the defaults of its parameters. They stand
+# here too because the library does not read notebooks; a test compares them.
 LAB_SETTINGS = DataSettings(
     source="phantom",
     box_format="rowcol",
@@ -347,10 +347,7 @@ def build_dataset(
 
 
 def open_dataset(outputs: Path) -> Dataset:
-    """What notebook 01 left in the run's outputs.
-
-    In the folder that notebooks opened by hand write to, the phantoms of LAB_SETTINGS are prepared
-    where there is no data set yet.
+    """What notebook 01 left in the run's outputs; in LAB, where that is nothing, LAB_SETTINGS.
 
     Raises:
         OutputError: Notebook 01 has not run for this set.
