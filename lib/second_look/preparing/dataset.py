@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -370,16 +371,11 @@ def check_every_class(images: pd.DataFrame) -> None:
         DataError: Names the classes and splits.
     """
     counts = pd.crosstab(images["label"], images["split"]).reindex(columns=SPLITS, fill_value=0)
-    missing = [
-        f"{label} in {split}"
-        for label in LABELS
-        if label in counts.index
-        for split in SPLITS
-        if counts.loc[label, split] == 0
-    ]
-    if missing:
+    present = [label for label in LABELS if label in counts.index]
+    empty = [pair for pair in product(present, SPLITS) if counts.loc[pair] == 0]
+    if empty:
         raise DataError(
-            f"no image of a class in a split: {', '.join(missing)}.",
+            f"no image of a class in a split: {', '.join(map(' in '.join, empty))}.",
             location="table images",
             remedy="Use more patients, larger val_share and test_share, or another seed.",
         )
@@ -393,6 +389,4 @@ def _is_synthetic(catalogue: Catalogue) -> bool:
 def _with_pixel_size(catalogue: Catalogue, pixel_size_mm: float) -> Catalogue:
     if not pixel_size_mm:
         return catalogue
-    images = catalogue.images.copy()
-    images["pixel_spacing_mm"] = images["pixel_spacing_mm"].fillna(pixel_size_mm)
-    return replace(catalogue, images=images)
+    return replace(catalogue, images=catalogue.images.fillna({"pixel_spacing_mm": pixel_size_mm}))
