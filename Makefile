@@ -52,7 +52,7 @@ sync: .venv/.ready
 	$(VENV)/python -m jupytext --sync notebooks/*.py
 	$(VENV)/python -m nbconvert --clear-output --inplace notebooks/*.ipynb
 
-# The mark is made last: an installation that broke off is done again.
+# The mark is made last: an interrupted installation is repeated.
 .venv/.ready: requirements.lock pyproject.toml
 	@$(MAKE) --no-print-directory check-python
 	rm -f $@

@@ -212,8 +212,8 @@ run.figure(
 # %% [markdown]
 # ## How far are they from real patches?
 #
-# Each measure is shown with its floor, the same measure for real patches of other women. Features
-# come from a patch classifier that is trained here on the classes of the same real patches (or from
+# Each measure is shown with its floor, the same measure for real patches of other patients.
+# Features come from a patch classifier that is trained here on the classes of the same real patches (or from
 # a network with ImageNet weights, if a file is given). Feature distances can be compared between
 # sets of the same size here, but not with published values.
 
@@ -227,14 +227,14 @@ features = feature_space(
 measures = quality.measure_all(
     data, gans, sets.windows, features, count=max_measured_patches, seed=seed
 )
-run.table(measures, "quality", "Quality of samples; real: the same for patches of other women.")
+run.table(measures, "quality", "Quality of samples; real: the same for patches of other patients.")
 
 # %%
 progress = quality.progress(data, strips, sets.windows, seed=seed)
 run.figure(
     gan_figures.progress(progress),
     "progress",
-    "Distance of texture from real patches during training; dotted: real patches of other women.",
+    "Distance of texture from real patches during training; dotted: real, of other patients.",
 )
 
 # %%
@@ -259,9 +259,9 @@ run.figure(
 # %% [markdown]
 # ## Figures 2a and 2b as numbers
 #
-# The paper assesses its samples by eye. Here the measure is how many times as far the texture of
-# samples is from real patches as that of real patches of other women (sliced Wasserstein distance
-# divided by its floor). A value of 1 would be as good as real; up to 1.5 counts as such.
+# The paper assesses its samples by eye. Here the measure is the distance between the texture of
+# samples and of real patches (sliced Wasserstein), divided by its floor, the distance between real
+# patches of different patients. A value of 1 would be as good as real; up to 1.5 counts as such.
 
 # %%
 results = quality.figure_results(progress, epochs=(early_epochs, epochs))

@@ -19,7 +19,7 @@
 # small data sets. This notebook asks:
 #
 # 1. What accuracy does a classifier trained on samples only reach on real patches?
-# 2. How does that compare with trivial answers, and with training on as many real patches?
+# 2. How does that compare with trivial answers, and with the same number of real patches?
 # 3. Do samples help when they are added to real patches, and how many of them?
 # 4. What would an accuracy of 5 %, below chance, mean?
 

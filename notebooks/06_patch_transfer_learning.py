@@ -18,8 +18,8 @@
 # 200,000 patches to 65 % with about 400,000**; it never ran 1.2 million. It reports that **transfer
 # learning from ImageNet does not seem to help**, and two ways of getting from patches to images,
 # both **worse than AUCs of 0.81 and 0.87**: an image is positive if one of its patches is (scheme
-# A), and the patch weights are the start of a model for whole images of 256×256 px (scheme B). We
-# ask:
+# A), and the patch weights initialize a model for whole images of 256×256 px (scheme B). This
+# notebook asks:
 #
 # 1. How does accuracy grow with the number of patches, compared with baselines that ignore the
 #    image?
@@ -241,8 +241,8 @@ run.figure(
 # %% [markdown]
 # ## Scheme B: models of whole mammograms
 #
-# The weights of the patch model (or other weights) are the start of a model that gets the whole
-# image at once. The epoch with the best AUC on validation patients is kept; "tta" (test-time
+# The weights of the patch model (or other weights) initialize a model that gets the whole image at
+# once. The epoch with the best AUC on validation patients is kept; "tta" (test-time
 # augmentation) averages over the image and its mirror image. The score of a breast is the mean over
 # its views; that of a patient is the higher one of her two breasts. The paper's "worse than 0.81
 # and 0.87" counts as reproduced if the whole interval by image is below 0.81, as not reproduced if

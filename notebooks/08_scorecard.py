@@ -68,20 +68,20 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 # The evidence for and against each, by explicit rules. The bars are low: a result that passes one
 # may still be far from the paper's numbers, or from clinical use.
 #
-# - **Patches.** A model of whole images that never saw a patch, not even in its start weights,
-#   counts against their need if the interval of its AUC by image lies above chance, 0.5, and for it
-#   if it lies below.
-# - **GANs.** Figures 2a and 2b count for their failure if the texture of samples lies more than 1.5
-#   times as far from real patches as that of real patches of other women; a realistic
-#   texture says nothing about diagnosis. A classifier trained on samples only counts for it if its
-#   balanced accuracy on real patches is not above the baselines that never look at an image and
-#   clearly below that of a classifier trained on real patches; against it if it is above the
-#   baselines and not clearly below.
+# - **Patches.** A whole-image model trained without patches, and not initialized from patch
+#   weights, counts against their need if the interval of its AUC by image lies above chance, 0.5,
+#   and for it if it lies below.
+# - **GANs.** Figures 2a and 2b count for their failure if the distance between the texture of
+#   samples and of real patches is more than 1.5 times that between real patches of different
+#   patients; a realistic texture says nothing about diagnosis. A classifier trained on samples only
+#   counts for it if its balanced accuracy on real patches is not above the baselines that never
+#   look at an image and clearly below that of a classifier trained on real patches; against it if
+#   it is above the baselines and not clearly below.
 # - **Transfer.** The verdict of notebook 06.
 # - **Mask R-CNN.** An AUC whose interval lies above chance counts for it, one below against it. So
-#   do lesions found at one false positive an image, and the masks of hit lesions (Dice), where
-#   their intervals lie above or below those of the brightest blobs; masks are measured by each on
-#   the lesions that it hits itself.
+#   do lesions found at one false positive per image, and the masks of hit lesions (Dice), where
+#   their intervals lie above or below those of the brightest blobs; each method's
+#   masks are scored on the lesions that it hits.
 #
 # Everything else is undecided.
 

@@ -129,7 +129,7 @@ def test_an_approximate_end_may_be_missed_by_a_hundredth(
 
 def test_the_settings_that_a_claim_names_are_the_constants() -> None:
     assert claim("mrcnn-schedule").formatted == (
-        "2 images a GPU; learning rate 0.002, later 0.0002; COCO start"
+        "2 images per GPU; learning rate 0.002, later 0.0002; COCO start"
     )
     assert "25 epochs" in claim("gan-check").statement
     assert {45.0, 65.0} == set(paper.PATCH_ACCURACY.values())

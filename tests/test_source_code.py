@@ -50,6 +50,29 @@ def test_code_that_only_ipython_understands_is_read_past(library: Path) -> None:
     assert reached(library, "this is no Python") == set()
 
 
+def test_a_docstring_that_looks_like_ipython_hides_no_import(library: Path) -> None:
+    """A question in the first line of a docstring, and a line that starts with an operator."""
+    source = (
+        'from second_look import other\n\ndef f():\n    """Is it?\n\n    Yes.\n    """\n'
+        "    return (5\n    % 3)\n"
+    )
+    assert reached(library, source) == {"__init__.py", "other.py"}
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda path: path.stem)
+def test_all_imports_of_the_library_are_seen(path: Path) -> None:
+    """As a plain walk through its syntax tree finds them."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    runtime = "TYPE_CHECKING:" not in text
+    for node in imported:
+        if runtime and (node.module or "").startswith("second_look."):
+            module = LIBRARY.joinpath(*node.module.split(".")[1:])
+            file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+            assert file in library_files([text]), node.module
+
+
 def test_what_type_checkers_alone_import_is_not_reached(library: Path) -> None:
     source = (
         "if TYPE_CHECKING:\n    from second_look import a\nelse:\n    import second_look.other\n"

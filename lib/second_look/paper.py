@@ -63,7 +63,7 @@ PATCH_SIZE = 256
 LATENT_SIZE = 4000
 # Accuracy of the patch classifier, %, by the number of patches that it learnt from, roughly.
 PATCH_ACCURACY = {200_000: 45.0, 400_000: 65.0}
-# Mask R-CNN: images a GPU, and the learning rates, first and last.
+# Mask R-CNN: images per GPU, and the learning rates, first and last.
 IMAGES_PER_GPU = 2
 LEARNING_RATES = (0.002, 0.0002)
 # Figures 2a and 2b: samples whose texture lies farther than so many times the distance of real ones
@@ -128,7 +128,7 @@ CLAIMS = (
         "Mask R-CNN",
         "how Mask R-CNN was trained",
         _MRCNN,
-        text=f"{IMAGES_PER_GPU} images a GPU; learning rate {LEARNING_RATES[0]:g}, later "
+        text=f"{IMAGES_PER_GPU} images per GPU; learning rate {LEARNING_RATES[0]:g}, later "
         f"{LEARNING_RATES[1]:g}; COCO start",
     ),
     Claim("fig-3a", "Fig. 3a", "AUC of Mask R-CNN per image", _MRCNN, 0.93),

@@ -81,14 +81,9 @@ def _modules() -> dict[str, Path]:
 def _imported(source: str) -> frozenset[str]:
     """Names that a piece of code imports from this library, and those of the packages around.
 
-    Some may be of classes and functions. Nothing where the code is not valid Python.
+    Some may be of classes and functions.
     """
-    # Lines that only IPython understands import nothing from here.
-    source = re.sub(r"^\s*[%!?].*$|^.*\?$", "", source, flags=re.MULTILINE)
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return frozenset()
+    tree = _parsed(source)
     names: list[str] = []
     for node in _executed(tree):
         if isinstance(node, ast.Import):
@@ -97,6 +92,18 @@ def _imported(source: str) -> frozenset[str]:
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     internal = [name.split(".") for name in names if name.split(".")[0] == PACKAGE]
     return frozenset(".".join(parts[:n]) for parts in internal for n in range(1, len(parts) + 1))
+
+
+def _parsed(source: str) -> ast.Module:
+    """The syntax tree of a module or a cell; empty where it is not valid Python."""
+    # Lines that only IPython understands import nothing from here. Valid Python has none of them,
+    # although a line of a docstring may look like one.
+    for text in (source, re.sub(r"^\s*[%!?].*$|^.*\?$", "", source, flags=re.MULTILINE)):
+        try:
+            return ast.parse(text)
+        except SyntaxError:
+            continue
+    return ast.Module([], [])
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:

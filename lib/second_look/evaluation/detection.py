@@ -79,8 +79,8 @@ def patch_scores(
 
     Returns:
         A table of predictions.SCHEMA with BOX, unit "patch", targets "malignant" and "lesion"; and
-        one row a window and type of lesion: patient_id, split, type, positive (the window has that
-        type), score.
+        one row per window and type of lesion: patient_id, split, type, positive (the window has
+        that type), score.
     """
     windows = windows.reset_index(drop=True)
     pairs_in_windows = _boxes_in_windows(detections, windows, rule)
@@ -162,7 +162,7 @@ def roc_table(
 
     Returns:
         target, auc, low, high, n, positives, patients, reason. Target "a given type" pools the
-        questions of all types: one row a window and type.
+        questions of all types: one row per window and type.
     """
     questions: dict[str, tuple[pd.Series, Any, pd.Series]] = {}
     for target, rows_of_group in predictions.groupby("target", sort=False):
@@ -271,7 +271,7 @@ def mask_agreement(
     """Dice and IoU of the masks of hit lesions, each by its best-scored hit of that overlap.
 
     Returns:
-        One row a hit lesion: lesion_id, patient_id, box_iou, dice, iou.
+        One row per hit lesion: lesion_id, patient_id, box_iou, dice, iou.
     """
     hits = pairs(detections, truths, "iou", min_iou)
     hits["score"] = lesion_scores(detections, "lesion")[hits["detection"].to_numpy()]
@@ -339,7 +339,7 @@ def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 def by_group(
     detections: pd.DataFrame, truths: pd.DataFrame, images: pd.DataFrame, *, seed: int
 ) -> pd.DataFrame:
-    """Sensitivity at one false positive an image by lesion kind, pathology, size and density.
+    """Sensitivity at one false positive per image by lesion kind, pathology, size and density.
 
     The threshold is that of the FROC curve of all these images, the same in every group and draw:
     what differs between groups is what is found, not what is asked.

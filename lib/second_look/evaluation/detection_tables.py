@@ -36,7 +36,7 @@ _identity = {
     "patient_id": pa.Column(str, pa.Check.str_length(min_value=1)),
     "split": pa.Column(str, pa.Check.isin(SPLITS)),
 }
-# One row a detection. `label` is its likeliest lesion class, `score` that class's probability;
+# One row per detection. `label` is its likeliest lesion class, `score` that class's probability;
 # the class scores sum to 1, and `score_normal` is the chance that there is no lesion.
 DETECTIONS = pa.DataFrameSchema(
     {
@@ -52,7 +52,7 @@ DETECTIONS = pa.DataFrameSchema(
     strict=True,
     coerce=True,
 )
-# One row a lesion that can be seen on its image's region map.
+# One row per lesion that can be seen on its image's region map.
 TRUTHS = pa.DataFrameSchema(
     {
         **_identity,

@@ -57,7 +57,7 @@ def pairs(
         min_iou: Of a hit by the rule "iou".
 
     Returns:
-        One row a hit: detection and truth (rows of the two tables, from 0), iou.
+        One row per hit: detection and truth (rows of the two tables, from 0), iou.
 
     Raises:
         ValueError: There is no such rule.

@@ -1,6 +1,6 @@
 """What models say, as a table: the only way from a network to a metric.
 
-One row a patch, image, breast or patient and model, with the truth beside it. Everything in
+One row per patch, image, breast or patient and model, with the truth beside it. Everything in
 `evaluation` and `figures` works from such tables, so a figure can be redrawn and a metric tested
 without a network.
 """
@@ -148,7 +148,7 @@ def combine(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:
         unit: "breast" or "patient".
 
     Returns:
-        Binary scores for "malignant", one row a unit and model.
+        Binary scores for "malignant", one row per unit and model.
 
     Raises:
         ValueError: There is no such unit, or the scores are for another target.

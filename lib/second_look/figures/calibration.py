@@ -35,7 +35,7 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
     """Reliability diagrams, a model a column, a method a row, each above the counts of its bins.
 
     Args:
-        table: One kind of bins of studies.calibration.reliability.
+        table: One kind of bins of studies.calibration.measures.reliability.
         errors: (title, method) -> what is written above the diagram, such as its ECE.
     """
     titles = list(dict.fromkeys(table["title"]))

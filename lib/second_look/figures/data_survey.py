@@ -63,8 +63,8 @@ def lesion_area_shares(
     """Lesion areas as shares of film and breast, kind by kind, against the paper's means.
 
     Args:
-        areas: From studies.data_survey.lesion_areas.
-        estimates: From studies.data_survey.area_estimates; drawn as points with intervals.
+        areas: From studies.survey.data_survey.lesion_areas.
+        estimates: From studies.survey.data_survey.area_estimates; drawn as points with intervals.
         paper_percent: Kind -> the paper's mean share of the whole image, %.
     """
     kinds = list(dict.fromkeys(estimates["kind"]))

@@ -31,7 +31,7 @@ def training(curves: pd.DataFrame) -> Figure:
     """The five losses, and the validation that chose the weights, against steps.
 
     Args:
-        curves: From studies.mask_rcnn.training_curves.
+        curves: From studies.detection.training.training_curves.
     """
     models = list(curves.groupby("model", sort=False))
     figure, axes = plt.subplots(1, 1 + len(models), figsize=(4.6 * (1 + len(models)), 3.8))
@@ -166,7 +166,7 @@ def _intervals(axis: Axes, points: pd.DataFrame, model: str, rule: str, index: i
 
 
 def groups(table: pd.DataFrame) -> Figure:
-    """Sensitivity at one false positive an image in groups of lesions, with intervals."""
+    """Sensitivity at one false positive per image in groups of lesions, with intervals."""
     figure, axis = plt.subplots(figsize=(7, 0.6 + 0.32 * len(table)))
     names = [
         f"{row.group}: {str(row.value).replace('_', ' ')} (n = {row.lesions})"
@@ -185,7 +185,7 @@ def groups(table: pd.DataFrame) -> Figure:
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel(
-        f"sensitivity at one false positive an image\n({100 * LEVEL:g} % interval over patients)"
+        f"sensitivity at one false positive per image\n({100 * LEVEL:g} % interval over patients)"
     )
     return figure
 

@@ -33,7 +33,7 @@ EXCLUDED_COLOURS = {
 
 
 def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: float) -> Figure:
-    """Patches against stride, as studies.patching counts them; the paper's range shaded."""
+    """Patches against stride, as studies.survey.patching counts them; the paper's range shaded."""
     figure, axis = plt.subplots(figsize=(8, 4.6))
     lines = (
         ("image", "whole image", ":"),

@@ -32,8 +32,8 @@ def learning_curve(
     """Each measure against the number of patches, a line a start; the paper's points drawn in.
 
     Args:
-        curve: From studies.patch_transfer.learning_curve.
-        baselines: From studies.patch_transfer.baselines.
+        curve: From studies.transfer.patch_transfer.learning_curve.
+        baselines: From studies.transfer.patch_transfer.baselines.
         names: Measure -> its name, in the order of the panels.
     """
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.4), squeeze=False)
@@ -133,7 +133,11 @@ def transfer(effect: pd.DataFrame, names: Mapping[str, str]) -> Figure:
 
 
 def confusion(table: pd.DataFrame) -> Figure:
-    """Confusion matrix: share of each true class, from studies.patch_transfer.confusion_of."""
+    """Confusion matrix: share of each true class.
+
+    Args:
+        table: From studies.transfer.patch_transfer.confusion_shares.
+    """
     figure, axis = plt.subplots(figsize=(6.4, 1.6 + 0.75 * len(table)))
     labels = [
         f"{label_name(row['class'])}\n(n = {row['windows']:,})" for _, row in table.iterrows()
@@ -196,7 +200,7 @@ def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
     """AUC of every model by image, breast and patient, beside the paper's refs 6 and 7.
 
     Args:
-        table: From studies.whole_image.auc_table.
+        table: From studies.transfer.whole_image.auc_table.
         field: AUCs that the paper compares itself with.
     """
     units = list(dict.fromkeys(table["unit"]))

@@ -68,7 +68,7 @@ def load_matterport(
         leave_out: Layers that keep their weights.
 
     Returns:
-        One row a weight: layer, weight, shape (in the file), loaded, reason (why it was left out).
+        One row per weight: layer, weight, shape (in the file), loaded, reason (why it was not).
 
     Raises:
         DataError: The file cannot be read, or a layer is missing, unknown, or of another shape.

@@ -28,7 +28,7 @@ def find_duplicates(
         min_correlation: Least correlation of the thumbnails' fine structure of a near copy.
 
     Returns:
-        image_a, image_b, how (identical or near), correlation; one row a pair.
+        image_a, image_b, how (identical or near), correlation; one row per pair.
     """
     ids = prepared.images["image_id"].to_numpy(dtype=object)
     hashes = prepared.images["content_hash"].to_numpy(dtype=object)

@@ -34,7 +34,7 @@ class Prepared:
         images: One row an image: image_id; rows, cols (prepared px); bits; row_offset, col_offset,
             crop_rows, crop_cols, original_rows, original_cols, breast_px (original px);
             flipped; scale; pixel_spacing_mm (of a prepared pixel, NaN unknown); content_hash.
-        lesions: One row a lesion: lesion_id, image_id; code in the region map (0: not located);
+        lesions: One row per lesion: lesion_id, image_id; code in the region map (0: not located);
             area_px (original px), share_of_image, share_of_breast, inside_breast (0 to 1).
         quarantine: What could not be used, as in the catalogue.
         thumbnails: Whole images with the chest wall at the left, float32 (n, 32, 32) 0 to 1, in the

@@ -1,4 +1,4 @@
-"""The four case description CSVs of CBIS-DDSM: one row a region of interest (ROI)."""
+"""The four case description CSVs of CBIS-DDSM: one row per region of interest (ROI)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def survey_descriptions(descriptions: pd.DataFrame) -> pd.DataFrame:
         descriptions: From `read_descriptions`.
 
     Returns:
-        Columns what and value (a whole number), one row a figure.
+        Columns what and value (a whole number), one row per figure.
     """
     usable = descriptions[descriptions["problem"] == ""]
     figures = {"rows that cannot be used": len(descriptions) - len(usable)}

@@ -60,7 +60,7 @@ def index_files(root: Path, cache: Path, *, workers: int = 8) -> pd.DataFrame:
             where a file is slow to open; headers are parsed in one thread at 3,000 a second.
 
     Returns:
-        One row a file, sorted by path: path (relative to root, with "/"), size (bytes), mtime_ns,
+        One row per file, sorted by path: path (relative to root, with "/"), size (bytes), mtime_ns,
         series_uid, sop_uid, patient_id (the DICOM one: CBIS-DDSM has another in every view),
         description, rows, cols (px), bits_stored, bits_allocated, problem ("", or why the file
         cannot be used; numbers that are not known are 0).

@@ -187,8 +187,8 @@ def cbis_series(selection: Selection) -> pd.DataFrame:
     does not (P_00038_LEFT_CC.dcm, 396 series), the series is of the calcification test set.
 
     Returns:
-        One row a series: series (its UID), patient, split, files, bytes, path (below the folder of
-        the download), in the order of the patients.
+        One row per series: series (its UID), patient, split, files, bytes, path (below the folder
+        of the download), in the order of the patients.
     """
     index = pq.read_table(
         idc_index_data.IDC_INDEX_PARQUET_FILEPATH,

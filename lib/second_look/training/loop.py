@@ -77,8 +77,8 @@ class Trained:
     Attributes:
         folder: With its checkpoints.
         weights: File of the weights of all modules (`checkpoints.load_weights` reads it).
-        history: One row a number: step (updates before it), name, value. Losses are means over the
-            steps since the row before.
+        history: One row per number: step (updates before it), name, value. Losses are means over
+            the steps since the row before.
         steps: Updates that were made; fewer than asked for where it stopped early.
         best_step: Updates behind the kept weights.
         seconds: Spent in training, over all its parts.

@@ -40,7 +40,7 @@ def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
         weights: The file.
 
     Returns:
-        One row a weight: layer, weight, shape, loaded, reason (why it was not).
+        One row per weight: layer, weight, shape, loaded, reason (why it was not).
 
     Raises:
         MissingDataError: There is no such file; says where it can be had.

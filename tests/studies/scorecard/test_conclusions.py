@@ -187,7 +187,8 @@ def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
         assert table.loc[GANS, "speaks"] == FOR
         assert table.loc[GANS, "evidence"] == (
             "balanced accuracy on real patches: 0.4 [0.4, 0.4] trained on samples only, "
-            "0.7 [0.6, 0.8] trained on as many real patches, 0.4 without looking; measured"
+            "0.7 [0.6, 0.8] trained on the same number of real patches, "
+            "0.4 without looking at an image; measured"
         )
     assert sides(tables={SAMPLES: tables[SAMPLES]})[GANS] == [OPEN], "chance is not known"
 

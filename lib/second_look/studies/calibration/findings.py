@@ -108,9 +108,9 @@ def findings(
 
     Args:
         chosen: The models of the figures.
-        measured: From studies.calibration.measure.
-        tables: "bands", "depth", "points", "prevalence": from studies.decisions and
-            studies.network_depth; any may be empty.
+        measured: From studies.calibration.measures.measure.
+        tables: "bands", "depth", "points", "prevalence": from studies.calibration.decisions and
+            studies.calibration.network_depth; any may be empty.
         synthetic: Whether predictions of phantoms are among them.
     """
     lines = [

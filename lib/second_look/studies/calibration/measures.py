@@ -193,7 +193,7 @@ def _measures(
 
 
 def readable(measured: pd.DataFrame) -> pd.DataFrame:
-    """`measure` as people read it: one row a group and method, "value [low, high]" in the cells."""
+    """`measure` for readers: one row per group and method, "value [low, high]" in the cells."""
     text = [
         "–" if np.isnan(row.value) else
         f"{row.value:.3f}" + (f" [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.low) else "")

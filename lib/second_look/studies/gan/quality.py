@@ -30,7 +30,7 @@ MEASURES: Mapping[str, str] = {
     "missing": "share of fine detail missing (above 0.25 cycles per px)",
     "similarity": "MS-SSIM of pairs (1: all identical)",
     "nearest": "distance to the nearest real patch of another woman, median",
-    "copies": "share less than half as far from one real patch as from those of other women",
+    "copies": "share less than half as far from one real patch as from those of other patients",
 }
 _PAIRS = 200
 # Patches cut at once.
@@ -357,7 +357,8 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
         lines.append(
             f"- **{architecture}** (trained for {seconds.sum() / 60:,.1f} minutes over "
             f"{len(seconds)} sets): the texture of samples is {times:.1f} times as far from real "
-            "patches as that of real patches of other women; the Fréchet distance of features is "
+            "patches as real patches of different patients are from each other; the Fréchet "
+            "distance of features is "
             f"{means.loc['frechet', 'samples']:.3g}, against {means.loc['frechet', 'real']:.3g} "
             "for real patches."
         )
@@ -375,7 +376,7 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
             f"{means.loc['slope', 'real']:.2f}), and {detail}. Pairs of samples are "
             f"{_likeness(similarity, real_similarity)} (MS-SSIM {similarity:.2f} against "
             f"{real_similarity:.2f}). {copies:.0%} of the samples are less than half as far from "
-            "one real patch as from those of other women "
+            "one real patch as from those of other patients "
             f"({real_copies:.0%} of real patches are): {verdict}."
         )
     if synthetic:

@@ -19,7 +19,7 @@ Results = Sequence[Mapping[str, Any]]
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """One row a claim and measurement, in the paper's order.
+    """One row per claim and measurement, in the paper's order.
 
     Args:
         results: Content of results.json.
@@ -109,7 +109,7 @@ def findings(results: Results, evidence: pd.DataFrame) -> str:
 
     Args:
         results: Content of results.json.
-        evidence: From studies.conclusions.table.
+        evidence: From studies.scorecard.conclusions.table.
     """
     card = rows(results)
     measured = [row for row in card if row["verdict"] != NOT_MEASURED]

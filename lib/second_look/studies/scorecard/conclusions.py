@@ -1,6 +1,6 @@
-"""The paper's four conclusions, each with what a run has for it and against it.
+"""The paper's four conclusions, each with a run's evidence for and against it.
 
-The rules are low bars, named so that each can be judged by its numbers; notebook 08 says them.
+The rules are low bars, named so that each can be judged by its numbers; notebook 08 states them.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def read_tables(run: Run) -> dict[str, pd.DataFrame]:
 def apart(first: Measured, second: Measured) -> str:
     """Is one measurement higher (FOR) or lower (AGAINST) than another, their intervals apart?
 
-    An interval that reaches the other says nothing, however low its value: few patients do that.
+    An interval that reaches the other says nothing, however low its value: too
+    few patients have the same effect.
     """
     if first.low > second.high:
         return FOR
@@ -115,7 +116,7 @@ def taught(samples: Measured, real: Measured, chance: float) -> str:
 
     Args:
         samples: Balanced accuracy on real patches, trained on samples only.
-        real: The same, trained on as many real patches.
+        real: The same, trained on the same number of real patches.
         chance: Without looking.
     """
     above_chance, below_real = samples.low > chance, samples.high < real.low
@@ -160,9 +161,8 @@ def _gans(results: Results, tables: Tables) -> list[Evidence]:
         chance = float(tables[WITHOUT_LOOKING]["balanced_accuracy"].max())
         how = "".join(f"; {result['how']}" for result in _results_of(results, "gan-check"))
         text = f"balanced accuracy on real patches: {samples.formatted} trained on samples only, "
-        text += (
-            f"{real.formatted} trained on as many real patches, {chance:.3g} without looking{how}"
-        )
+        text += f"{real.formatted} trained on the same number of real patches, "
+        text += f"{chance:.3g} without looking at an image{how}"
         evidence.append(Evidence(SAMPLES, text, taught(samples, real, chance)))
     return evidence
 
@@ -188,7 +188,7 @@ def _mask_rcnn(results: Results, tables: Tables) -> list[Evidence]:
         froc = tables[FROC]
         cell = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
         froc = froc[(froc[list(cell)].astype(str) == pd.Series(cell)).all(axis=1)]
-        description = "lesions found at one false positive an image"
+        description = "lesions found at one false positive per image"
         evidence += _against_baseline(FROC, froc, "sensitivity", description)
     if DICE in tables:
         dice = tables[DICE]
@@ -207,9 +207,9 @@ def _against_baseline(
 
     Args:
         source: Name of the table.
-        table: One row a model: model, low, high, n and the value.
+        table: One row per model: model, low, high, n and the value.
         value: Name of its column.
-        description: Was measured.
+        description: What was measured.
     """
     if len(table) < 2:
         return []
