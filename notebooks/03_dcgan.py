@@ -213,9 +213,9 @@ run.figure(
 # ## How far are they from real patches?
 #
 # Each measure is shown with its floor, the same measure for real patches of other patients.
-# Features come from a patch classifier that is trained here on the classes of the same real patches (or from
-# a network with ImageNet weights, if a file is given). Feature distances can be compared between
-# sets of the same size here, but not with published values.
+# Features come from a patch classifier that is trained here on the classes of the same real patches
+# (or from a network with ImageNet weights, if a file is given). Feature distances can be compared
+# between sets of the same size here, but not with published values.
 
 # %% tags=["train"]
 features = feature_space(
