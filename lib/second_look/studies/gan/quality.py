@@ -357,8 +357,7 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
         lines.append(
             f"- **{architecture}** (trained for {seconds.sum() / 60:,.1f} minutes over "
             f"{len(seconds)} sets): the texture of samples is {times:.1f} times as far from real "
-            "patches as real patches of different patients are from each other; the Fréchet "
-            "distance of features is "
+            "patches as those of different patients are apart; the Fréchet distance of features is "
             f"{means.loc['frechet', 'samples']:.3g}, against {means.loc['frechet', 'real']:.3g} "
             "for real patches."
         )
