@@ -25,8 +25,8 @@ def windows(phantom_data):
 
 
 def patch_batches(data, windows, **settings):
-    plain = {"size": SIZE, "batch_size": 8, "seed": 3, "balance": "balanced"}
-    return PatchBatches(data.prepared, windows, memory="streamed", **{**plain, **settings})
+    plain = {"size": SIZE, "batch_size": 8, "seed": 3, "balance": "balanced", "memory": "streamed"}
+    return PatchBatches(data.prepared, windows, **{**plain, **settings})
 
 
 def test_parts_of_processes_together_are_the_whole_batch(phantom_data, windows):
