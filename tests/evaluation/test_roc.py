@@ -15,9 +15,7 @@ from sklearn.metrics import roc_curve as sklearn_curve
 
 # Scores with many ties, each beside its truth.
 TIED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=60).filter(
-    lambda pairs: (
-        len({positive for _, positive in pairs}) == 2 and len({score for score, _ in pairs}) > 1
-    )
+    lambda pairs: len({positive for _, positive in pairs}) == 2
 )
 
 
@@ -98,7 +96,6 @@ def test_auc_interval_covers_the_truth_where_patients_have_several_units():
     [
         ([0.1, 0.2], [True, True], "no negative"),
         ([0.1, 0.2], [False, False], "no positive"),
-        ([0.5, 0.5], [False, True], "equal"),
     ],
 )
 def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, reason):
@@ -225,7 +222,34 @@ def test_aucs_of_several_trainings_are_averaged():
     gap = roc.auc_difference([scores, shuffled], [shuffled], truth, patients, seed=0, draws=50)
     assert gap.value == pytest.approx(np.mean(areas) - areas[1])
     flat = np.zeros_like(scores)
-    assert "equal" in roc.auc_estimate([scores, flat], truth, patients, seed=0).reason
+    with_flat = roc.auc_estimate([scores, flat], truth, patients, seed=0, draws=50)
+    assert with_flat.value == pytest.approx((areas[0] + 0.5) / 2)
+    assert with_flat.reason == ""
+
+
+def test_constant_scores_have_an_auc_of_a_half_and_it_is_said():
+    _, truth, patients = units()
+    flat = roc.auc_estimate(np.full(len(truth), 0.3), truth, patients, seed=0, draws=50)
+    assert flat.value == roc_auc_score(truth, np.full(len(truth), 0.3)) == 0.5
+    assert flat.reason == "all scores are equal: 0.5"
+    positives, negatives = patients.count_with(truth), patients.count_with(~truth)
+    # With these shares unlike the rest, the chance to meet none is 2.5 % on each side.
+    unlike = [1 - 0.025 ** (1 / count) for count in (positives, negatives)]
+    assert flat.low == pytest.approx((1 - unlike[0]) * (1 - unlike[1]) / 2)
+    assert flat.high == pytest.approx(1 - flat.low)
+    scores, _, _ = units(digits=6)
+    gap = roc.auc_difference(scores, np.zeros_like(scores), truth, patients, seed=0, draws=50)
+    assert gap.value == pytest.approx(roc_auc_score(truth, scores) - 0.5)
+    assert np.isfinite([gap.low, gap.high]).all()
+
+
+def test_macro_auc_counts_a_half_for_a_class_with_constant_scores():
+    """As scikit-learn has it; passing over the class would give more than 0.75."""
+    classes = np.array([0, 0, 1, 1, 2, 2])
+    probabilities = np.array([[0.6, 0.1, 0.3], [0.1, 0.6, 0.3], [0.35, 0.35, 0.3]])[classes]
+    expected = roc_auc_score(classes, probabilities, multi_class="ovr", average="macro")
+    assert roc.macro_auc(probabilities, classes) == pytest.approx(expected)
+    assert expected == pytest.approx(2.5 / 3)
 
 
 def test_draws_that_miss_a_class_leave_the_interval_undefined():

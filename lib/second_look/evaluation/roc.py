@@ -1,13 +1,13 @@
 """ROC curves, the area below them, and operating points.
 
 A unit is called positive where its score reaches the threshold. An AUC is the chance that a
-positive unit has a higher score than a negative one, ties counted half. It is undefined where one
-of the two is missing or all scores are equal: it is NaN then, and `undefined_because` says why.
+positive unit has a higher score than a negative one, ties counted half: 0.5 where all scores are
+equal. Without positive or without negative units it is NaN, and `undefined_because` says why.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,24 +36,25 @@ from second_look.evaluation.intervals import (
 Bools = npt.NDArray[np.bool_]
 # Up to so many patients, pairs of patients are counted once instead of units in every draw.
 MAX_PAIRED = 2000
+# What is said of scores that tell nothing apart.
+CONSTANT = "all scores are equal: 0.5"
 
 
 def undefined_because(scores: npt.ArrayLike, positive: npt.ArrayLike) -> str:
-    """Why scores have no ROC curve; "" where they have one.
-
-    Args:
-        scores: One a unit, shape (n,).
-        positive: Which units are positive, shape (n,).
+    """Why scores (n,) have no ROC curve, given which are positive (n,); "" if they do.
 
     Raises:
         DataError: A score is not finite.
     """
-    values, truth = checked(scores, positive)
+    _, truth = checked(scores, positive)
     if not truth.any():
         return "no positive among them"
-    if truth.all():
-        return "no negative among them"
-    return "all scores are equal" if np.ptp(values) == 0 else ""
+    return "no negative among them" if truth.all() else ""
+
+
+def constant(scores: npt.ArrayLike) -> bool:
+    """Whether all scores (n,) are equal."""
+    return bool(np.ptp(np.asarray(scores)) == 0)
 
 
 def checked(scores: npt.ArrayLike, positive: npt.ArrayLike) -> tuple[Floats, Bools]:
@@ -184,11 +185,8 @@ def auc_statistic(scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Pati
     ready = _Sorted.from_scores(values, truth, patients)
     if patients.count > MAX_PAIRED or len(values) < 4 * patients.count:
         return lambda counts: np.array([ready.auc(count) for count in counts])
-    won, positives, negatives = (
-        ready.pairs(patients.count),
-        patients.sums(truth),
-        patients.sums(~truth),
-    )
+    won = ready.pairs(patients.count)
+    positives, negatives = patients.sums(truth), patients.sums(~truth)
 
     def statistic(counts: Floats) -> Floats:
         all_pairs = (counts @ positives) * (counts @ negatives)
@@ -210,6 +208,7 @@ def auc_estimate(
 
     Args:
         scores: One a unit, (n,), or those of several trainings, (k, n), whose AUCs are averaged.
+            Where all are equal, the reason is CONSTANT and the interval is exact.
         positive: Which units are positive, (n,).
         patients: Of the units.
         seed: Of the draws.
@@ -219,7 +218,14 @@ def auc_estimate(
     statistic, reason = _mean_auc(scores, positive, patients)
     if reason:
         return undefined(reason, patients)
-    return bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
+    area = bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
+    if not all(constant(row) for row in np.atleast_2d(scores)):
+        return area
+    # No draw differs. At worst, or best, all who may have another score unseen are on one side.
+    truth = np.asarray(positive, dtype=bool)
+    inverse_counts = sum(1 / patients.count_with(units) for units in (truth, ~truth))
+    tied = ((1 - level) / 2) ** inverse_counts / 2
+    return replace(area, low=tied, high=1 - tied, reason=CONSTANT)
 
 
 def auc_difference(
@@ -249,10 +255,8 @@ def _mean_auc(
 ) -> tuple[Statistic, str]:
     """Mean AUC of scores (k, n) or (n,) as a statistic, and why there is none."""
     score_rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    reason = next(filter(None, (undefined_because(row, positive) for row in score_rows)), "")
-    if reason:
-        return average([]), reason
-    return average([auc_statistic(row, positive, patients) for row in score_rows]), ""
+    statistic = average([auc_statistic(row, positive, patients) for row in score_rows])
+    return statistic, undefined_because(score_rows[0], positive)
 
 
 def macro_auc_statistic(
@@ -260,15 +264,12 @@ def macro_auc_statistic(
 ) -> Statistic:
     """Mean AUC of each class against all others, as a statistic for `intervals.bootstrap`.
 
-    Of two classes it is the AUC of the second.
+    Over the classes with positives and negatives, or NaN. Of two it is the AUC of the second.
 
     Args:
         probabilities: Of the classes, shape (n, k).
         classes: The true ones, 0 to k - 1, shape (n,).
         patients: Of the n units.
-
-    Returns:
-        Over the classes with positives, negatives and scores that differ; NaN where none has.
     """
     scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
     statistics = [
@@ -305,10 +306,8 @@ def sensitivity_statistic(
     scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients, *, specificity: float
 ) -> Statistic:
     """The largest sensitivity at no less than a specificity; the threshold moves with the draw."""
-    ready, target = (
-        _Sorted.from_scores(*checked(scores, positive), patients),
-        np.array([specificity]),
-    )
+    ready = _Sorted.from_scores(*checked(scores, positive), patients)
+    target = np.array([specificity])
 
     def statistic(counts: Floats) -> Floats:
         return np.array([ready.sensitivity(count, target)[0] for count in counts])

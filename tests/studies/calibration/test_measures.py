@@ -193,10 +193,11 @@ def test_faults_of_the_data_are_notes_and_no_errors():
     assert any("classes without units got" in line for line in lines)
     assert any("all benign: AUC: undefined: all test units are not mal" in line for line in lines)
     assert any("all benign: Platt: class malignant has no example" in line for line in lines)
-    assert any("constant: AUC: undefined: all scores are equal" in line for line in lines)
+    assert "constant: AUC: all scores are equal: 0.5" in lines
     measured = study.measure(calibrated, bins=15, seed=0, draws=5)
     areas = measured[measured["measure"] == "auc"].groupby("model")["value"].max()
-    assert areas[["all benign", "constant"]].isna().all()
+    assert np.isnan(areas["all benign"])
+    assert areas["constant"] == 0.5
     assert "–" in set(study.readable(measured)["AUC"])
 
 

@@ -202,7 +202,15 @@ def test_the_interval_decides_the_verdict(phantom_data, tmp_path, score, verdict
 def test_phantoms_give_no_verdict_and_an_undefined_auc_is_omitted(phantom_data, tmp_path):
     (row,) = row_of(tmp_path / "a", phantom_data, predictions_with(lambda t: t["score"]))
     assert row["verdict"] == SYNTHETIC
-    assert row_of(tmp_path / "b", phantom_data, predictions_with(lambda t: 0.5)) == []
+    benign = predictions_with(lambda t: t["score"]).assign(label="benign")
+    assert row_of(tmp_path / "b", phantom_data, benign) == []
+
+
+def test_a_rule_that_flags_every_image_is_a_failure_on_the_scorecard(phantom_data, tmp_path):
+    real = replace(phantom_data, synthetic=False)
+    (row,) = row_of(tmp_path, real, predictions_with(lambda t: 1.0))
+    assert (row["value"], row["verdict"]) == (0.5, REPRODUCED)
+    assert row["how"].endswith("all scores are equal: 0.5")
 
 
 def test_heat_maps_are_chosen_at_both_ends_of_the_scores():

@@ -89,17 +89,17 @@ def test_only_test_patients_count_and_binary_scores_are_accepted_beside_classes(
     assert ("image", "b") not in aucs.index
 
 
-def test_constant_scores_have_no_auc_and_the_reason_is_given():
+def test_constant_scores_have_an_auc_of_a_half_and_the_reason_is_given():
     constant = images("constant")
     constant[list(CLASS_SCORES)] = 0.25
     aucs = study.auc_table(pd.concat([constant, images()]), seed=0, draws=DRAWS)
     rows = aucs[aucs["model"] == "constant"]
-    assert rows["value"].isna().all()
-    assert set(rows["reason"]) == {"all scores are equal"}
+    assert (rows["value"] == 0.5).all()
+    assert set(rows["reason"]) == {"all scores are equal: 0.5"}
     assert rows["n"].tolist() == [160, 80, 40]
-    assert "By image, the AUC is undefined: all scores are equal." in study.findings(rows)
+    assert "By image, the highest AUC of 1 models is 0.50 [" in study.findings(rows)
     best = aucs[(aucs["unit"] == "breast") & (aucs["model"] == "b")].iloc[0]
-    sentence = f"the highest AUC of 1 models is {best['value']:.2f} [{best['low']:.2f}"
+    sentence = f"the highest AUC of 2 models is {best['value']:.2f} [{best['low']:.2f}"
     assert sentence in study.findings(aucs).splitlines()[1]
 
 

@@ -22,11 +22,11 @@ from second_look.evaluation.intervals import (
 from second_look.evaluation.roc import (
     Bools,
     auc_estimate,
+    constant,
     operating_point,
     predictive_value,
     roc_band,
     threshold_at_sensitivity,
-    undefined_because,
 )
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
 
@@ -71,9 +71,8 @@ def usable(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
         if model.group.binary
         and all(
             split in model.group.parts
-            and not undefined_because(
-                model.group.parts[split].probabilities[:, 1], model.group.parts[split].classes == 1
-            )
+            and not constant(model.group.parts[split].probabilities[:, 1])
+            and len(np.unique(model.group.parts[split].classes)) == 2
             for split in ("val", "test")
         )
     ]

@@ -20,7 +20,7 @@ from second_look.evaluation.classification import accuracy_statistic
 from second_look.evaluation.groups import KEYS, Group, Part, groups
 from second_look.evaluation.intervals import Estimate, Floats, Statistic, bootstrap, difference
 from second_look.evaluation.predictions import TARGETS, UNITS, load_all
-from second_look.evaluation.roc import macro_auc
+from second_look.evaluation.roc import CONSTANT, constant, macro_auc
 from second_look.outputs import Run
 from second_look.phantoms.forms import DATASET as PHANTOM
 
@@ -145,8 +145,8 @@ def notes(calibrated: Sequence[Calibrated]) -> pd.DataFrame:
             problems.append(
                 ("AUC", f"undefined: all test units are {model.group.names[present[0]]}")
             )
-        elif model.group.binary and np.ptp(model.test.probabilities[:, 1]) == 0:
-            problems.append(("AUC", "undefined: all scores are equal"))
+        elif model.group.binary and constant(model.test.probabilities[:, 1]):
+            problems.append(("AUC", CONSTANT))
         rows += [{**model.group.key, "item": item, "reason": reason} for item, reason in problems]
     return pd.DataFrame(rows, columns=[*KEYS, "item", "reason"])
 

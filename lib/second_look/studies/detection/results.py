@@ -22,7 +22,7 @@ from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import RULES, curve, froc_table, marks
 from second_look.evaluation.intervals import Patients
 from second_look.evaluation.predictions import positive
-from second_look.evaluation.roc import roc_band
+from second_look.evaluation.roc import roc_band, undefined_because
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect, windows_in_original
@@ -166,7 +166,7 @@ def roc_curves(
             rows = scores[(scores["model"] == name) & (scores["target"] == target)]
             truth = positive(rows["label"], target)
             patients = patient_keys(rows)
-        if truth.any() and not truth.all() and rows["score"].nunique() > 1:
+        if not undefined_because(rows["score"], truth):
             curves[name] = roc_band(rows["score"], truth, Patients.from_ids(patients), seed=seed)
     return curves
 

@@ -210,9 +210,10 @@ def report(
     estimate = auc_estimate(test["score"], truth, patients, seed=seed)
     if not np.isfinite(estimate.value):
         return
+    asked = f"AUC, malignant or not, {rule}, {data.name}, test patients"
     run.result(
         claim_id, estimate.value, low=estimate.low, high=estimate.high, n=estimate.n,
-        how=f"AUC, malignant or not, {rule}, {data.name}, test patients", figure="whole_image_auc",
+        how="; ".join(filter(None, (asked, estimate.reason))), figure="whole_image_auc",
         verdict=worse_than_the_field(estimate.low, estimate.high),
         synthetic=data.synthetic,
     )  # fmt: skip

@@ -265,7 +265,7 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
 
     Returns:
         model, unit, value, low, high (means over the seeds of a model), seeds, n, patients, reason
-        (why the AUC is undefined; "" otherwise).
+        (why there is no AUC or no interval, or that all scores are equal; "" otherwise).
     """
     test = predictions[predictions["split"] == "test"]
     tables = [test.assign(score=binary_scores(test, "malignant"))]
