@@ -17,6 +17,7 @@ from second_look.evaluation.intervals import (
     bootstrap,
     bootstrap_mean,
     difference,
+    in_words,
     mean,
     point_estimate,
     share_estimate,
@@ -163,3 +164,12 @@ def test_sums_over_patients():
     np.testing.assert_array_equal(patients.sums([1, 2, 4]), [2, 5])
     np.testing.assert_array_equal(Patients(np.zeros(0, int), 2).sums([]), [0.0, 0.0])
     np.testing.assert_array_equal(point_estimate(mean([1, 2, 4], patients), patients), 7 / 3)
+
+
+def test_an_interval_is_never_written_as_nan():
+    nan = float("nan")
+    assert in_words(0.5, 0.25, 0.75, ".0%") == "50% [25%, 75%]"
+    assert in_words(0.5, nan, nan, ".2f") == "0.50 [too few patients for an interval]"
+    assert in_words(0.5, nan, 0.9, reason="few draws") == "0.5 [few draws]"
+    assert in_words(nan, nan, nan, reason="no positive") == "undefined (no positive)"
+    assert in_words(0.5, 0.4, 0.6, reason="all equal") == "0.5 [0.4, 0.6] (all equal)"

@@ -52,10 +52,7 @@ class Estimate:
     reason: str = ""
 
     def __str__(self) -> str:
-        if np.isnan(self.value):
-            return f"undefined ({self.reason})"
-        ends = f"[{self.low:.3g}, {self.high:.3g}]" if np.isfinite(self.low) else f"[{self.reason}]"
-        return f"{self.value:.3g} {ends}"
+        return in_words(self.value, self.low, self.high, reason=self.reason)
 
     def mapped(self, function: Callable[[float], float]) -> Estimate:
         """The estimate of an increasing function of the number."""
@@ -90,6 +87,24 @@ class Patients:
         numbers = np.broadcast_to(np.asarray(values, dtype=np.float64), self.codes.shape)
         sums = np.bincount(self.codes, weights=numbers, minlength=self.count)
         return sums.astype(np.float64)  # without any observation, bincount counts in integers
+
+
+def in_words(value: float, low: float, high: float, form: str = ".3g", *, reason: str = "") -> str:
+    """A number with its interval as people read it; without one, why it has none.
+
+    Args:
+        value: The number; NaN where it is undefined.
+        low: Lower end of its interval; NaN where there is none.
+        high: Upper end.
+        form: How the numbers are written, such as ".1%".
+        reason: Why the number or its interval is undefined, or what else is to be said of it.
+    """
+    if np.isnan(value):
+        return f"undefined ({reason or 'too few patients'})"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"{value:{form}} [{reason or 'too few patients for an interval'}]"
+    remark = f" ({reason})" if reason else ""
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]{remark}"
 
 
 def share_estimate(estimate: Estimate, patients: int, level: float = LEVEL) -> Estimate:

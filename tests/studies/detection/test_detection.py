@@ -207,7 +207,8 @@ def test_panels_hold_a_curve_and_words_for_every_model(detected, tables):
 def test_an_auc_without_interval_or_value_is_reported_as_such():
     line = {"auc": 0.75, "low": 0.5, "high": 1.0, "reason": ""}
     assert results.auc_in_words(pd.Series(line), 2) == "0.75 [0.50, 1.00]"
-    assert results.auc_in_words(pd.Series(line | {"low": np.nan}), 3) == "0.750, no interval"
+    few = results.auc_in_words(pd.Series(line | {"low": np.nan}), 3)
+    assert few == "0.750 [too few patients for an interval]"
     none = line | {"auc": np.nan, "reason": "no positive among them"}
     assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
 
@@ -294,7 +295,7 @@ def test_findings_are_sentences_from_the_tables(tables):
     assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text
     assert "paper 0.93; chance 0.5" in text
     assert "120 questions" in text
-    assert "perfect: **100%** [69%, 100%] of 20 lesions at one false positive per image" in text
+    assert "perfect: 100% [69%, 100%] of 20 lesions at one false positive per image" in text
     assert "Masks of 20 hit lesions: Dice 1.00 [1.00, 1.00]; Dhungel et al. 0.88." in text
     assert "These images are phantoms" in text
     assert "phantoms" not in findings.findings(tables, "perfect", paper=paper, synthetic=False)

@@ -235,3 +235,12 @@ def test_findings_are_made_from_the_numbers() -> None:
     assert "harms" in text
     assert "phantoms" in text
     assert "phantoms" not in results.findings(table, gains, synthetic=False)
+
+
+def test_without_an_interval_findings_say_so_and_judge_nothing() -> None:
+    predictions = made_predictions(ANSWERS)
+    table = results.summary(predictions, seed=0).assign(low=np.nan, high=np.nan)
+    gains = results.gains(predictions, seed=0).assign(low=np.nan, high=np.nan)
+    text = results.findings(table, gains, synthetic=False)
+    assert "too few patients for an interval" in text
+    assert "nan" not in text

@@ -324,10 +324,14 @@ def test_findings_have_the_numbers_of_the_run():
     expected = 100 * (
         direct(model("file", noise=2))["balanced_accuracy"] - few["balanced_accuracy"]
     )
-    assert f"file with 512 patches, compared with a random one: {expected:+.1f} % points" in text
+    assert f"file with 512 patches, compared with a random one: {expected:+.1f} [" in text
+    plain = measured(effect, "accuracy")
+    natural = f"{100 * plain['value']:+.1f} [{100 * plain['low']:+.1f}, {100 * plain['high']:+.1f}]"
+    natural += " % points of accuracy at the frequencies of the data set"
     # Chance is 1/2 with two classes, above the random start's interval, and 1/4 with all four.
     at_chance = " (the random one is still at chance there)"
-    assert text.splitlines()[-1].endswith(f"balanced accuracy: {gain['answer']}{at_chance}.")
+    (line,) = (line for line in text.splitlines() if "compared with" in line)
+    assert f"balanced accuracy: {gain['answer']}{at_chance}; {natural}: {plain['answer']}" in line
     four = study.baselines(windows("train", ["normal"]), windows("test", list(LABELS)))
     text = study.findings(curve, effect, four)
-    assert text.splitlines()[-1].endswith(f"balanced accuracy: {gain['answer']}.")
+    assert f"balanced accuracy: {gain['answer']}; {natural}" in text

@@ -10,7 +10,7 @@ import pytest
 from helpers.made_predictions import binary_predictions
 from helpers.small_classifiers import small_whole_image_settings
 from second_look.catalogue import LABELS
-from second_look.evaluation.predictions import CLASS_SCORES, checked, from_classes
+from second_look.evaluation.predictions import CLASS_SCORES, checked, classes, from_classes
 from second_look.models.classifier import build_classifier
 from second_look.outputs import load_results, open_run
 from second_look.paper import SYNTHETIC
@@ -160,8 +160,8 @@ def test_the_gain_of_a_start_is_paired_and_within_one_size():
     unpaired = images("other", seed=2, signal=0.5, **large)
     table = pd.concat([*by_model["imagenet"], *by_model["patches"], unpaired])
     gains = study.auc_gains(table, seed=0, draws=DRAWS)
-    assert gains[["model", "reference", "seeds"]].to_numpy().tolist() == [
-        ["patches", "imagenet", 2]
+    assert gains[["model", "reference", "measure", "seeds"]].to_numpy().tolist() == [
+        ["patches", "imagenet", measure, 2] for measure in ("AUC", "accuracy", "balanced accuracy")
     ]
     means = {
         model: np.mean([by_hand(of_seed)["image"] for of_seed in tables])
@@ -170,6 +170,16 @@ def test_the_gain_of_a_start_is_paired_and_within_one_size():
     row = gains.iloc[0]
     assert row["value"] == pytest.approx(means["patches"] - means["imagenet"])
     assert 0 < row["low"] < row["value"] < row["high"]
+    right = {
+        model: [
+            (rows[list(CLASS_SCORES)].to_numpy().argmax(axis=1) == classes(rows)).mean()
+            for rows in tables
+        ]
+        for model, tables in by_model.items()
+    }
+    natural = gains.set_index("measure").loc["accuracy"]
+    assert natural["value"] == pytest.approx(np.mean(right["patches"]) - np.mean(right["imagenet"]))
+    assert natural["low"] <= natural["value"] <= natural["high"]
     empty = study.auc_gains(unpaired, seed=0, draws=DRAWS)
     assert empty.empty
     assert list(empty.columns) == list(gains.columns)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from second_look.evaluation.detection_tables import boxes
 from second_look.evaluation.froc import pairs
+from second_look.evaluation.intervals import in_words
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.paper import cited
 from second_look.preparing.dataset import Dataset
@@ -128,9 +129,8 @@ def findings(
         numbers = row(tables["froc"], model=name, target="lesion", rule="centre", by="lesion",
                   false_positives="1")  # fmt: skip
         lines.append(
-            f"- {name}: **{numbers['sensitivity']:.0%}** [{numbers['low']:.0%}, "
-            f"{numbers['high']:.0%}] of {numbers['n']} lesions at one false positive per image "
-            f"({numbers['description']})."
+            f"- {name}: {in_words(*numbers[['sensitivity', 'low', 'high']], form='.0%')} of "
+            f"{numbers['n']} lesions at one false positive per image ({numbers['description']})."
         )
     for name in (model, BLOBS):
         numbers = row(tables["precision"], model=name, of="any lesion")
@@ -138,8 +138,9 @@ def findings(
     dice = row(tables["dice"], model=model, measure="dice")
     if np.isfinite(dice["value"]):
         lines.append(
-            f"- Masks of {dice['n']} hit lesions: Dice {dice['value']:.2f} [{dice['low']:.2f}, "
-            f"{dice['high']:.2f}]; Dhungel et al. {DHUNGEL_DICE:.2f}."
+            f"- Masks of {dice['n']} hit lesions: Dice "
+            f"{in_words(*dice[['value', 'low', 'high']], form='.2f')}; Dhungel et al. "
+            f"{DHUNGEL_DICE:.2f}."
         )
     else:
         lines.append(f"- No Dice of masks: {dice['reason']}.")

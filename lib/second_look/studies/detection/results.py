@@ -20,7 +20,7 @@ from second_look.evaluation.detection import (
 )
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import RULES, curve, froc_table, marks
-from second_look.evaluation.intervals import Patients
+from second_look.evaluation.intervals import Patients, in_words
 from second_look.evaluation.predictions import positive
 from second_look.evaluation.roc import roc_band, undefined_because
 from second_look.inference.blobs import NAME as BLOBS
@@ -202,10 +202,8 @@ def auc_in_words(line: pd.Series, digits: int) -> str:
     """
     if not np.isfinite(line["auc"]):
         return f"none: {line['reason']}"
-    value = f"{line['auc']:.{digits}f}"
-    if not np.isfinite(line["low"]):
-        return f"{value}, no interval"
-    return f"{value} [{line['low']:.{digits}f}, {line['high']:.{digits}f}]"
+    ends = {name: line[name] for name in ("low", "high", "reason")}
+    return in_words(line["auc"], **ends, form=f".{digits}f")
 
 
 def report_auc(

@@ -16,6 +16,7 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     difference,
+    in_words,
 )
 from second_look.evaluation.predictions import classes, probabilities
 from second_look.outputs import Run
@@ -163,6 +164,8 @@ def below_chance(
     answers = matrix.sum(axis=0) / matrix.to_numpy().sum()
     occurs = "occurs here" if row["high"] < chance else "does not occur here"
     contains = "contains" if row["low"] <= claimed <= row["high"] else "does not contain"
+    if np.isnan(row["low"]):
+        occurs, contains = "cannot be judged here", "would be needed to judge"
     return (
         f"A random guess among {len(matrix)} classes is right {chance:.0%} of the time, so an "
         f"accuracy of {claimed:.0%} is not just a failure to learn: a classifier that has learnt "
@@ -170,7 +173,7 @@ def below_chance(
         f"to a rare class (the rarest class of the training windows makes up {rarest:.1%} of these "
         "patches), or one that has learnt the classes in the wrong order, as from mislabelled "
         f"samples. **Accuracy below chance {occurs}**: trained on samples alone, the classifier "
-        f"reaches {row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}], an interval that "
+        f"reaches {_with_interval(row)}, an interval that "
         f"{contains} the paper's {claimed:.0%}. Its commonest answer is “{answers.idxmax()}”, for "
         f"{answers.max():.0%} of the patches."
     )
@@ -192,17 +195,15 @@ def findings(table: pd.DataFrame, gains: pd.DataFrame, *, synthetic: bool) -> st
     ]
     for row in gains[gains["measure"] == "balanced_accuracy"].itertuples():
         effect = "helps" if row.low > 0 else "harms" if row.high < 0 else "no clear effect"
-        lines.append(
-            f"- {row.added:.0%} samples added to the real patches: {row.gain:+.1%} "
-            f"[{row.low:+.1%}, {row.high:+.1%}]: {effect}."
-        )
+        gain = in_words(row.gain, row.low, row.high, "+.1%")
+        lines.append(f"- {row.added:.0%} samples added to the real patches: {gain}: {effect}.")
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
     return "\n".join(lines)
 
 
 def _with_interval(row: pd.Series) -> str:
-    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+    return in_words(row["value"], row["low"], row["high"], ".1%")
 
 
 def _sorted(predictions: pd.DataFrame) -> pd.DataFrame:

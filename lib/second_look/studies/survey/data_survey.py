@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
-from second_look.evaluation.intervals import bootstrap_mean
+from second_look.evaluation.intervals import bootstrap_mean, in_words
 from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
 from second_look.quarantine import Code
@@ -261,9 +261,11 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
             continue
         paper = paper_percent[row.kind]
         agrees = "agrees with" if row.low <= paper <= row.high else "differs from"
+        if np.isnan(row.low):
+            agrees = "cannot be compared without an interval with"
         of_breast = estimates[(estimates["kind"] == row.kind) & (estimates["share_of"] == "breast")]
         lines.append(
-            f"- On average, a {row.kind} covers {row.mean:.2f} % [{row.low:.2f}, {row.high:.2f}] "
+            f"- On average, a {row.kind} covers {in_words(row.mean, row.low, row.high, '.2f')} % "
             f"of the image and {of_breast['mean'].iloc[0]:.2f} % of the breast; the former "
             f"{agrees} the paper's {paper:g} %. Half of them cover less than {row.median:.2f} % "
             "of the image."

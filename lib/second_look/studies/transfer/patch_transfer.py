@@ -17,6 +17,7 @@ from second_look.evaluation.intervals import (
     average,
     bootstrap,
     difference,
+    in_words,
 )
 from second_look.evaluation.predictions import CLASS_SCORES, classes, probabilities
 from second_look.evaluation.roc import macro_auc_statistic
@@ -227,10 +228,14 @@ def report(
     verdict = _verdict(row["low"], row["high"], row["start"])
     if verdict == NOT_REPRODUCED and _at_chance(curve, baseline, row["patches"]):
         verdict = AT_CHANCE
+    plain = effect.set_index(["start", "patches", "measure"]).loc[
+        (row["start"], row["patches"], "accuracy")
+    ]
     run.result(
         "transfer", 100 * row["value"], low=100 * row["low"], high=100 * row["high"],
         how=f"gain in balanced accuracy of a start from {row['start']} over a random one, in "
-        f"percentage points, {row['patches']:,} patches, {data.name}",
+        f"percentage points, {row['patches']:,} patches, {data.name}; at the frequencies of the "
+        f"data set the gain is {_points(plain['value'], plain['low'], plain['high'])}",
         verdict=verdict,
         figure="transfer", synthetic=data.synthetic,
     )  # fmt: skip
@@ -283,13 +288,16 @@ def findings(curve: pd.DataFrame, effect: pd.DataFrame, baseline: pd.DataFrame) 
         f"Without looking at the image, always predicting the commonest class gives an accuracy of "
         f"{common['accuracy']:.0%} and a balanced accuracy of {common['balanced_accuracy']:.0%}."
     )
+    by_measure = effect.set_index(["start", "patches", "measure"])
     for row in effect[effect["measure"] == "balanced_accuracy"].itertuples():
         at_chance = _at_chance(curve, baseline, row.patches)
         chance = " (the random one is still at chance there)" if at_chance else ""
+        plain = by_measure.loc[(row.start, row.patches, "accuracy")]
         lines.append(
             f"A start from {row.start} with {row.patches:,} patches, compared with a random one: "
-            f"{100 * row.value:+.1f} % points [{100 * row.low:+.1f}, {100 * row.high:+.1f}] of "
-            f"balanced accuracy: {row.answer}{chance}."
+            f"{_points(row.value, row.low, row.high)} % points of balanced accuracy: {row.answer}"
+            f"{chance}; {_points(plain['value'], plain['low'], plain['high'])} % points of "
+            f"accuracy at the frequencies of the data set: {plain['answer']}."
         )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -311,7 +319,11 @@ def _growth(curve: pd.DataFrame) -> list[str]:
 
 
 def _percent(row: Mapping[str, float]) -> str:
-    return f"{row['value']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"
+    return in_words(row["value"], row["low"], row["high"], ".0%")
+
+
+def _points(value: float, low: float, high: float) -> str:
+    return in_words(100 * value, 100 * low, 100 * high, "+.1f")
 
 
 def _value_and_interval(estimate: Estimate) -> dict[str, float]:

@@ -15,8 +15,26 @@ from second_look.batches.images import ImageBatches
 from second_look.batches.pictures import Pictures, make_pictures
 from second_look.batches.sharing import digest
 from second_look.catalogue import patient_keys
-from second_look.evaluation.intervals import DRAWS, Estimate, Floats, Patients
-from second_look.evaluation.predictions import binary_scores, combine, from_classes, positive
+from second_look.evaluation.classification import accuracy_statistic, balanced_accuracy_statistic
+from second_look.evaluation.intervals import (
+    DRAWS,
+    Estimate,
+    Floats,
+    Patients,
+    Statistic,
+    average,
+    bootstrap,
+    difference,
+    in_words,
+)
+from second_look.evaluation.predictions import (
+    CLASS_SCORES,
+    binary_scores,
+    classes,
+    combine,
+    from_classes,
+    positive,
+)
 from second_look.evaluation.roc import auc_difference, auc_estimate
 from second_look.inference.images import score_images
 from second_look.inference.validation import ImageValidation
@@ -220,10 +238,11 @@ def findings(aucs: pd.DataFrame) -> str:
             lines.append(f"By {unit}, the AUC is undefined: {of_unit['reason'].iloc[0]}.")
             continue
         best = defined.loc[defined["value"].idxmax()]
+        ends = {name: best[name] for name in ("value", "low", "high", "reason")}
+        area = in_words(**ends, form=".2f")
         lines.append(
-            f"By {unit}, the highest AUC of {len(defined)} models is {best['value']:.2f} "
-            f"[{best['low']:.2f}, {best['high']:.2f}] ({best['model']}, n = {best['n']:,}); as the "
-            "highest of several it is optimistic."
+            f"By {unit}, the highest AUC of {len(defined)} models is {area} "
+            f"({best['model']}, n = {best['n']:,}); as the highest of several it is optimistic."
         )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -281,7 +300,10 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
 
 
 def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
-    """Gain of each start in AUC over the first start, paired over patients.
+    """Gain of each start over the first one, paired over patients.
+
+    In the AUC, malignant or not, and in the accuracy of the classes: balanced, and natural, at the
+    frequencies of the data set. A start can gain in one and lose in another.
 
     Args:
         predictions: Of all models.
@@ -289,9 +311,9 @@ def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
         draws: Bootstrap samples.
 
     Returns:
-        model, reference (the model that it is compared with), value, low, high (means over the
-        seeds), seeds, n, patients, reason; by image of the test patients, within one image size.
-        Empty if there is only one start.
+        model, reference (the model that it is compared with), measure (AUC, accuracy, balanced
+        accuracy), value, low, high (means over the seeds), seeds, n, patients, reason; by image of
+        the test patients, within one image size. Empty if there is only one start.
     """
     test = predictions[predictions["split"] == "test"]
     test = test.assign(score=binary_scores(test, "malignant"))
@@ -302,9 +324,32 @@ def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
         for model, of_model in compared:
             scores, _, _ = _scores(of_model)
             estimate = auc_difference(scores, baseline, truth, patients, seed=seed, draws=draws)
-            names = {"model": model, "reference": reference}
-            rows.append({**names, **_estimate_columns(estimate, len(scores))})
-    return pd.DataFrame(rows, columns=["model", "reference", *_ESTIMATE_COLUMNS])
+            gains = {"AUC": estimate} | _accuracy_gains(of_model, first, seed, draws)
+            rows += [
+                {"model": model, "reference": reference, "measure": measure}
+                | _estimate_columns(gain, len(scores))
+                for measure, gain in gains.items()
+            ]
+    return pd.DataFrame(rows, columns=["model", "reference", "measure", *_ESTIMATE_COLUMNS])
+
+
+def _accuracy_gains(
+    compared: pd.DataFrame, reference: pd.DataFrame, seed: int, draws: int
+) -> dict[str, Estimate]:
+    """Accuracy and balanced accuracy of one model less those of another, means over the seeds."""
+    sides: list[dict[str, list[Statistic]]] = []
+    for predictions in (compared, reference):
+        side: dict[str, list[Statistic]] = {"accuracy": [], "balanced accuracy": []}
+        for _, rows in predictions.sort_values("image_id").groupby("seed"):
+            patients, truth = Patients.from_ids(patient_keys(rows)), classes(rows)
+            answers = rows[list(CLASS_SCORES)].to_numpy().argmax(axis=1)
+            side["accuracy"].append(accuracy_statistic(truth == answers, patients))
+            side["balanced accuracy"].append(balanced_accuracy_statistic(truth, answers, patients))
+        sides.append(side)
+    gains = {
+        name: difference(average(sides[0][name]), average(sides[1][name])) for name in sides[0]
+    }
+    return bootstrap(gains, patients, seed=seed, draws=draws)
 
 
 def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], Patients]:
