@@ -60,6 +60,7 @@ from pathlib import Path
 from IPython.display import Markdown
 
 from second_look.catalogue import split_counts
+from second_look.figures import cohort as cohort_figures
 from second_look.figures import data_survey as survey_figures
 from second_look.figures import style
 from second_look.outputs import open_run
@@ -69,7 +70,7 @@ from second_look.preparing.dataset import (
     DataSettings, build_dataset, case_descriptions, data_locations,
 )  # fmt: skip
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies.survey import data_survey
+from second_look.studies.survey import cohort, data_survey
 
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")
@@ -140,6 +141,43 @@ run.figure(
 
 # %%
 run.table(data_survey.split_table(data), "splits", "Images (patients) by label and split.")
+
+# %% [markdown]
+# ## Whose images are these?
+#
+# The questions that a medical journal asks before any result (STARD-AI, TRIPOD+AI, CLAIM): who was
+# included and who was not, how the splits compare, what the labels rest on, and what so many
+# patients can show.
+
+# %%
+patient_flow = cohort.flow(data)
+run.table(patient_flow, "flow", "Images and patients from the source to the splits.")
+run.figure(
+    cohort_figures.flow(patient_flow),
+    "flow",
+    "From the source to the splits. Images that cannot be read do not say whose they are.",
+)
+
+# %%
+run.table(
+    cohort.baseline(data), "baseline",
+    "Images and lesions by split: counts (share of the split), or median [quartiles].",
+)  # fmt: skip
+
+# %%
+run.table(
+    cohort.reference_standards(data), "reference_standards",
+    "What the labels and outlines of each data set rest on.",
+)  # fmt: skip
+
+# %%
+precision, statement = cohort.expected_precision(data)
+run.table(
+    precision, "precision",
+    "The 95 % intervals to expect from the test patients, malignant or not, before anything is "
+    "measured: with one image a patient; several images narrow them somewhat.",
+)  # fmt: skip
+Markdown(statement)
 
 # %% [markdown]
 # ## How large are the images?

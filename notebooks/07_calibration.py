@@ -36,18 +36,29 @@ confidence_bands: list[float] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9]  # where bands b
 sensitivity: float = 0.9  # that a threshold is fitted for, on validation patients [0.01, 1]
 screening: float = 0.006  # share of positives in screening: about 6 in 1000 women [0.0001, 0.5]
 prevalences: list[float] = [0.006, 0.02, 0.05, 0.1, 0.2]  # of the weighted test set [0.0001, 0.5]
+recall_rates: list[float] = [0.05, 0.1, 0.2]  # share of units recalled in validation [0.001, 1]
+benefit_thresholds: list[float] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5]  # net benefit [0.001, 0.99]
+failures_shown: int = 4  # missed cancers and false alarms each, as pictures [1, 16]
 models_shown: int = 4  # questions drawn in figures; tables hold all models [1, 12]
 draws: int = 1000  # bootstrap draws of patients for each interval [20, 100000]
 seed: int = 0  # of the bootstrap [0, 1000000]
 
 # %%
+from pathlib import Path
+
 from IPython.display import Markdown
 
 from second_look.figures import calibration as draw
+from second_look.figures import data_survey as survey_figures
+from second_look.figures import decisions as decision_figures
 from second_look.figures import style
 from second_look.figures.roc import roc_curves
 from second_look.outputs import open_run
-from second_look.studies.calibration import decisions, findings, network_depth
+from second_look.preparing import views
+from second_look.preparing.dataset import open_dataset
+from second_look.studies.calibration import (
+    decisions, findings, network_depth, subgroups, utility,
+)  # fmt: skip
 from second_look.studies.calibration import measures as study
 
 style.use_style()
@@ -220,6 +231,85 @@ if usable:
         "prevalence",
         "Left: mean probability stated against the share that is positive. Right: ECE, with 95 % "
         "intervals over patients. After temperature, without and with correction.",
+    )
+
+# %% [markdown]
+# ## What is a decision worth?
+#
+# A clinic does not choose a sensitivity but how many women it can recall. Each threshold below
+# recalls at most that share of the validation units; the table says what it does on test patients.
+# **Net benefit** (Vickers & Elkin 2006) counts cancers found less false alarms, weighted by the
+# odds of the threshold probability: a model is worth something where its curve lies above both
+# recalling everybody and recalling nobody. The negatives here are mostly women with a benign
+# finding, and cancers are far more frequent than in screening: predictive values and net benefit
+# hold for these patients only.
+
+# %%
+deciding = utility.decision_units(chosen)
+recalls = utility.by_recall_rate(deciding, rates=recall_rates, seed=seed, draws=draws)
+run.table(
+    utility.readable(recalls), "recall_rates",
+    "Thresholds that recall a given share of the validation units, on test patients, with 95 % "
+    "intervals over patients.",
+)  # fmt: skip
+run.table(
+    utility.average_precisions(deciding, seed=seed, draws=draws), "average_precision",
+    "Average precision on test patients, and the share of positives, which a guess reaches.",
+)  # fmt: skip
+
+# %%
+benefits = utility.decision_curves(deciding, thresholds=benefit_thresholds, seed=seed, draws=draws)
+run.table(benefits, "net_benefit", "Net benefit per unit by threshold probability.")
+if deciding:
+    run.figure(
+        decision_figures.decision_curves(benefits),
+        "decision_curves",
+        f"Net benefit on test patients with 95 % intervals, of probabilities after {utility.RISK}.",
+    )
+
+# %% [markdown]
+# ## Whom does it serve worse, and where does it fail?
+#
+# Small groups have wide intervals, or none: a difference between two groups is shown only where
+# their intervals are apart. Kind, size and assessment belong to malignant lesions; there the
+# positives of a group are compared with all negatives.
+
+# %%
+data = open_dataset(Path(outputs))
+run.uses(*data.files)
+by_group = subgroups.table(deciding, data, seed=seed, draws=draws)
+run.table(
+    by_group, "subgroups",
+    "AUC, and observed over expected cancers, by group of test images. Not recorded: "
+    f"{', '.join(subgroups.NOT_RECORDED)}.",
+)  # fmt: skip
+if len(by_group):
+    run.figure(
+        decision_figures.subgroups(by_group),
+        "subgroups",
+        "AUC by group of test images with 95 % intervals over patients; open dots: too few "
+        "patients for an interval.",
+    )
+
+# %%
+recalled_most = recalls[recalls["rate"] == max(recall_rates)]
+thresholds = dict(zip(recalled_most["title"], recalled_most["threshold"], strict=True))
+run.table(
+    subgroups.errors(deciding, data, thresholds), "errors",
+    "Missed cancers and false alarms among the test images, at the threshold that recalls at most "
+    f"{max(recall_rates):.0%} of the validation units.",
+)  # fmt: skip
+
+# %%
+for model in subgroups.image_models(deciding)[:1]:
+    worst = subgroups.worst_errors(model, per_kind=failures_shown)
+    run.table(worst, "worst_errors", f"The clearest errors of {model.group.title}.")
+    worst_views = [views.original_view(data, image_id, 480) for image_id in worst["image_id"]]
+    run.figure(
+        survey_figures.examples(worst_views, columns=failures_shown),
+        "worst_errors",
+        f"{model.group.title}: the malignant test images with the lowest scores, then the others "
+        "with the highest.",
     )
 
 # %% [markdown]

@@ -28,8 +28,9 @@ from IPython.display import Markdown
 
 from second_look.preparing.dataset import open_dataset
 from second_look.outputs import load_results, open_run
-from second_look.studies.scorecard import conclusions
+from second_look.studies.scorecard import checklist, conclusions
 from second_look.studies.scorecard import card as study
+from second_look.studies.survey import cohort
 
 run = open_run(outputs, notebook="08_scorecard")
 data = open_dataset(Path(outputs))
@@ -89,6 +90,21 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 tables = conclusions.read_tables(run)
 evidence = conclusions.table(card, tables, synthetic=data.synthetic)
 run.table(evidence, "conclusions", "Evidence of this run for and against each.")
+
+# %% [markdown]
+# ## What a journal's reviewer would ask
+#
+# The CLAIM 2024 checklist (Tejani et al. 2024), filled in for this run. "In part" and "no" are
+# limits of this work or of public data.
+
+# %%
+standards = cohort.reference_standards(data)
+run_facts = checklist.facts(
+    data, card,
+    standards="; ".join(f"{name}: {text}" for name, text in standards.iloc[:, :2].to_numpy()),
+    precision=cohort.expected_precision(data)[1],
+)  # fmt: skip
+run.table(checklist.table(run_facts), "claim_checklist", "CLAIM 2024, item by item.")
 
 # %% [markdown]
 # ## What was found, and what it does not mean

@@ -31,11 +31,14 @@ class Part:
         probabilities: Of the group's classes, (n, k); of two, the positive one comes second.
         classes: The true ones, int64 (n,).
         ids: Data set and patient of each, str (n,).
+        image_ids: The image that each is, or lies in; of a breast or patient its first one, str
+            (n,).
     """
 
     probabilities: Floats
     classes: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
+    image_ids: npt.NDArray[np.str_]
 
     @property
     def patients(self) -> Patients:
@@ -106,6 +109,7 @@ def _group(rows: pd.DataFrame, file: str, model: str, unit: str, target: str, se
     architectures = rows["architecture"].unique() if "architecture" in rows else [""]
     codes, shares, names, left_out = _answers(rows, target)
     ids = patient_keys(rows).to_numpy(dtype=str)
+    image_ids = rows["image_id"].to_numpy(dtype=str)
     splits = rows["split"].to_numpy(dtype=str)
     return Group(
         file=file,
@@ -117,7 +121,9 @@ def _group(rows: pd.DataFrame, file: str, model: str, unit: str, target: str, se
         left_out=left_out,
         architecture=str(architectures[0]) if len(architectures) == 1 else "",
         parts={
-            str(split): Part(shares[splits == split], codes[splits == split], ids[splits == split])
+            str(split): Part(
+                *(values[splits == split] for values in (shares, codes, ids, image_ids))
+            )
             for split in np.unique(splits)
         },
     )
