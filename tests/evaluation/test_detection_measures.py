@@ -39,6 +39,7 @@ from second_look.evaluation.detection_tables import (
     true_mask,
     unpack_mask,
 )
+from second_look.evaluation.lesion_types import GIVEN, POOLED, blind, type_table
 from second_look.geometry import Box
 from second_look.preparing.patches import HALF_RULE
 
@@ -58,7 +59,7 @@ def truths(images):
 
 def test_perfect_detections_separate_images_perfectly(images, truths):
     scores = image_scores(perfect(images, truths), images, model="perfect", seed=0)
-    table = roc_table(scores, None, seed=0, draws=50).set_index("target")
+    table = roc_table(scores, seed=0, draws=50).set_index("target")
     assert table["auc"].to_dict() == {"malignant": 1.0, "lesion": 1.0}
     assert table["positives"].to_dict() == {"malignant": 10, "lesion": 30}
 
@@ -81,7 +82,7 @@ def test_an_image_scores_as_its_highest_detection_and_0_without_any(images):
 def test_an_auc_of_one_class_only_says_why(images, truths):
     positives = images[images["label"] != "normal"]
     scores = image_scores(perfect(images, truths), positives, model="perfect", seed=0)
-    selected = roc_table(scores, None, seed=0, draws=20).set_index("target").loc["lesion"]
+    selected = roc_table(scores, seed=0, draws=20).set_index("target").loc["lesion"]
     assert np.isnan(selected["auc"])
     assert selected["reason"] == "no negative among them"
 
@@ -121,10 +122,11 @@ def test_perfect_detections_separate_patches_perfectly(images, truths):
     rule = HALF_RULE
     windows = with_rule(windows_of(images), truths, rule)
     table, types = patch_scores(perfect(images, truths), windows, rule, model="perfect", seed=0)
-    aucs = roc_table(table, types, seed=0, draws=20).set_index("target")["auc"]
+    by_type = type_table(types, blind(types, dict.fromkeys(LABELS[1:], 0.1)), seed=0, draws=20)
+    aucs = pd.concat([roc_table(table, seed=0, draws=20), by_type]).set_index("target")["auc"]
     assert aucs.to_dict() == dict.fromkeys(
-        ["malignant", "lesion", *(f"type {label}" for label in LABELS[1:]), "a given type"], 1.0
-    ) | {"lesion": 1.0}
+        ["malignant", "lesion", GIVEN, POOLED, *(f"type {label}" for label in LABELS[1:])], 1.0
+    )
 
 
 def test_patch_scores_are_what_a_plain_loop_gives(images):
@@ -142,8 +144,8 @@ def test_patch_scores_are_what_a_plain_loop_gives(images):
                 best = max(best, 1 - row["score_normal"])
         assert score == pytest.approx(best)
     assert len(types) == 3 * len(windows)
-    pooled = roc_table(table, types, seed=0, draws=10)
-    assert pooled.loc[pooled["target"] == "a given type", "n"].item() == 3 * len(windows)
+    by_type = type_table(types, blind(types, dict.fromkeys(LABELS[1:], 0.1)), seed=0, draws=10)
+    assert (by_type["n"] == len(windows)).all()
 
 
 # ------------------------------------------------------------------ average precision

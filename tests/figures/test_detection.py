@@ -85,7 +85,10 @@ def test_a_roc_has_a_panel_a_question_and_names_aucs_and_chance():
     figure = draw.roc(curves, words, 0.93)
     left, right = figure.axes
     texts = [text.get_text() for text in left.get_legend().get_texts()]
-    assert texts == ["ours: 0.70 [0.6, 0.8]", "paper: AUC 0.93", "chance: 0.5"]
+    assert texts == ["ours: 0.70 [0.6, 0.8]", "chance: 0.5", "paper: AUC 0.93"]
+    # The paper gives no point of its curve, so none may be promised.
+    assert left.get_legend().legend_handles[-1].get_marker() in (None, "None", "")
+    assert left.lines[1].get_drawstyle() == "steps-post"
     np.testing.assert_allclose(left.lines[1].get_xdata(), [0, 0.5, 1])
     assert [text.get_text() for text in right.texts] == ["one class only"]
 

@@ -31,6 +31,7 @@ from second_look.evaluation.intervals import (
     share_estimate,
     undefined,
 )
+from second_look.evaluation.lesion_types import COLUMNS, auc_row, type_questions
 from second_look.evaluation.predictions import CLASS_SCORES, TARGETS, checked, positive
 from second_look.evaluation.roc import auc_estimate
 from second_look.preparing.patches import LabelRule
@@ -79,12 +80,11 @@ def patch_scores(
 
     Returns:
         A table of predictions.SCHEMA with BOX, unit "patch", targets "malignant" and "lesion"; and
-        one row per window and type of lesion: patient_id, split, type, positive (the window has
-        that type), score.
+        `lesion_types.type_questions`.
     """
     windows = windows.reset_index(drop=True)
     pairs_in_windows = _boxes_in_windows(detections, windows, rule)
-    parts, types = [], []
+    parts, of_types = [], {}
     for target in ("lesion", *LABELS[1:]):
         scores = np.zeros(len(windows))
         chances = lesion_scores(detections, target)[pairs_in_windows["detection"].to_numpy()]
@@ -93,19 +93,10 @@ def patch_scores(
             table = _predictions(windows, "patch", target, pd.Series(scores), model, seed)
             parts.append(table.assign(**{name: windows[name] for name in BOX}))
         if target != "lesion":
-            types.append(
-                pd.DataFrame(
-                    {
-                        "patient_id": patient_keys(windows),
-                        "split": windows["split"],
-                        "type": target,
-                        "positive": windows["label"] == target,
-                        "score": scores,
-                    }
-                )
-            )
+            of_types[target] = scores
     predictions = checked(pd.concat(parts, ignore_index=True), "patch scores")
-    return predictions, pd.concat(types, ignore_index=True)
+    truth = {name: (windows["label"] == name).to_numpy() for name in LABELS[1:]}
+    return predictions, type_questions(windows, truth, of_types)
 
 
 def _boxes_in_windows(
@@ -149,44 +140,24 @@ def _predictions(
     )
 
 
-def roc_table(
-    predictions: pd.DataFrame, types: pd.DataFrame | None, *, seed: int, draws: int = DRAWS
-) -> pd.DataFrame:
-    """AUC of each target with its interval, and of the paper's question to patches.
+def roc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
+    """AUC of each target with its interval.
 
     Args:
         predictions: Of predictions.SCHEMA, one unit.
-        types: Of `patch_scores`: has the window a given type or not; None leaves that out.
         seed: Of the draws.
         draws: Bootstrap samples.
 
     Returns:
-        target, auc, low, high, n, positives, patients, reason. Target "a given type" pools the
-        questions of all types: one row per window and type.
+        lesion_types.COLUMNS.
     """
-    questions: dict[str, tuple[pd.Series, Any, pd.Series]] = {}
-    for target, rows_of_group in predictions.groupby("target", sort=False):
-        patient_ids = patient_keys(rows_of_group)
-        questions[str(target)] = (
-            rows_of_group["score"],
-            positive(rows_of_group["label"], str(target)),
-            patient_ids,
-        )
-    if types is not None:
-        for name, rows_of_group in types.groupby("type", sort=False):
-            questions[f"type {name}"] = (
-                rows_of_group["score"],
-                rows_of_group["positive"],
-                rows_of_group["patient_id"],
-            )
-        questions["a given type"] = (types["score"], types["positive"], types["patient_id"])
     rows = []
-    for name, (score, truth, patient_ids) in questions.items():
-        area = auc_estimate(score, truth, Patients.from_ids(patient_ids), seed=seed, draws=draws)
-        rows.append({"target": name, "auc": area.value, "low": area.low, "high": area.high,
-                     "n": area.n, "positives": int(np.sum(truth)), "patients": area.patients,
-                     "reason": area.reason})  # fmt: skip
-    return pd.DataFrame(rows)
+    for target, rows_of_target in predictions.groupby("target", sort=False):
+        truth = positive(rows_of_target["label"], str(target))
+        patients = Patients.from_ids(patient_keys(rows_of_target))
+        area = auc_estimate(rows_of_target["score"], truth, patients, seed=seed, draws=draws)
+        rows.append(auc_row(str(target), area, int(truth.sum())))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def average_precision(

@@ -209,7 +209,7 @@ def auc_estimate(
     Args:
         scores: One a unit, (n,), or those of several trainings, (k, n), whose AUCs are averaged.
             Where all are equal, the reason is CONSTANT and the interval is exact.
-        positive: Which units are positive, (n,).
+        positive: Which units are positive, (n,), or (k, n): k questions, whose AUCs are averaged.
         patients: Of the units.
         seed: Of the draws.
         draws: Bootstrap samples.
@@ -222,9 +222,9 @@ def auc_estimate(
     if not all(constant(row) for row in np.atleast_2d(scores)):
         return area
     # No draw differs. At worst, or best, all who may have another score unseen are on one side.
-    truth = np.asarray(positive, dtype=bool)
-    inverse_counts = sum(1 / patients.count_with(units) for units in (truth, ~truth))
-    tied = ((1 - level) / 2) ** inverse_counts / 2
+    truths = np.atleast_2d(np.asarray(positive, dtype=bool))
+    counts = [(patients.count_with(truth), patients.count_with(~truth)) for truth in truths]
+    tied = float(np.mean([((1 - level) / 2) ** (1 / a + 1 / b) / 2 for a, b in counts]))
     return replace(area, low=tied, high=1 - tied, reason=CONSTANT)
 
 
@@ -240,7 +240,7 @@ def auc_difference(
 ) -> Estimate:
     """AUC of the first scores less that of the second, on the same units, paired over patients.
 
-    Both as `auc_estimate` takes them: (n,), or (k, n) of several trainings.
+    All as `auc_estimate` takes them.
     """
     first_auc, first_reason = _mean_auc(first, positive, patients)
     second_auc, second_reason = _mean_auc(second, positive, patients)
@@ -253,10 +253,16 @@ def auc_difference(
 def _mean_auc(
     scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients
 ) -> tuple[Statistic, str]:
-    """Mean AUC of scores (k, n) or (n,) as a statistic, and why there is none."""
-    score_rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    statistic = average([auc_statistic(row, positive, patients) for row in score_rows])
-    return statistic, undefined_because(score_rows[0], positive)
+    """Mean AUC of scores and truths, (k, n) or (n,), as a statistic, and why there is none."""
+    rows = _rows(scores, positive)
+    reasons = (undefined_because(*row) for row in rows)
+    return average([auc_statistic(*row, patients) for row in rows]), next(filter(None, reasons), "")
+
+
+def _rows(scores: npt.ArrayLike, positive: npt.ArrayLike) -> list[tuple[Floats, Bools]]:
+    """Scores and truths, each (k, n) or (n,), in pairs of (n,)."""
+    truths = np.atleast_2d(positive)
+    return [checked(row, truths[i % len(truths)]) for i, row in enumerate(np.atleast_2d(scores))]
 
 
 def macro_auc_statistic(
@@ -345,16 +351,11 @@ def operating_point(
     called = values >= threshold
     true_positives, positives = patients.sums(called & truth), patients.sums(truth)
     true_negatives, negatives = patients.sums(~called & ~truth), patients.sums(~truth)
-    estimates = bootstrap(
-        {
-            "sensitivity": lambda counts: ratio(counts @ true_positives, counts @ positives),
-            "specificity": lambda counts: ratio(counts @ true_negatives, counts @ negatives),
-        },
-        patients,
-        seed=seed,
-        draws=draws,
-        level=level,
-    )
+    shares: dict[str, Statistic] = {
+        "sensitivity": lambda counts: ratio(counts @ true_positives, counts @ positives),
+        "specificity": lambda counts: ratio(counts @ true_negatives, counts @ negatives),
+    }
+    estimates = bootstrap(shares, patients, seed=seed, draws=draws, level=level)
     return {
         "sensitivity": share_estimate(estimates["sensitivity"], patients.count_with(truth), level),
         "specificity": share_estimate(estimates["specificity"], patients.count_with(~truth), level),
@@ -369,18 +370,18 @@ def roc_band(
     seed: int,
     draws: int = CURVE_DRAWS,
     level: float = LEVEL,
-    points: int = 41,
+    points: int = 101,
 ) -> pd.DataFrame:
     """Sensitivity at evenly spaced specificities with its interval over patients, point by point.
 
-    Returns:
-        specificity, sensitivity, low, high.
+    Of k questions, as `auc_estimate` takes them, the mean. specificity, sensitivity, low, high.
     """
     grid = np.linspace(0, 1, points)
-    ready = _Sorted.from_scores(*checked(scores, positive), patients)
+    ready = [_Sorted.from_scores(*row, patients) for row in _rows(scores, positive)]
 
     def statistic(counts: Floats) -> Floats:
-        return np.array([ready.sensitivity(count, grid) for count in counts])
+        means: Floats = np.mean([[r.sensitivity(c, grid) for c in counts] for r in ready], axis=0)
+        return means
 
     drawn = replicate({"roc": statistic}, patients, seed=seed, draws=draws)["roc"]
     value = point_estimate(statistic, patients)
@@ -388,8 +389,8 @@ def roc_band(
         estimate(float(point), replicates, patients, level)
         for point, replicates in zip(value, drawn.T, strict=True)
     ]
-    low, high = [e.low for e in estimates], [e.high for e in estimates]
-    return pd.DataFrame({"specificity": grid, "sensitivity": value, "low": low, "high": high})
+    ends = {"low": [e.low for e in estimates], "high": [e.high for e in estimates]}
+    return pd.DataFrame({"specificity": grid, "sensitivity": value, **ends})
 
 
 def predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:

@@ -14,10 +14,11 @@ from matplotlib.patches import Rectangle
 
 from second_look.evaluation.froc import RATES, RULES
 from second_look.evaluation.intervals import LEVEL
+from second_look.evaluation.lesion_types import BLIND
+from second_look.figures.roc import roc_line
 from second_look.figures.style import (
     LABEL_COLOURS,
     NEUTRAL,
-    PAPER_COLOUR,
     SERIES,
     grid,
     millimetre_bar,
@@ -75,36 +76,38 @@ def roc(
     aucs: Mapping[str, Mapping[str, str]],
     paper_auc: float,
 ) -> Figure:
-    """ROC curves with bands over patients, one panel a question.
+    """ROC curves with bands over patients, one panel a question; the paper gives no curve.
 
     Args:
         panels: Question -> model -> curve, of evaluation.roc.roc_band.
         aucs: Question -> model -> its AUC in words.
         paper_auc: The paper's, in the legend.
     """
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.8 * len(panels), 5.3), squeeze=False, sharey=True
+        rows, columns, figsize=(5.2 * columns, 6.0 * rows), squeeze=False, sharey=True
     )
-    for axis, (question, curves) in zip(axes[0], panels.items(), strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (question, curves) in zip(axes.flat, panels.items(), strict=False):
         axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)
-        for colour, (name, curve) in zip(SERIES, curves.items(), strict=False):
-            alarms = 1 - curve["specificity"]
-            axis.fill_between(alarms, curve["low"], curve["high"], color=colour, alpha=0.15)
-            text = f"{name}: {aucs[question][name]}"
-            axis.plot(alarms, curve["sensitivity"], color=colour, label=text)
+        for (name, curve), colour in zip(curves.items(), (*SERIES, NEUTRAL), strict=False):
+            line = "--" if name == BLIND else "-"
+            colour = NEUTRAL if name == BLIND else colour
+            roc_line(axis, curve, colour, f"{name}: {aucs[question][name]}", line)
         handles, _ = axis.get_legend_handles_labels()
-        handles.append(Line2D([], [], color=PAPER_COLOUR, linestyle="none", marker="*",
-                              label=f"paper: AUC {paper_auc:g}"))  # fmt: skip
         handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5"))
-        axis.legend(handles=handles, fontsize=7.5, loc="lower right")
+        handles.append(Line2D([], [], linestyle="none", label=f"paper: AUC {paper_auc:g}"))
+        axis.legend(handles=handles, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14))
         if not curves:
             axis.text(0.5, 0.5, "one class only", ha="center", color=NEUTRAL)
         axis.set_title(question, fontsize=10)
         axis.set_xlabel("1 − specificity")
         axis.set_aspect("equal")
-        axis.set_xlim(0, 1)
-        axis.set_ylim(0, 1)
-    axes[0][0].set_ylabel("sensitivity")
+        axis.set_xlim(-0.01, 1.01)
+        axis.set_ylim(-0.01, 1.01)
+        axis.set_ylabel("sensitivity")
     return figure
 
 
@@ -137,7 +140,8 @@ def froc(
         axis.set_xlabel("false positives an image")
         axis.set_title(f"hit: {RULES[rule]}", fontsize=10)
     axes[0][0].set_ylabel("sensitivity, by lesion")
-    axes[0][0].legend(fontsize=8, loc="upper left")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -4,9 +4,28 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from second_look.figures.style import NEUTRAL, SERIES
+
+
+def roc_line(axis: Axes, curve: pd.DataFrame, colour: str, label: str, line: str = "-") -> None:
+    """One curve with its band: steps, as between two thresholds there is no operating point.
+
+    Args:
+        axis: To draw on.
+        curve: Of evaluation.roc.roc_band: specificity, sensitivity, low, high.
+        colour: Of curve and band.
+        label: In the legend.
+        line: Style of the curve.
+    """
+    rising = curve.sort_values("specificity", ascending=False)
+    alarms = 1 - rising["specificity"]
+    axis.fill_between(
+        alarms, rising["low"], rising["high"], step="post", color=colour, alpha=0.13, linewidth=0
+    )
+    axis.step(alarms, rising["sensitivity"], line, where="post", color=colour, label=label)
 
 
 def roc_curves(curves: pd.DataFrame, points: pd.DataFrame | None = None) -> Figure:
@@ -23,9 +42,7 @@ def roc_curves(curves: pd.DataFrame, points: pd.DataFrame | None = None) -> Figu
     axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL, label="chance: AUC 0.5")
     for number, title in enumerate(titles):
         colour, part = SERIES[number % len(SERIES)], curves[curves["title"] == title]
-        alarms = 1 - part["specificity"]
-        axis.fill_between(alarms, part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
-        axis.plot(alarms, part["sensitivity"], color=colour, label=part["name"].iloc[0])
+        roc_line(axis, part, colour, part["name"].iloc[0])
         points_of_curve = (
             points[points["title"] == title] if points is not None else curves.iloc[:0]
         )

@@ -11,9 +11,11 @@ import pytest
 from helpers.made_detections import made_images, made_truths, perfect, random_detections
 from helpers.small_detector import small_detect_settings
 from helpers.small_mammograms import small_mammograms
+from second_look.catalogue import LABELS
 from second_look.errors import CheckpointError, MissingDataError, ParameterError
 from second_look.evaluation.detection import image_scores, patch_scores
 from second_look.evaluation.detection_tables import BOX
+from second_look.evaluation.lesion_types import BLIND, GIVEN, POOLED, blind, image_types
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.models.mask_rcnn import CLASSES
 from second_look.outputs import load_results, open_run
@@ -34,11 +36,16 @@ def detected():
                   BLOBS: random_detections(images, seed=2, boxes_per_image=5)}  # fmt: skip
     windows = images.assign(**dict(zip(BOX, (0.0, 0.0, 1000.0, 1000.0), strict=True)))
     windows = windows.drop(columns=["density", "unlocated"])
-    scores, patches, types = [], [], {}
+    scores, patches, types = [], [], {"image": {}, "patch": {}}
     for name, rows in detections.items():
         scores.append(image_scores(rows, images, model=name, seed=0))
-        table, types[name] = patch_scores(rows, windows, HALF_RULE, model=name, seed=0)
+        types["image"][name] = image_types(rows, truths, images)
+        table, types["patch"][name] = patch_scores(rows, windows, HALF_RULE, model=name, seed=0)
         patches.append(table)
+    for by_model in types.values():
+        by_model[BLIND] = blind(
+            by_model[BLOBS], dict(zip(LABELS[1:], (0.2, 0.1, 0.1), strict=True))
+        )
     return results.DetectionResults(
         images, truths, detections, pd.concat(scores), pd.concat(patches), types
     )
@@ -183,8 +190,13 @@ def test_tables_have_every_model(tables):
     assert per_image.loc[("perfect", "malignant"), "auc"] == 1
     assert per_image.loc[(BLOBS, "lesion"), "auc"] < 0.8
     per_patch = tables["patch"]
-    assert set(per_patch["target"]) >= {"a given type", "type benign", "malignant", "lesion"}
-    assert results.row(per_patch, model="perfect", target="a given type")["n"] == 120
+    for table in (tables["image"], per_patch):
+        assert set(table["target"]) >= {GIVEN, POOLED, "type benign", "malignant", "lesion"}
+        assert results.row(table, model="perfect", target=GIVEN)["n"] == 40
+        assert results.row(table, model=BLIND, target=GIVEN)["auc"] == 0.5
+        pooled = results.row(table, model=BLIND, target=POOLED)
+        assert pooled["auc"] == results.row(table, model="perfect", target=POOLED)["chance"]
+        assert pooled["gain"] == pooled["gain_low"] == pooled["gain_high"] == 0
     precision = tables["precision"].set_index(["model", "of"])
     assert precision.loc[("perfect", "any lesion"), "mAP50"] == pytest.approx(1)
     dice = tables["dice"]
@@ -196,7 +208,9 @@ def test_tables_have_every_model(tables):
 def test_panels_hold_a_curve_and_words_for_every_model(detected, tables):
     table = tables["image"]
     panels, words = results.roc_panels(detected, table, "image", seed=0)
-    assert list(panels) == ["malignant?", "any lesion?"]
+    assert list(panels)[2:] == ["malignant?", "any lesion?"]
+    assert all("a given type" in question for question in list(panels)[:2])
+    assert BLIND in panels[next(iter(panels))]
     assert set(panels["any lesion?"]) == {"perfect", BLOBS}
     assert words["any lesion?"]["perfect"] == "1.00 [1.00, 1.00]"
     curves = results.froc_panels(detected)
@@ -216,9 +230,12 @@ def test_an_auc_without_interval_or_value_is_reported_as_such():
 def auc_line(**changes):
     """A table of AUCs whose rows all differ; the last one has the changes."""
     base = {"model": "other", "target": "malignant", "auc": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    base |= {"reason": "", "chance": 0.5}
     row = {"model": "ours", "auc": 0.75, "low": 0.5, "high": 0.95, "n": 40}
-    lesion = base | {"model": "ours", "target": "lesion", "auc": 0.6}
-    return pd.DataFrame([base, lesion, base | row | changes])
+    same_model = [
+        base | {"model": "ours", "target": name, "auc": 0.6} for name in ("lesion", GIVEN, POOLED)
+    ]
+    return pd.DataFrame([base, *same_model, base | row | changes])
 
 
 def reported(folder, table, *, synthetic, model="ours", target="malignant"):
@@ -248,7 +265,8 @@ def test_an_auc_is_put_beside_the_papers(tmp_path, high, synthetic, verdict):
         "low": 0.5,
         "high": None if np.isnan(high) else high,
         "n": 40,
-        "how": "ours, malignant, test patients of made",
+        "how": "ours, malignant, test patients of made; a given type: 0.60 [0.40, 0.60], chance "
+        "0.50; a given type, pooled: 0.60 [0.40, 0.60], chance 0.50",
         "verdict": verdict,
         "figure": "05_roc_images",
         "notebook": "05_mask_rcnn",
@@ -294,7 +312,13 @@ def test_findings_are_sentences_from_the_tables(tables):
     text = findings.findings(tables, "perfect", paper=paper, synthetic=True)
     assert "AUC per image (malignant): **1.000 [1.000, 1.000]**, 40 images" in text
     assert "paper 0.93; chance 0.5" in text
-    assert "120 questions" in text
+    assert "AUC per image (a given type): **1.000 [" in text
+    (line,) = (line for line in text.splitlines() if "AUC per patch (a given type)" in line)
+    assert ": **1.000 [" in line
+    assert ", 40 patches, 20 patients; " in line
+    blind_auc = results.row(tables["patch"], model=BLIND, target=POOLED)
+    assert f"frequency of each type in training reaches {blind_auc['auc']:.3f} [" in text
+    assert ("no evidence of sight" in text) == (blind_auc["high"] >= 0.73)
     assert "perfect: 100% [69%, 100%] of 20 lesions at one false positive per image" in text
     assert "Masks of 20 hit lesions: Dice 1.00 [1.00, 1.00]; Dhungel et al. 0.88." in text
     assert "These images are phantoms" in text

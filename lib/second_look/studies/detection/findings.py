@@ -10,6 +10,7 @@ import pandas as pd
 from second_look.evaluation.detection_tables import boxes
 from second_look.evaluation.froc import pairs
 from second_look.evaluation.intervals import in_words
+from second_look.evaluation.lesion_types import BLIND, GIVEN, POOLED
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.paper import cited
 from second_look.preparing.dataset import Dataset
@@ -17,6 +18,7 @@ from second_look.preparing.views import Example, original_view
 from second_look.studies.detection.results import DetectionResults, auc_in_words, row
 from second_look.studies.detection.training import Model
 
+PLURALS = {"image": "images", "patch": "patches"}
 # Dice of Dhungel et al. 2014, ref. 11 of the paper.
 DHUNGEL_DICE = cited(11)
 
@@ -123,14 +125,16 @@ def findings(
     """
     lines = [
         _auc_line(tables["image"], model, "malignant", "image", paper["fig-3a"]),
-        _auc_line(tables["patch"], model, "a given type", "patch", paper["fig-3b"]),
+        _auc_line(tables["image"], model, GIVEN, "image", paper["fig-3a"]),
+        _auc_line(tables["patch"], model, GIVEN, "patch", paper["fig-3b"]),
+        _pooled_line(tables["patch"], model, "patch", paper["fig-3b"]),
     ]
     for name in (model, BLOBS):
         numbers = row(tables["froc"], model=name, target="lesion", rule="centre", by="lesion",
                   false_positives="1")  # fmt: skip
         lines.append(
-            f"- {name}: {in_words(*numbers[['sensitivity', 'low', 'high']], form='.0%')} of "
-            f"{numbers['n']} lesions at one false positive per image ({numbers['description']})."
+            f"- {name}: {_interval(numbers, 'sensitivity', '.0%')} of {numbers['n']} lesions at "
+            f"one false positive per image ({numbers['description']})."
         )
     for name in (model, BLOBS):
         numbers = row(tables["precision"], model=name, of="any lesion")
@@ -138,9 +142,8 @@ def findings(
     dice = row(tables["dice"], model=model, measure="dice")
     if np.isfinite(dice["value"]):
         lines.append(
-            f"- Masks of {dice['n']} hit lesions: Dice "
-            f"{in_words(*dice[['value', 'low', 'high']], form='.2f')}; Dhungel et al. "
-            f"{DHUNGEL_DICE:.2f}."
+            f"- Masks of {dice['n']} hit lesions: Dice {_interval(dice, 'value', '.2f')}; "
+            f"Dhungel et al. {DHUNGEL_DICE:.2f}."
         )
     else:
         lines.append(f"- No Dice of masks: {dice['reason']}.")
@@ -149,15 +152,37 @@ def findings(
     return "\n".join(lines)
 
 
+def _interval(numbers: pd.Series, value: str, form: str) -> str:
+    return in_words(numbers[value], numbers["low"], numbers["high"], form)
+
+
 def _auc_line(table: pd.DataFrame, model: str, target: str, unit: str, paper: float) -> str:
     auc, blob = row(table, model=model, target=target), row(table, model=BLOBS, target=target)
     if not np.isfinite(auc["auc"]):
         return f"- AUC per {unit} ({target}): none, because there is {auc['reason']}."
-    asked = f"{auc['n']:,} {unit}s" if target != "a given type" else f"{auc['n']:,} questions"
     return (
-        f"- AUC per {unit} ({target}): **{auc_in_words(auc, 3)}**, {asked}, {auc['patients']} "
-        f"patients; baseline {auc_in_words(blob, 3)}; paper {paper:g}; chance 0.5."
+        f"- AUC per {unit} ({target}): **{auc_in_words(auc, 3)}**, {auc['n']:,} {PLURALS[unit]}, "
+        f"{auc['patients']} patients; baseline {auc_in_words(blob, 3)}; paper {paper:g}; "
+        "chance 0.5."
     )
+
+
+def _pooled_line(table: pd.DataFrame, model: str, unit: str, paper: float) -> str:
+    """What pooling the questions of all types makes of the AUC, and of chance."""
+    auc, blind = row(table, model=model, target=POOLED), row(table, model=BLIND, target=POOLED)
+    if not np.isfinite(auc["auc"]):
+        return f"- Pooled over types, per {unit}: none, because there is {auc['reason']}."
+    gain = in_words(auc["gain"], auc["gain_low"], auc["gain_high"], "+.3f")
+    text = (
+        f"- Pooled over types, per {unit}: {auc_in_words(auc, 3)}, but a rule that sees no picture "
+        f"and answers with the frequency of each type in training reaches "
+        f"{auc_in_words(blind, 3)}; above it: {gain}"
+    )
+    if np.isnan(blind["low"]):
+        return f"{text}."
+    if paper <= blind["high"]:
+        return f"{text}. The paper's {paper:g} is no evidence of sight if it was pooled like this."
+    return f"{text}. The paper's {paper:g} exceeds that, even if it was pooled like this."
 
 
 def normals_sentence(

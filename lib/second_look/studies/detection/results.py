@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from second_look.catalogue import patient_keys
+from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.detection import (
     average_precision,
     by_group,
@@ -21,6 +21,16 @@ from second_look.evaluation.detection import (
 from second_look.evaluation.detection_tables import image_table, truth_table
 from second_look.evaluation.froc import RULES, curve, froc_table, marks
 from second_look.evaluation.intervals import Patients, in_words
+from second_look.evaluation.lesion_types import (
+    BLIND,
+    GIVEN,
+    POOLED,
+    blind,
+    image_types,
+    type_curve,
+    type_table,
+    types_of_images,
+)
 from second_look.evaluation.predictions import positive
 from second_look.evaluation.roc import roc_band, undefined_because
 from second_look.inference.blobs import NAME as BLOBS
@@ -30,6 +40,7 @@ from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.patches import LabelRule, window_table
 from second_look.studies.detection.training import Model
+from second_look.studies.windows import training_windows
 
 
 @dataclass(frozen=True)
@@ -41,8 +52,8 @@ class DetectionResults:
         detections: Model -> its detections in these images; the last model is the baseline.
         image_scores: Of predictions.SCHEMA, unit image, all models.
         patch_scores: The same, unit patch, with the boxes of the patches.
-        types: Model -> one row per patch and type of lesion: whether the patch has one, and the
-            score.
+        types: Unit, "image" or "patch" -> model -> lesion_types.type_questions. One more model,
+            BLIND, sees no picture.
     """
 
     images: pd.DataFrame
@@ -50,7 +61,7 @@ class DetectionResults:
     detections: dict[str, pd.DataFrame]
     image_scores: pd.DataFrame
     patch_scores: pd.DataFrame
-    types: dict[str, pd.DataFrame]
+    types: dict[str, dict[str, pd.DataFrame]]
 
     @property
     def all_detections(self) -> pd.DataFrame:
@@ -65,7 +76,10 @@ class DetectionResults:
             {name: _in_split(table, split) for name, table in self.detections.items()},
             _in_split(self.image_scores, split),
             _in_split(self.patch_scores, split),
-            {name: _in_split(table, split) for name, table in self.types.items()},
+            {
+                unit: {name: _in_split(table, split) for name, table in by_model.items()}
+                for unit, by_model in self.types.items()
+            },
         )
 
 
@@ -101,15 +115,18 @@ def detect_all(
     }
     detections[BLOBS] = detect_blobs(frames, names)
     windows = window_table(
-        dataset.prepared, dataset.catalogue.without_images(_other_images(dataset, names)),
-        size=patch_size, stride=stride, rule=rule,
-    )  # fmt: skip
-    patches = windows_in_original(windows, dataset)
-    scores, of_patches, types = [], [], {}
+        dataset.prepared, dataset.catalogue, size=patch_size, stride=stride, rule=rule
+    )
+    patches = windows_in_original(windows[windows["image_id"].isin(names)], dataset)
+    scores, of_patches = [], []
+    types: dict[str, dict[str, pd.DataFrame]] = {"image": {}, "patch": {}}
     for name, rows in detections.items():
         scores.append(image_scores(rows, images, model=name, seed=seed))
-        table, types[name] = patch_scores(rows, patches, rule, model=name, seed=seed)
+        types["image"][name] = image_types(rows, truths, images)
+        table, types["patch"][name] = patch_scores(rows, patches, rule, model=name, seed=seed)
         of_patches.append(table)
+    for unit, frequencies in _training_frequencies(dataset, windows).items():
+        types[unit][BLIND] = blind(types[unit][BLOBS], frequencies)
     return DetectionResults(
         images,
         truths,
@@ -120,12 +137,21 @@ def detect_all(
     )
 
 
-def _other_images(dataset: Dataset, names: Sequence[str]) -> set[str]:
-    return set(dataset.catalogue.images["image_id"]) - set(names)
+def _training_frequencies(dataset: Dataset, windows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Unit -> type of lesion -> share of the training images, or patches, that have it."""
+    images = dataset.catalogue.images
+    images = images[images["split"] == "train"]
+    lesions = dataset.catalogue.lesions
+    patches = training_windows(windows)["label"]
+    of_images = types_of_images(images, lesions[lesions["image_id"].isin(set(images["image_id"]))])
+    return {
+        "image": {name: float(truth.mean()) for name, truth in of_images.items()},
+        "patch": {name: float((patches == name).mean()) for name in LABELS[1:]},
+    }
 
 
 def auc_table(results: DetectionResults, unit: str, *, seed: int) -> pd.DataFrame:
-    """AUC of every model with its interval, by target, and for patches also by type of lesion.
+    """AUC of every model with its interval and its chance level, by target and type of lesion.
 
     Args:
         results: Of one split.
@@ -133,13 +159,16 @@ def auc_table(results: DetectionResults, unit: str, *, seed: int) -> pd.DataFram
         seed: Of the intervals.
 
     Returns:
-        model, then the columns of evaluation.detection.roc_table.
+        model, then lesion_types.COLUMNS; the last model, BLIND, sees no picture.
     """
-    parts = []
     scores = results.image_scores if unit == "image" else results.patch_scores
-    for name, rows in scores.groupby("model", sort=False):
-        types = results.types[str(name)] if unit == "patch" else None
-        table = roc_table(rows, types, seed=seed)
+    by_model, parts = results.types[unit], []
+    for name, types in by_model.items():
+        rows = scores[scores["model"] == name]
+        table = pd.concat(
+            [roc_table(rows, seed=seed), type_table(types, by_model[BLIND], seed=seed)],
+            ignore_index=True,
+        )
         table.insert(0, "model", name)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
@@ -153,21 +182,23 @@ def roc_curves(
     Args:
         results: Of one split.
         unit: "image" or "patch".
-        target: "lesion", "malignant", or for patches "a given type".
+        target: "lesion", "malignant", GIVEN or POOLED; to the latter two, BLIND has a curve too.
         seed: Of the intervals.
     """
+    if target in (GIVEN, POOLED):
+        by_model = {
+            name: type_curve(types, target, seed=seed)
+            for name, types in results.types[unit].items()
+        }
+        return {name: band for name, band in by_model.items() if band is not None}
+    scores = results.image_scores if unit == "image" else results.patch_scores
     curves = {}
     for name in results.detections:
-        if target == "a given type":
-            rows = results.types[name]
-            truth, patients = rows["positive"].to_numpy(), rows["patient_id"]
-        else:
-            scores = results.image_scores if unit == "image" else results.patch_scores
-            rows = scores[(scores["model"] == name) & (scores["target"] == target)]
-            truth = positive(rows["label"], target)
-            patients = patient_keys(rows)
+        rows = scores[(scores["model"] == name) & (scores["target"] == target)]
+        truth = positive(rows["label"], target)
         if not undefined_because(rows["score"], truth):
-            curves[name] = roc_band(rows["score"], truth, Patients.from_ids(patients), seed=seed)
+            patients = Patients.from_ids(patient_keys(rows))
+            curves[name] = roc_band(rows["score"], truth, patients, seed=seed)
     return curves
 
 
@@ -182,9 +213,12 @@ def roc_panels(
         unit: "image" or "patch".
         seed: Of the bands.
     """
-    asked = {"malignant": "malignant?", "lesion": "any lesion?"}
-    if unit == "patch":
-        asked = {"a given type": "a given type of lesion?", **asked}
+    asked = {
+        GIVEN: "a given type of lesion? Mean over types",
+        POOLED: "a given type? Questions of all types pooled",
+        "malignant": "malignant?",
+        "lesion": "any lesion?",
+    }
     panels, words = {}, {}
     for target, question in asked.items():
         panels[question] = roc_curves(results, unit, target, seed=seed)
@@ -221,11 +255,17 @@ def report_auc(
         data: The data set that it was measured on.
     """
     auc = row(table, model=model, target=target)
-    if np.isfinite(auc["auc"]):
-        run.result(
-            name, auc["auc"], low=auc["low"], high=auc["high"], n=int(auc["n"]), figure=figure,
-            how=f"{model}, {target}, test patients of {data.name}", synthetic=data.synthetic,
-        )  # fmt: skip
+    if not np.isfinite(auc["auc"]):
+        return
+    how = f"{model}, {target}, test patients of {data.name}"
+    for asked in (GIVEN, POOLED):
+        if asked != target:
+            line = row(table, model=model, target=asked)
+            how += f"; {asked}: {auc_in_words(line, 2)}, chance {line['chance']:.2f}"
+    run.result(
+        name, auc["auc"], low=auc["low"], high=auc["high"], n=int(auc["n"]), figure=figure,
+        how=how, synthetic=data.synthetic,
+    )  # fmt: skip
 
 
 def froc_panels(results: DetectionResults) -> dict[str, dict[str, pd.DataFrame]]:
