@@ -33,11 +33,13 @@ also: list[str] = []  # more sources to read with the first {phantom|mias|cbis|d
 data_root: str = ""  # folder of the data sets; empty: $SECOND_LOOK_DATA, then data/
 cbis_folder: str = ""  # source cbis: folder of its CSVs and DICOM files, relative to data_root
 ddsm_folder: str = ""  # source ddsm: folder of its volumes, relative to data_root
+ddsm_cases: str = ""  # cbis with ddsm: CSV with columns cbis (patient) and ddsm (case)
 optical_density: bool = False  # source ddsm: convert all scanners' grey levels to optical density
 table: str = ""  # source folder: its CSV, relative to data_root
 columns: dict = {}  # source folder: standard column -> name of the column in the CSV
 box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh}
 dataset: str = "folder"  # source folder: name of the data set in tables and figures
+cbis_descriptions: str = ""  # source folder: folder of CBIS-DDSM's four CSVs, which complete labels
 pixel_size_mm: float = 0.0  # mm per pixel where the source does not give it; 0: unknown [0, 1]
 patients: int = 24  # phantom: patients, four images each [16, 10000]
 image_rows: int = 1024  # phantom: height of an image, px [256, 8192]
@@ -66,9 +68,8 @@ from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.paper import claim
 from second_look.preparing import views
-from second_look.preparing.dataset import (
-    DataSettings, build_dataset, case_descriptions, data_locations,
-)  # fmt: skip
+from second_look.preparing.dataset import build_dataset
+from second_look.preparing.reading import DataSettings, case_descriptions, data_locations
 from second_look.sources.cbis_descriptions import survey_descriptions
 from second_look.studies.survey import cohort, data_survey
 
@@ -86,16 +87,18 @@ ddsm_files = data_survey.public_ddsm_files()
 run.table(ddsm_files, "ddsm_files", "The files of CBIS-DDSM by content, from the public index.")
 
 # %%
-total, mammograms = int(ddsm_files["files"].iloc[-1]), int(ddsm_files["files"].iloc[0])
+total, mammograms = int(ddsm_files["files"].iloc[-1]), int(ddsm_files["mammograms"].iloc[0])
+mammogram_files = int(ddsm_files["files"].iloc[0])
 run.result(
     "data-ddsm", total, n=total, how="files counted in the public index", figure="ddsm_files",
-    verdict=f"differs: {total:,} files, {mammograms:,} of them mammograms",
+    verdict=f"differs: {total:,} files of {mammograms:,} mammograms",
 )  # fmt: skip
 Markdown(
     f"The index holds **{total:,} files**; the paper counts {claim('data-ddsm').value:,.0f} "
-    f"images. But only **{mammograms:,} of the files are mammograms**: each of the "
-    f"{(total - mammograms) // 2:,} lesions adds a crop and a mask. The paper's data set is a "
-    "third of the size that it states."
+    f"images. But they show only **{mammograms:,} mammograms**: each of the "
+    f"{(total - mammogram_files) // 2:,} lesions adds a crop and a mask, and "
+    f"{mammogram_files - mammograms} mammograms with masses and calcifications are there twice. "
+    "The paper's data set is less than a third of the size that it states."
 )
 
 # %% [markdown]
@@ -107,7 +110,8 @@ Markdown(
 # %%
 settings = DataSettings(
     source=source, also=also, data_root=data_root, cbis_folder=cbis_folder,
-    ddsm_folder=ddsm_folder, optical_density=optical_density, table=table, columns=columns,
+    ddsm_folder=ddsm_folder, ddsm_cases=ddsm_cases, optical_density=optical_density,
+    table=table, columns=columns, cbis_descriptions=cbis_descriptions,
     box_format=box_format, dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients,
     image_rows=image_rows, image_cols=image_cols, lesion_contrast=lesion_contrast,
     phantom_form=phantom_form, phantom_faults=phantom_faults, spacing_mm=spacing_mm,

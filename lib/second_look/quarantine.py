@@ -13,7 +13,13 @@ import pandera.pandas as pa
 from second_look.errors import DataError
 
 # What became of an item.
-EFFECTS = ("image left out", "lesion left out", "location unknown", "kept, corrected")
+EFFECTS = (
+    "image left out",
+    "lesion left out",
+    "location unknown",
+    "kept, corrected",
+    "kept, label uncertain",
+)
 
 
 class Code(StrEnum):
@@ -34,17 +40,23 @@ class Code(StrEnum):
     FILE_UNDESCRIBED = "file_undescribed", "no usable description names the file"
     DESCRIPTION_UNUSABLE = "description_unusable", "the description of the image cannot be used"
     DESCRIPTION_REPEATED = "description_repeated", "a row or a case is repeated; the first counts"
+    DESCRIPTIONS_MISSING = "descriptions_missing", "case descriptions that list lesions are missing"
     DESCRIPTIONS_DIFFER = "descriptions_differ", "descriptions of one image contradict each other"
     SIZE_DIFFERS = "size_differs", "file and description give different sizes or depths"
     ID_REPEATED = "id_repeated", "two lesions have the same id; the second is renamed"
     VALUE_UNKNOWN = "value_unknown", "a value cannot be used and counts as unknown"
     LABEL_UNKNOWN = "label_unknown", "the label of the image is unknown"
     PATIENT_IN_TEST_SET = "patient_in_test_set", "the patient is in the official test set too"
+    CASE_IN_BOTH_SETS = (
+        "case_in_both_sets",
+        "the case is a patient of CBIS-DDSM too",
+    )
     IMAGE_IN_TEST_SET = "image_in_test_set", "the image is in the official test set too"
     LOCATION_NOT_GIVEN = "location_not_given", "the data set gives no location of the lesion"
     LOCATION_UNUSABLE = "location_unusable", "the location is damaged, empty or outside the image"
     LOCATION_CORRECTED = "location_corrected", "the outline was cut at the edge, or closed"
     LESION_OFF_BREAST = "lesion_off_breast", "the middle of the lesion is not on the breast"
+    LESION_CUT = "lesion_cut", "the crop around the breast leaves out part of the lesion"
     MASK_MISSING = "mask_missing", "no file is, or looks like, the mask of the lesion"
     MASK_UNREADABLE = "mask_unreadable", "the mask cannot be read"
     MASK_AMBIGUOUS = "mask_ambiguous", "several files are masks of the lesion, and they differ"

@@ -117,8 +117,7 @@ def write_csvs(root, rois):
     root.mkdir(parents=True, exist_ok=True)
     for (kind, split), name in NAMES.items():
         rows = [roi for roi in rois if (roi.kind, roi.split) == (kind, split)]
-        if rows:
-            (root / name).write_bytes(csv_text(kind, rows).encode())
+        (root / name).write_bytes(csv_text(kind, rows).encode())
 
 
 def write_set(root, *rois):

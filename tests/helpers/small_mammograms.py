@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from second_look.catalogue import Catalogue
-from second_look.preparing.dataset import LAB_SETTINGS, Dataset, DataSettings
+from second_look.preparing.dataset import LAB_SETTINGS, Dataset
+from second_look.preparing.reading import DataSettings
 from second_look.preparing.store import Prepared, path_of, save_array
 
 ROWS, COLS = 96, 64

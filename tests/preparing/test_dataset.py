@@ -10,9 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.small_cbis import Roi, write_csvs
 from helpers.small_mammograms import small_settings
 from second_look.batches.sampler import PATCHES, PatchSampler
 from second_look.catalogue import LABELS, Catalogue, split_counts
+from second_look.decoding.pixels import write_png
 from second_look.errors import (
     DataError,
     LeakageError,
@@ -30,7 +32,7 @@ from second_look.phantoms.files import write_folder_layout, write_mias_layout
 from second_look.phantoms.forms import FORMS
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.preparing import dataset as ds
-from second_look.preparing import views
+from second_look.preparing import reading, views
 from second_look.preparing.dataset import LAB_SETTINGS, LAB_WORKERS, build_dataset, open_dataset
 from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.quarantine import Code
@@ -45,6 +47,8 @@ FAULTY = small_settings(
     seed=1,
 )  # fmt: skip
 RULE = HALF_RULE
+# Which case each patient of the phantoms' CBIS-DDSM is.
+CASES = "cbis,ddsm\n" + "".join(f"P_{number:05d},B_{number:04d}\n" for number in range(1, 9))
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +98,15 @@ def test_a_notebook_opened_alone_gets_the_default_phantoms(tmp_path, monkeypatch
 
 
 def test_the_data_root_is_found_by_parameter_then_variable(tmp_path, monkeypatch):
-    monkeypatch.setenv(ds.DATA_VARIABLE, str(tmp_path))
-    assert ds.find_data_root("") == tmp_path
+    monkeypatch.setenv(reading.DATA_VARIABLE, str(tmp_path))
+    assert reading.find_data_root("") == tmp_path
     (tmp_path / "own").mkdir()
-    assert ds.find_data_root(str(tmp_path / "own")) == tmp_path / "own"
-    with pytest.raises(MissingDataError, match=ds.DATA_VARIABLE):
-        ds.find_data_root(str(tmp_path / "none"))
-    assert ds.data_locations(small_settings()) == []
+    assert reading.find_data_root(str(tmp_path / "own")) == tmp_path / "own"
+    with pytest.raises(MissingDataError, match=reading.DATA_VARIABLE):
+        reading.find_data_root(str(tmp_path / "none"))
+    assert reading.data_locations(small_settings()) == []
     folder = small_settings(source="folder", table="own/t.csv")
-    assert ds.data_locations(folder) == [tmp_path / "own"]
+    assert reading.data_locations(folder) == [tmp_path / "own"]
 
 
 def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
@@ -125,15 +129,15 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
 @pytest.mark.parametrize("form", FORMS)
 def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
     settings = small_settings(phantom_form=form, patients=8)
-    catalogue = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    catalogue = reading.read_source(settings, tmp_path / "dataset" / "raw")
     assert set(catalogue.images["dataset"]) == {"phantom"}
     assert len(catalogue.images) >= 8
     # A second call draws nothing anew.
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
-    again = ds.read_source(settings, tmp_path / "dataset" / "raw")
+    again = reading.read_source(settings, tmp_path / "dataset" / "raw")
     pd.testing.assert_frame_equal(again.images, catalogue.images)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == files
-    described = ds.case_descriptions(settings, tmp_path)
+    described = reading.case_descriptions(settings, tmp_path)
     if form.startswith("cbis_"):
         assert described["image_key"].nunique() == len(catalogue.images)
     else:
@@ -149,8 +153,8 @@ def faulty_folder(tmp_path_factory):
 @pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("cbis_")])
 def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, faulty_folder):
     settings = replace(FAULTY, phantom_form=form)
-    catalogue = ds.read_source(settings, faulty_folder / "dataset" / "raw")
-    described = ds.case_descriptions(settings, faulty_folder)
+    catalogue = reading.read_source(settings, faulty_folder / "dataset" / "raw")
+    described = reading.case_descriptions(settings, faulty_folder)
     usable = described[described["problem"] == ""]
     # Two rows without a file, and two files that are cut off.
     assert len(catalogue.images) == usable["image_key"].nunique() - 2 - 2
@@ -167,7 +171,7 @@ def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, fault
 
 def test_the_survey_of_a_faulty_set_shows_true_counts_leaks_and_quarantine(faulty_folder):
     data = build_dataset(faulty_folder, FAULTY, workers=0)
-    described = survey_descriptions(ds.case_descriptions(FAULTY, faulty_folder))
+    described = survey_descriptions(reading.case_descriptions(FAULTY, faulty_folder))
     true = dict(described.itertuples(index=False))
     assert (true["patients in train and test"], true["images in train and test"]) == (2, 2)
     leaks = dict(data_survey.leak_checks(data).itertuples(index=False))
@@ -199,13 +203,59 @@ def test_several_sources_are_one_data_set(tmp_path):
         cbis_folder="cbis",
         ddsm_folder="ddsm",
     )
-    assert ds.data_locations(settings) == [root / "cbis", root, root / "ddsm"]
-    catalogue = ds.read_source(settings, tmp_path / "cache")
+    with pytest.raises(ParameterError, match=r"cbis and ddsm cannot .* chosen from the cases of"):
+        reading.read_source(settings, tmp_path / "cache")
+    (root / "cases.csv").write_text(CASES)
+    settings = replace(settings, ddsm_cases="cases.csv")
+    assert reading.data_locations(settings) == [root / "cbis", root, root / "ddsm"]
+    catalogue = reading.read_source(settings, tmp_path / "cache")
     counts = catalogue.images["dataset"].value_counts()
     assert set(counts.index) == {"cbis", "mias", "ddsm"}
     assert counts["mias"] == 12
+    repeated = catalogue.quarantine["code"] == Code.CASE_IN_BOTH_SETS
+    patients = catalogue.images.groupby("dataset")["patient_id"].unique()
+    assert repeated.sum() == 4 * len(patients["cbis"])
+    assert not {name.replace("P_0", "B_") for name in patients["cbis"]} & set(patients["ddsm"])
     with pytest.raises(MissingDataError, match="Set ddsm_folder"):
-        ds.read_source(replace(settings, ddsm_folder="none"), tmp_path / "cache")
+        reading.read_source(replace(settings, ddsm_folder="none"), tmp_path / "cache")
+
+
+def test_a_table_of_images_of_cbis_takes_its_labels_from_the_case_descriptions(tmp_path):
+    write_csvs(tmp_path / "csvs", [Roi("P_00001", pathology="BENIGN"), Roi("P_00001", kind="calc")])
+    write_png(tmp_path / "a.png", np.zeros((9, 9), dtype=np.uint8))
+    (tmp_path / "t.csv").write_text(
+        'path,patient,side,view,label,boxes\na.png,P_00001,LEFT,CC,benign,"1,1,4,4"\n'
+    )
+    settings = small_settings(
+        source="folder", data_root=str(tmp_path), table="t.csv", cbis_descriptions="csvs"
+    )
+    assert reading.data_locations(settings) == [tmp_path, tmp_path / "csvs"]
+    catalogue = reading.read_source(settings, tmp_path / "cache")
+    assert catalogue.images["label"].tolist() == ["malignant"]
+    assert catalogue.lesions["kind"].tolist() == ["mass", "calcification"]
+    absent = replace(settings, cbis_descriptions="none")
+    catalogue = reading.read_source(absent, tmp_path / "cache")
+    assert catalogue.images["label"].tolist() == ["benign"]
+    assert catalogue.quarantine["effect"].tolist() == ["kept, label uncertain"]
+    with pytest.raises(ParameterError, match="folder and ddsm cannot be read"):
+        reading.read_source(replace(settings, also=["ddsm"]), tmp_path / "cache")
+
+
+def test_lesions_without_a_place_and_labels_in_doubt_are_said(data):
+    unlocated = data.prepared.lesions.assign(code=0)
+    row = {"dataset": "d", "effect": "kept, label uncertain", "code": "descriptions_missing",
+           "reason": "without x.csv"}  # fmt: skip
+    doubtful = replace(
+        data,
+        prepared=replace(data.prepared, lesions=unlocated),
+        catalogue=data.catalogue.with_quarantine([row]),
+    )
+    text = data_survey.findings(doubtful, pd.DataFrame(columns=["share_of"]), {})
+    images = unlocated["image_id"].nunique()
+    assert f"- {images} images (" in text
+    assert "**Labels may be incomplete:** without x.csv." in text
+    counted = data_survey.counts(doubtful).set_index("quantity")["count"]
+    assert counted["images with such a lesion: no normal windows"] == images
 
 
 def test_faults_are_those_of_one_form(tmp_path):
@@ -222,13 +272,13 @@ def test_optical_density_is_for_ddsm_only(tmp_path):
 
 def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
     with pytest.raises(ParameterError, match="phantom_form must be one of"):
-        ds.read_source(small_settings(phantom_form="paper"), tmp_path)
+        reading.read_source(small_settings(phantom_form="paper"), tmp_path)
     with pytest.raises(ParameterError, match="source must be one of"):
-        ds.read_source(small_settings(source="web"), tmp_path)
+        reading.read_source(small_settings(source="web"), tmp_path)
     (tmp_path / "t.csv").write_text("path,patient,label\nnone.png,p,benign\n")
     empty = small_settings(source="folder", data_root=str(tmp_path), table="t.csv")
     with pytest.raises(DataError, match="not one usable image among 1"):
-        ds.read_source(empty, tmp_path)
+        reading.read_source(empty, tmp_path)
 
 
 def test_a_class_missing_from_a_split_stops_the_run(data):
@@ -268,7 +318,9 @@ def test_the_same_picture_twice_in_one_split_is_said_only(tmp_path):
 def test_where_the_papers_number_of_images_comes_from():
     files = data_survey.public_ddsm_files().set_index("content")
     assert files.loc["all files", ["series", "files"]].tolist() == [6775, 10_239]
-    assert files.loc["whole mammograms", "files"] == 3103
+    # 71 mammograms are there twice, for their masses and for their calcifications.
+    assert files.loc["whole mammograms", ["files", "mammograms"]].tolist() == [3103, 3032]
+    assert (files["mammograms"] == 3032).all()
     # One crop and one mask for each of the 3,568 lesions in the four official tables.
     assert files.loc["crops and masks of lesions", "files"] == 2 * 3568
     assert files.loc["all files", "gigabytes"] == pytest.approx(163.5, abs=0.1)
@@ -531,5 +583,5 @@ def test_pixel_size_of_the_parameter_fills_gaps_only():
         | {"label": "normal", "path": "x", "pixel_spacing_mm": size}
         for n, size in enumerate((0.1, None))
     ]
-    filled = ds._with_pixel_size(Catalogue.from_rows(rows), 0.33)
+    filled = reading._with_pixel_size(Catalogue.from_rows(rows), 0.33)
     assert filled.images["pixel_spacing_mm"].tolist() == [0.1, 0.33]

@@ -131,6 +131,27 @@ def test_outlines_come_from_circles_masks_and_boxes(tmp_path):
     assert prepared_set.quarantine.loc[0, "code"] == Code.LESION_OFF_BREAST
 
 
+def test_the_crop_does_not_depend_on_lesions_and_what_it_cuts_is_said(tmp_path):
+    write_mammogram(tmp_path / "a.png")
+    lesions = [lesion("edge", circle=(24, 10, 16)), lesion("inside", (90, 20, 99, 29))]
+    with_lesions = Catalogue.from_rows([row(tmp_path / "a.png", label="benign")], lesions)
+    without = Catalogue.from_rows([row(tmp_path / "a.png")])
+    prepared_set = prepare(with_lesions, tmp_path / "with", workers=0)
+    crop = ["row_offset", "col_offset", "crop_rows", "crop_cols"]
+    expected = prepare(without, tmp_path / "without", workers=0).images.loc[0, crop].tolist()
+    assert prepared_set.images.loc[0, crop].tolist() == expected
+    assert prepared_set.regions("a").shape == prepared_set.pixels("a").shape
+    cut = prepared_set.quarantine.iloc[0]
+    assert (cut["lesion_id"], cut["code"]) == ("edge", Code.LESION_CUT)
+    assert cut["effect"] == "kept, corrected"
+    assert "% of the lesion is outside the crop" in cut["reason"]
+    assert len(prepared_set.quarantine) == 1
+    # Its area is still that of the whole outline.
+    areas = prepared_set.lesions.set_index("lesion_id")["area_px"]
+    on_map = np.count_nonzero(prepared_set.regions("a") == 2)
+    assert 0 < on_map < areas["edge"]
+
+
 def test_of_two_boxes_on_one_part_of_a_mask_an_empty_one_is_told(tmp_path):
     write_mammogram(tmp_path / "a.png")
     mask = np.zeros((200, 160), dtype=np.uint8)
@@ -222,7 +243,7 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(tmp_path, monkeypatc
     prepare(catalogue, tmp_path / "out", workers=0)
     (tmp_path / "out" / "a.pixels.npy").unlink()
     prepare(catalogue, tmp_path / "out", workers=0)
-    prepare(catalogue, tmp_path / "out", PrepareSettings(pad_px=2), workers=0)
+    prepare(catalogue, tmp_path / "out", PrepareSettings(margin=0.1), workers=0)
     assert calls == ["a", "b", "b", "a", "a", "b"]
 
 

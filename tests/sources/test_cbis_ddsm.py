@@ -202,15 +202,11 @@ def test_without_csvs_or_images_the_error_says_how_to_get_them(read, root):
     with pytest.raises(MissingDataError, match=r"mass_case_description_train_set.*https://doi.org"):
         read()
     write_set(root, Roi(), Roi("P_2", split="test"))
-    with pytest.raises(MissingDataError, match=r"calc_case_description_train_set"):
-        read(kinds=["calcification"])
     for folder in root.iterdir():
         if folder.is_dir():
             shutil.rmtree(folder)
     with pytest.raises(MissingDataError, match=r"none of the 2 images.*second_look download cbis"):
         read()
-    with pytest.raises(ValueError, match=r"kinds must be some of .'mass', 'calcification'"):
-        read(kinds=["masses"])
 
 
 def test_one_csv_of_four_is_enough_and_its_absence_shows(read, root):
@@ -218,17 +214,11 @@ def test_one_csv_of_four_is_enough_and_its_absence_shows(read, root):
     (root / NAMES["mass", "test"]).unlink()
     catalogue = read()
     assert list(catalogue.images["patient_id"]) == ["P_1"]
-    ((effect, reason),) = noted(catalogue)
+    (effect, reason), (label_effect, label_reason) = noted(catalogue)
     assert effect == "image left out"
     assert reason.startswith("3 DICOM files have no row in the CSVs: Mass-Training_P_2_LEFT_CC")
-
-
-def test_one_kind_alone_says_nothing_about_the_other(read, root):
-    write_set(root, Roi("P_1"), Roi("P_2", kind="calc"))
-    catalogue = read(kinds=["mass"])
-    assert list(catalogue.images["patient_id"]) == ["P_1"]
-    assert catalogue.quarantine.empty
-    assert list(read(kinds=["calcification"]).images["patient_id"]) == ["P_2"]
+    assert label_effect == "kept, label uncertain"
+    assert label_reason.startswith("without mass_case_description_test_set.csv, an image may hold")
 
 
 def test_csvs_are_found_anywhere_once(read, root):
@@ -236,9 +226,10 @@ def test_csvs_are_found_anywhere_once(read, root):
     deep = root / "tables" / "deep" / NAMES["mass", "train"]
     deep.parent.mkdir(parents=True)
     (root / deep.name).rename(deep)
-    assert find_csvs(root) == {deep.name: deep}
+    assert len(find_csvs(root)) == 4
+    assert find_csvs(root)[deep.name] == deep
     shutil.copy(deep, root / deep.name)
-    assert find_csvs(root) == {deep.name: root / deep.name}
+    assert find_csvs(root)[deep.name] == root / deep.name
     assert len(read().images) == 1
     deep.write_text("other")
     with pytest.raises(DataError, match=r"deep.*differs from .*Keep only the right one"):

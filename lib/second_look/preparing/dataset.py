@@ -5,9 +5,7 @@ Notebook 01 builds it; every later notebook opens what 01 left in the run's outp
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
@@ -19,72 +17,15 @@ from second_look.catalogue import (
     Catalogue,
     assign_splits,
     clean_official_split,
-    merge,
 )
-from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
-from second_look.files import DATA_VARIABLE, write_json, write_parquet
-from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
+from second_look.errors import DataError, OutputError
+from second_look.files import write_json, write_parquet
 from second_look.phantoms.forms import DATASET as PHANTOM
-from second_look.phantoms.phantom import PhantomSettings
 from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
 from second_look.preparing.image import PrepareSettings
 from second_look.preparing.prepare import prepare
+from second_look.preparing.reading import DataSettings, read_source
 from second_look.preparing.store import Prepared
-from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
-from second_look.sources.ddsm import read_ddsm
-from second_look.sources.folder import read_folder
-from second_look.sources.mias import find_mias, read_mias
-
-SOURCES = ("phantom", "mias", "cbis", "ddsm", "folder")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """Which mammograms a run works on.
-
-    Attributes:
-        source: One of SOURCES.
-        also: More of them, read beside it as one data set.
-        data_root: Folder of the data sets; empty: $SECOND_LOOK_DATA, then ./data.
-        cbis_folder, ddsm_folder: Of these data sets, relative to data_root.
-        optical_density: For source ddsm: grey levels linear in optical density.
-        table: For source folder: the CSV, relative to data_root.
-        columns: For source folder: standard column name -> name in that CSV.
-        box_format: For source folder: rowcol or xywh.
-        dataset: For source folder: name of the data set in every table.
-        pixel_size_mm: Of images whose source gives none; 0 leaves it unknown.
-        patients, image_rows, image_cols, lesion_contrast: Of the phantom, px and grey-level units.
-        phantom_form: Form of files that phantoms are written in, one of FORMS.
-        phantom_faults: In the form cbis_*: with every known fault of the real files.
-        spacing_mm: Resample all images to it; 0 keeps their own pixels.
-        val_share, test_share: Shares of the patients where there is no official split.
-        seed: Of phantom and split.
-        strict: Make an error of what would go to the quarantine.
-    """
-
-    source: str
-    also: Sequence[str] = field(default_factory=list)
-    data_root: str = ""
-    cbis_folder: str = ""
-    ddsm_folder: str = ""
-    optical_density: bool = False
-    table: str = ""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    box_format: str
-    dataset: str
-    pixel_size_mm: float = 0.0
-    patients: int
-    image_rows: int
-    image_cols: int
-    lesion_contrast: float = 1.0
-    phantom_form: str
-    phantom_faults: bool = False
-    spacing_mm: float = 0.0
-    val_share: float
-    test_share: float
-    seed: int
-    strict: bool = False
-
 
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
@@ -135,173 +76,6 @@ class Dataset:
         return sorted(self.folder.glob("*.parquet")) + sorted(
             self.prepared.folder.glob("*.parquet")
         )
-
-
-def find_data_root(data_root: str) -> Path:
-    """The folder of the data sets: the parameter, else the environment variable, else ./data.
-
-    Raises:
-        MissingDataError: It is not there.
-    """
-    named = data_root or os.environ.get(DATA_VARIABLE, "")
-    root = Path(named or "data").expanduser()
-    if not named and not root.is_dir():
-        # A notebook's working folder is notebooks/, one below the checkout.
-        root = Path("..") / "data"
-    if not root.is_dir():
-        raise MissingDataError(
-            f"there is no data folder {root}.",
-            remedy=f"Set the parameter data_root or the environment variable {DATA_VARIABLE}; "
-            "README.md says how to get the data.",
-        )
-    return root.resolve()
-
-
-def data_locations(settings: DataSettings) -> list[Path]:
-    """The files and folders outside the project that the sources read; none for the phantom."""
-    places = []
-    for source in _sources(settings):
-        if source == "mias":
-            places.append(find_mias(find_data_root(settings.data_root)))
-        elif source == "folder":
-            places.append(_table(settings).parent)
-        elif source != "phantom":
-            places.append(_folder_of(settings, source))
-    return places
-
-
-def read_source(settings: DataSettings, cache: Path) -> Catalogue:
-    """The catalogue of the chosen sources, before splits and preparation.
-
-    Raises:
-        ParameterError: There is no such source.
-        DataError: A data set is missing, broken or empty.
-    """
-    catalogue = merge(_read_one(settings, source, cache) for source in _sources(settings))
-    return _with_pixel_size(catalogue, settings.pixel_size_mm)
-
-
-def _sources(settings: DataSettings) -> list[str]:
-    """The chosen sources, each once."""
-    chosen = list(dict.fromkeys([settings.source, *settings.also]))
-    unknown = [source for source in chosen if source not in SOURCES]
-    if unknown:
-        raise ParameterError(f"source must be one of {SOURCES}. Got {unknown[0]!r}.")
-    if settings.optical_density and "ddsm" not in chosen:
-        raise ParameterError(
-            f"optical_density is for films of the source ddsm. Got the sources {chosen}."
-        )
-    return chosen
-
-
-def _read_one(settings: DataSettings, source: str, cache: Path) -> Catalogue:
-    catalogue = _READERS[source](settings, cache)
-    if catalogue.images.empty:
-        raise DataError(
-            f"not one usable image among {len(catalogue.quarantine)} quarantined items.",
-            location=f"source {source}",
-            remedy="The quarantine's first reason: "
-            + (catalogue.quarantine["reason"].iloc[0] if len(catalogue.quarantine) else "none."),
-        )
-    return catalogue
-
-
-def _read_phantom(settings: DataSettings, cache: Path) -> Catalogue:
-    if settings.phantom_form not in FORMS:
-        raise ParameterError(f"phantom_form must be one of {FORMS}. Got {settings.phantom_form!r}.")
-    if settings.phantom_faults and not settings.phantom_form.startswith(CBIS):
-        raise ParameterError(
-            f"phantom_faults needs a phantom_form that begins with {CBIS!r}: the faults are those "
-            f"of CBIS-DDSM's files. Got {settings.phantom_form!r}."
-        )
-    return read_phantom(
-        cache, _phantom(settings), settings.phantom_form, faults=settings.phantom_faults
-    )
-
-
-def _phantom(settings: DataSettings) -> PhantomSettings:
-    return PhantomSettings(
-        patients=settings.patients,
-        rows=settings.image_rows,
-        cols=settings.image_cols,
-        lesion_contrast=settings.lesion_contrast,
-        seed=settings.seed,
-    )
-
-
-def _read_mias(settings: DataSettings, cache: Path) -> Catalogue:
-    return read_mias(find_data_root(settings.data_root), cache, strict=settings.strict)
-
-
-def _read_cbis(settings: DataSettings, cache: Path) -> Catalogue:
-    return read_cbis(_folder_of(settings, "cbis"), cache, strict=settings.strict)
-
-
-def _read_ddsm(settings: DataSettings, cache: Path) -> Catalogue:
-    return read_ddsm(
-        _folder_of(settings, "ddsm"),
-        cache / "ddsm",
-        strict=settings.strict,
-        optical_density=settings.optical_density,
-    )
-
-
-def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
-    table = _table(settings)
-    return read_folder(
-        table,
-        table.parent,
-        dataset=settings.dataset,
-        columns=settings.columns,
-        box_format=settings.box_format,
-        strict=settings.strict,
-    )
-
-
-_READERS = {
-    "phantom": _read_phantom,
-    "mias": _read_mias,
-    "cbis": _read_cbis,
-    "ddsm": _read_ddsm,
-    "folder": _read_folder,
-}
-
-
-def _table(settings: DataSettings) -> Path:
-    return find_data_root(settings.data_root) / settings.table
-
-
-def _folder_of(settings: DataSettings, source: str) -> Path:
-    """Of a source that has a parameter <source>_folder."""
-    name: str = getattr(settings, f"{source}_folder")
-    folder = find_data_root(settings.data_root) / name
-    if not folder.is_dir():
-        raise MissingDataError(
-            f"there is no folder {folder}.", remedy=f"Set {source}_folder, or leave it empty."
-        )
-    return folder
-
-
-def case_descriptions(settings: DataSettings, outputs: Path) -> pd.DataFrame | None:
-    """The rows of CBIS-DDSM's case descriptions, real or phantoms'; None without that source.
-
-    Args:
-        settings: As `build_dataset` was given them.
-        outputs: Folder of the run.
-    """
-    sources = _sources(settings)
-    if "cbis" in sources:
-        folder = _folder_of(settings, "cbis")
-    elif "phantom" in sources and settings.phantom_form.startswith(CBIS):
-        folder = phantom_folder(
-            outputs / "dataset" / "raw",
-            _phantom(settings),
-            settings.phantom_form,
-            faults=settings.phantom_faults,
-        )
-    else:
-        return None
-    return read_descriptions(list(find_csvs(folder).values()))
 
 
 def build_dataset(
@@ -384,9 +158,3 @@ def check_every_class(images: pd.DataFrame) -> None:
 def _is_synthetic(catalogue: Catalogue) -> bool:
     """Whether any image is a phantom: a number from a mixture says nothing about patients."""
     return bool((catalogue.images["dataset"] == PHANTOM).any())
-
-
-def _with_pixel_size(catalogue: Catalogue, pixel_size_mm: float) -> Catalogue:
-    if not pixel_size_mm:
-        return catalogue
-    return replace(catalogue, images=catalogue.images.fillna({"pixel_spacing_mm": pixel_size_mm}))

@@ -7,7 +7,7 @@ is spread over processes is not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from second_look.preparing.store import path_of, save_array
 from second_look.quarantine import Code, Quarantine
 
 THUMBNAIL = 32
+# Lesions may reach over the edge of the breast mask. This margin cuts none of the 1,696 masses of
+# CBIS-DDSM (the farthest reaches over by 0.9 %) and one of 121 circles of mini-MIAS (by 4.7 %).
+MARGIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,11 @@ class PrepareSettings:
     """How images are prepared.
 
     Attributes:
-        pad_px: Margin around the breast that is kept, original px.
+        margin: Around the breast, as a share of the image's longer side.
         spacing_mm: Resample to pixels of this size; None keeps the image's own pixels.
     """
 
-    pad_px: int = 8
+    margin: float = MARGIN
     spacing_mm: float | None = None
 
 
@@ -85,7 +88,7 @@ def _prepare(job: Job) -> dict[str, Any]:
     breast = find_breast(pixels)
     breast_px = int(breast.sum())
     outlines = draw_outlines(job.lesions, breast)
-    transform = _transform(job, breast, outlines)
+    transform = _transform(job, breast)
     cut, regions = _cut(pixels, transform), _cut(_region_map(breast, outlines), transform)
     content = hashlib.sha256(repr(cut.shape).encode() + cut.astype("<u2").tobytes()).hexdigest()
     cut, regions = _scaled(cut, regions, transform.scale)
@@ -101,19 +104,13 @@ def _prepare(job: Job) -> dict[str, Any]:
             _lesion_row(outline, code, pixels.size, breast_px)
             for code, outline in enumerate(outlines, start=2)
         ],
-        "quarantine": [
-            _quarantine_row(
-                job, outline.lesion_id, "location unknown", outline.code, outline.problem
-            )
-            for outline in outlines
-            if outline.code
-        ],
+        "quarantine": [*_unlocated(job, outlines), *_cut_lesions(job, outlines, transform)],
         "thumbnail": _thumbnail(pixels[:, ::-1] if transform.flipped else pixels),
     }
 
 
-def _transform(job: Job, breast: Mask, outlines: Sequence[Outline]) -> Transform:
-    crop = _crop(breast, outlines, job.settings.pad_px)
+def _transform(job: Job, breast: Mask) -> Transform:
+    crop = _crop(breast, job.settings.margin)
     spacing = job.settings.spacing_mm
     return Transform(
         int(crop.row_min),
@@ -125,16 +122,41 @@ def _transform(job: Job, breast: Mask, outlines: Sequence[Outline]) -> Transform
     )
 
 
-def _crop(breast: Mask, outlines: Sequence[Outline], pad: int) -> Box:
-    """The smallest box around breast and lesions, with a margin, inside the picture."""
-    masks = [breast, *(outline.mask for outline in outlines if outline.mask is not None)]
-    boxes = [box for mask in masks if (box := Box.of_mask(mask)) is not None]
-    return Box(
-        min(box.row_min for box in boxes) - pad,
-        min(box.col_min for box in boxes) - pad,
-        max(box.row_max for box in boxes) + pad,
-        max(box.col_max for box in boxes) + pad,
-    ).clipped(*breast.shape)
+def _unlocated(job: Job, outlines: Sequence[Outline]) -> Iterator[dict[str, str]]:
+    """Rows for the quarantine, one for each lesion whose location cannot be used."""
+    for outline in outlines:
+        if outline.code:
+            yield _quarantine_row(
+                job, outline.lesion_id, "location unknown", outline.code, outline.problem
+            )
+
+
+def _crop(breast: Mask, margin: float) -> Box:
+    """The smallest box around the breast, with a margin, inside the picture.
+
+    Lesions have no say: where a network is applied, nobody knows them.
+    """
+    pad = round(margin * max(breast.shape))
+    box = Box.of_mask(breast)
+    assert box is not None
+    return Box(box.row_min - pad, box.col_min - pad, box.row_max + pad, box.col_max + pad).clipped(
+        *breast.shape
+    )
+
+
+def _cut_lesions(
+    job: Job, outlines: Sequence[Outline], transform: Transform
+) -> Iterator[dict[str, str]]:
+    """Rows for the quarantine, one for each lesion that reaches beyond the crop."""
+    for outline in outlines:
+        if outline.mask is None:
+            continue
+        outside = 1 - np.count_nonzero(_cut(outline.mask, transform)) / outline.area_px
+        if outside > 0:
+            reason = f"{outside:.1%} of the lesion is outside the crop around the breast"
+            yield _quarantine_row(
+                job, outline.lesion_id, "kept, corrected", Code.LESION_CUT, reason
+            )
 
 
 def _region_map(breast: Mask, outlines: Sequence[Outline]) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ view): several rows, CSVs or files of it make one image with the lesions of all 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,6 @@ from second_look.quarantine import Code, Quarantine
 from second_look.sources.cbis_descriptions import (
     ADDRESS,
     DENSITIES,
-    KINDS,
     SIDES,
     csv_names,
     read_descriptions,
@@ -32,7 +31,14 @@ from second_look.sources.cbis_descriptions import (
 from second_look.sources.cbis_index import index_files, walk_files
 from second_look.sources.cbis_masks import Picture, choose_mask
 
-__all__ = ["DATASET", "find_csvs", "read_cbis", "read_descriptions", "survey_descriptions"]
+__all__ = [
+    "DATASET",
+    "add_missing_csvs",
+    "find_csvs",
+    "read_cbis",
+    "read_descriptions",
+    "survey_descriptions",
+]
 
 DATASET = "cbis"
 _DOWNLOAD = (
@@ -84,7 +90,6 @@ def read_cbis(
     root: Path,
     cache: Path,
     *,
-    kinds: Sequence[str] = ("mass", "calcification"),
     strict: bool = False,
 ) -> Catalogue:
     """Read CBIS-DDSM, or the part of it that was downloaded.
@@ -95,17 +100,13 @@ def read_cbis(
     Args:
         root: Folder with the CSVs and the DICOM files somewhere below it.
         cache: Folder where the index of headers is kept.
-        kinds: Which CSVs to read: mass, calcification or both.
         strict: Raise at the first problem that would go to the quarantine.
 
     Raises:
-        MissingDataError: No CSV of these kinds, or none of their images, is below root.
+        MissingDataError: No CSV, or none of their images, is below root.
         DataError: A CSV is broken, or two of one name differ.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise ValueError(f"kinds must be some of {tuple(KINDS)}. Got {tuple(kinds)}.")
-    csvs = find_csvs(root, kinds)
+    csvs = find_csvs(root)
     descriptions = read_descriptions(list(csvs.values()))
     index = index_files(root, cache)
     quarantine = Quarantine(DATASET, strict=strict)
@@ -121,18 +122,19 @@ def read_cbis(
     for image_key, rois in groupby(sorted(descriptions.itertuples(), key=_rank), _image_key):
         _add_image(reading, files, image_key, list(rois))
     _quarantine_absent(reading)
-    _quarantine_undescribed(quarantine, root.resolve(), index, descriptions, kinds)
+    _quarantine_undescribed(quarantine, root.resolve(), index, descriptions)
+    add_missing_csvs(quarantine, root, csvs)
     return Catalogue.from_rows(reading.images, reading.lesions, quarantine.rows)
 
 
-def find_csvs(root: Path, kinds: Sequence[str] = ("mass", "calcification")) -> dict[str, Path]:
+def find_csvs(root: Path) -> dict[str, Path]:
     """Official name -> path of the case description CSVs at any depth below a folder.
 
     Raises:
-        MissingDataError: There is none with these kinds of lesions.
+        MissingDataError: There is none.
         DataError: Two of one name differ.
     """
-    names = csv_names(kinds)
+    names = csv_names()
     paths = [Path(entry.path) for entry in walk_files(root) if entry.name in names]
     csvs: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
@@ -146,6 +148,19 @@ def find_csvs(root: Path, kinds: Sequence[str] = ("mass", "calcification")) -> d
             f"The CSVs are on the page of the data set: {ADDRESS}",
         )
     return {name: csvs[name] for name in names if name in csvs}
+
+
+def add_missing_csvs(quarantine: Quarantine, root: Path, csvs: Mapping[str, Path]) -> None:
+    """Say which of the four CSVs are not there: 71 images have lesions in two of them."""
+    missing = [name for name in csv_names() if name not in csvs]
+    if missing:
+        quarantine.add(
+            Code.DESCRIPTIONS_MISSING,
+            f"without {', '.join(missing)}, an image may hold lesions that nobody knows of here: "
+            "its label may be too mild, and its normal windows may show a lesion",
+            effect="kept, label uncertain",
+            file=root,
+        )
 
 
 def _pictures(quarantine: Quarantine, root: Path, index: pd.DataFrame) -> dict[str, list[Picture]]:
@@ -352,14 +367,10 @@ def _quarantine_undescribed(
     root: Path,
     index: pd.DataFrame,
     descriptions: pd.DataFrame,
-    kinds: Sequence[str],
 ) -> None:
     """One row for all DICOM files that no row of the CSVs names."""
     named = set(descriptions[["image_series", "crop_series", "mask_series"]].to_numpy().ravel())
     undescribed = index[(index["series_uid"] != "") & ~index["series_uid"].isin(named)]
-    # Files of kinds that are not read show it in their PatientID: Calc-Training_P_00005_RIGHT_CC.
-    for prefix in (f"{KINDS[kind]}-" for kind in KINDS if kind not in kinds):
-        undescribed = undescribed[~undescribed["patient_id"].str.lower().str.startswith(prefix)]
     if len(undescribed):
         quarantine.add(
             Code.FILE_UNDESCRIBED,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,11 @@ _OF_KIND = {
 _PATHS = {"image": "image_path", "crop": "crop_path", "mask": "mask_path"}
 
 
-def csv_names(kinds: Sequence[str]) -> list[str]:
-    """The official names of the CSVs with these kinds of lesions."""
-    return [f"{KINDS[kind]}_case_description_{split}_set.csv" for kind in kinds for split in SPLITS]
+def csv_names() -> list[str]:
+    """The official names of the four CSVs."""
+    return [
+        f"{name}_case_description_{split}_set.csv" for name in KINDS.values() for split in SPLITS
+    ]
 
 
 def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
@@ -174,11 +177,7 @@ def _oddities(usable: pd.DataFrame) -> dict[str, int]:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """The ROIs of one CSV."""
-    official = {
-        name: (kind, split)
-        for kind in KINDS
-        for name, split in zip(csv_names([kind]), SPLITS, strict=True)
-    }
+    official = dict(zip(csv_names(), product(KINDS, SPLITS), strict=True))
     if path.name not in official:
         expected = ", ".join(official)
         raise DataError(f"expected one of the names {expected}.", path, "Rename the file.")

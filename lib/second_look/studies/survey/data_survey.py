@@ -22,10 +22,12 @@ def public_ddsm_files() -> pd.DataFrame:
 
     A series is a whole mammogram if its PatientID ends with the view (…_LEFT_CC, or …_LEFT_CC.dcm,
     as 246 do), and belongs to a lesion if a number follows (…_LEFT_CC_1). A lesion has one crop and
-    one mask.
+    one mask. A mammogram with masses and calcifications has a file for either
+    (Mass-Training_P_00001_LEFT_CC, Calc-Test_P_00001_LEFT_CC), but is one image.
 
     Returns:
-        One row per kind of file and a total: content, series, files, gigabytes.
+        One row per kind of file and a total: content, series, files, mammograms (how many the files
+        belong to), gigabytes.
     """
     index = pq.read_table(
         idc_index_data.IDC_INDEX_PARQUET_FILEPATH,
@@ -33,6 +35,7 @@ def public_ddsm_files() -> pd.DataFrame:
         filters=[("collection_id", "=", "cbis_ddsm")],
     ).to_pandas()
     is_mammogram = index["PatientID"].str.contains(r"_(?:CC|MLO)(?:\.dcm)?$")
+    mammogram = index["PatientID"].str.extract(r"(P_\d+_(?:LEFT|RIGHT)_(?:CC|MLO))", expand=False)
     rows = []
     for content, part in (
         ("whole mammograms", index[is_mammogram]),
@@ -40,8 +43,9 @@ def public_ddsm_files() -> pd.DataFrame:
         ("all files", index),
     ):
         files = int(part["instanceCount"].sum())
-        rows.append((content, len(part), files, part["series_size_MB"].sum() / 1000))
-    return pd.DataFrame(rows, columns=["content", "series", "files", "gigabytes"])
+        images = mammogram[part.index].nunique()
+        rows.append((content, len(part), files, images, part["series_size_MB"].sum() / 1000))
+    return pd.DataFrame(rows, columns=["content", "series", "files", "mammograms", "gigabytes"])
 
 
 def counts(dataset: Dataset) -> pd.DataFrame:
@@ -52,13 +56,14 @@ def counts(dataset: Dataset) -> pd.DataFrame:
     for name, part in images.groupby("dataset"):
         breasts = part[["patient_id", "laterality"]].drop_duplicates()
         dataset_lesions = lesions[lesions["dataset"] == name]
-        unlocated = int((dataset_lesions["code"] == 0).sum())
+        unlocated = dataset_lesions.loc[dataset_lesions["code"] == 0, "image_id"]
         rows += [
             (name, "images", len(part)),
             (name, "patients", part["patient_id"].nunique()),
             (name, "breasts", len(breasts)),
             (name, "lesions", len(dataset_lesions)),
-            (name, "lesions without a location", unlocated),
+            (name, "lesions without a location", len(unlocated)),
+            (name, "images with such a lesion: no normal windows", unlocated.nunique()),
         ]
     return pd.DataFrame(rows, columns=["dataset", "quantity", "count"])
 
@@ -202,7 +207,7 @@ def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) ->
         run: Of the notebook.
         dataset: The data set.
         files: Number of files of DDSM, as the paper counts them.
-        mammograms: How many of them are mammograms.
+        mammograms: Number of mammograms that they show.
     """
     images = int((dataset.catalogue.images["dataset"] == "mias").sum())
     if not images:
@@ -213,7 +218,7 @@ def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) ->
         images + files,
         n=images + files,
         how="MIAS images + DDSM files",
-        verdict=f"differs: {images + mammograms:,} of them are mammograms",
+        verdict=f"differs: they show {images + mammograms:,} mammograms",
     )
 
 
@@ -233,6 +238,24 @@ def report_areas(run: Run, estimates: pd.DataFrame, dataset: Dataset) -> None:
                 figure="lesion_areas",
                 synthetic=dataset.synthetic,
             )
+
+
+def _label_findings(dataset: Dataset) -> list[str]:
+    """What the labels of this run do not know, a line each."""
+    lesions, quarantine = dataset.prepared.lesions, dataset.catalogue.quarantine
+    unlocated = set(lesions.loc[lesions["code"] == 0, "image_id"])
+    lines = []
+    if unlocated:
+        images = dataset.catalogue.images.set_index("image_id")
+        tested = int((images.loc[sorted(unlocated), "split"] == "test").sum())
+        lines.append(
+            f"- {len(unlocated):,} images ({tested:,} of them in test) have a lesion without a "
+            "location: it counts for the label of the image, and none of the image's windows "
+            "counts as normal."
+        )
+    uncertain = quarantine[quarantine["effect"] == "kept, label uncertain"]
+    lines += [f"- **Labels may be incomplete:** {text}." for text in uncertain["reason"].unique()]
+    return lines
 
 
 def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str, float]) -> str:
@@ -256,6 +279,7 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
             f"patient{'s' if patients > 1 else ''} were excluded from training because the test "
             f"set has images of {'them' if patients > 1 else 'her'} too."
         )
+    lines += _label_findings(dataset)
     for row in estimates[estimates["share_of"] == "image"].itertuples():
         if row.kind not in paper_percent:
             continue

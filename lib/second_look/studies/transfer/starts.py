@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from second_look.errors import DataError, MissingDataError
-from second_look.preparing.dataset import find_data_root
+from second_look.preparing.reading import find_data_root
 
 # Start: the weights of a patch model that this project trains on phantoms, which cost nothing.
 PHANTOM = "phantom"
