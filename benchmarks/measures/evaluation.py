@@ -13,8 +13,9 @@ import numpy as np
 from scipy.special import expit
 from second_look.evaluation import calibration, recalibration
 from second_look.evaluation.classification import measures as accuracies
+from second_look.evaluation.comparisons import auc_difference
 from second_look.evaluation.intervals import DRAWS, Patients
-from second_look.evaluation.roc import auc_difference, auc_estimate
+from second_look.evaluation.roc import auc_estimate
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.delong import delong, delong_test
 from second_look.errors import DataError
-from second_look.evaluation import roc
+from second_look.evaluation import comparisons
 from second_look.evaluation.intervals import Patients
 
 
@@ -47,7 +47,7 @@ def test_delong_and_the_bootstrap_agree_where_each_patient_has_one_unit():
     truth, first, second = two_models(n=400)
     patients = Patients.from_ids(range(400))
     gap, error, p = delong_test(first, second, truth)
-    actual = roc.auc_difference(first, second, truth, patients, seed=0)
+    actual = comparisons.auc_difference(first, second, truth, patients, seed=0)
     assert actual.value == pytest.approx(gap)
     assert (actual.high - actual.low) / (2 * 1.96) == pytest.approx(error, rel=0.1)
     assert (p < 0.05) == (not actual.low <= 0 <= actual.high)

@@ -208,7 +208,9 @@ def test_perfect_masks_have_a_dice_of_1(images, truths):
     assert len(agreement) == len(truths)
     assert agreement["dice"].min() == agreement["iou"].min() == 1
     table = mask_table(agreement, seed=0).set_index("measure")
-    assert table.loc["dice", ["value", "low", "high"]].tolist() == [1, 1, 1]
+    patients = agreement["patient_id"].nunique()
+    exact = [1, 0.025 ** (1 / patients), 1]  # perfect masks of so many patients are not all masks
+    assert table.loc["dice", ["value", "low", "high"]].tolist() == pytest.approx(exact)
 
 
 def test_dice_of_a_shifted_disc_is_that_of_geometry(images, truths):

@@ -24,7 +24,8 @@ from second_look.evaluation.froc import (
     sensitivities,
     sensitivity_statistic,
 )
-from second_look.evaluation.intervals import point_estimate, replicate
+from second_look.evaluation.intervals import estimate, point_estimate, share
+from second_look.evaluation.resampling import replicate
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_one_patient_with_lesions_among_many_gives_no_interval():
     estimate = sensitivities(marks(result, truths, images), seed=0)["1"]
     assert estimate.value == 0.5
     assert np.isnan(estimate.low)
-    assert "of the draws" in estimate.reason
+    assert estimate.reason == "too few patients with lesions: 1, at least 3"
 
 
 def test_without_lesions_a_sensitivity_is_undefined_and_says_why():
@@ -297,20 +298,20 @@ def test_the_interval_is_that_of_sets_that_repeat_the_drawn_patients():
     result = random_detections(images, seed=13, boxes_per_image=30).reset_index(drop=True)
     marked = marks(result, truths, images)
     assert len(marked.alarms) > 2 * max(RATES) * len(images)  # far more than any draw needs
-    draws = replicate({"who": lambda counts: counts}, marked.everybody, seed=0, draws=40)["who"]
+    draws = replicate({"who": lambda counts: counts}, marked.patients, seed=0, draws=40)["who"]
     drawn = np.array([drawn_froc(result, truths, images, counts, RATES) for counts in draws])
     full_set = drawn_froc(result, truths, images, np.ones(marked.patients), RATES)
     estimates = sensitivities(marked, seed=0, draws=40)
-    ends = np.quantile(drawn, [0.025, 0.975], axis=0)
-    for index, rate in enumerate(RATES):
-        estimate = estimates[f"{rate:g}"]
-        assert estimate.low < estimate.value < estimate.high
-        assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
-            (full_set[index], *ends[:, index])
+    metric = share(np.isfinite(marked.best), marked.everybody)
+    columns = [*zip(RATES, full_set, drawn.T, strict=True)]
+    columns.append(("mean", np.mean(full_set), drawn.mean(axis=1)))
+    for rate, value, draws_of_it in columns:
+        actual = estimates[rate if rate == "mean" else f"{rate:g}"]
+        expected = estimate(value, draws_of_it, metric, marked.everybody)
+        assert actual.low < actual.value < actual.high
+        assert (actual.value, actual.low, actual.high) == pytest.approx(
+            (expected.value, expected.low, expected.high)
         )
-    mean = estimates["mean"]
-    reference = (np.mean(full_set), *np.quantile(drawn.mean(axis=1), [0.025, 0.975]))
-    assert (mean.value, mean.low, mean.high) == pytest.approx(reference)
 
 
 def test_hits_are_sought_once_whatever_the_number_of_images_and_draws(monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 from second_look.errors import DataError
-from second_look.evaluation import roc
+from second_look.evaluation import comparisons, roc
 from second_look.evaluation.intervals import Patients, bootstrap
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_curve
@@ -103,7 +103,7 @@ def test_an_undefined_auc_says_why_and_stops_nothing(scores, truth, reason):
     assert np.isnan([result.value, result.low, result.high, roc.auc(scores, truth)]).all()
     assert reason in result.reason
     assert str(result) == f"undefined ({result.reason})"
-    gap = roc.auc_difference([0.1, 0.2], scores, truth, Patients.from_ids([0, 1]), seed=0)
+    gap = comparisons.auc_difference([0.1, 0.2], scores, truth, Patients.from_ids([0, 1]), seed=0)
     assert reason in gap.reason
 
 
@@ -205,12 +205,12 @@ def test_predictive_value_is_bayes_rule():
 def test_the_difference_of_paired_aucs_is_narrower_than_of_strangers():
     scores, truth, patients = units(digits=6)
     nearly = scores + np.random.default_rng(6).normal(size=len(scores)) * 0.1
-    gap = roc.auc_difference(scores, nearly, truth, patients, seed=0, draws=300)
+    gap = comparisons.auc_difference(scores, nearly, truth, patients, seed=0, draws=300)
     single = roc.auc_estimate(scores, truth, patients, seed=0, draws=300)
     assert gap.value == pytest.approx(roc_auc_score(truth, scores) - roc_auc_score(truth, nearly))
     assert gap.high - gap.low < 0.3 * (single.high - single.low)
-    tied = roc.auc_difference(scores, scores, truth, patients, seed=0, draws=20)
-    assert (tied.value, tied.low, tied.high) == (0, 0, 0)
+    tied = comparisons.auc_difference(scores, scores, truth, patients, seed=0, draws=20)
+    assert (tied.value, tied.low, tied.high, tied.p) == (0, 0, 0, 1)
 
 
 def test_aucs_of_several_trainings_are_averaged():
@@ -219,7 +219,9 @@ def test_aucs_of_several_trainings_are_averaged():
     areas = [roc_auc_score(truth, single) for single in (scores, shuffled)]
     combined = roc.auc_estimate([scores, shuffled], truth, patients, seed=0, draws=50)
     assert combined.value == pytest.approx(np.mean(areas))
-    gap = roc.auc_difference([scores, shuffled], [shuffled], truth, patients, seed=0, draws=50)
+    gap = comparisons.auc_difference(
+        [scores, shuffled], [shuffled], truth, patients, seed=0, draws=50
+    )
     assert gap.value == pytest.approx(np.mean(areas) - areas[1])
     flat = np.zeros_like(scores)
     with_flat = roc.auc_estimate([scores, flat], truth, patients, seed=0, draws=50)
@@ -238,7 +240,8 @@ def test_constant_scores_have_an_auc_of_a_half_and_it_is_said():
     assert flat.low == pytest.approx((1 - unlike[0]) * (1 - unlike[1]) / 2)
     assert flat.high == pytest.approx(1 - flat.low)
     scores, _, _ = units(digits=6)
-    gap = roc.auc_difference(scores, np.zeros_like(scores), truth, patients, seed=0, draws=50)
+    flat_scores = np.zeros_like(scores)
+    gap = comparisons.auc_difference(scores, flat_scores, truth, patients, seed=0, draws=50)
     assert gap.value == pytest.approx(roc_auc_score(truth, scores) - 0.5)
     assert np.isfinite([gap.low, gap.high]).all()
 
@@ -252,7 +255,7 @@ def test_macro_auc_counts_a_half_for_a_class_with_constant_scores():
     assert expected == pytest.approx(2.5 / 3)
 
 
-def test_draws_that_miss_a_class_leave_the_interval_undefined():
+def test_too_few_patients_of_a_class_leave_the_interval_undefined():
     scores, truth = np.arange(6) / 6, np.arange(6) == 5
     result = bootstrap(
         {"auc": roc.auc_statistic(scores, truth, Patients.from_ids(range(6)))},
@@ -261,7 +264,7 @@ def test_draws_that_miss_a_class_leave_the_interval_undefined():
     )["auc"]
     assert result.value == 1.0
     assert np.isnan([result.low, result.high]).all()
-    assert "of the draws" in str(result)
+    assert "too few patients with positives: 1, at least 3" in str(result)
 
 
 def test_a_band_has_no_interval_where_the_area_has_none():

@@ -32,7 +32,7 @@ from second_look.evaluation.intervals import (
     mean,
     point_estimate,
     ratio,
-    share_estimate,
+    share,
 )
 from second_look.evaluation.predictions import SUM_TOLERANCE
 
@@ -297,15 +297,15 @@ def reliability(
     edges = bin_edges(stated_probabilities, kind, bins)
     binned = Binned.from_predictions(stated_probabilities, correct, patients, edges)
 
-    statistics = {
-        str(index): _column(binned.true, binned.size, index) for index in range(len(edges) - 1)
+    bins_of_units = np.clip(
+        np.searchsorted(edges, stated_probabilities, side="left") - 1, 0, len(edges) - 2
+    )
+    metrics = {
+        str(index): share(correct, patients, bins_of_units == index, kind="patients in the bin")
+        for index in range(len(edges) - 1)
     }
-    frequencies = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
+    shares = bootstrap(metrics, patients, seed=seed, draws=draws, level=level).values()
     units, patient_counts = binned.size.sum(axis=0), (binned.size > 0).sum(axis=0)
-    shares = [
-        share_estimate(frequencies[name], patient_counts[index], level)
-        for index, name in enumerate(statistics)
-    ]
     table = pd.DataFrame(
         {
             "low_edge": edges[:-1],
@@ -319,15 +319,6 @@ def reliability(
         }
     )
     return table[units > 0].reset_index(drop=True)
-
-
-def _column(numerators: Floats, denominators: Floats, column: int) -> Statistic:
-    """The ratio of one column of sums by patient, as a statistic."""
-
-    def statistic(counts: Floats) -> Floats:
-        return ratio(counts @ numerators[:, column], counts @ denominators[:, column])
-
-    return statistic
 
 
 def bands(
@@ -363,7 +354,7 @@ def bands(
         for start, end in zip(starts, np.append(starts[1:], 1.0), strict=True)
     ]
     errors = bootstrap(
-        {str(index): mean(wrong, patients, in_band) for index, in_band in enumerate(in_bands)},
+        {str(index): share(wrong, patients, in_band) for index, in_band in enumerate(in_bands)},
         patients,
         seed=seed,
         draws=draws,
@@ -371,7 +362,7 @@ def bands(
     )
     rows = []
     for index, in_band in enumerate(in_bands):
-        error = share_estimate(errors[str(index)], patients.count_with(in_band), level)
+        error = errors[str(index)]
         end = starts[index + 1] if index + 1 < len(starts) else 1.0
         confidence = float(sure[in_band].mean()) if in_band.any() else float("nan")
         ends = (starts[index], end, int(in_band.sum()), confidence, 1 - confidence)

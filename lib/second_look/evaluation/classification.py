@@ -11,15 +11,15 @@ import pandas as pd
 from second_look.errors import DataError
 from second_look.evaluation.intervals import (
     DRAWS,
+    LEAST_FOR_SHARE,
     LEVEL,
     Estimate,
     Floats,
+    Metric,
     Patients,
-    Statistic,
     bootstrap,
-    mean,
     ratio,
-    share_estimate,
+    share,
 )
 from second_look.evaluation.roc import auc
 
@@ -46,27 +46,34 @@ def confusion(classes: npt.ArrayLike, predicted: npt.ArrayLike, count: int) -> C
     return np.bincount(count * truth + answers, minlength=count**2).reshape(count, count)
 
 
-def accuracy_statistic(hit: npt.ArrayLike, patients: Patients) -> Statistic:
+def accuracy_statistic(hit: npt.ArrayLike, patients: Patients) -> Metric:
     """Share of the units that are right, for `intervals.bootstrap`; `hit` bool (n,)."""
-    return mean(np.asarray(hit, dtype=np.float64), patients)
+    return share(hit, patients)
 
 
 def balanced_accuracy_statistic(
     classes: npt.ArrayLike, predicted: npt.ArrayLike, patients: Patients
-) -> Statistic:
-    """Mean recall over the classes that a draw holds, for `intervals.bootstrap`."""
+) -> Metric:
+    """Mean recall over the classes that occur, for `intervals.bootstrap`.
+
+    A draw that misses one of them leaves it undefined: the mean over the others is another number.
+    """
     truth, answers = np.asarray(classes), np.asarray(predicted)
     present = np.unique(truth)
     right = np.stack(
         [patients.sums((truth == code) & (answers == code)) for code in present], axis=1
     )
     totals = np.stack([patients.sums(truth == code) for code in present], axis=1)
+    held = (totals > 0).sum(axis=0)
 
     def statistic(counts: Floats) -> Floats:
-        recall = ratio(counts @ right, counts @ totals)  # (draws, classes present)
-        return ratio(np.nansum(recall, axis=1), np.isfinite(recall).sum(axis=1))
+        recalls: Floats = ratio(counts @ right, counts @ totals).mean(axis=1)
+        return recalls
 
-    return statistic
+    clusters = {f"patients of class {code}": int(n) for code, n in zip(present, held, strict=True)}
+    # A mean of 1 has as many independent trials as the rarest class, once for every class.
+    trials = len(present) * int(held.min(initial=patients.count))
+    return Metric(statistic, clusters, LEAST_FOR_SHARE, share=True, trials=trials)
 
 
 def measures(
@@ -93,8 +100,7 @@ def measures(
         "accuracy": accuracy_statistic(hit, patients),
         "balanced_accuracy": balanced_accuracy_statistic(classes, predicted, patients),
     }
-    estimates = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
-    return {**estimates, "accuracy": share_estimate(estimates["accuracy"], patients.count, level)}
+    return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
 
 
 def by_class(
@@ -124,18 +130,25 @@ def by_class(
     scores, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(classes)
     answers = scores.argmax(axis=1)
     statistics = {
-        name: mean((answers == code).astype(float), patients, truth == code)
+        name: share(answers == code, patients, truth == code, kind=f"patients of class {name}")
         for code, name in enumerate(names)
     }
     recalls = bootstrap(statistics, patients, seed=seed, draws=draws, level=level)
     rows = []
     for code, name in enumerate(names):
         members = truth == code
-        member_patients = patients.count_with(members)
-        recall = share_estimate(recalls[name], member_patients, level)
+        recall = recalls[name]
         area = auc(scores[:, code], members)
         rows.append(
-            (name, int(members.sum()), member_patients, recall.value, recall.low, recall.high, area)
+            (
+                name,
+                int(members.sum()),
+                patients.count_with(members),
+                recall.value,
+                recall.low,
+                recall.high,
+                area,
+            )
         )
     columns = ["label", "units", "patients", "recall", "low", "high", "auc"]
     return pd.DataFrame(rows, columns=columns)

@@ -28,7 +28,6 @@ from second_look.evaluation.intervals import (
     Floats,
     Patients,
     bootstrap_mean,
-    share_estimate,
     undefined,
 )
 from second_look.evaluation.lesion_types import COLUMNS, auc_row, type_questions
@@ -300,7 +299,9 @@ def mask_table(agreement: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         if agreement.empty:
             estimate = undefined("no lesion was hit", Patients.from_ids([]))
         else:
-            estimate = bootstrap_mean(agreement[name], agreement["patient_id"], seed=seed)
+            estimate = bootstrap_mean(
+                agreement[name], agreement["patient_id"], seed=seed, shares=True
+            )
         ends = {"low": estimate.low, "high": estimate.high}
         facts = {"n": estimate.n, "reason": estimate.reason}
         rows.append({"measure": name, "value": estimate.value, **ends, **facts})
@@ -333,9 +334,8 @@ def by_group(
         for value, members in lesions.groupby(group, sort=True, observed=True):
             patient_ids = patient_keys(members)
             sensitivity: Estimate = bootstrap_mean(
-                members["found"].astype(float), patient_ids, seed=seed
+                members["found"].astype(float), patient_ids, seed=seed, shares=True
             )
-            sensitivity = share_estimate(sensitivity, sensitivity.patients)
             rows.append({"group": group, "value": value, "lesions": len(members),
                          "patients": sensitivity.patients, "sensitivity": sensitivity.value,
                          "low": sensitivity.low, "high": sensitivity.high})  # fmt: skip

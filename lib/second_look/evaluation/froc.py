@@ -32,10 +32,10 @@ from second_look.evaluation.intervals import (
     Statistic,
     estimate,
     point_estimate,
-    replicate,
-    share_estimate,
+    share,
     undefined,
 )
+from second_look.evaluation.resampling import replicate
 
 Ints = npt.NDArray[np.int64]
 HIT_IOU = 0.5
@@ -264,15 +264,14 @@ def sensitivities(
     if not len(marked.best):
         return {name: undefined("no lesion among them", patients) for name in names}
     statistic = sensitivity_statistic(marked, rates)
-    drawn = replicate({"froc": statistic}, patients, seed=seed, draws=draws)["froc"]
+    drawn = replicate({"froc": statistic}, patients.count, seed=seed, draws=draws)["froc"]
     value = point_estimate(statistic, patients)
-    estimates = {"mean": estimate(float(value.mean()), drawn.mean(axis=1), patients, level)}
-    with_lesions = len(np.unique(marked.lesion_patients))
-    for name, rate_value, draws_of_it in zip(names, value, drawn.T, strict=False):
-        estimates[name] = share_estimate(
-            estimate(float(rate_value), draws_of_it, patients, level), with_lesions, level
-        )
-    return {name: estimates[name] for name in names}
+    metric = share(np.isfinite(marked.best), patients, kind="patients with lesions")
+    columns = [*zip(value, drawn.T, strict=True), (value.mean(), drawn.mean(axis=1))]
+    return {
+        name: estimate(float(number), draws_of_it, metric, patients, level)
+        for name, (number, draws_of_it) in zip(names, columns, strict=True)
+    }
 
 
 def froc_table(

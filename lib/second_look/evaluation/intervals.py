@@ -1,35 +1,43 @@
 """Estimates with intervals by bootstrap over patients.
 
 Images of one patient resemble each other, so patients are drawn, never images: an interval over
-images would be too narrow (Efron & Tibshirani 1993, ch. 8). A draw says how often each patient was
-drawn. Metrics are functions of such counts, so that a metric which is made of sums over patients
-costs one matrix product for all draws, and the difference of two models, taken draw by draw, is
-paired over patients.
+images would be too narrow (Field & Welsh 2007). A draw says how often each patient was drawn.
+Metrics are functions of such counts, so that a metric which is made of sums over patients costs one
+matrix product for all draws, and the difference of two models, taken draw by draw, is paired over
+patients.
+
+The draws give the standard error; `limits` makes the ends of it. Below a least number of patients
+there is no interval, but its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from second_look.errors import DataError
+from second_look.evaluation.limits import p_value, real_limits, share_limits, skewness
+from second_look.evaluation.resampling import replicate
 
 Floats = npt.NDArray[np.float64]
 # Counts of the patients in each draw, float64 (draws, patients), in; a number a draw, or an array
 # (draws, ...), out; NaN where a draw leaves it undefined.
 Statistic = Callable[[Floats], Floats]
-# Numbers in a block of counts: fits the cache, whatever the number of patients.
-BLOCK = 1 << 18
 # Bootstrap samples, of numbers and of whole curves, whose points are read by eye.
 DRAWS, CURVE_DRAWS = 2000, 500
 # Coverage of the intervals.
 LEVEL = 0.95
-# An interval is given where at least this share of the draws defines the metric.
-MIN_DEFINED = 0.95
+# An interval is given where at least this share of the draws defines the metric; the others, which
+# miss a class, are left out.
+MIN_DEFINED = 0.8
+# Patients from which on an interval covers what it says, by benchmarks/coverage.py: for shares
+# (of the kind that the share is of), means and differences.
+LEAST_FOR_SHARE, LEAST_FOR_MEAN, LEAST_FOR_DIFFERENCE = 3, 5, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,11 @@ class Estimate:
 
     Attributes:
         value: The estimate on all patients; NaN where it is undefined.
-        low, high: Ends of the percentile interval; NaN where there is none.
+        low, high: Ends of the interval; NaN where there is none.
         n: Observations.
         patients: Patients that they come from.
         reason: Why the value or its interval is undefined; "" where both are there.
+        p: Of a difference: two-sided p that it is 0, by the method of the interval; else NaN.
     """
 
     value: float
@@ -50,6 +59,8 @@ class Estimate:
     n: int
     patients: int
     reason: str = ""
+    # Not compared: NaN would make equal estimates differ.
+    p: float = field(default=float("nan"), compare=False)
 
     def __str__(self) -> str:
         return in_words(self.value, self.low, self.high, reason=self.reason)
@@ -107,22 +118,46 @@ def in_words(value: float, low: float, high: float, form: str = ".3g", *, reason
     return f"{value:{form}} [{low:{form}}, {high:{form}}]{remark}"
 
 
-def share_estimate(estimate: Estimate, patients: int, level: float = LEVEL) -> Estimate:
-    """An estimate of a share, with the exact interval where all units agree.
+@dataclass(frozen=True)
+class Metric:
+    """A statistic, and what its interval needs to know.
 
-    There no draw differs from another, and a bootstrap would claim certainty: the interval is that
-    of as many independent patients of whom all agree (Clopper & Pearson 1934).
-
-    Args:
-        estimate: A share, 0 to 1.
-        patients: Whose units it is a share of.
-        level: Coverage of the interval.
+    Attributes:
+        statistic: The function of counts.
+        clusters: Kind, in words -> patients of that kind that the metric is made from.
+        min_patients: Of each kind, for an interval.
+        share: Whether it lies between 0 and 1; else it is unbounded.
+        compared: The two that it is the difference of, if it is one.
+        trials: Independent trials that a share of 0 or 1 is worth; 0 where none is known.
+        units: The most independent units that a share can be worth.
     """
-    if estimate.value not in (0.0, 1.0) or not patients:
-        return estimate
-    far = ((1 - level) / 2) ** (1 / patients)
-    ends = (0.0, 1 - far) if estimate.value == 0.0 else (far, 1.0)
-    return replace(estimate, low=ends[0], high=ends[1], reason="")
+
+    statistic: Statistic
+    clusters: Mapping[str, int]
+    min_patients: int
+    share: bool = False
+    compared: tuple[Statistic, ...] = ()
+    trials: int = 0
+    units: float = math.inf
+
+    def __call__(self, counts: Floats) -> Floats:
+        """The metric in every draw."""
+        return self.statistic(counts)
+
+    @classmethod
+    def from_statistic(cls, statistic: Statistic, patients: Patients) -> Metric:
+        """A plain function is taken for a mean over all patients."""
+        if isinstance(statistic, Metric):
+            return statistic
+        return cls(statistic, {"patients": patients.count}, LEAST_FOR_MEAN)
+
+    @property
+    def shortage(self) -> str:
+        """Why there is no interval: too few patients of a kind; "" where there are enough."""
+        for kind, count in self.clusters.items():
+            if count < self.min_patients:
+                return f"too few {kind}: {count}, at least {self.min_patients}"
+        return ""
 
 
 def undefined(reason: str, patients: Patients) -> Estimate:
@@ -131,21 +166,47 @@ def undefined(reason: str, patients: Patients) -> Estimate:
     return Estimate(nan, nan, nan, len(patients.codes), patients.count, reason)
 
 
-def mean(values: npt.ArrayLike, patients: Patients, weights: npt.ArrayLike = 1.0) -> Statistic:
-    """Mean of a quantity over all observations, as a statistic.
+def mean(values: npt.ArrayLike, patients: Patients, weights: npt.ArrayLike = 1.0) -> Metric:
+    """Mean of a quantity over all observations; of one between 0 and 1, `share`.
 
     Args:
         values: One number an observation, shape (n,).
         patients: Their patients.
         weights: Of the observations, shape (n,), or one for all.
     """
-    shares = np.broadcast_to(np.asarray(weights, dtype=np.float64), patients.codes.shape)
-    sums, sizes = patients.sums(np.asarray(values) * shares), patients.sums(shares)
+    weight_array = np.broadcast_to(np.asarray(weights, dtype=np.float64), patients.codes.shape)
+    sums, sizes = patients.sums(np.asarray(values) * weight_array), patients.sums(weight_array)
 
     def statistic(counts: Floats) -> Floats:
         return ratio(counts @ sums, counts @ sizes)
 
-    return statistic
+    return Metric(statistic, {"patients": int(np.count_nonzero(sizes))}, LEAST_FOR_MEAN)
+
+
+def share(
+    values: npt.ArrayLike,
+    patients: Patients,
+    weights: npt.ArrayLike = 1.0,
+    *,
+    kind: str = "patients",
+) -> Metric:
+    """Mean of a quantity between 0 and 1, such as a share of the units or a mean Dice.
+
+    Args:
+        values: One number an observation, 0 to 1, shape (n,).
+        patients: Their patients.
+        weights: Of the observations, shape (n,), or one for all: those of one class, say.
+        kind: What the patients are that have such observations, in words.
+    """
+    metric = mean(np.asarray(values, dtype=np.float64), patients, weights)
+    weight_array = np.broadcast_to(np.asarray(weights, dtype=np.float64), patients.codes.shape)
+    agreeing = metric.clusters["patients"]
+    # Kish's size of a weighted sample.
+    units = float(ratio(weight_array.sum() ** 2, (weight_array**2).sum()))
+    return Metric(
+        metric.statistic, {kind: agreeing}, LEAST_FOR_SHARE,
+        share=True, trials=agreeing, units=units,
+    )  # fmt: skip
 
 
 def ratio(numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> Floats:
@@ -163,11 +224,23 @@ def difference(first: Statistic, second: Statistic) -> Statistic:
     def statistic(counts: Floats) -> Floats:
         return first(counts) - second(counts)
 
-    return statistic
+    if not (isinstance(first, Metric) and isinstance(second, Metric)):
+        return statistic
+    trials = min(first.trials, second.trials) if first.share and second.share else 0
+    clusters = _fewest([first, second])
+    return Metric(
+        statistic, clusters, LEAST_FOR_DIFFERENCE, compared=(first, second), trials=trials
+    )
 
 
-def average(statistics: Sequence[Statistic]) -> Statistic:
-    """Mean of several statistics of the same draws, such as those of a model's seeds."""
+def average(statistics: Sequence[Statistic], *, classes: bool = False) -> Statistic:
+    """Mean of several statistics of the same draws, such as those of a model's seeds.
+
+    Args:
+        statistics: Of the same patients.
+        classes: Whether each is of another class: then each adds trials and units, no fewer than
+            the class with the fewest.
+    """
 
     def statistic(counts: Floats) -> Floats:
         if not statistics:
@@ -175,7 +248,27 @@ def average(statistics: Sequence[Statistic]) -> Statistic:
         means: Floats = np.mean([statistic(counts) for statistic in statistics], axis=0)
         return means
 
-    return statistic
+    metrics = [metric for metric in statistics if isinstance(metric, Metric)]
+    if not metrics or len(metrics) < len(statistics):
+        return statistic
+    parts = len(metrics) if classes else 1
+    return replace(
+        metrics[0],
+        statistic=statistic,
+        clusters=_fewest(metrics),
+        share=all(metric.share for metric in metrics),
+        trials=parts * min(metric.trials for metric in metrics),
+        units=parts * min(metric.units for metric in metrics),
+    )
+
+
+def _fewest(metrics: Sequence[Metric]) -> dict[str, int]:
+    """Patients of each kind, as in the metric that has the fewest."""
+    kinds = dict.fromkeys(kind for metric in metrics for kind in metric.clusters)
+    return {
+        kind: min(metric.clusters[kind] for metric in metrics if kind in metric.clusters)
+        for kind in kinds
+    }
 
 
 def point_estimate(statistic: Statistic, patients: Patients) -> Floats:
@@ -193,77 +286,88 @@ def bootstrap(
     level: float = LEVEL,
     recentred: bool = False,
 ) -> dict[str, Estimate]:
-    """Metrics with percentile intervals, all from the same draws of patients.
+    """Metrics with intervals, all from the same draws of patients.
 
     Args:
-        statistics: Name -> metric, a number a draw.
+        statistics: Name -> metric, a number a draw; a plain function counts as a mean.
         patients: Of the observations that the metrics were made from.
         seed: Of the draws.
         draws: Bootstrap samples.
         level: Coverage of the intervals, 0 to 1.
-        recentred: Move the draws so that their mean is the estimate. For metrics that grow with
-            noise, as every calibration error does: a draw adds the noise a second time.
+        recentred: For metrics that grow with noise, as every calibration error does, since a draw
+            adds the noise a second time: percentiles of the draws, moved so that their mean is the
+            estimate.
 
     Raises:
         DataError: There are no observations.
     """
-    replicates = replicate(statistics, patients, seed=seed, draws=draws)
+    replicates = replicate(statistics, patients.count, seed=seed, draws=draws)
     estimates = {}
     for name, statistic in statistics.items():
-        value, drawn = float(point_estimate(statistic, patients)), replicates[name]
-        if recentred and np.isfinite(drawn).any():
-            drawn = drawn + (value - np.nanmean(drawn))
-        estimates[name] = estimate(value, drawn, patients, level)
+        value, metric = (
+            float(point_estimate(statistic, patients)),
+            Metric.from_statistic(statistic, patients),
+        )
+        drawn = replicates[name]
+        estimates[name] = estimate(value, drawn, metric, patients, level, recentred=recentred)
     return estimates
 
 
-def estimate(value: float, drawn: Floats, patients: Patients, level: float = LEVEL) -> Estimate:
-    """A metric with its percentile interval; the one rule for when there is none.
+def estimate(
+    value: float,
+    drawn: Floats,
+    metric: Metric,
+    patients: Patients,
+    level: float = LEVEL,
+    *,
+    recentred: bool = False,
+) -> Estimate:
+    """A metric with its interval; the one rule for when there is none.
 
     Args:
         value: Of all observations.
         drawn: Of each draw of patients, shape (draws,), NaN where it is undefined.
+        metric: What it is made from.
         patients: Of the observations.
         level: Coverage of the interval, 0 to 1.
+        recentred: As of `bootstrap`.
     """
     if not np.isfinite(value):
         return undefined("too few observations of a kind that it needs", patients)
-    size = (len(patients.codes), patients.count)
+    nan, size = float("nan"), (len(patients.codes), patients.count)
     defined = drawn[np.isfinite(drawn)]
-    if defined.size < MIN_DEFINED * drawn.size:
+    reason = metric.shortage
+    if not reason and defined.size < MIN_DEFINED * drawn.size:
         reason = f"undefined in {1 - defined.size / drawn.size:.0%} of the draws of patients"
-        return Estimate(value, float("nan"), float("nan"), *size, reason)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), *size)
+    if reason:
+        return Estimate(value, nan, nan, *size, reason)
+    if recentred:
+        ends = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) + value - defined.mean()
+        return Estimate(value, float(ends[0]), float(ends[1]), *size)
+    return _with_ends(Estimate(value, nan, nan, *size), defined, metric, level)
 
 
-def replicate(
-    statistics: Mapping[str, Statistic], patients: Patients, *, seed: int, draws: int
-) -> dict[str, Floats]:
-    """Name -> the statistic in every draw, float64 (draws, ...).
-
-    Raises:
-        DataError: There are no observations.
-    """
-    if patients.count == 0:
-        raise DataError("a bootstrap needs at least one patient. Got none.")
-    parts: dict[str, list[Floats]] = {name: [] for name in statistics}
-    for counts in _drawn(patients.count, seed, draws):
-        for name, statistic in statistics.items():
-            parts[name].append(statistic(counts))
-    return {name: np.concatenate(blocks) for name, blocks in parts.items()}
-
-
-def _drawn(count: int, seed: int, draws: int) -> Iterator[Floats]:
-    """How often each patient is drawn, float64 (some draws, patients), block after block."""
-    rng = np.random.default_rng(seed)
-    block_rows = max(1, BLOCK // count)
-    for start in range(0, draws, block_rows):
-        rows = min(block_rows, draws - start)
-        # A multinomial of equal chances, three times sooner than numpy's.
-        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * count)
-        yield counts.reshape(rows, count).astype(np.float64)
+def _with_ends(result: Estimate, drawn: Floats, metric: Metric, level: float) -> Estimate:
+    """An estimate with the ends that `limits` gives it, and p if it is a difference."""
+    value, fewest = result.value, min(metric.clusters.values())
+    # Draws of so few vary too little.
+    error = float(drawn.std()) * math.sqrt(fewest / (fewest - 1))
+    error = 0.0 if error <= 1e-12 * max(1.0, abs(value)) else error
+    freedom = min(result.patients, sum(metric.clusters.values())) - len(metric.clusters)
+    if metric.share:
+        low, high = share_limits(
+            value, error, freedom, trials=metric.trials, units=metric.units, level=level
+        )
+        return replace(result, low=low, high=high)
+    everybody = np.ones((1, result.patients))
+    if metric.trials and all(part(everybody)[0] in (0.0, 1.0) for part in metric.compared):
+        # Nobody differs: at most as many patients do as a share of 0 allows.
+        furthest = share_limits(0.0, 0.0, 1, trials=metric.trials, units=1.0, level=level)[1]
+        return replace(result, low=value - furthest, high=value + furthest, p=float(value == 0))
+    skew = skewness(drawn) if error else 0.0
+    low, high = real_limits(value, error, skew, freedom, level=level)
+    p = p_value(value, error, skew, freedom) if metric.compared else result.p
+    return replace(result, low=low, high=high, p=p)
 
 
 def bootstrap_mean(
@@ -273,6 +377,7 @@ def bootstrap_mean(
     seed: int,
     draws: int = DRAWS,
     level: float = LEVEL,
+    shares: bool = False,
 ) -> Estimate:
     """Mean of a quantity over all observations, with its interval over patients.
 
@@ -282,6 +387,7 @@ def bootstrap_mean(
         seed: Of the draws.
         draws: Bootstrap samples.
         level: Coverage of the interval, 0 to 1.
+        shares: Whether the quantity lies between 0 and 1.
 
     Raises:
         DataError: There are no values, or one is not finite.
@@ -290,7 +396,5 @@ def bootstrap_mean(
     if numbers.size == 0 or not np.isfinite(numbers).all():
         raise DataError(f"a mean needs finite values. Got {numbers.size} of them.")
     patient_index = Patients.from_ids(patients)
-    estimates = bootstrap(
-        {"mean": mean(numbers, patient_index)}, patient_index, seed=seed, draws=draws, level=level
-    )
-    return estimates["mean"]
+    metric = (share if shares else mean)(numbers, patient_index)
+    return bootstrap({"mean": metric}, patient_index, seed=seed, draws=draws, level=level)["mean"]

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from second_look.catalogue import LABELS, patient_keys
+from second_look.evaluation.comparisons import auc_difference
 from second_look.evaluation.detection_tables import lesion_scores
 from second_look.evaluation.intervals import DRAWS, Estimate, Floats, Patients
-from second_look.evaluation.roc import Bools, auc_difference, auc_estimate, roc_band
+from second_look.evaluation.roc import Bools, auc_estimate, roc_band
 
 GIVEN, POOLED = "a given type", "a given type, pooled"
 # The rule that answers every question with the frequency of its type among training units.

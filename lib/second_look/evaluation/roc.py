@@ -20,24 +20,26 @@ from second_look.evaluation.intervals import (
     LEVEL,
     Estimate,
     Floats,
+    Metric,
     Patients,
     Statistic,
     average,
     bootstrap,
-    difference,
     estimate,
     point_estimate,
     ratio,
-    replicate,
-    share_estimate,
+    share,
     undefined,
 )
+from second_look.evaluation.resampling import replicate
 
 Bools = npt.NDArray[np.bool_]
 # Up to so many patients, pairs of patients are counted once instead of units in every draw.
 MAX_PAIRED = 2000
 # What is said of scores that tell nothing apart.
 CONSTANT = "all scores are equal: 0.5"
+# Patients with positive, and with negative units, for an interval of an AUC: see intervals.
+LEAST_FOR_AUC = 3
 
 
 def undefined_because(scores: npt.ArrayLike, positive: npt.ArrayLike) -> str:
@@ -179,9 +181,28 @@ def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
     return float(point_estimate(auc_statistic(values, truth, everybody), everybody))
 
 
-def auc_statistic(scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients) -> Statistic:
-    """The AUC as a statistic for `intervals.bootstrap`; scores are sorted only once."""
+def auc_statistic(scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients) -> Metric:
+    """The AUC as a metric for `intervals.bootstrap`.
+
+    One of 1 means that all pairs of a positive and a negative patient are won. As many of these
+    pairs as share no patient are independent trials.
+    """
     values, truth = checked(scores, positive)
+    with_positive, with_negative = patients.count_with(truth), patients.count_with(~truth)
+    return Metric(
+        _auc_of_counts(values, truth, patients),
+        {"patients with positives": with_positive, "patients with negatives": with_negative},
+        LEAST_FOR_AUC,
+        share=True,
+        trials=min(with_positive, with_negative, max(1, patients.count // 2)),
+        # The variance of an AUC is at most that of as many units as the rarer kind has (Bamber
+        # 1975), and hardly ever less than half of that.
+        units=2.0 * min(int(truth.sum()), int((~truth).sum())),
+    )
+
+
+def _auc_of_counts(values: Floats, truth: Bools, patients: Patients) -> Statistic:
+    """The AUC in every draw; scores are sorted only once."""
     ready = _Sorted.from_scores(values, truth, patients)
     if patients.count > MAX_PAIRED or len(values) < 4 * patients.count:
         return lambda counts: np.array([ready.auc(count) for count in counts])
@@ -215,11 +236,11 @@ def auc_estimate(
         draws: Bootstrap samples.
         level: Of the interval.
     """
-    statistic, reason = _mean_auc(scores, positive, patients)
+    statistic, reason = mean_auc_statistic(scores, positive, patients)
     if reason:
         return undefined(reason, patients)
     area = bootstrap({"auc": statistic}, patients, seed=seed, draws=draws, level=level)["auc"]
-    if not all(constant(row) for row in np.atleast_2d(scores)):
+    if area.reason or not all(constant(row) for row in np.atleast_2d(scores)):
         return area
     # No draw differs. At worst, or best, all who may have another score unseen are on one side.
     truths = np.atleast_2d(np.asarray(positive, dtype=bool))
@@ -228,35 +249,14 @@ def auc_estimate(
     return replace(area, low=tied, high=1 - tied, reason=CONSTANT)
 
 
-def auc_difference(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    positive: npt.ArrayLike,
-    patients: Patients,
-    *,
-    seed: int,
-    draws: int = DRAWS,
-    level: float = LEVEL,
-) -> Estimate:
-    """AUC of the first scores less that of the second, on the same units, paired over patients.
-
-    All as `auc_estimate` takes them.
-    """
-    first_auc, first_reason = _mean_auc(first, positive, patients)
-    second_auc, second_reason = _mean_auc(second, positive, patients)
-    if first_reason or second_reason:
-        return undefined(first_reason or second_reason, patients)
-    statistics = {"difference": difference(first_auc, second_auc)}
-    return bootstrap(statistics, patients, seed=seed, draws=draws, level=level)["difference"]
-
-
-def _mean_auc(
+def mean_auc_statistic(
     scores: npt.ArrayLike, positive: npt.ArrayLike, patients: Patients
 ) -> tuple[Statistic, str]:
-    """Mean AUC of scores and truths, (k, n) or (n,), as a statistic, and why there is none."""
+    """Mean AUC of scores and truths, (k, n) or (n,), as a metric, and why there is none."""
     rows = _rows(scores, positive)
     reasons = (undefined_because(*row) for row in rows)
-    return average([auc_statistic(*row, patients) for row in rows]), next(filter(None, reasons), "")
+    areas = [auc_statistic(*row, patients) for row in rows]
+    return average(areas, classes=np.ndim(positive) > 1), next(filter(None, reasons), "")
 
 
 def _rows(scores: npt.ArrayLike, positive: npt.ArrayLike) -> list[tuple[Floats, Bools]]:
@@ -283,7 +283,7 @@ def macro_auc_statistic(
         for code in ([1] if scores.shape[1] == 2 else range(scores.shape[1]))
         if not undefined_because(scores[:, code], truth == code)
     ]
-    return average(statistics)
+    return average(statistics, classes=True)
 
 
 def macro_auc(probabilities: npt.ArrayLike, classes: npt.ArrayLike) -> float:
@@ -349,17 +349,11 @@ def operating_point(
     """Sensitivity and specificity at a threshold that was chosen elsewhere, with intervals."""
     values, truth = checked(scores, positive)
     called = values >= threshold
-    true_positives, positives = patients.sums(called & truth), patients.sums(truth)
-    true_negatives, negatives = patients.sums(~called & ~truth), patients.sums(~truth)
-    shares: dict[str, Statistic] = {
-        "sensitivity": lambda counts: ratio(counts @ true_positives, counts @ positives),
-        "specificity": lambda counts: ratio(counts @ true_negatives, counts @ negatives),
+    metrics = {
+        "sensitivity": share(called, patients, truth, kind="patients with positives"),
+        "specificity": share(~called, patients, ~truth, kind="patients with negatives"),
     }
-    estimates = bootstrap(shares, patients, seed=seed, draws=draws, level=level)
-    return {
-        "sensitivity": share_estimate(estimates["sensitivity"], patients.count_with(truth), level),
-        "specificity": share_estimate(estimates["specificity"], patients.count_with(~truth), level),
-    }
+    return bootstrap(metrics, patients, seed=seed, draws=draws, level=level)
 
 
 def roc_band(
@@ -377,16 +371,19 @@ def roc_band(
     Of k questions, as `auc_estimate` takes them, the mean. specificity, sensitivity, low, high.
     """
     grid = np.linspace(0, 1, points)
-    ready = [_Sorted.from_scores(*row, patients) for row in _rows(scores, positive)]
+    rows = _rows(scores, positive)
+    ready = [_Sorted.from_scores(*row, patients) for row in rows]
+    caught = [share(truth, patients, truth, kind="patients with positives") for _, truth in rows]
+    metric = Metric.from_statistic(average(caught, classes=len(rows) > 1), patients)
 
     def statistic(counts: Floats) -> Floats:
         means: Floats = np.mean([[r.sensitivity(c, grid) for c in counts] for r in ready], axis=0)
         return means
 
-    drawn = replicate({"roc": statistic}, patients, seed=seed, draws=draws)["roc"]
+    drawn = replicate({"roc": statistic}, patients.count, seed=seed, draws=draws)["roc"]
     value = point_estimate(statistic, patients)
     estimates = [
-        estimate(float(point), replicates, patients, level)
+        estimate(float(point), replicates, metric, patients, level)
         for point, replicates in zip(value, drawn.T, strict=True)
     ]
     ends = {"low": [e.low for e in estimates], "high": [e.high for e in estimates]}

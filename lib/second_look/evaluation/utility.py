@@ -15,7 +15,7 @@ from second_look.evaluation.intervals import (
     Statistic,
     bootstrap,
     ratio,
-    share_estimate,
+    share,
 )
 from second_look.evaluation.roc import checked
 
@@ -66,21 +66,18 @@ def operating_measures(
     values, truth = checked(scores, positive)
     recalled = values >= threshold
     shares = {
-        "recall_rate": (recalled, np.ones_like(truth)),
-        "sensitivity": (recalled & truth, truth),
-        "specificity": (~recalled & ~truth, ~truth),
-        "ppv": (recalled & truth, recalled),
-        "npv": (~recalled & ~truth, ~recalled),
+        "recall_rate": (recalled, np.ones_like(truth), "patients"),
+        "sensitivity": (recalled, truth, "patients with positives"),
+        "specificity": (~recalled, ~truth, "patients with negatives"),
+        "ppv": (truth, recalled, "patients recalled"),
+        "npv": (~truth, ~recalled, "patients not recalled"),
     }
-    statistics = {
-        name: _share(patients.sums(part), patients.sums(eligible))
-        for name, (part, eligible) in shares.items()
+    statistics: dict[str, Statistic] = {
+        name: share(part, patients, eligible, kind=kind)
+        for name, (part, eligible, kind) in shares.items()
     }
     statistics["mcc"] = mcc_statistic(recalled, truth, patients)
-    estimates = bootstrap(statistics, patients, seed=seed, draws=draws)
-    for name, (_, eligible) in shares.items():
-        estimates[name] = share_estimate(estimates[name], patients.count_with(eligible))
-    return estimates
+    return bootstrap(statistics, patients, seed=seed, draws=draws)
 
 
 def mcc_statistic(

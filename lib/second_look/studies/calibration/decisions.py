@@ -16,8 +16,7 @@ from second_look.evaluation.intervals import (
     Floats,
     Patients,
     bootstrap,
-    mean,
-    share_estimate,
+    share,
 )
 from second_look.evaluation.roc import (
     Bools,
@@ -153,10 +152,8 @@ def _observed_near(
     ranks = np.arange(len(scores)) + 0.5
     window = rising[np.abs(ranks - middle) <= max(1.0, NEAR * len(scores) / 2)]
     nearest = (scores >= window[0]) & (scores <= window[-1])
-    estimates = bootstrap(
-        {"observed": mean(truth, patients, nearest)}, patients, seed=seed, draws=draws
-    )
-    return share_estimate(estimates["observed"], patients.count_with(nearest))
+    observed = share(truth, patients, nearest)
+    return bootstrap({"observed": observed}, patients, seed=seed, draws=draws)["observed"]
 
 
 def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd.DataFrame:

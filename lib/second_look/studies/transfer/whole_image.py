@@ -16,6 +16,7 @@ from second_look.batches.pictures import Pictures, make_pictures
 from second_look.batches.sharing import digest
 from second_look.catalogue import patient_keys
 from second_look.evaluation.classification import accuracy_statistic, balanced_accuracy_statistic
+from second_look.evaluation.comparisons import auc_difference
 from second_look.evaluation.intervals import (
     DRAWS,
     Estimate,
@@ -35,7 +36,7 @@ from second_look.evaluation.predictions import (
     from_classes,
     positive,
 )
-from second_look.evaluation.roc import auc_difference, auc_estimate
+from second_look.evaluation.roc import auc_estimate
 from second_look.inference.images import score_images
 from second_look.inference.validation import ImageValidation
 from second_look.models.classifier import Classifier
