@@ -1,8 +1,7 @@
-"""What a run leaves behind, and the record of what each notebook read and wrote.
+"""What a run leaves behind, and what it takes from earlier notebooks.
 
-Every file is written whole or not at all. The record (manifests/<notebook>.json: path ->
-fingerprint of what was read, path -> sha256 of what was written) lets the pipeline say whether a
-notebook is up to date.
+Every file is written whole or not at all. What is read and written is recorded (records.py), and
+what is out of date is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -23,25 +21,25 @@ import pandas as pd
 from IPython.display import HTML, display
 
 from second_look.errors import OutputError
-from second_look.files import (
-    folder_fingerprint,
-    sha256,
-    write_bytes,
-    write_csv,
-    write_json,
-    write_parquet,
-)
+from second_look.files import sha256, write_bytes, write_csv, write_json, write_parquet
 from second_look.paper import claim
 from second_look.paper import verdict as judge
-from second_look.source_code import content_hash
+from second_look.records import (
+    GONE,
+    IF_CURRENT,
+    MANIFESTS,
+    OTHERS,
+    RESULTS,
+    Records,
+    begin_record,
+    fingerprint,
+    load_results,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FOLDERS = ("figures", "tables", "predictions", "manifests")
-RESULTS = "results.json"
-# In a record, what follows names the notebook whose own rows of RESULTS do not count.
-OTHERS = "#without:"
+FOLDERS = ("figures", "tables", "predictions", MANIFESTS)
 ROWS_SHOWN = 50
 PNG_DPI = 150
 _NAME = re.compile(r"[a-z0-9_]+")
@@ -86,6 +84,7 @@ class Run:
         self._number = notebook.split("_", 1)[0]
         self._reads: dict[str, str] = {}
         self._writes: dict[str, str] = {}
+        self._earlier: list[str] = []
         for name in FOLDERS:
             try:
                 (folder / name).mkdir(parents=True, exist_ok=True)
@@ -94,7 +93,7 @@ class Run:
                     f"{folder}: cannot be written ({error.strerror}). Choose another folder."
                 ) from error
         self._save_results([])
-        self._save_record()
+        self._earlier = begin_record(folder, notebook)
 
     def figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save a figure as PNG and SVG, show it with its caption, and close it."""
@@ -186,7 +185,7 @@ class Run:
         """Read a table that an earlier notebook saved.
 
         Raises:
-            OutputError: It is not there.
+            OutputError: It is not there, or out of date.
         """
         path = self.folder / relative_path
         if not path.is_file():
@@ -194,24 +193,47 @@ class Run:
         self.uses(path)
         return pd.read_parquet(path)
 
-    def results_of_others(self) -> list[dict[str, Any]]:
-        """What the other notebooks put into results.json; when it changes, this one is out of date.
+    def current(self, relative_path: str) -> Path | None:
+        """The path of what an earlier notebook saved; None where it is missing or out of date.
 
-        Its own rows do not count, so that it may write some of its own.
+        Once that changes, this notebook is out of date.
         """
-        self._reads[f"{RESULTS}{OTHERS}{self.notebook}"] = _of_others(self.folder, self.notebook)
+        name = f"{relative_path}{IF_CURRENT}"
+        self._reads[name] = fingerprint(self.folder / name, self.folder)
         self._save_record()
-        return [row for row in load_results(self.folder) if row["notebook"] != self.notebook]
+        return None if self._reads[name] == GONE else self.folder / relative_path
+
+    def results(self) -> list[dict[str, Any]]:
+        """The rows of results.json; those that are out of date say so instead of a verdict.
+
+        When what the other notebooks put there changes, this one is out of date. Its own rows do
+        not count, so that it may write some of its own.
+        """
+        name = f"{RESULTS}{OTHERS}{self.notebook}"
+        self._reads[name] = fingerprint(self.folder / name, self.folder)
+        self._save_record()
+        return Records(self.folder).results()
+
+    def results_of_others(self) -> list[dict[str, Any]]:
+        """As `results`, without its own."""
+        return [row for row in self.results() if row["notebook"] != self.notebook]
 
     def uses(self, *paths: str | Path | None) -> None:
-        """Record files or folders that were read: when they change, the notebook is out of date.
+        """Record files or folders that are read: when they change, the notebook is out of date.
 
         Those that are None are passed over.
+
+        Raises:
+            OutputError: A file of an earlier notebook is of another data set, or of inputs that
+                have changed since; names the notebook to run.
         """
+        records = Records(self.folder)
         for path in paths:
             if path is not None:
                 absolute = Path(path).resolve()
-                self._reads[self._name(absolute)] = fingerprint(absolute, self.folder)
+                records.check(absolute)
+                name = self._name(absolute)
+                self._reads[name] = records.fingerprint(name)
         self._save_record()
 
     def wrote(self, *paths: Path) -> None:
@@ -239,8 +261,8 @@ class Run:
         write_json(self.folder / RESULTS, all_rows)
 
     def _save_record(self) -> None:
-        record = {"reads": self._reads, "writes": self._writes}
-        write_json(self.folder / "manifests" / f"{self.notebook}.json", record)
+        record = {"reads": self._reads, "writes": self._writes, "earlier": self._earlier}
+        write_json(self.folder / MANIFESTS / f"{self.notebook}.json", record)
 
 
 class SilentRun(Run):
@@ -271,41 +293,6 @@ class SilentRun(Run):
 
     def _save_record(self) -> None:
         """Nothing."""
-
-
-def load_results(folder: Path) -> list[dict[str, Any]]:
-    """The rows of results.json; none where no notebook wrote any."""
-    rows = load_json(folder / RESULTS)
-    return rows if isinstance(rows, list) else []
-
-
-def load_json(path: Path) -> Any:  # noqa: ANN401
-    """The content of a JSON file; None where there is none that can be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def fingerprint(path: Path, outputs: Path) -> str:
-    """What changes when a file or folder changes: its content among outputs, its state outside.
-
-    Data sets outside are too large to read for this: names, sizes and times must do.
-    """
-    name, marker, notebook = path.name.partition(OTHERS)
-    if marker and name == RESULTS:
-        return _of_others(path.parent, notebook)
-    if not path.exists():
-        return "gone"
-    if path.is_file() and path.is_relative_to(outputs):
-        return sha256(path)
-    return folder_fingerprint(path)
-
-
-def _of_others(folder: Path, notebook: str) -> str:
-    """Digest of the results of all notebooks but one."""
-    rows = [row for row in load_results(folder) if row["notebook"] != notebook]
-    return content_hash([json.dumps(rows, sort_keys=True).encode()])
 
 
 def table_html(table: pd.DataFrame) -> str:

@@ -15,8 +15,11 @@ import papermill
 import pytest
 from helpers.small_project import (
     MAKE,
+    MAKE_CODE,
     MAKE_PARAMETERS,
     USE,
+    USE_CODE,
+    USE_PARAMETERS,
     Project,
     break_off,
     change_code,
@@ -46,6 +49,7 @@ from second_look.running.pipeline import (
     read_cells,
     run,
 )
+from second_look.running.processes import run_code
 
 pytestmark = pytest.mark.notebook
 
@@ -237,6 +241,80 @@ def test_a_change_upstream_runs_both_only_if_its_result_changed(project: Project
     go(project, "rows=5")
     assert project.statuses() == [DONE, DONE]
     assert load_results(project.set)[0]["n"] == 5
+
+
+# ------------------------------------------------------------------ what is out of date is refused
+
+MEAN_CODE = """\
+from second_look.outputs import open_run
+run = open_run(outputs, notebook="03_mean")
+table = run.read_parquet("predictions/scores.parquet")
+run.parquet(table[["score"]].agg(["mean"]), "predictions/means.parquet")
+run.result("data-mias", 322)
+"""
+END_CODE = """\
+from second_look.outputs import open_run
+open_run(outputs, notebook="04_end").read_parquet("predictions/means.parquet")
+"""
+
+
+@pytest.fixture
+def chain(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Four notebooks that ran; their cells run in this process, which takes no time."""
+
+    def run_here(notebook: Notebook) -> None:
+        notebook.executed.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(notebook.path, notebook.executed)
+        try:
+            run_code(notebook.path, {**notebook.values, "outputs": str(notebook.outputs)})
+        except OutputError as error:
+            raise NotebookFailedError(f"{notebook.name} failed: {error}") from None
+
+    for name, code in (("03_mean", MEAN_CODE), ("04_end", END_CODE)):
+        project.write(name, USE_PARAMETERS, code, training=[code])
+    project.write(MAKE, MAKE_PARAMETERS, MAKE_CODE, training=[MAKE_CODE])
+    project.write(USE, USE_PARAMETERS, USE_CODE, training=[USE_CODE])
+    monkeypatch.setattr(Notebook, "_run", run_here)
+    monkeypatch.setattr("second_look.outputs.display", lambda markup: None)
+    go(project)
+    assert project.statuses() == [UP_TO_DATE, UP_TO_DATE, DONE, DONE]
+    return project
+
+
+def test_one_notebook_alone_puts_those_out_of_date_that_read_it(chain: Project) -> None:
+    page = (chain.set / "report.html").read_text()
+    assert "Out of date" not in page
+    assert '<span class="badge yes">reproduced</span></td>' in page
+    go(chain, "rows=5", only=MAKE)
+    assert chain.statuses() == [DONE, OUT_OF_DATE, OUT_OF_DATE, OUT_OF_DATE]
+    page = " ".join((chain.set / "report.html").read_text().split())
+    assert page.count("<strong>Out of date:</strong>") == 3
+    change = "predictions/scores.parquet has changed since notebook"
+    assert f"{change} 02_use read it. Run notebook 02_use again, and what follows" in page
+    assert page.count(f"{change} 03_mean read it") == 2, "04 reads what 03 wrote"
+    for number in ("02", "03"):
+        assert f'<span class="badge other">out of date: run {number} again</span></td>' in page
+    assert '<span class="badge yes">reproduced</span></td>' not in page
+
+
+def test_a_notebook_does_not_run_on_what_is_out_of_date(chain: Project) -> None:
+    go(chain, "rows=5", only=MAKE)
+    with pytest.raises(NotebookFailedError) as error:
+        go(chain, "rows=5", only="04")
+    message = str(error.value)
+    assert f"04_end failed: {chain.set.resolve()}/predictions/means.parquet: is out of" in message
+    assert "Run notebook 03_mean again, and what follows (run_all.py … --from 03)." in message
+    assert chain.statuses() == [UP_TO_DATE, OUT_OF_DATE, OUT_OF_DATE, FAILED]
+    go(chain, "rows=5", start="03")
+    assert chain.statuses() == [UP_TO_DATE, OUT_OF_DATE, DONE, DONE]
+
+
+def test_what_a_broken_run_did_not_reach_is_out_of_date_too(chain: Project) -> None:
+    broken = f"{MAKE_CODE}from second_look.errors import OutputError\nraise OutputError('no')\n"
+    chain.write(MAKE, MAKE_PARAMETERS, broken, training=[broken])
+    with pytest.raises(NotebookFailedError, match="01_make failed"):
+        go(chain, "rows=5")
+    assert chain.statuses() == [FAILED, OUT_OF_DATE, OUT_OF_DATE, OUT_OF_DATE]
 
 
 # ------------------------------------------------------------------ which ones

@@ -26,7 +26,9 @@ from second_look.preparing.image import PrepareSettings
 from second_look.preparing.prepare import prepare
 from second_look.preparing.reading import DataSettings, read_source
 from second_look.preparing.store import Prepared
+from second_look.records import DATASET
 
+MARK = "settings.json"  # of a data set's folder, written last
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
 # What is prepared there where notebook 01 has not run: the defaults of its parameters. They stand
@@ -93,7 +95,7 @@ def build_dataset(
         DataError: The data set is missing or empty, or a split lacks a class.
         LeakageError: A patient or a picture stands in two splits.
     """
-    folder = outputs / "dataset"
+    folder = outputs / DATASET
     catalogue = clean_official_split(read_source(settings, folder / "raw"))
     catalogue = assign_splits(
         catalogue,
@@ -101,6 +103,8 @@ def build_dataset(
         val_share=settings.val_share,
         test_share=settings.test_share,
     )
+    # Written last, it marks a whole data set: from here on, old tables may stand by new images.
+    (folder / MARK).unlink(missing_ok=True)
     prepared = prepare(
         catalogue,
         folder / "prepared",
@@ -117,7 +121,7 @@ def build_dataset(
     check_no_content_leak(duplicates, catalogue.images)
     catalogue.save(folder)
     write_parquet(folder / "duplicates.parquet", duplicates)
-    write_json(folder / "settings.json", asdict(settings))
+    write_json(folder / MARK, asdict(settings))
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 
 
@@ -125,10 +129,12 @@ def open_dataset(outputs: Path) -> Dataset:
     """What notebook 01 left in the run's outputs; in LAB, where that is nothing, LAB_SETTINGS.
 
     Raises:
-        OutputError: Notebook 01 has not run for this set.
+        OutputError: Notebook 01 has not run for this set, or not to its end.
     """
-    folder = outputs / "dataset"
-    if not (folder / "settings.json").is_file():
+    folder = outputs / DATASET
+    if not (folder / MARK).is_file():
+        if (folder / "images.parquet").is_file():
+            raise OutputError(f"{folder} is incomplete: run notebook 01_data_survey again.")
         if outputs.name != LAB:
             raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
         return build_dataset(outputs, LAB_SETTINGS, workers=LAB_WORKERS)

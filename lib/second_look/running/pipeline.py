@@ -16,13 +16,13 @@ from typing import Any
 
 from second_look.errors import OutputError, ParameterError, SecondLookError
 from second_look.files import DATA_VARIABLE, write_json
-from second_look.outputs import fingerprint, load_json
+from second_look.records import MANIFESTS, Records, begin_record, load_json
 from second_look.running.parameters import OUTPUTS, Parameter, load_params, read_cell
 from second_look.running.provenance import dependencies, describe, peak_memory
-from second_look.running.report import build_report
+from second_look.running.report import OUT_OF_DATE, build_report
 from second_look.source_code import content_hash, library_files
 
-DONE, UP_TO_DATE, OUT_OF_DATE = "done", "up to date", "out of date"
+DONE, UP_TO_DATE = "done", "up to date"
 FAILED, INTERRUPTED = "failed", "interrupted"
 NOT_RUN, NOT_REACHED = "not run", "not reached"
 # Kernels log warnings about their transport, and tracebacks when they are stopped. Errors of a
@@ -114,6 +114,7 @@ def run(
                 _bring_up_to_date(notebook, log, force=choice.force)
             elif chosen[0] > notebook.name and status != UP_TO_DATE:
                 print(f"{notebook.name}: {status}, not chosen to run")
+        log.look_again()
         return build_report(outputs, list(paths))
 
 
@@ -132,7 +133,7 @@ def _bring_up_to_date(notebook: Notebook, log: RunLog, *, force: bool) -> None:
     except NotebookFailedError as error:
         status = FAILED
         log.statuses[notebook.name] = FAILED
-        log.save()
+        log.look_again()
         report = build_report(notebook.outputs, list(log.statuses))
         raise NotebookFailedError(
             f"{error}\nThe report so far: {report}\nFix it and run the same command again: "
@@ -160,7 +161,7 @@ class Notebook:
         self.executed = outputs / "notebooks" / f"{name}.ipynb"
         self._passed = _with_absolute_data_root(self.values)
         self._outputs_parameter = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
-        self._record = outputs / "manifests" / f"{name}.json"
+        self._record = outputs / MANIFESTS / f"{name}.json"
 
     def record(self) -> dict[str, Any]:
         """What its last complete run left: key, seconds, parameters …; {} where there is none."""
@@ -172,10 +173,11 @@ class Notebook:
         record = self.record()
         if not record or not self.executed.is_file():
             return OUT_OF_DATE if self.executed.is_file() else NOT_RUN
-        files = {**record["reads"], **record["writes"]}
-        unchanged = record["key"] == self.key() and all(
-            fingerprint(self.outputs / name, self.outputs) == recorded
-            for name, recorded in files.items()
+        records = Records(self.outputs)
+        unchanged = (
+            record["key"] == self.key()
+            and records.unchanged({**record["reads"], **record["writes"]})
+            and not records.causes(self.name)
         )
         return UP_TO_DATE if unchanged else OUT_OF_DATE
 
@@ -205,7 +207,7 @@ class Notebook:
             OutputError: The executed notebook cannot be written.
         """
         key = self.key()
-        self._record.unlink(missing_ok=True)
+        begin_record(self.outputs, self.name)
         start = time.perf_counter()
         with peak_memory() as peak:
             self._run()
@@ -281,6 +283,16 @@ class RunLog:
             **describe(folder, dependencies()),
         }
         self.made_with = {key: self._facts[key] for key in ("commit", "dirty", "device")}
+
+    def look_again(self) -> None:
+        """Save what the notebooks that did not run are after what the others wrote."""
+        for notebook in self._notebooks:
+            status = self.statuses[notebook.name]
+            if status in (UP_TO_DATE, OUT_OF_DATE, NOT_RUN, NOT_REACHED):
+                state = notebook.state()
+                ran_before = status != NOT_REACHED or state == OUT_OF_DATE
+                self.statuses[notebook.name] = state if ran_before else NOT_REACHED
+        self.save()
 
     def save(self) -> None:
         """Write the file with the statuses so far."""

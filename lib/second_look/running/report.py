@@ -31,7 +31,7 @@ from pygments.lexers import PythonLexer
 
 from second_look.errors import OutputError
 from second_look.files import write_text
-from second_look.outputs import load_json, load_results, readable
+from second_look.outputs import readable
 from second_look.paper import (
     IN_PART,
     NOT_MEASURED,
@@ -40,8 +40,10 @@ from second_look.paper import (
     REPRODUCED,
     SYNTHETIC,
 )
+from second_look.records import Records, load_json, load_results, remedy
 from second_look.studies.scorecard import card as scorecard
 
+OUT_OF_DATE = "out of date"
 MOST_BYTES = 25_000_000
 # Widths (px) that pictures are reduced to, one after the other, where the page is too large.
 WIDTHS = (1600, 1200, 900, 600)
@@ -86,6 +88,7 @@ class Section:
         body: HTML.
         headings: (anchor, text) of its sections.
         failed: Whether a cell of it stopped with an error.
+        outdated: What has changed since it ran and what to do; "" where it is up to date.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Section:
     body: str = ""
     headings: list[tuple[str, str]] = field(default_factory=list)
     failed: bool = False
+    outdated: str = ""
 
 
 def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
@@ -111,12 +115,17 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     """
     run = load_json(outputs / "run.json") or {}
     states = run.get("notebooks", {})
+    records = Records(outputs)
+    outdated = {
+        name: _outdated(name, records, str(states.get(name, {}).get("status", "")))
+        for name in notebooks
+    }
     sections = [
-        _section(name, content, str(states.get(name, {}).get("status", "")))
+        _section(name, content, str(states.get(name, {}).get("status", "")), outdated[name])
         for name in notebooks
         if (content := load_json(outputs / "notebooks" / f"{name}.ipynb"))
     ]
-    results = load_results(outputs)
+    results = records.judged(load_results(outputs), filter(outdated.get, outdated))
     anchors = {section.name for section in sections}
     anchors |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
     rows = _scorecard(results, anchors)
@@ -213,8 +222,19 @@ def _counts(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str, int]]:
 # ------------------------------------------------------------------ notebooks
 
 
-def _section(name: str, notebook: Mapping[str, Any], status: str) -> Section:
-    section = Section(name, title=name, status=status)
+def _outdated(name: str, records: Records, status: str) -> str:
+    """What has changed since a notebook ran, and what to do; "" where it is up to date."""
+    if causes := records.causes(name):
+        start = min(causes)
+        return f"{causes[start]}. {remedy(start)}"
+    if status == OUT_OF_DATE:
+        change = "its code, parameters or data have changed since, or its last run was broken off"
+        return f"{change}. {remedy(name)}"
+    return ""
+
+
+def _section(name: str, notebook: Mapping[str, Any], status: str, outdated: str) -> Section:
+    section = Section(name, title=name, status=status, outdated=outdated)
     parts = []
     for cell in notebook["cells"]:
         tags = set(cell["metadata"].get("tags", []))

@@ -170,13 +170,16 @@ class DetectionTask(Task):
         used = [*itertools.chain(*self.kinds), *self.val_images["image_id"]]
         prepared, catalogue = self.frames.dataset.prepared, self.frames.dataset.catalogue
         hashes = prepared.images.set_index("image_id").loc[used, "content_hash"].reset_index()
-        lesions = catalogue.lesions[catalogue.lesions["image_id"].isin(used)]
+        lesions, outlines = (
+            table[table["image_id"].isin(used)] for table in (catalogue.lesions, prepared.lesions)
+        )
         return {
             **plain,
             "weights": sha256(Path(weights).expanduser())[:12] if weights else "",
             "classes": CLASSES,
             "pictures": digest(hashes),
             "lesions": digest(lesions.drop(columns=["mask_path", "assessment", "subtlety"])),
+            "outlines": digest(outlines),
         }
 
     def parts(self) -> Sequence[object]:

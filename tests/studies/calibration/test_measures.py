@@ -11,7 +11,6 @@ from helpers.made_predictions import binary_predictions, class_predictions, seve
 from scipy.special import expit, logit
 from second_look.errors import OutputError
 from second_look.evaluation.groups import groups
-from second_look.files import write_parquet
 from second_look.outputs import load_results, open_run
 from second_look.paper import SYNTHETIC
 from second_look.studies.calibration import decisions, findings, network_depth
@@ -205,14 +204,15 @@ def test_predictions_of_a_run_are_read_and_remembered(tmp_path):
     run = open_run(tmp_path, notebook="07_calibration")
     with pytest.raises(OutputError, match="06_patch_transfer_learning first"):
         study.load_groups(run)
-    path = tmp_path / "predictions" / "06_images.parquet"
-    write_parquet(path, binary_predictions(patients=30))
+    name = "predictions/06_images.parquet"
+    transfer = open_run(tmp_path, notebook="06_patch_transfer_learning")
+    transfer.parquet(binary_predictions(patients=30), name)
     found_groups, synthetic = study.load_groups(run)
     assert (len(found_groups), synthetic) == (1, False)
-    write_parquet(path, binary_predictions(patients=30).assign(dataset="phantom"))
+    transfer.parquet(binary_predictions(patients=30).assign(dataset="phantom"), name)
     assert study.load_groups(run)[1]
     reads = json.loads((tmp_path / "manifests" / "07_calibration.json").read_text())["reads"]
-    assert list(reads) == ["predictions"]  # a table that is added later counts as well
+    assert list(reads) == ["predictions", name]  # a table that is added later counts as well
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import jupytext
 import pandas as pd
 import pytest
 from helpers.made_predictions import binary_predictions, several_depths
-from second_look.files import write_parquet
-from second_look.outputs import load_results
+from second_look.outputs import load_results, open_run
 
 NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "07_calibration.py"
 FIGURES = (
@@ -41,8 +40,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         {"resnet18": 1.6, "resnet50": 3.0}, (0,), patients=120, units_per_patient=20
     )
     images = binary_predictions(patients=800)
-    write_parquet(outputs / "predictions" / "06_patches.parquet", depths)
-    write_parquet(outputs / "predictions" / "06_images.parquet", images)
+    run = open_run(outputs, notebook="06_patch_transfer_learning")
+    run.parquet(depths, "predictions/06_patches.parquet")
+    run.parquet(images, "predictions/06_images.parquet")
     text = run_notebook(outputs, draws=40, models_shown=2)
     rendering.undo()
     return outputs, text

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from second_look.models.classifier import IMAGENET, RANDOM
-from second_look.outputs import load_json, open_run
+from second_look.outputs import open_run
 from second_look.paper import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, SUFFICIENT, SYNTHETIC
+from second_look.records import load_json
 from second_look.studies.scorecard import conclusions
 from second_look.studies.scorecard.conclusions import (
     AGAINST,
@@ -251,22 +252,24 @@ def test_phantoms_speak_for_nothing():
 def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path):
     assert conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard")) == {}
     reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
-    assert reads["tables/05_froc.csv"] == reads["predictions/06_scheme_b.parquet"] == "gone"
+    froc, starts = "tables/05_froc.csv#if current", "predictions/06_scheme_b.parquet#if current"
+    assert reads[froc] == reads[starts] == "gone"
     tables_given = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons(
         (0.4, 0.4, 0.4), (0.7, 0.6, 0.8)
     )
     tables_given |= located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
+    runs = {number: open_run(tmp_path, notebook=f"{number}_x") for number in ("04", "05", "06")}
     for name, table in tables_given.items():
         if name == STARTS:
-            open_run(tmp_path, notebook="06_x").parquet(
+            runs["06"].parquet(
                 pd.concat([table, table]).assign(score=0.5), "predictions/06_scheme_b.parquet"
             )
         else:
-            open_run(tmp_path, notebook=f"{name[:2]}_x").table(table, name[3:], "")
+            runs[name[:2]].table(table, name[3:], "")
     tables = conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard"))
     assert set(tables) == set(tables_given)
     assert len(tables[STARTS]) == 2
     assert sides(tables=tables) == sides(tables=tables_given)
     assert sides(tables=tables)[MRCNN] == [FOR]
     reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
-    assert reads["tables/05_froc.csv"] != "gone"
+    assert reads[froc] != "gone"

@@ -80,11 +80,13 @@ def load_groups(run: Run) -> tuple[list[Group], bool]:
     """Every group of predictions of this run, and whether any comes from phantoms.
 
     Raises:
-        OutputError: No notebook has written predictions with test units yet.
+        OutputError: No notebook has written predictions with test units yet, or some of them are
+            out of date.
     """
     folder = run.folder / "predictions"
     tables = load_all(folder)
-    run.uses(folder)
+    # The folder too: where another table is added, the notebook is out of date.
+    run.uses(folder, *(folder / f"{name}.parquet" for name in tables))
     held_out = [group for group in groups(tables) if "test" in group.parts]
     if not held_out:
         raise OutputError(

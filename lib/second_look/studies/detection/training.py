@@ -17,11 +17,11 @@ from second_look.errors import ParameterError
 from second_look.models.classifier import IMAGENET, find_imagenet
 from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector, parameter_table
-from second_look.outputs import load_json
 from second_look.paper import IMAGES_PER_GPU, LEARNING_RATES
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.reading import find_data_root
 from second_look.preparing.views import Target
+from second_look.records import load_json
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, training_images
 from second_look.training.loop import LoopSettings, Trained, train
 

@@ -14,6 +14,7 @@ from second_look.paper import (
     RELATED_WORK,
     Claim,
 )
+from second_look.records import is_out_of_date
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -22,7 +23,7 @@ def rows(results: Results) -> list[dict[str, str]]:
     """One row per claim and measurement, in the paper's order.
 
     Args:
-        results: Content of results.json.
+        results: From `Run.results`.
 
     Returns:
         id, section, statement, paper, measured (with its interval), n, how, verdict, notebook,
@@ -61,7 +62,7 @@ def related(results: Results, name: str) -> pd.DataFrame:
     """Published results that the paper cites, and this run's numbers below.
 
     Args:
-        results: Content of results.json.
+        results: From `Run.results`.
         name: Of the data set.
 
     Returns:
@@ -86,7 +87,7 @@ def related(results: Results, name: str) -> pd.DataFrame:
             "value": result["value"],
         }
         for result in results
-        if result["claim"] in ("scheme-a", "scheme-b", "fig-3a")
+        if result["claim"] in ("scheme-a", "scheme-b", "fig-3a") and not is_out_of_date(result)
     ]
     return pd.DataFrame(cited + measured)
 
@@ -94,7 +95,7 @@ def related(results: Results, name: str) -> pd.DataFrame:
 def report_related(run: Run, results: Results, *, synthetic: bool) -> None:
     """Put this run's AUC of whole images beside those that the paper cites."""
     for result in results:
-        if result["claim"] == "scheme-b":
+        if result["claim"] == "scheme-b" and not is_out_of_date(result):
             run.result(
                 "related", result["value"], low=result["low"], high=result["high"], n=result["n"],
                 how="this run's AUC by image, scheme B, beside those of refs 2, 5, 6 and 7",
@@ -108,7 +109,7 @@ def findings(results: Results, evidence: pd.DataFrame) -> str:
     """The scorecard as sentences made from its numbers.
 
     Args:
-        results: Content of results.json.
+        results: From `Run.results`.
         evidence: From studies.scorecard.conclusions.table.
     """
     card = rows(results)

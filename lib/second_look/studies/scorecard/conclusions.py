@@ -21,6 +21,7 @@ from second_look.paper import (
     SYNTHETIC,
     claim,
 )
+from second_look.records import is_out_of_date
 from second_look.studies.scorecard.card import Results, format_measurement
 
 FOR, AGAINST, OPEN = "for", "against", "undecided"
@@ -84,13 +85,11 @@ CHANCE = Measured(0.5, 0.5, 0.5)
 
 
 def read_tables(run: Run) -> dict[str, pd.DataFrame]:
-    """What earlier notebooks left that bears on a conclusion, by name; only what is there."""
-    paths = {name: run.folder / "tables" / f"{name}.csv" for name in TABLES}
-    starts = run.folder / "predictions" / f"{STARTS}.parquet"
-    # Those that are not there too: once one is, the notebook is out of date.
-    run.uses(*paths.values(), starts)
-    tables = {name: pd.read_csv(path) for name, path in paths.items() if path.is_file()}
-    if starts.is_file():
+    """What earlier notebooks left that bears on a conclusion, by name; only what is up to date."""
+    paths = {name: run.current(f"tables/{name}.csv") for name in TABLES}
+    starts = run.current(f"predictions/{STARTS}.parquet")
+    tables = {name: pd.read_csv(path) for name, path in paths.items() if path}
+    if starts:
         models = pd.read_parquet(starts, columns=["model", "start", "averaged"])
         tables[STARTS] = models.drop_duplicates(ignore_index=True)
     return tables
@@ -248,7 +247,7 @@ def table(results: Results, tables: Tables, *, synthetic: bool) -> pd.DataFrame:
     """The evidence of this run for and against each conclusion.
 
     Args:
-        results: Content of results.json.
+        results: From `Run.results`.
         tables: From `read_tables`.
         synthetic: Whether the images are phantoms, which judge nothing.
 
@@ -256,13 +255,23 @@ def table(results: Results, tables: Tables, *, synthetic: bool) -> pd.DataFrame:
         conclusion, source (claim or table), evidence, speaks.
     """
     rows = []
+    current = [result for result in results if not is_out_of_date(result)]
     for conclusion in CONCLUSIONS:
-        missing = Evidence(", ".join(conclusion.sources), NOT_MEASURED, OPEN)
-        evidence = conclusion.evidence(results, tables)
+        missing = Evidence(", ".join(conclusion.sources), _why_none(conclusion, results), OPEN)
+        evidence = conclusion.evidence(current, tables)
         if synthetic:
             evidence = [item._replace(side=SYNTHETIC) for item in evidence]
         rows += [(conclusion.text, *item) for item in evidence or [missing]]
     return pd.DataFrame(rows, columns=["conclusion", "source", "evidence", "speaks"])
+
+
+def _why_none(conclusion: Conclusion, results: Results) -> str:
+    """Why there is no evidence: its notebooks are out of date, or it was not measured."""
+    for row in filter(is_out_of_date, results):
+        sources = (str(row["claim"]), str(row["notebook"])[:2])  # tables begin with the number
+        if any(source.startswith(sources) for source in conclusion.sources):
+            return str(row["verdict"])
+    return NOT_MEASURED
 
 
 def _results_of(results: Results, *claims: str) -> list[Mapping[str, Any]]:
