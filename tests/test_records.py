@@ -213,11 +213,11 @@ def test_a_folder_of_outputs_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "set" / "tables").mkdir(parents=True)
     table = tmp_path / "set" / "tables" / "a.csv"
     table.write_text("1")
-    before = fingerprint(table.parent, tmp_path / "set")
+    first = fingerprint(table.parent, tmp_path / "set")
     table.write_text("1")
-    assert fingerprint(table.parent, tmp_path / "set") == before
+    assert fingerprint(table.parent, tmp_path / "set") == first
     table.write_text("2")
-    assert fingerprint(table.parent, tmp_path / "set") != before
+    assert fingerprint(table.parent, tmp_path / "set") != first
 
 
 # ------------------------------------------------------------------ a data set that is not whole
@@ -372,11 +372,11 @@ def test_every_artefact_kind_has_its_reader_here() -> None:
 def test_pictures_of_other_images_are_made_anew(outputs: Path) -> None:
     first = make_pictures(open_dataset(outputs).prepared, (32, 32), outputs / "pictures")
     images = open_dataset(outputs).prepared.images
-    other = replace(
+    renamed = replace(
         open_dataset(outputs).prepared,
         images=images.assign(content_hash=[f"other {text}" for text in images["content_hash"]]),
     )
-    second = make_pictures(other, (32, 32), outputs / "pictures")
+    second = make_pictures(renamed, (32, 32), outputs / "pictures")
     assert first.digest != second.digest
     assert len(list((outputs / "pictures").iterdir())) == 2
 

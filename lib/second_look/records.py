@@ -176,9 +176,9 @@ class Records:
 
     def results(self) -> list[dict[str, Any]]:
         """The rows of results.json; those that are out of date say so instead of a verdict."""
-        return self.judged(load_results(self.folder))
+        return self.with_verdicts(load_results(self.folder))
 
-    def judged(
+    def with_verdicts(
         self, results: Iterable[Mapping[str, Any]], outdated: Iterable[str] = ()
     ) -> list[dict[str, Any]]:
         """Results with a verdict only where their notebook is of today's inputs.
@@ -187,11 +187,11 @@ class Records:
             results: Rows of results.json.
             outdated: Notebooks that are known to be out of date for other reasons.
         """
-        known = set(outdated)
+        outdated_notebooks = set(outdated)
         rows = []
         for row in results:
             notebook = str(row["notebook"])
-            start = min({*self.causes(notebook), *({notebook} & known)}, default="")
+            start = min({*self.causes(notebook), *({notebook} & outdated_notebooks)}, default="")
             rows.append({**row, "verdict": out_of_date(start) if start else row["verdict"]})
         return rows
 

@@ -125,7 +125,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
         for name in notebooks
         if (content := load_json(outputs / "notebooks" / f"{name}.ipynb"))
     ]
-    results = records.judged(load_results(outputs), filter(outdated.get, outdated))
+    results = records.with_verdicts(load_results(outputs), filter(outdated.get, outdated))
     anchors = {section.name for section in sections}
     anchors |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
     rows = _scorecard(results, anchors)
