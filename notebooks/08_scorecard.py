@@ -27,7 +27,7 @@ from pathlib import Path
 from IPython.display import Markdown
 
 from second_look.preparing.dataset import open_dataset
-from second_look.outputs import load_results, open_run
+from second_look.outputs import open_run
 from second_look.studies.scorecard import checklist, conclusions
 from second_look.studies.scorecard import card as study
 from second_look.studies.survey import cohort
@@ -42,11 +42,12 @@ results = run.results_of_others()
 #
 # A claimed number is reproduced if it lies in our interval; a count must be equal; a range must be
 # covered, except for 1 % of its upper end where the paper says "approximately". Numbers from
-# synthetic images give no verdict.
+# synthetic images give no verdict, and neither do those of a notebook that is out of date: its data
+# set, or what it read from other notebooks, has changed since.
 
 # %%
 study.report_related(run, results, synthetic=data.synthetic)
-card = load_results(run.folder)
+card = run.results()
 run.table(study.table(card), "card", "The paper's claims and this run's measurements.")
 
 # %%
