@@ -71,7 +71,7 @@ def test_values_that_have_no_mean_are_refused(values):
 
 
 def test_same_seed_same_interval():
-    values, patients = np.arange(30.0), np.arange(30) // 3
+    values, patients = np.arange(90.0), np.arange(90) // 3
     assert bootstrap_mean(values, patients, seed=7) == bootstrap_mean(values, patients, seed=7)
 
 

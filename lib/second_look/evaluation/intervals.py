@@ -36,8 +36,9 @@ LEVEL = 0.95
 # miss a class, are left out.
 MIN_DEFINED = 0.8
 # Patients from which on an interval covers what it says, by benchmarks/coverage.py: for shares
-# (of the kind that the share is of), means and differences.
-LEAST_FOR_SHARE, LEAST_FOR_MEAN, LEAST_FOR_DIFFERENCE = 3, 5, 5
+# (of the kind that the share is of), for means of skewed quantities, such as areas, and for
+# differences and all other measures.
+LEAST_FOR_SHARE, LEAST_FOR_MEAN, LEAST_FOR_OTHERS = 3, 25, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Metric:
         share: Whether it lies between 0 and 1; else it is unbounded.
         compared: The two that it is the difference of, if it is one.
         trials: Independent trials that a share of 0 or 1 is worth; 0 where none is known.
-        units: The most independent units that a share can be worth.
+        units: The most independent units that a share can be worth, or a difference of two.
     """
 
     statistic: Statistic
@@ -146,10 +147,10 @@ class Metric:
 
     @classmethod
     def from_statistic(cls, statistic: Statistic, patients: Patients) -> Metric:
-        """A plain function is taken for a mean over all patients."""
+        """A plain function is taken for an unbounded measure of all patients."""
         if isinstance(statistic, Metric):
             return statistic
-        return cls(statistic, {"patients": patients.count}, LEAST_FOR_MEAN)
+        return cls(statistic, {"patients": patients.count}, LEAST_FOR_OTHERS)
 
     @property
     def shortage(self) -> str:
@@ -157,7 +158,9 @@ class Metric:
         for kind, count in self.clusters.items():
             if count < self.min_patients:
                 return f"too few {kind}: {count}, at least {self.min_patients}"
-        return ""
+        total = sum(self.clusters.values())
+        few = self.compared and total < LEAST_FOR_OTHERS
+        return f"too few patients: {total}, at least {LEAST_FOR_OTHERS}" if few else ""
 
 
 def undefined(reason: str, patients: Patients) -> Estimate:
@@ -201,8 +204,9 @@ def share(
     metric = mean(np.asarray(values, dtype=np.float64), patients, weights)
     weight_array = np.broadcast_to(np.asarray(weights, dtype=np.float64), patients.codes.shape)
     agreeing = metric.clusters["patients"]
-    # Kish's size of a weighted sample.
+    # Kish's size of a weighted sample; a mean of other numbers than 0 and 1 may be more certain.
     units = float(ratio(weight_array.sum() ** 2, (weight_array**2).sum()))
+    units = units if np.isin(values, (0, 1)).all() else math.inf
     return Metric(
         metric.statistic, {kind: agreeing}, LEAST_FOR_SHARE,
         share=True, trials=agreeing, units=units,
@@ -226,11 +230,9 @@ def difference(first: Statistic, second: Statistic) -> Statistic:
 
     if not (isinstance(first, Metric) and isinstance(second, Metric)):
         return statistic
-    trials = min(first.trials, second.trials) if first.share and second.share else 0
-    clusters = _fewest([first, second])
-    return Metric(
-        statistic, clusters, LEAST_FOR_DIFFERENCE, compared=(first, second), trials=trials
-    )
+    mean_of_two = average([first, second])
+    assert isinstance(mean_of_two, Metric)
+    return replace(mean_of_two, statistic=statistic, share=False, compared=(first, second))
 
 
 def average(statistics: Sequence[Statistic], *, classes: bool = False) -> Statistic:
@@ -252,23 +254,15 @@ def average(statistics: Sequence[Statistic], *, classes: bool = False) -> Statis
     if not metrics or len(metrics) < len(statistics):
         return statistic
     parts = len(metrics) if classes else 1
-    return replace(
-        metrics[0],
-        statistic=statistic,
-        clusters=_fewest(metrics),
+    fewest = pd.DataFrame([metric.clusters for metric in metrics]).min()
+    return Metric(
+        statistic,
+        {str(kind): int(count) for kind, count in fewest.items()},
+        max(metric.min_patients for metric in metrics),
         share=all(metric.share for metric in metrics),
         trials=parts * min(metric.trials for metric in metrics),
         units=parts * min(metric.units for metric in metrics),
     )
-
-
-def _fewest(metrics: Sequence[Metric]) -> dict[str, int]:
-    """Patients of each kind, as in the metric that has the fewest."""
-    kinds = dict.fromkeys(kind for metric in metrics for kind in metric.clusters)
-    return {
-        kind: min(metric.clusters[kind] for metric in metrics if kind in metric.clusters)
-        for kind in kinds
-    }
 
 
 def point_estimate(statistic: Statistic, patients: Patients) -> Floats:
@@ -304,11 +298,8 @@ def bootstrap(
     replicates = replicate(statistics, patients.count, seed=seed, draws=draws)
     estimates = {}
     for name, statistic in statistics.items():
-        value, metric = (
-            float(point_estimate(statistic, patients)),
-            Metric.from_statistic(statistic, patients),
-        )
-        drawn = replicates[name]
+        value, drawn = float(point_estimate(statistic, patients)), replicates[name]
+        metric = Metric.from_statistic(statistic, patients)
         estimates[name] = estimate(value, drawn, metric, patients, level, recentred=recentred)
     return estimates
 
@@ -365,6 +356,8 @@ def _with_ends(result: Estimate, drawn: Floats, metric: Metric, level: float) ->
         furthest = share_limits(0.0, 0.0, 1, trials=metric.trials, units=1.0, level=level)[1]
         return replace(result, low=value - furthest, high=value + furthest, p=float(value == 0))
     skew = skewness(drawn) if error else 0.0
+    # As many units at least must differ as the difference is large.
+    error = max(error, math.sqrt(abs(value) * max(0.0, 1 - abs(value)) / metric.units))
     low, high = real_limits(value, error, skew, freedom, level=level)
     p = p_value(value, error, skew, freedom) if metric.compared else result.p
     return replace(result, low=low, high=high, p=p)

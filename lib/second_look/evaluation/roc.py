@@ -324,7 +324,7 @@ def sensitivity_statistic(
 def threshold_at_sensitivity(
     scores: npt.ArrayLike, positive: npt.ArrayLike, sensitivity: float
 ) -> float:
-    """The highest threshold at which no less than that share of the positive units is caught.
+    """The highest threshold at which no less than that share of the positive units is sensitivities.
 
     Raises:
         DataError: There is no positive unit.
@@ -373,8 +373,10 @@ def roc_band(
     grid = np.linspace(0, 1, points)
     rows = _rows(scores, positive)
     ready = [_Sorted.from_scores(*row, patients) for row in rows]
-    caught = [share(truth, patients, truth, kind="patients with positives") for _, truth in rows]
-    metric = Metric.from_statistic(average(caught, classes=len(rows) > 1), patients)
+    sensitivities = [
+        share(truth, patients, truth, kind="patients with positives") for _, truth in rows
+    ]
+    metric = Metric.from_statistic(average(sensitivities, classes=len(rows) > 1), patients)
 
     def statistic(counts: Floats) -> Floats:
         means: Floats = np.mean([[r.sensitivity(c, grid) for c in counts] for r in ready], axis=0)
