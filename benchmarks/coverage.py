@@ -139,7 +139,7 @@ def balanced(recalls: tuple[float, ...]) -> Callable[[np.random.Generator, int],
 
 
 def lesions_hit(rng: np.random.Generator, count: int) -> Sample:
-    """A lesion in every second image, lesions_hit with a score; two false alarms an image on average."""
+    """A lesion in every second image, hit with a score; two false alarms an image on average."""
     patients = images(rng, count)
     lesions = patients.codes[rng.random(len(patients.codes)) < 0.5]
     alarms = np.repeat(patients.codes, rng.poisson(2.0, len(patients.codes)))

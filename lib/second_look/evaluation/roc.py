@@ -324,7 +324,7 @@ def sensitivity_statistic(
 def threshold_at_sensitivity(
     scores: npt.ArrayLike, positive: npt.ArrayLike, sensitivity: float
 ) -> float:
-    """The highest threshold at which no less than that share of the positive units is sensitivities.
+    """The highest threshold at which no less than that share of the positive units is caught.
 
     Raises:
         DataError: There is no positive unit.
