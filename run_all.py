@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 try:
     from second_look.errors import SecondLookError
-    from second_look.running.pipeline import (
-        Choice,
-        NotebookFailedError,
-        find_notebooks,
-        read_cells,
-        run,
-    )
+    from second_look.running.notebooks import find_notebooks
+    from second_look.running.parameters import load_params
+    from second_look.running.pipeline import Choice, NotebookFailedError, read_cells, run
     from second_look.running.processes import train
 except ModuleNotFoundError as error:
     sys.exit(
@@ -28,11 +25,14 @@ NOTEBOOKS = HERE / "notebooks"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the notebooks that are not up to date; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.train and options.force:
+        parser.error("--train goes on from the last checkpoint: --force does not apply to it")
     choice = Choice(options.only, options.start, options.force)
     try:
         if options.list:
-            _list()
+            _list(options.params, options.set)
             return 0
         if options.train:
             train(options.params, options.train, NOTEBOOKS, options.outputs, overrides=options.set)
@@ -61,11 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         default=HERE / "params" / "smoke.yaml",
         help="parameter file; its name is the name of the set (default: params/smoke.yaml)",
     )
-    parser.add_argument("--only", default="", metavar="NOTEBOOK", help="just this one, such as 02")
-    parser.add_argument(
+    task = parser.add_mutually_exclusive_group()
+    task.add_argument("--only", default="", metavar="NOTEBOOK", help="just this one, such as 02")
+    task.add_argument(
         "--from", dest="start", default="", metavar="NOTEBOOK", help="this one and those after it"
     )
-    parser.add_argument(
+    task.add_argument(
         "--train",
         default="",
         metavar="NOTEBOOK",
@@ -87,16 +88,30 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder of all sets (default: outputs)",
     )
-    parser.add_argument("--list", action="store_true", help="show notebooks and parameters")
+    task.add_argument(
+        "--list", action="store_true", help="show notebooks and the parameters of this set"
+    )
     return parser
 
 
-def _list() -> None:
-    for name, cell in read_cells(find_notebooks(NOTEBOOKS)).items():
-        print(name)
+def _list(params: Path, overrides: list[str]) -> None:
+    """Print the parameters as a run with these options would get them."""
+    cells = read_cells(find_notebooks(NOTEBOOKS))
+    values = load_params(params, cells, overrides)
+    lines = []
+    for name, cell in cells.items():
+        lines.append(name)
         for parameter in cell.values():
-            print(f"    {parameter.name}: {parameter.type} = {parameter.default!r}")
-            print(f"        {parameter.help}")
+            value = values[name][parameter.name]
+            default = "" if value == parameter.default else f" (default: {parameter.default!r})"
+            lines.append(f"    {parameter.name}: {parameter.type} = {value!r}{default}")
+            lines.append(f"        {parameter.help}")
+    try:
+        print("\n".join(lines), flush=True)
+    except (
+        BrokenPipeError
+    ):  # `--list | head` has read enough; what is left would fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

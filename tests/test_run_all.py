@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import jupytext
 import psutil
 import pytest
 from helpers.small_project import MAKE, USE, USE_CODE, USE_PARAMETERS, Project, small_project
@@ -102,9 +103,11 @@ def test_nothing_slow_is_imported_where_nothing_runs(finished: Project) -> None:
     ("options", "message"),
     [
         (["--set", "strid=3"], "--set strid=3: unknown parameter 'strid'. Did you mean 'stride'?"),
+        (["--set", "nonsense=3"], "'nonsense'. There are: data_root, fail, rows, seed, stride."),
+        (["--list", "--set", "rows=0"], "rows must lie between 1 and 100. Got 0."),
         (["--set", "stride=0"], "--set stride=0: stride must lie between 1 and 4096. Got 0."),
         (["--set", "rows=many"], "--set rows=many: rows must be of type int. Got 'many'."),
-        (["--only", "03"], "there is no notebook '03'. Did you mean '02_use'?"),
+        (["--only", "03"], "no notebook '03'. There are: 01_make, 02_use."),
         (["--params", "params/smok.yaml"], "params/smok.yaml: there is no such file. Here are:"),
         (["--outputs", "run_all.py"], "smoke: cannot be written (Not a directory). Choose another"),
     ],
@@ -137,6 +140,65 @@ def test_list_shows_notebooks_and_parameters(
     printed = capsys.readouterr().out
     assert "02_use\n" in printed
     assert "    stride: int = 64\n        px [1, 4096]\n" in printed
+
+
+def test_list_shows_what_a_run_with_these_options_would_get(
+    finished: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = tmp_path / "mine.yaml"
+    params.write_text("02_use:\n  stride: 32\n")
+    assert main_of(finished)(["--list", "--params", str(params), "--set", "rows=7"]) == 0
+    printed = capsys.readouterr().out
+    assert "    stride: int = 32 (default: 64)\n" in printed
+    assert "    rows: int = 7 (default: 3)\n" in printed
+    assert "    seed: int = 0\n" in printed
+
+
+def test_a_list_that_is_read_in_part_ends_quietly(finished: Project) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as `head` leaves it
+    with os.fdopen(writing, "w") as stream:
+        done = subprocess.run(
+            command(finished, "--list"),
+            cwd=finished.root, stdout=stream, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--train", "01", "--only", "02"],
+        ["--train", "01", "--from", "02"],
+        ["--train", "01", "--force"],
+        ["--only", "01", "--from", "02"],
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    finished: Project, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main_of(finished)(options)
+    assert options[2] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--list"], ["--train", "02"]])
+def test_a_script_that_says_something_else_than_its_notebook_is_refused(
+    finished: Project, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """An edited .py beside an unchanged .ipynb, which is what runs."""
+    script = finished.notebooks / f"{USE}.py"
+    try:
+        jupytext.write(jupytext.read(script.with_suffix(".ipynb")), script, fmt="py:percent")
+        assert main_of(finished)(["--list"]) == 0
+        script.write_text(script.read_text().replace("counted", "counted twice"))
+        capsys.readouterr()
+        assert main_of(finished)(options) == 2
+    finally:
+        script.unlink()
+    message = capsys.readouterr().err
+    assert "the .py and the .ipynb of 02_use differ" in message
+    assert "`make sync`" in message
 
 
 def test_a_failing_notebook_ends_in_1_and_going_on_repeats_nothing(project: Project) -> None:

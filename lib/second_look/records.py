@@ -62,7 +62,7 @@ def out_of_date(notebook: str) -> str:
 
 def is_out_of_date(result: Mapping[str, Any]) -> bool:
     """Whether a row of `Records.results` is out of date."""
-    return str(result["verdict"]).startswith(_OUT_OF_DATE)
+    return str(result.get("verdict", "")).startswith(_OUT_OF_DATE)
 
 
 def fingerprint(path: Path, outputs: Path) -> str:

@@ -158,7 +158,7 @@ def test_yaml_is_read_as_people_mean_it(tmp_path: Path, cells: Cells) -> None:
     ("text", "problem"),
     [
         ("commn:\n  seed: 1", "unknown section 'commn'. Did you mean 'common'?"),
-        ("03_dcgan: {}", "unknown section '03_dcgan'. Did you mean '0"),
+        ("03_dcgan: {}", "unknown section '03_dcgan'. There are: "),
         (
             "02_patching: {strid: 1}",
             "02_patching: unknown parameter 'strid'. Did you mean 'stride'",

@@ -34,6 +34,7 @@ from second_look import source_code
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import load_results
 from second_look.running import pipeline
+from second_look.running.notebooks import find_notebooks
 from second_look.running.parameters import load_params
 from second_look.running.pipeline import (
     DONE,
@@ -45,7 +46,6 @@ from second_look.running.pipeline import (
     Choice,
     Notebook,
     NotebookFailedError,
-    find_notebooks,
     read_cells,
     run,
 )
@@ -347,9 +347,9 @@ def test_an_earlier_notebook_that_is_not_up_to_date_is_named(
 
 
 def test_what_is_wrong_is_said_before_anything_runs(project: Project, executed: list[str]) -> None:
-    with pytest.raises(ParameterError, match=r"no notebook '03'\. Did you mean '0"):
+    with pytest.raises(ParameterError, match=r"no notebook '03'\. There are: 01_make, 02_use\.$"):
         go(project, only="03")
-    with pytest.raises(ParameterError, match=r"no notebook '0'"):
+    with pytest.raises(ParameterError, match=r"several notebooks begin with '0'\. There"):
         go(project, start="0")
     with pytest.raises(ParameterError, match=r"'stried'\. Did you mean 'stride'"):
         go(project, "stried=3", force=True)

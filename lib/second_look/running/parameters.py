@@ -332,5 +332,7 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _nearest(name: str, valid_names: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name, sorted(valid_names), n=1, cutoff=0)
-    return f". Did you mean {matches[0]!r}?" if matches else "."
+    """End of a message: the valid name that was meant, or all of them where none is similar."""
+    names = sorted(valid_names)
+    matches = difflib.get_close_matches(name, names, n=1)
+    return f". Did you mean {matches[0]!r}?" if matches else f". There are: {', '.join(names)}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import fcntl
 import json
@@ -14,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from second_look.errors import OutputError, ParameterError, SecondLookError
+from second_look.errors import OutputError, SecondLookError
 from second_look.files import DATA_VARIABLE, write_json
 from second_look.records import MANIFESTS, Records, begin_record, load_json
+from second_look.running.notebooks import choose_notebook, find_notebooks
 from second_look.running.parameters import OUTPUTS, Parameter, load_params, read_cell
 from second_look.running.provenance import dependencies, describe, peak_memory
 from second_look.running.report import OUT_OF_DATE, build_report
@@ -49,21 +49,6 @@ class Choice:
 
 class NotebookFailedError(SecondLookError):
     """A notebook stopped with an error; its outputs so far are kept."""
-
-
-def find_notebooks(folder: Path) -> dict[str, Path]:
-    """Name -> file of the numbered notebooks, in their order.
-
-    Raises:
-        ParameterError: There are none.
-    """
-    notebooks = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
-    if not notebooks:
-        raise ParameterError(
-            f"{folder}: there are no notebooks such as 01_data_survey.ipynb. "
-            "`make sync` writes them from their .py."
-        )
-    return notebooks
 
 
 def read_cells(notebooks: Mapping[str, Path]) -> dict[str, dict[str, Parameter]]:
@@ -317,22 +302,6 @@ def _chosen(names: Sequence[str], choice: Choice) -> list[str]:
     if choice.start:
         return list(names[names.index(choose_notebook(choice.start, names)) :])
     return list(names)
-
-
-def choose_notebook(text: str, names: Sequence[str]) -> str:
-    """A notebook by its name or the beginning of it, such as 02.
-
-    Raises:
-        ParameterError: There is no such notebook, or there are several.
-    """
-    matches = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
-    if len(matches) != 1:
-        nearest = difflib.get_close_matches(text, names, n=1, cutoff=0)
-        raise ParameterError(
-            f"there is no notebook {text!r}. Did you mean {nearest[0]!r}? There are: "
-            f"{', '.join(names)}."
-        )
-    return matches[0]
 
 
 def _with_absolute_data_root(values: Mapping[str, Any]) -> dict[str, Any]:

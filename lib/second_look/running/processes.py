@@ -16,8 +16,9 @@ from typing import Any
 
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import silenced
+from second_look.running.notebooks import choose_notebook, find_notebooks
 from second_look.running.parameters import OUTPUTS, load_params
-from second_look.running.pipeline import choose_notebook, find_notebooks, read_cells
+from second_look.running.pipeline import read_cells
 
 _PARAMETERS, _TRAIN = "parameters", "train"
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from second_look.catalogue import SPLITS, patient_keys
 from second_look.preparing.dataset import Dataset
+from second_look.records import is_out_of_date
 
 YES, PARTLY, NO, NOT_APPLICABLE = "yes", "in part", "no", "not applicable"
 
@@ -129,7 +130,7 @@ def facts(
 
     Args:
         dataset: Of the run.
-        results: Content of results.json.
+        results: From `Run.results`.
         standards: What the labels rest on, in a sentence.
         precision: What the test set can show, in a sentence.
     """
@@ -146,7 +147,9 @@ def facts(
     areas = [
         f"{result['how']}: {float(str(result['value'])):.3g}"
         for result in results
-        if result["claim"] in ("fig-3a", "scheme-b") and result["value"] is not None
+        if result["claim"] in ("fig-3a", "scheme-b")
+        and result["value"] is not None
+        and not is_out_of_date(result)
     ]
     return {
         "dataset": dataset.name,

@@ -1,0 +1,63 @@
+"""Which notebooks a project has, by name, each in step with its paired script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from second_look.errors import ParameterError, first_few
+
+
+def find_notebooks(folder: Path) -> dict[str, Path]:
+    """Name -> file of the numbered notebooks, in their order.
+
+    Raises:
+        ParameterError: There are none, or one says something else than its paired .py.
+    """
+    notebooks = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    if not notebooks:
+        raise ParameterError(
+            f"{folder}: there are no notebooks such as 01_data_survey.ipynb. "
+            "`make sync` writes them from their .py."
+        )
+    uneven = [name for name, path in notebooks.items() if not _in_step(path)]
+    if uneven:
+        raise ParameterError(
+            f"{folder}: the .py and the .ipynb of {first_few(uneven)} differ. What runs is the "
+            ".ipynb: `make sync` brings both to the state of the one that was saved last."
+        )
+    return notebooks
+
+
+def choose_notebook(text: str, names: Sequence[str]) -> str:
+    """A notebook by its name or the beginning of it, such as 02.
+
+    Raises:
+        ParameterError: There is no such notebook, or there are several.
+    """
+    matches = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
+    if len(matches) != 1:
+        problem = f"several notebooks begin with {text!r}" if matches else f"no notebook {text!r}"
+        raise ParameterError(f"{problem}. There are: {', '.join(names)}.")
+    return matches[0]
+
+
+def _in_step(notebook: Path) -> bool:
+    """Whether a notebook has the cells of the .py beside it; so it has where there is none."""
+    script = notebook.with_suffix(".py")
+    if not script.is_file():
+        return True
+    # Only here: where notebooks have no script, nobody waits for it.
+    import jupytext
+
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    notebook_cells = [
+        (cell["cell_type"], "".join(cell["source"]).strip(), cell["metadata"].get("tags", []))
+        for cell in cells
+    ]
+    script_cells = [
+        (cell.cell_type, cell.source.strip(), cell.metadata.get("tags", []))
+        for cell in jupytext.read(script).cells
+    ]
+    return notebook_cells == script_cells
