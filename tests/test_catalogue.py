@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,38 @@ def test_saved_and_loaded_catalogue_is_the_same(tmp_path):
     again = Catalogue.load(tmp_path)
     for name in ("images", "lesions", "quarantine"):
         pd.testing.assert_frame_equal(getattr(catalogue, name), getattr(again, name))
+
+
+def test_a_table_that_passed_is_looked_at_again_only_if_it_has_changed(monkeypatch):
+    catalogue = Catalogue.from_rows([image(label="benign", bits=12)], [lesion(assessment=4)])
+    checks = []
+    validate = pa.DataFrameSchema.validate
+    monkeypatch.setattr(
+        pa.DataFrameSchema, "validate", lambda *a, **k: checks.append(a) or validate(*a, **k)
+    )
+    passed = catalogue.checked()
+    assert checks == []
+    passed.images.loc[0, "view"] = "CC"
+    assert catalogue.images.loc[0, "view"] == "", "not the same table"
+    passed.checked()
+    assert len(checks) == 1
+    table = catalogue.images
+    for changed in (
+        table.assign(label="bonign"),
+        table.assign(bits=17),
+        table.assign(image_id=""),
+        table.rename(columns={"view": "side"}),
+        table[table.columns[::-1]],
+        table.astype({"rows": object}).assign(rows=["many"]),
+        pd.concat([table, table]),
+    ):
+        with pytest.raises(DataError):
+            replace(catalogue, images=changed).checked()
+    as_objects = replace(catalogue, images=table.astype(object))
+    count = len(checks)
+    pd.testing.assert_frame_equal(as_objects.checked().images, table)
+    pd.testing.assert_frame_equal(as_objects.checked().images, table)
+    assert len(checks) == count + 2, "types are made by the check"
 
 
 @pytest.mark.parametrize(
