@@ -46,7 +46,7 @@ from second_look.batches import sampler
 from second_look.figures import patching as patching_figures
 from second_look.figures import style
 from second_look.outputs import open_run
-from second_look.paper import claim
+from second_look.claims import claim
 from second_look.preparing import patches, views
 from second_look.preparing.dataset import open_dataset
 from second_look.studies.survey import patching
@@ -128,6 +128,10 @@ run.result(
     "patch-classes", labelled["label"].nunique(), n=len(labelled), synthetic=data.synthetic,
     how=f"classes among the windows of {data.name}",
     verdict=patching.classes_verdict(windows, data),
+)  # fmt: skip
+run.result(
+    "on-breast", patching.on_breast(windows, seed=seed), synthetic=data.synthetic,
+    how=f"windows with a label, stride {stride} px, {data.name}",
 )  # fmt: skip
 image_id = patching.choose_rule_example(windows)
 view = views.prepared_view(data, image_id, 640)

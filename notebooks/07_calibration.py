@@ -57,7 +57,7 @@ from second_look.outputs import open_run
 from second_look.preparing import views
 from second_look.preparing.dataset import open_dataset
 from second_look.studies.calibration import (
-    decisions, findings, network_depth, subgroups, utility,
+    calibration_claims, decisions, findings, network_depth, subgroups, utility,
 )  # fmt: skip
 from second_look.studies.calibration import measures as study
 
@@ -317,6 +317,7 @@ for model in subgroups.image_models(deciding)[:1]:
 
 # %%
 tables = {"bands": bands, "depth": effect, "points": points, "prevalence": shifted}
+calibration_claims.report(run, chosen, measured, bands, effect, synthetic=synthetic)
 Markdown(findings.findings(chosen, measured, tables, synthetic=synthetic))
 
 # %% [markdown]

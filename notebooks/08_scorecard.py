@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 08 · Scorecard: what of the paper holds?
 #
-# Every number of the paper beside the one that this run measured, with its interval and a verdict;
+# Every claim of the paper beside what this run measured, with its interval and a verdict;
 # the published results that the paper cites, with ours among them; and its four conclusions, each
 # with the evidence for and against it. "Not measured" means that no notebook of this run did so.
 
@@ -31,6 +31,7 @@ from second_look.outputs import open_run
 from second_look.studies.scorecard import checklist, conclusions
 from second_look.studies.scorecard import card as study
 from second_look.studies.survey import cohort
+from second_look.verdicts import RULE
 
 run = open_run(outputs, notebook="08_scorecard")
 data = open_dataset(Path(outputs))
@@ -38,20 +39,28 @@ run.uses(*data.files)
 results = run.results_of_others()
 
 # %% [markdown]
+# ## When does a claim count as reproduced?
+
+# %%
+Markdown(RULE)
+
+# %%
+run.table(study.margins(), "margins", "Within which limits each claim holds, and why.")
+
+# %% [markdown]
 # ## Claim by claim
 #
-# A claimed number is reproduced if it lies in our interval; a count must be equal; a range must be
-# covered, except for 1 % of its upper end where the paper says "approximately". Numbers from
-# synthetic images give no verdict, and neither do those of a notebook that is out of date: its data
-# set, or what it read from other notebooks, has changed since.
+# Numbers from synthetic images give no verdict, and neither do those of a notebook that is out of
+# date: its data set, or what it read from other notebooks, has changed since.
 
 # %%
 study.report_related(run, results, synthetic=data.synthetic)
+study.report_arithmetic(run)
 card = run.results()
 run.table(study.table(card), "card", "The paper's claims and this run's measurements.")
 
 # %%
-run.table(study.counts(card), "verdicts", "Rows by verdict.")
+run.table(study.counts(card), "verdicts", "Rows by topic and verdict.")
 
 # %%
 Markdown(study.links(card))
@@ -59,7 +68,8 @@ Markdown(study.links(card))
 # %% [markdown]
 # ## Related work
 #
-# Data sets, splits and tasks differ from row to row, so the rows cannot be ranked.
+# Data sets, splits and tasks differ from row to row, so the rows cannot be ranked. "Value" is the
+# number as the paper has it, "source" what the source itself says where it could be read.
 
 # %%
 run.table(study.related(card, data.name), "related", "The paper's related work, and this run.")
@@ -73,17 +83,15 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 # - **Patches.** A whole-image model trained without patches, and not initialized from patch
 #   weights, counts against their need if the interval of its AUC by image lies above chance, 0.5,
 #   and for it if it lies below.
-# - **GANs.** Figures 2a and 2b count for their failure if the distance between the texture of
-#   samples and of real patches is more than 1.5 times that between real patches of different
-#   patients; a realistic texture says nothing about diagnosis. A classifier trained on samples only
-#   counts for it if its balanced accuracy on real patches is not above the baselines that never
-#   look at an image and clearly below that of a classifier trained on real patches; against it if
-#   it is above the baselines and not clearly below.
-# - **Transfer.** The verdict of notebook 06.
+# - **GANs.** Figures 2a and 2b count for their failure where the scorecard says "reproduced"; a
+#   realistic texture says nothing about diagnosis. A classifier trained on samples only counts for
+#   it if its balanced accuracy on real patches is not above the baselines that never look at an
+#   image and clearly below that of a classifier trained on real patches, in pairs on the same
+#   patients; against it if it is above the baselines and not clearly below.
+# - **Transfer.** The verdict of the scorecard.
 # - **Mask R-CNN.** An AUC whose interval lies above chance counts for it, one below against it. So
-#   do lesions found at one false positive per image, and the masks of hit lesions (Dice), where
-#   their intervals lie above or below those of the brightest blobs; each method's
-#   masks are scored on the lesions that it hits.
+#   do lesions found at one false positive per image, and the masks of the lesions that both hit
+#   (Dice): there the difference from the brightest blobs, paired over patients, decides.
 #
 # Everything else is undecided.
 

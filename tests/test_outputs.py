@@ -18,7 +18,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from second_look import outputs as module
 from second_look.errors import OutputError
+from second_look.evaluation.intervals import Estimate
 from second_look.outputs import Run, load_results, open_run, readable, table_html
+from second_look.verdicts import Conditions, Control
 
 NAME = "01_data_survey"
 
@@ -149,9 +151,9 @@ def test_a_name_that_is_no_file_name_is_refused(run: Run, name: str) -> None:
 
 def test_results_stand_beside_their_claims(run: Run) -> None:
     run.result("data-mias", np.int64(322), n=322, how="counted")
-    run.result("area-mass", 0.9, low=0.7, high=1.1, n=54, figure="lesion_areas")
+    run.result("area-mass", Estimate(0.6, 0.5, 0.7, 54, 20), figure="lesion_areas")
     run.result("patch-classes", 4, synthetic=True)
-    run.result("transfer", 0.1, verdict="helps a little")
+    run.result("related", 0.1, verdict="helps a little")
     run.result("scheme-a", 0.8, verdict="words say nothing of phantoms either", synthetic=True)
     rows = json.loads((run.folder / "results.json").read_text())
     assert rows[0] == {
@@ -167,12 +169,27 @@ def test_results_stand_beside_their_claims(run: Run) -> None:
     }
     assert [row["verdict"] for row in rows] == [
         "reproduced",
-        "not reproduced",
+        "lower than the paper",
         "no verdict: synthetic images",
         "helps a little",
         "no verdict: synthetic images",
     ]
     assert rows[1]["figure"] == "01_lesion_areas"
+    assert [rows[1][key] for key in ("value", "low", "high", "n")] == [0.6, 0.5, 0.7, 54]
+
+
+def test_a_row_says_what_its_verdict_depended_on(run: Run) -> None:
+    control = Control(False, "at chance")
+    nothing = Estimate(0.6, float("nan"), float("nan"), 54, 20, "too few patients")
+    run.result("fig-3a", nothing, how="AUC", conditions=Conditions(3))
+    run.result("scheme-a", Estimate(0.6, 0.5, 0.7, 54, 20), conditions=Conditions(1, {}, control))
+    rows = load_results(run.folder)
+    assert rows[0]["verdict"] == "undecided: too few patients"
+    assert rows[0]["how"] == "AUC; too few patients; mean of 3 trainings"
+    assert rows[1]["verdict"] == "undecided: one training, at least 3 are needed"
+    assert rows[1]["how"] == (
+        "one training; patches unknown (paper: 400,000); positive control not passed: at chance"
+    )
 
 
 def test_a_result_replaces_only_its_own_earlier_one(run: Run) -> None:

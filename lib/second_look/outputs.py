@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
+from second_look.claims import claim
 from second_look.errors import OutputError
 from second_look.files import sha256, write_bytes, write_csv, write_json, write_parquet
-from second_look.paper import claim
-from second_look.paper import verdict as judge
 from second_look.records import (
     GONE,
     IF_CURRENT,
@@ -35,6 +34,8 @@ from second_look.records import (
     fingerprint,
     load_results,
 )
+from second_look.verdicts import Conditions, Interval, noted
+from second_look.verdicts import verdict as judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,12 +132,13 @@ class Run:
     def result(
         self,
         claim_id: str,
-        value: float,
+        measured: float | Interval,
         *,
         low: float | None = None,
         high: float | None = None,
         n: int | None = None,
         how: str = "",
+        conditions: Conditions | None = None,
         verdict: str | None = None,
         figure: str | None = None,
         synthetic: bool = False,
@@ -144,30 +146,39 @@ class Run:
         """Put a measurement beside a claim of the paper, in results.json.
 
         Args:
-            claim_id: Of paper.CLAIMS.
-            value: What was measured.
-            low: Lower end of its interval or range.
+            claim_id: Of claims.CLAIMS.
+            measured: An estimate with its interval, or a count.
+            low: Lower end of a range, or of an interval that is no estimate.
             high: Upper end.
-            n: Observations behind it.
+            n: Observations behind it, where it is no estimate.
             how: How it was measured, in a few words.
-            verdict: In words, where the rule of paper.verdict does not fit; None: by that rule.
+            conditions: Trainings, budget and control that the verdict depends on.
+            verdict: In words, where verdicts.RULE does not fit; None: by that rule.
             figure: Name of the figure or table that shows it.
             synthetic: Whether it was measured on phantoms, which judge no claim, in words or not.
 
         Raises:
             ValueError: The paper has no such claim, or the value is not a finite number.
         """
-        paper_claim = claim(claim_id)
+        paper_claim, reason = claim(claim_id), ""
+        if isinstance(measured, int | float | np.number):
+            value = measured
+        else:
+            value, low, high = measured.value, measured.low, measured.high
+            n, reason = measured.n, measured.reason
         if not math.isfinite(value):
             raise ValueError(f"{claim_id}: the value must be a finite number. Got {value}.")
-        rule_verdict = judge(paper_claim, value, low, high, synthetic=synthetic)
+        rule_verdict = judge(
+            paper_claim, value, low, high,
+            reason=reason, conditions=conditions, synthetic=synthetic,
+        )  # fmt: skip
         row = {
             "claim": claim_id,
             "value": _plain(value),
             "low": _plain(low),
             "high": _plain(high),
             "n": _plain(n),
-            "how": how,
+            "how": "; ".join(filter(None, (how, reason, *noted(paper_claim, conditions)))),
             "verdict": rule_verdict if synthetic or verdict is None else verdict,
             "figure": self._anchor(figure) if figure else None,
             "notebook": self.notebook,

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from second_look.catalogue import LABELS
+from second_look.claims import CLAIMS
 from second_look.figures import transfer as draw
 from second_look.figures.style import LABEL_COLOURS, PAPER_COLOUR, SERIES, use_style
-from second_look.paper import CLAIMS, RELATED_WORK
+from second_look.paper import RELATED_WORK
 from second_look.preparing.views import View
 from second_look.studies.transfer.patch_transfer import MEASURES
 
@@ -73,7 +74,8 @@ def curve(starts=("random", "imagenet"), sizes=(512, 2048), seeds=1):
     """Values that tell apart the start, the number and the measure; not in order of size."""
     rows = [
         {"start": start, "patches": patches, "measure": measure,
-         "value": 0.3 + 0.1 * s + 0.01 * p + 0.001 * m, "seeds": seeds, "n": 1234, "patients": 56}
+         "value": 0.3 + 0.1 * s + 0.01 * p + 0.001 * m, "trainings": seeds, "n": 1234,
+         "patients": 56}
         for s, start in enumerate(starts)
         for p, patches in reversed(list(enumerate(sizes)))
         for m, measure in enumerate(MEASURES)
@@ -96,7 +98,7 @@ def test_learning_curves_stand_at_their_values_beside_floor_and_paper():
     assert [axis.get_ylabel() for axis in figure.axes] == list(MEASURES.values())
     for m, (axis, floor) in enumerate(zip(figure.axes, (0.8, 0.25, 0.5), strict=True)):
         assert axis.get_xscale() == "log"
-        assert axis.get_title(loc="left") == "1,234 test patches, 56 patients, 1 seed"
+        assert axis.get_title(loc="left") == "1,234 test patches, 56 patients, 1 training"
         label = "chance" if m == 2 else "always the commonest class"
         assert set(named(axis, label).get_ydata()) == {floor}
         assert len(axis.containers) == 2
@@ -132,7 +134,7 @@ def test_a_learning_curve_of_one_model_without_an_interval_is_a_point():
     (axis,) = figure.axes
     assert points(axis.containers[0]).tolist() == [[512, pytest.approx(0.302)]]
     assert not ends(axis.containers[0]).size
-    assert axis.get_title(loc="left").endswith("3 seeds")
+    assert axis.get_title(loc="left").endswith("3 trainings")
     assert fits_inside(figure)
 
 

@@ -38,7 +38,7 @@ from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.quarantine import Code
 from second_look.running.parameters import read_cell
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies.survey import data_survey
+from second_look.studies.survey import data_survey, survey_claims
 from second_look.studies.survey import patching as patching_study
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -375,8 +375,7 @@ def test_the_quarantine_is_counted_by_code(data):
 
 def test_areas_stand_beside_the_papers_without_a_verdict_on_phantoms(data, tmp_path):
     run = open_run(tmp_path, notebook="01_data_survey")
-    estimates = data_survey.area_estimates(data_survey.lesion_areas(data), seed=0)
-    data_survey.report_areas(run, estimates, data)
+    survey_claims.report_areas(run, data_survey.lesion_areas(data), data, seed=0)
     verdicts = {row["claim"]: row["verdict"] for row in load_results(tmp_path)}
     assert verdicts == dict.fromkeys(("area-calc", "area-mass"), "no verdict: synthetic images")
 

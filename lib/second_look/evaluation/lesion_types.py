@@ -145,12 +145,16 @@ def type_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def given_questions(types: pd.DataFrame) -> tuple[Floats, Bools, Patients]:
+    """What GIVEN averages: scores and truth of each type that occurs, (types, units), patients."""
+    scores, truth, patients = _arrays(types)
+    codes = _occurring(truth)
+    return scores[codes], truth[codes], patients
+
+
 def type_curve(types: pd.DataFrame, target: str, *, seed: int) -> pd.DataFrame | None:
     """The ROC curve of GIVEN (mean over types) or POOLED, of roc.roc_band; None if undefined."""
-    scores, truth, patients = _pooled(types) if target == POOLED else _arrays(types)
-    if target == GIVEN:
-        codes = _occurring(truth)
-        scores, truth = scores[codes], truth[codes]
+    scores, truth, patients = _pooled(types) if target == POOLED else given_questions(types)
     if not truth.any() or truth.all():
         return None
     return roc_band(scores, truth, patients, seed=seed)

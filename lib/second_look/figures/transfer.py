@@ -66,8 +66,9 @@ def learning_curve(
 def _sizes(rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
-    n, patients, seeds = (int(rows[name].max()) for name in ("n", "patients", "seeds"))
-    return f"{n:,} test patches, {patients} patients, {seeds} seed{'s' if seeds > 1 else ''}"
+    n, patients, trainings = (int(rows[name].max()) for name in ("n", "patients", "trainings"))
+    plural = "s" if trainings > 1 else ""
+    return f"{n:,} test patches, {patients} patients, {trainings} training{plural}"
 
 
 def _with_interval(axis: Axes, line: pd.DataFrame, colour: str, label: str) -> None:

@@ -15,7 +15,7 @@ import base64
 import html
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,19 @@ from pygments.lexers import PythonLexer
 from second_look.errors import OutputError
 from second_look.files import write_text
 from second_look.outputs import readable
-from second_look.paper import (
+from second_look.paper import RELATED_WORK
+from second_look.records import Records, load_json, load_results, remedy
+from second_look.studies.scorecard import card as scorecard
+from second_look.verdicts import (
+    CANNOT,
     IN_PART,
     NOT_MEASURED,
     NOT_REPRODUCED,
-    RELATED_WORK,
     REPRODUCED,
+    RULE,
     SYNTHETIC,
+    head,
 )
-from second_look.records import Records, load_json, load_results, remedy
-from second_look.studies.scorecard import card as scorecard
 
 OUT_OF_DATE = "out of date"
 MOST_BYTES = 25_000_000
@@ -51,8 +54,9 @@ _CLASSES = {
     REPRODUCED: "yes",
     IN_PART: "part",
     NOT_REPRODUCED: "no",
-    SYNTHETIC: "none",
+    head(SYNTHETIC): "none",
     NOT_MEASURED: "none",
+    CANNOT: "none",
 }
 _SKIPPED_TAGS = {"papermill-error-cell-tag"}
 _TAGS = {"parameters": "parameters: defaults", "injected-parameters": "parameters of this run"}
@@ -134,7 +138,8 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
         run=run,
         states=states,
         rows=rows,
-        counts=_counts(rows),
+        counts=_counts(results),
+        rule=markdown(RULE),
         synthetic=any(row["verdict"] == SYNTHETIC for row in results),
         related=RELATED_WORK,
         sections=sections,
@@ -201,7 +206,7 @@ def _scorecard(results: Sequence[Mapping[str, Any]], anchors: set[str]) -> list[
     return [
         {
             **row,
-            "kind": _CLASSES.get(row["verdict"], "other"),
+            "kind": _CLASSES.get(head(row["verdict"]), "other"),
             "notebook": row["notebook"].replace("_", " "),
             "anchor": next(
                 (anchor for anchor in (row["figure"], row["notebook"]) if anchor in anchors), ""
@@ -211,12 +216,19 @@ def _scorecard(results: Sequence[Mapping[str, Any]], anchors: set[str]) -> list[
     ]
 
 
-def _counts(rows: Iterable[Mapping[str, str]]) -> list[tuple[str, str, int]]:
-    """(verdict, kind, number of rows), the paper's judged claims first."""
-    rows = list(rows)
-    verdicts = dict.fromkeys([*_CLASSES, *(row["verdict"] for row in rows)])
-    counts = [(verdict, sum(row["verdict"] == verdict for row in rows)) for verdict in verdicts]
-    return [(verdict, _CLASSES.get(verdict, "other"), n) for verdict, n in counts if n]
+def _counts(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str, int]]]]:
+    """(topic, [(verdict, kind, number of rows)]), results apart from parameter counts."""
+    table = scorecard.counts(results)
+    return [
+        (
+            str(topic),
+            [
+                (row.verdict, _CLASSES.get(row.verdict, "other"), row.rows)
+                for row in of_topic.itertuples()
+            ],
+        )
+        for topic, of_topic in table.groupby("topic", sort=False)
+    ]
 
 
 # ------------------------------------------------------------------ notebooks

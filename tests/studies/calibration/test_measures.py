@@ -12,10 +12,10 @@ from scipy.special import expit, logit
 from second_look.errors import OutputError
 from second_look.evaluation.groups import groups
 from second_look.outputs import load_results, open_run
-from second_look.paper import SYNTHETIC
 from second_look.studies.calibration import decisions, findings, network_depth
 from second_look.studies.calibration import measures as study
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE
+from second_look.verdicts import SYNTHETIC
 from sklearn.metrics import log_loss, roc_auc_score
 
 DRAWS = 60

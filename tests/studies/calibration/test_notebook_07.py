@@ -69,7 +69,10 @@ def test_captions_take_their_rules_from_the_code():
 
 def test_the_claim_stands_beside_what_was_measured(finished):
     outputs, _ = finished
-    (row,) = load_results(outputs)
+    rows = {row["claim"]: row for row in load_results(outputs)}
+    assert set(rows) >= {"calibration", "temperature", "confidence-80"}
+    assert rows["temperature"]["verdict"] == "undecided: one training, at least 3 are needed"
+    row = rows["calibration"]
     assert row["claim"] == "calibration"
     assert 0 < row["low"] < row["value"] < row["high"] < 100
     assert row["verdict"] == "now measured: too sure of itself"

@@ -8,48 +8,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.made_detections import made_images, made_truths, perfect, random_detections
+from helpers.made_detections import perfect, random_detections
 from helpers.small_detector import small_detect_settings
 from helpers.small_mammograms import small_mammograms
-from second_look.catalogue import LABELS
 from second_look.errors import CheckpointError, MissingDataError, ParameterError
-from second_look.evaluation.detection import image_scores, patch_scores
 from second_look.evaluation.detection_tables import BOX
-from second_look.evaluation.lesion_types import BLIND, GIVEN, POOLED, blind, image_types
+from second_look.evaluation.lesion_types import BLIND, GIVEN, POOLED
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.models.mask_rcnn import CLASSES
-from second_look.outputs import load_results, open_run
-from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.preparing.patches import HALF_RULE
 from second_look.preparing.views import View
 from second_look.studies.detection import findings, results, training
 from second_look.training.detect import Stage
-from sklearn.metrics import roc_auc_score
-
-
-@pytest.fixture(scope="module")
-def detected():
-    """A perfect model, and a baseline of random detections."""
-    images = made_images(40)
-    truths = made_truths(images, seed=1)
-    detections = {"perfect": perfect(images, truths),
-                  BLOBS: random_detections(images, seed=2, boxes_per_image=5)}  # fmt: skip
-    windows = images.assign(**dict(zip(BOX, (0.0, 0.0, 1000.0, 1000.0), strict=True)))
-    windows = windows.drop(columns=["density", "unlocated"])
-    scores, patches, types = [], [], {"image": {}, "patch": {}}
-    for name, rows in detections.items():
-        scores.append(image_scores(rows, images, model=name, seed=0))
-        types["image"][name] = image_types(rows, truths, images)
-        table, types["patch"][name] = patch_scores(rows, windows, HALF_RULE, model=name, seed=0)
-        patches.append(table)
-    for by_model in types.values():
-        by_model[BLIND] = blind(
-            by_model[BLOBS], dict(zip(LABELS[1:], (0.2, 0.1, 0.1), strict=True))
-        )
-    return results.DetectionResults(
-        images, truths, detections, pd.concat(scores), pd.concat(patches), types
-    )
-
 
 # ------------------------------------------------------------------ the network and its settings
 
@@ -74,7 +44,11 @@ def test_the_paper_s_schedule_is_recognised():
     stages = (Stage(9, 0.002), Stage(9, 0.0002))
     paper = small_detect_settings(model="paper", stages=stages, weights="mask_rcnn_coco.h5")
     assert training.schedule_verdict(paper) == "the same schedule"
-    assert training.schedule_verdict(small_detect_settings()) == "another schedule: see how"
+    changed = replace(paper, batch_size=4, weights="imagenet.safetensors")
+    assert training.schedule_verdict(changed) == (
+        "another schedule: images per GPU 4 (paper: 2); start imagenet.safetensors (paper: COCO)"
+    )
+    assert "network" in training.schedule_verdict(small_detect_settings())
     assert training.in_words(paper) == (
         "paper: 2 images per step; learning rate 0.002, later 0.0002; 18 steps; mask_rcnn_coco.h5"
     )
@@ -225,68 +199,6 @@ def test_an_auc_without_interval_or_value_is_reported_as_such():
     assert few == "0.750 [too few patients for an interval]"
     none = line | {"auc": np.nan, "reason": "no positive among them"}
     assert results.auc_in_words(pd.Series(none), 2) == "none: no positive among them"
-
-
-def auc_line(**changes):
-    """A table of AUCs whose rows all differ; the last one has the changes."""
-    base = {"model": "other", "target": "malignant", "auc": 0.5, "low": 0.4, "high": 0.6, "n": 9}
-    base |= {"reason": "", "chance": 0.5}
-    row = {"model": "ours", "auc": 0.75, "low": 0.5, "high": 0.95, "n": 40}
-    same_model = [
-        base | {"model": "ours", "target": name, "auc": 0.6} for name in ("lesion", GIVEN, POOLED)
-    ]
-    return pd.DataFrame([base, *same_model, base | row | changes])
-
-
-def reported(folder, table, *, synthetic, model="ours", target="malignant"):
-    """The content of results.json after a report."""
-    run = open_run(folder, notebook="05_mask_rcnn")
-    data = SimpleNamespace(name="made", synthetic=synthetic)
-    results.report_auc(run, "fig-3a", table, model, target, "roc_images", data)
-    return load_results(folder)
-
-
-@pytest.mark.parametrize(
-    ("high", "synthetic", "verdict"),
-    [
-        (0.95, False, REPRODUCED),  # the paper's 0.93 lies in it
-        (0.92, False, NOT_REPRODUCED),
-        (np.nan, False, NO_INTERVAL),
-        (0.95, True, SYNTHETIC),
-        (0.92, True, SYNTHETIC),
-        (np.nan, True, SYNTHETIC),
-    ],
-)
-def test_an_auc_is_put_beside_the_papers(tmp_path, high, synthetic, verdict):
-    (row,) = reported(tmp_path, auc_line(high=high), synthetic=synthetic)
-    assert row == {
-        "claim": "fig-3a",
-        "value": 0.75,
-        "low": 0.5,
-        "high": None if np.isnan(high) else high,
-        "n": 40,
-        "how": "ours, malignant, test patients of made; a given type: 0.60 [0.40, 0.60], chance "
-        "0.50; a given type, pooled: 0.60 [0.40, 0.60], chance 0.50",
-        "verdict": verdict,
-        "figure": "05_roc_images",
-        "notebook": "05_mask_rcnn",
-    }
-
-
-def test_an_undefined_auc_is_not_reported(tmp_path):
-    nothing = dict.fromkeys(("auc", "low", "high"), np.nan)
-    for synthetic in (False, True):
-        assert reported(tmp_path, auc_line(**nothing), synthetic=synthetic) == []
-
-
-def test_the_reported_auc_is_that_of_the_scores(detected, tables, tmp_path):
-    scores = detected.image_scores.query(f"model == '{BLOBS}' and target == 'lesion'")
-    (row,) = reported(tmp_path, tables["image"], synthetic=False, model=BLOBS, target="lesion")
-    assert row["value"] == pytest.approx(
-        roc_auc_score(scores["label"] != "normal", scores["score"])
-    )
-    assert 0 < row["low"] < row["value"] < row["high"] < 1
-    assert row["n"] == len(detected.images) == 40
 
 
 def test_groups_give_the_sensitivity_for_each(detected):

@@ -17,11 +17,12 @@ from second_look.models.layer_table import parameters
 from second_look.models.progressive import Critic, Generator, ProgressiveSettings
 from second_look.outputs import load_results, open_run
 from second_look.preparing.patches import HALF_RULE, window_table
-from second_look.studies.gan import dcgan, quality
+from second_look.studies.gan import dcgan, gan_claims, quality
 from second_look.studies.gan import generators as trained_generators
 from second_look.studies.gan.features import feature_space
 from second_look.studies.windows import training_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
+from second_look.verdicts import HIGHER, NO_CONTROL, REPRODUCED, SYNTHETIC, UNDECIDED
 
 SIZE = 32
 CLASSES = ["benign", "malignant"]
@@ -274,26 +275,65 @@ def test_spectra_have_one_line_a_set(data, gans, sets) -> None:
     }
 
 
-def test_figures_2a_and_2b_become_numbers_and_words(tmp_path) -> None:
+def made_progress(ratios, control=1.1):
+    """Distances of three classes' samples at three epochs, in floors of 10."""
     rows = [
-        ("dcgan", label, epoch, swd, 10.0)
-        for label in CLASSES
-        for epoch, swd in ((0, 90.0), (50, 40.0), (1000, 12.0))
+        (architecture, label, epoch, 10.0 * ratio * factor, 10.0, 10.0 * control)
+        for architecture, by_epoch in ratios.items()
+        for label, factor in zip("abc", (0.9, 1.0, 1.1), strict=True)
+        for epoch, ratio in by_epoch.items()
     ]
-    table = pd.DataFrame(rows, columns=["architecture", "label", "epoch", "swd", "floor"])
-    results = quality.figure_results(table, epochs=(50, 1000))
-    assert {claim: result.value for claim, result in results.items()} == {
-        "fig-2a": 4,
-        "fig-2b": 1.2,
-    }
-    assert results["fig-2a"].verdict.startswith("as in the paper: insufficient")
-    assert results["fig-2b"].verdict == (
-        "undecided: texture 1.2 times as far from real patches as real patches are, "
-        "which says nothing about diagnosis"
+    columns = ["architecture", "label", "epoch", "swd", "floor", "control"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+FULL = {"patches": 4000, "size in px": 256}
+POOR = {"dcgan": {0: 9.0, 50: 4.0, 1000: 3.0}}
+
+
+def recorded(folder, progress, *, epochs=(50, 1000), budget=FULL, synthetic=False):
+    run = open_run(folder, notebook="03_dcgan")
+    lines = gan_claims.report_figures(
+        run, progress, epochs=epochs, budget=budget, synthetic=synthetic
     )
-    run = open_run(tmp_path, notebook="03_dcgan")
-    quality.record_figures(run, results, synthetic=True)
-    assert {row["verdict"] for row in load_results(tmp_path)} == {paper.SYNTHETIC}
-    quality.record_figures(run, results, synthetic=False)
-    assert load_results(tmp_path)[0]["verdict"].startswith("as in the paper")
-    assert quality.figure_results(table.iloc[:0], epochs=(50, 1000)) == {}
+    gan_claims.report_newer(run, progress, synthetic=synthetic)
+    return {row["claim"]: row for row in load_results(folder)}, lines
+
+
+def test_figures_2a_and_2b_become_numbers_with_intervals(tmp_path) -> None:
+    rows, lines = recorded(tmp_path, made_progress(POOR))
+    assert rows["fig-2a"]["value"] == pytest.approx(4 * (0.9 * 1.1) ** (1 / 3))
+    assert rows["fig-2a"]["low"] < rows["fig-2a"]["value"] < rows["fig-2a"]["high"]
+    assert {row["verdict"] for row in rows.values()} == {REPRODUCED}
+    assert len(lines) == 2
+    assert "positive control passed: real patches of other women" in rows["fig-2a"]["how"]
+    rows, _ = recorded(tmp_path, made_progress(POOR), synthetic=True)
+    assert {row["verdict"] for row in rows.values()} == {SYNTHETIC}
+    assert recorded(tmp_path, made_progress({"progressive": {0: 2.0}})) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("ratios", "settings", "verdict"),
+    [
+        (POOR, {"epochs": (1, 2)}, f"{UNDECIDED}: epochs 0 (paper: 50)"),
+        (POOR, {"budget": {**FULL, "patches": 32}}, f"{UNDECIDED}: patches 32 (paper: 4,000)"),
+        ({"dcgan": {50: 1.2}}, {}, UNDECIDED),  # says nothing of diagnosis
+    ],
+)
+def test_after_few_epochs_or_patches_nothing_is_as_the_paper(
+    tmp_path, ratios, settings, verdict
+) -> None:
+    rows, _ = recorded(tmp_path, made_progress(ratios), **settings)
+    assert rows["fig-2a"]["verdict"].startswith(verdict)
+
+
+def test_a_measure_that_calls_real_patches_insufficient_decides_nothing(tmp_path) -> None:
+    rows, _ = recorded(tmp_path, made_progress(POOR, control=2.0))
+    assert rows["fig-2a"]["verdict"].startswith(NO_CONTROL)
+
+
+def test_newer_gans_are_compared_by_their_own_floors(tmp_path) -> None:
+    for ratio, verdict in ((1.0, REPRODUCED), (9.0, f"{HIGHER}: ours worse")):
+        rows, _ = recorded(tmp_path, made_progress({**POOR, "progressive": {7: ratio}}))
+        assert rows["newer-gans"]["value"] == pytest.approx(ratio / 3)
+        assert rows["newer-gans"]["verdict"] == verdict

@@ -12,10 +12,10 @@ from second_look.errors import DataError
 from second_look.evaluation.predictions import from_classes
 from second_look.models.dcgan import Generator
 from second_look.outputs import load_results, open_run
-from second_look.paper import REPRODUCED, SYNTHETIC
 from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.gan import classifiers, results
 from second_look.studies.windows import sample_windows, training_windows
+from second_look.verdicts import NO_CONTROL, REPRODUCED, SYNTHETIC, UNDECIDED
 
 CLASSES = ["normal", "benign", "malignant"]
 PLAN = classifiers.Plan("small", 32, patches=24, batch_size=8, epochs=2, learning_rate=1e-3)
@@ -124,26 +124,62 @@ def test_accuracy_is_counted_over_seeds_and_patients() -> None:
     alone = table.loc[(classifiers.GENERATED, "accuracy")]
     assert alone["value"] == pytest.approx(3 / 60)
     assert alone["low"] <= alone["value"] <= alone["high"]
-    assert (alone["n"], alone["patients"], alone["seeds"]) == (60, 30, 2)
+    assert (alone["n"], alone["patients"], alone["trainings"]) == (60, 30, 2)
     assert table.loc[(classifiers.GENERATED, "balanced_accuracy"), "value"] == pytest.approx(1 / 3)
     perfect = [1, 0.025 ** (1 / 30), 1]  # thirty patients of whom all agree
     accuracy = table.loc[(classifiers.REAL, "accuracy"), ["value", "low", "high"]]
     assert accuracy.tolist() == pytest.approx(perfect)
-    assert table["spread"].abs().max() == 0
+    assert table["between_trainings"].abs().max() == 0
 
 
-@pytest.mark.parametrize(("synthetic", "verdict"), [(True, SYNTHETIC), (False, REPRODUCED)])
+BUDGET = {"samples": 60_000, "epochs": 25, "epochs of the generator": 50}
+CHANCE = pd.DataFrame({"baseline": ["a guess"], "balanced_accuracy": [1 / 3]})
+
+
+@pytest.mark.parametrize(("synthetic", "verdict"), [(True, SYNTHETIC), (False, UNDECIDED)])
 def test_the_accuracy_of_samples_only_is_recorded_beside_the_paper_s(
     tmp_path, synthetic, verdict
 ) -> None:
     table = results.summary(made_predictions(ANSWERS), seed=0)
     run = open_run(tmp_path, notebook="04_gan_training_data")
-    results.report(run, table, how="100 samples", synthetic=synthetic)
+    results.report(run, table, CHANCE, budget=BUDGET, how="100 samples", synthetic=synthetic)
     (row,) = load_results(tmp_path)
-    assert (row["claim"], row["n"], row["how"]) == ("gan-check", 60, "100 samples")
+    assert (row["claim"], row["n"]) == ("gan-check", 60)
+    assert row["how"].startswith("100 samples; mean of 2 trainings; positive control passed: ")
     assert row["value"] == pytest.approx(5)
     assert row["low"] < 5 < row["high"]
-    assert row["verdict"] == verdict
+    assert row["verdict"].startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("budget", "real", "verdict"),
+    [
+        (BUDGET, RIGHT, REPRODUCED),
+        (BUDGET, ALWAYS_MALIGNANT, f"{NO_CONTROL}: balanced accuracy from real patches 33.3%"),
+        ({**BUDGET, "samples": 100}, RIGHT, f"{UNDECIDED}: samples 100 (paper: 60,000)"),
+    ],
+)
+def test_an_accuracy_of_5_percent_is_a_failure_only_where_real_patches_teach(
+    tmp_path, budget, real, verdict
+) -> None:
+    answers = {**ANSWERS, classifiers.REAL: real}
+    alone = made_predictions(answers, seeds=(0, 1, 2))
+    predictions = pd.concat([  # enough patients for an interval within the margin
+        alone.assign(**{name: f"{n} " + alone[name] for name in ("patient_id", "image_id")})
+        for n in range(8)
+    ])  # fmt: skip
+    run = open_run(tmp_path, notebook="04_gan_training_data")
+    table = results.summary(predictions, seed=0)
+    results.report(run, table, CHANCE, budget=budget, how="", synthetic=False)
+    assert load_results(tmp_path)[0]["verdict"].startswith(verdict)
+
+
+def test_samples_are_compared_with_real_patches_in_pairs() -> None:
+    rows = results.samples_against_real(made_predictions(ANSWERS), seed=0).set_index("measure")
+    assert rows.loc["accuracy", "value"] == pytest.approx(3 / 60 - 1)
+    assert rows.loc["balanced_accuracy", "value"] == pytest.approx(1 / 3 - 1)
+    assert rows.loc["balanced_accuracy", "high"] < 0
+    assert rows["trainings"].tolist() == [2, 2]
 
 
 def test_gains_are_paired_with_real_patches_alone() -> None:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from second_look.claims import ARCHITECTURE, CLAIMS, DATA, RESULT, STATEMENT, TOPICS
 from second_look.outputs import load_results, open_run
-from second_look.paper import (
-    CLAIMS,
-    NOT_MEASURED,
-    NOT_REPRODUCED,
-    RELATED_WORK,
-    REPRODUCED,
-    SYNTHETIC,
-)
+from second_look.paper import RELATED_WORK
 from second_look.studies.scorecard import card as scorecard
 from second_look.studies.scorecard import conclusions
+from second_look.verdicts import CANNOT, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 
 
 @pytest.fixture
@@ -21,13 +16,15 @@ def results(tmp_path):
     """What three notebooks would have measured, through the run that writes it."""
     survey = open_run(tmp_path, notebook="01_data_survey")
     survey.result("data-mias", 322, how="read", figure="counts")
-    survey.result("size-range", 2000, low=1000, high=5000, how="films")
+    survey.result("size-range", 4096, low=1024, high=4096, how="films")
     patches = open_run(tmp_path, notebook="06_patch_transfer_learning")
     patches.result(
         "scheme-b", 0.7512, low=0.7, high=0.8012, n=1361, how="AUC", figure="whole_image_auc",
         verdict=REPRODUCED,
     )  # fmt: skip
     patches.result("transfer", 1.5, low=-1, high=4, how="gain", verdict=REPRODUCED)
+    dcgan = open_run(tmp_path, notebook="03_dcgan")
+    dcgan.result("fig-1a", 33_081_761, how="counted")
     return load_results(tmp_path)
 
 
@@ -42,7 +39,11 @@ def test_every_claim_has_a_row_in_the_papers_order(results):
     for card_rows in (scorecard.rows([]), scorecard.rows(results)):
         assert [row["id"] for row in card_rows] == [claim.id for claim in CLAIMS]
         assert [row["paper"] for row in card_rows] == [claim.formatted for claim in CLAIMS]
-    assert {row["verdict"] for row in scorecard.rows([])} == {NOT_MEASURED}
+    empty = {row["id"]: row["verdict"] for row in scorecard.rows([])}
+    assert empty == {
+        claim.id: f"{CANNOT}: {claim.unmeasured}" if claim.unmeasured else NOT_MEASURED
+        for claim in CLAIMS
+    }
     assert len(scorecard.table(results)) == len(CLAIMS)
 
 
@@ -50,7 +51,7 @@ def test_rows_hold_what_was_measured(results):
     rows = {row["id"]: row for row in scorecard.rows(results)}
     assert rows["data-mias"]["measured"] == "322"
     assert rows["data-mias"]["verdict"] == REPRODUCED
-    assert rows["size-range"]["measured"] == "1,000 to 5,000 px"
+    assert rows["size-range"]["measured"] == "1,024 to 4,096 px"
     scheme_b = rows["scheme-b"]
     assert scheme_b["measured"] == "0.751 [0.7, 0.801]"
     assert (scheme_b["n"], scheme_b["how"]) == ("1,361", "AUC")
@@ -74,9 +75,37 @@ def test_links_lead_to_the_figures(results):
     assert scorecard.links([]) == "Nothing has been measured yet."
 
 
-def test_verdicts_are_counted(results):
-    counts = scorecard.counts(results).set_index("verdict")["rows"].to_dict()
-    assert counts == {REPRODUCED: 4, NOT_MEASURED: len(CLAIMS) - 4}
+def test_verdicts_are_counted_results_apart_from_settings(results):
+    """Five parameter counts once stood as "5 reproduced" beside the results."""
+    counts = scorecard.counts(results)
+    topics = list(dict.fromkeys(counts["topic"]))
+    assert topics == list(TOPICS)
+    table = counts.set_index(["topic", "verdict"])["rows"]
+    assert table[RESULT, REPRODUCED] == 2
+    assert table[ARCHITECTURE, REPRODUCED] == 1
+    assert table[DATA, REPRODUCED] == 2
+    assert table.sum() == len(CLAIMS)
+    assert CANNOT in table[STATEMENT].index
+
+
+def test_margins_show_what_decides_each_claim():
+    table = scorecard.margins().set_index("statement")
+    row = table.loc["AUC of Mask R-CNN per image"]
+    assert row["paper"] == "0.93"
+    assert (row["holds_from"], row["holds_to"]) == pytest.approx((0.88, 0.98))
+    assert "equivalent" in row["reason"]
+    assert table.loc["samples after 50 epochs", "budget"] == (
+        "epochs 50; patches 4000; size in px 256"
+    )
+
+
+def test_arithmetic_needs_no_image(tmp_path):
+    run = open_run(tmp_path, notebook="08_scorecard")
+    scorecard.report_arithmetic(run)
+    rows = {row["claim"]: row for row in load_results(tmp_path)}
+    assert rows["order-of-magnitude"]["value"] == pytest.approx(60_000 / 10_561)
+    assert rows["order-of-magnitude"]["verdict"] == "differs: 5.7 times as many"
+    assert "886,000" in rows["misprint"]["verdict"]
 
 
 def test_related_work_stands_above_this_run(results):
@@ -102,8 +131,9 @@ def test_related_work_is_compared_without_a_verdict(results, tmp_path, synthetic
 def test_findings_hold_the_runs_numbers(results):
     evidence = conclusions.table(results, {}, synthetic=False)
     text = scorecard.findings(results, evidence)
-    assert f"4 of {len(CLAIMS)} rows have a measurement" in text
-    assert f"4 rows are “{REPRODUCED}”" in text
+    assert f"5 of {len(CLAIMS)} rows have a measurement" in text
+    assert f"rows on {RESULT}: " in text
+    assert f"2 “{REPRODUCED}”" in text
     patches, _, transfer, _ = (conclusion.text for conclusion in conclusions.CONCLUSIONS)
     assert f"{patches} Evidence here: 1 {conclusions.OPEN}." in text
     assert f"{transfer} Evidence here: 1 {conclusions.FOR}." in text

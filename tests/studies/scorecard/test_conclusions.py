@@ -7,23 +7,22 @@ import pandas as pd
 import pytest
 from second_look.models.classifier import IMAGENET, RANDOM
 from second_look.outputs import open_run
-from second_look.paper import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, SUFFICIENT, SYNTHETIC
 from second_look.records import load_json
 from second_look.studies.scorecard import conclusions
 from second_look.studies.scorecard.conclusions import (
     AGAINST,
-    DICE,
     FOR,
-    FROC,
     OPEN,
+    OVER_BLOBS,
     SAMPLES,
+    SAMPLES_OVER_REAL,
     STARTS,
     WHOLE_IMAGES,
     WITHOUT_LOOKING,
 )
+from second_look.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 
 PATCHES, GANS, TRANSFER, MRCNN = (conclusion.text for conclusion in conclusions.CONCLUSIONS)
-OURS, BLOBS = "Mask R-CNN (small)", "brightest blob"
 
 
 def measured(claim, verdict="see the notebook", value=0.7, low=0.6, high=0.8):
@@ -57,10 +56,17 @@ def whole_images(**areas):
     }
 
 
-def lessons(samples, real):
-    """Balanced accuracies (value, low, high); accuracies, and mixed sets, say the opposite."""
+def lessons(samples, over_real):
+    """Balanced accuracies (value, low, high) from samples, and less those from real patches.
+
+    Accuracies, and mixed sets, say the opposite.
+    """
     sets = {"samples only": (0, 9), "real only": (9, 0), "real + 50% samples": (9, 5)}
-    balanced = {"samples only": samples, "real only": real, "real + 50% samples": (0.1, 0.0, 0.2)}
+    balanced = {
+        "samples only": samples,
+        "real only": (0.9, 0.8, 1),
+        "real + 50% samples": (0, 0, 0),
+    }
     rows = [
         (name, *sets[name], measure, *numbers)
         for name in sets
@@ -71,22 +77,19 @@ def lessons(samples, real):
     ]
     columns = ["name", "real", "generated", "measure", "value", "low", "high"]
     looks = pd.DataFrame({"baseline": ["guess", "always"], "balanced_accuracy": [1 / 3, 0.4]})
-    return {SAMPLES: pd.DataFrame(rows, columns=columns), WITHOUT_LOOKING: looks}
+    differences = [("accuracy", *(-number for number in over_real))]
+    differences.append(("balanced_accuracy", *over_real))
+    return {
+        SAMPLES: pd.DataFrame(rows, columns=columns),
+        WITHOUT_LOOKING: looks,
+        SAMPLES_OVER_REAL: pd.DataFrame(differences, columns=["measure", "value", "low", "high"]),
+    }
 
 
-def located(name, value, model_values, blobs):
-    """A table of notebook 05 with these values (value, low, high) among others."""
-    keys = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
-    if name == DICE:
-        keys = {"measure": "dice"}
-    models = {OURS: model_values, "trained without normals": (0.0, 0.0, 0.0), BLOBS: blobs}
-    rows = []
-    for model, numbers in models.items():
-        estimate = dict(zip((value, "low", "high"), numbers, strict=True))
-        elsewhere = dict(zip((value, "low", "high"), (0.5, 0.5, 0.5), strict=True))
-        rows += [{"model": model, **(keys | {key: "x"}), **elsewhere, "n": 1} for key in keys]
-        rows.append({"model": model, **keys, **estimate, "n": 40})
-    return {name: pd.DataFrame(rows)}
+def over_blobs(sensitivity, dice=(np.nan, np.nan, np.nan)):
+    """The table of notebook 05 with these differences (value, low, high)."""
+    rows = [("sensitivity", *sensitivity, 40), ("dice", *dice, 12)]
+    return {OVER_BLOBS: pd.DataFrame(rows, columns=["measure", "value", "low", "high", "n"])}
 
 
 def test_without_evidence_every_conclusion_is_undecided():
@@ -94,7 +97,7 @@ def test_without_evidence_every_conclusion_is_undecided():
     assert table["conclusion"].tolist() == [PATCHES, GANS, TRANSFER, MRCNN]
     assert set(table["evidence"]) == {NOT_MEASURED}
     assert set(table["speaks"]) == {OPEN}
-    assert "05_froc" in table.set_index("conclusion").loc[MRCNN, "source"]
+    assert "05_against_baseline" in table.set_index("conclusion").loc[MRCNN, "source"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_an_auc_speaks_where_its_interval_does(value, low, high, for_patches, fo
 def test_a_measurement_without_an_interval_says_so():
     assert conclusions.Measured(0.7, 0.6, 0.8).formatted == "0.7 [0.6, 0.8]"
     alone = conclusions.Measured(0.41, np.nan, np.nan).formatted
-    assert alone == "0.41, too few patients for an interval"
+    assert alone == "0.41, no interval"
 
 
 def test_a_model_that_learnt_from_patches_says_nothing_of_doing_without():
@@ -154,41 +157,53 @@ def test_the_starts_are_those_that_know_no_patch():
 
 @pytest.mark.parametrize("claim", ["fig-2a", "fig-2b"])
 @pytest.mark.parametrize(
-    ("value", "side"), [(4.0, FOR), (SUFFICIENT + 0.01, FOR), (SUFFICIENT, OPEN), (0.9, OPEN)]
+    ("verdict", "side"),
+    [
+        (REPRODUCED, FOR),
+        ("undecided: epochs 2 (paper: 50)", OPEN),
+        ("undecided: no interval", OPEN),
+    ],
 )
-def test_texture_speaks_by_its_distance(claim, value, side):
-    measurements = [measured(claim, "as the paper or not", value, None, None)]
-    assert sides(measurements)[GANS] == [side]
+def test_texture_speaks_by_the_scorecards_verdict(claim, verdict, side):
+    """After 2 epochs any network is far from real patches: this said "as the paper"."""
+    assert sides([measured(claim, verdict, 4.0, None, None)])[GANS] == [side]
 
 
 @pytest.mark.parametrize(
-    ("samples", "real", "side"),
+    ("samples", "over_real", "side"),
     [
-        ((0.4, 0.4, 0.4), (0.7, 0.6, 0.8), FOR),  # a constant answer
-        ((0.2, 0.1, 0.3), (0.7, 0.6, 0.8), FOR),
-        ((0.7, 0.6, 0.8), (0.7, 0.6, 0.8), AGAINST),
-        ((0.9, 0.85, 0.95), (0.7, 0.6, 0.8), AGAINST),
-        ((0.5, 0.45, 0.55), (0.7, 0.6, 0.8), OPEN),  # something, but less
-        ((0.4, 0.35, 0.45), (0.42, 0.38, 0.5), OPEN),  # real patches teach nothing either
-        ((0.5, 0.3, 0.7), (0.7, 0.6, 0.8), OPEN),  # too few patients
-        ((0.4, np.nan, np.nan), (0.7, 0.6, 0.8), OPEN),
-        ((0.9, 0.85, 0.95), (0.7, np.nan, np.nan), OPEN),
+        ((0.4, 0.4, 0.4), (-0.3, -0.4, -0.2), FOR),  # a constant answer
+        ((0.2, 0.1, 0.3), (-0.5, -0.6, -0.4), FOR),
+        ((0.7, 0.6, 0.8), (0.0, -0.1, 0.1), AGAINST),
+        ((0.9, 0.85, 0.95), (0.2, 0.1, 0.3), AGAINST),
+        ((0.5, 0.45, 0.55), (-0.2, -0.3, -0.1), OPEN),  # something, but less
+        ((0.4, 0.35, 0.45), (0.02, -0.05, 0.08), OPEN),  # real patches teach nothing either
+        ((0.5, 0.3, 0.7), (-0.2, -0.4, 0.1), OPEN),  # too few patients
+        ((0.4, np.nan, np.nan), (-0.3, -0.4, -0.2), OPEN),
+        ((0.9, 0.85, 0.95), (0.2, np.nan, np.nan), OPEN),
     ],
 )
-def test_samples_are_judged_by_what_they_teach(samples, real, side):
-    assert sides(tables=lessons(samples, real))[GANS] == [side]
+def test_samples_are_judged_by_what_they_teach(samples, over_real, side):
+    assert sides(tables=lessons(samples, over_real))[GANS] == [side]
+
+
+def test_overlapping_intervals_hide_no_difference_in_pairs():
+    """0.5 [0.4, 0.6] and 0.6 [0.5, 0.7] overlap; in pairs the difference is clear."""
+    tables = lessons((0.3, 0.2, 0.39), (-0.1, -0.15, -0.05))
+    assert sides(tables=tables)[GANS] == [FOR]
+    assert sides(tables=over_blobs((0.1, 0.05, 0.15)))[MRCNN] == [FOR]
 
 
 def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
     for verdict in (REPRODUCED, NOT_REPRODUCED):
         measurements = [measured("gan-check", verdict, 5.0, 2.0, 8.0)]
         assert sides(measurements)[GANS] == [OPEN]
-        tables = lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
+        tables = lessons((0.4, 0.4, 0.4), (-0.3, -0.4, -0.2))
         table = conclusions.table(measurements, tables, synthetic=False).set_index("conclusion")
         assert table.loc[GANS, "speaks"] == FOR
         assert table.loc[GANS, "evidence"] == (
             "balanced accuracy on real patches: 0.4 [0.4, 0.4] trained on samples only, "
-            "0.7 [0.6, 0.8] trained on the same number of real patches, "
+            "-0.3 [-0.4, -0.2] compared with the same number of real patches, "
             "0.4 without looking at an image; measured"
         )
     assert sides(tables={SAMPLES: tables[SAMPLES]})[GANS] == [OPEN], "chance is not known"
@@ -196,53 +211,53 @@ def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
 
 @pytest.mark.parametrize(
     ("verdict", "side"),
-    [(REPRODUCED, FOR), (NOT_REPRODUCED, AGAINST), ("undecided: too few", OPEN)],
+    [
+        (REPRODUCED, FOR),
+        (NOT_REPRODUCED, AGAINST),
+        ("higher than the paper: ours better", AGAINST),
+        ("undecided: too few", OPEN),
+    ],
 )
 def test_what_was_reproduced_speaks_for_what_was_drawn_from_it(verdict, side):
     assert sides([measured("transfer", verdict)])[TRANSFER] == [side]
 
 
 @pytest.mark.parametrize(
-    ("model_values", "blobs", "froc", "dice"),
+    ("difference", "side"),
     [
-        ((0.7, 0.64, 0.75), (0.28, 0.22, 0.33), FOR, FOR),
-        ((0.7, 0.3, 0.9), (0.28, 0.22, 0.33), OPEN, OPEN),
-        ((0.2, 0.1, 0.3), (0.28, 0.22, 0.33), OPEN, OPEN),
-        ((0.28, 0.22, 0.33), (0.28, 0.22, 0.33), OPEN, OPEN),
-        ((0.1, 0.05, 0.2), (0.28, 0.22, 0.33), AGAINST, AGAINST),
+        ((0.4, 0.3, 0.5), FOR),
+        ((0.4, -0.1, 0.7), OPEN),
+        ((0.0, 0.0, 0.0), OPEN),
+        ((-0.2, -0.3, -0.1), AGAINST),
     ],
 )
-def test_location_is_judged_against_the_baseline(model_values, blobs, froc, dice):
-    assert sides(tables=located(FROC, "sensitivity", model_values, blobs))[MRCNN] == [froc]
-    assert sides(tables=located(DICE, "value", model_values, blobs))[MRCNN] == [dice]
+def test_location_is_judged_against_the_baseline_in_pairs(difference, side):
+    assert sides(tables=over_blobs(difference))[MRCNN] == [side]
+    assert sides(tables=over_blobs(difference, difference))[MRCNN] == [side, side]
 
 
-def test_location_without_a_baseline_or_a_hit_is_no_evidence():
-    tables = located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
-    alone = {FROC: tables[FROC].query("model == @OURS")}
-    assert conclusions.table([], alone, synthetic=False)["evidence"].iloc[-1] == NOT_MEASURED
-    nothing = located(DICE, "value", (0.7, 0.6, 0.8), (np.nan, np.nan, np.nan))
+def test_location_without_a_difference_is_no_evidence():
+    nothing = over_blobs((np.nan, np.nan, np.nan))
     assert conclusions.table([], nothing, synthetic=False)["evidence"].iloc[-1] == NOT_MEASURED
 
 
 def test_diagnosis_and_location_stand_beside_each_other():
-    tables = located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
-    tables |= located(DICE, "value", (0.79, 0.78, 0.8), (0.78, 0.77, 0.79))
+    tables = over_blobs((0.5, 0.4, 0.6), (0.01, -0.01, 0.03))
     measurements = [measured("fig-3a", NOT_REPRODUCED, 0.65, 0.58, 0.72), measured("fig-3b")]
     table = (
         conclusions.table(measurements, tables, synthetic=False).set_index("conclusion").loc[MRCNN]
     )
-    assert table["source"].tolist() == ["fig-3a", "fig-3b", FROC, DICE]
+    assert table["source"].tolist() == ["fig-3a", "fig-3b", OVER_BLOBS, OVER_BLOBS]
     assert table["speaks"].tolist() == [FOR, FOR, FOR, OPEN]
     assert "0.65 [0.58, 0.72]" in table["evidence"].iloc[0]
-    assert (
-        "0.7 [0.6, 0.8] (n = 40, Mask R-CNN (small)) against 0.2 [0.1, 0.3] (n = 40, bright"
-        in (table["evidence"].iloc[2])
+    assert table["evidence"].iloc[2] == (
+        "share of lesions found at one false positive per image: 0.5 [0.4, 0.6] more than the "
+        "brightest blobs (n = 40, paired over patients)"
     )
 
 
 def test_phantoms_speak_for_nothing():
-    tables = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons((0.4, 0.4, 0.4), (0.7, 0.6, 0.8))
+    tables = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons((0.4, 0.4, 0.4), (-0.3, -0.4, -0.2))
     measurements = [measured(claim, SYNTHETIC) for claim in ("transfer", "fig-3a")]
     speaks = sides(measurements, tables, synthetic=True)
     assert speaks == {text: [SYNTHETIC] for text in (PATCHES, GANS, TRANSFER, MRCNN)}
@@ -252,12 +267,14 @@ def test_phantoms_speak_for_nothing():
 def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path):
     assert conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard")) == {}
     reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
-    froc, starts = "tables/05_froc.csv#if current", "predictions/06_scheme_b.parquet#if current"
-    assert reads[froc] == reads[starts] == "gone"
-    tables_given = whole_images(imagenet=(0.8, 0.7, 0.9)) | lessons(
-        (0.4, 0.4, 0.4), (0.7, 0.6, 0.8)
+    blobs, starts = (
+        f"tables/{OVER_BLOBS}.csv#if current",
+        "predictions/06_scheme_b.parquet#if current",
     )
-    tables_given |= located(FROC, "sensitivity", (0.7, 0.6, 0.8), (0.2, 0.1, 0.3))
+    assert reads[blobs] == reads[starts] == "gone"
+    tables_given = whole_images(imagenet=(0.8, 0.7, 0.9))
+    tables_given |= lessons((0.4, 0.4, 0.4), (-0.3, -0.4, -0.2))
+    tables_given |= over_blobs((0.5, 0.4, 0.6))
     runs = {number: open_run(tmp_path, notebook=f"{number}_x") for number in ("04", "05", "06")}
     for name, table in tables_given.items():
         if name == STARTS:
@@ -272,4 +289,4 @@ def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path)
     assert sides(tables=tables) == sides(tables=tables_given)
     assert sides(tables=tables)[MRCNN] == [FOR]
     reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
-    assert reads[froc] != "gone"
+    assert reads[blobs] != "gone"

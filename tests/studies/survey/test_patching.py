@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from second_look.outputs import load_results, open_run
-from second_look.paper import PATCH_SIZE, REPRODUCED
+from second_look.paper import PATCH_SIZE
 from second_look.preparing import views
 from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.gan import dcgan
 from second_look.studies.survey import data_survey, patching
+from second_look.verdicts import REPRODUCED
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +11,6 @@ from helpers.made_predictions import class_predictions
 from second_look.catalogue import LABELS
 from second_look.evaluation.intervals import Estimate
 from second_look.evaluation.predictions import CLASS_SCORES
-from second_look.outputs import load_results, open_run
-from second_look.paper import NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.studies.transfer import patch_transfer as study
 from second_look.training.loop import Trained
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, roc_auc_score
@@ -90,7 +87,8 @@ def test_the_curve_has_the_means_over_seeds():
             row = measured(curve, measure, start=start, patches=patches)
             assert row["value"] == pytest.approx(np.mean([values[measure] for values in expected]))
             assert row["low"] < row["value"] < row["high"]
-            assert (row["seeds"], row["n"], row["patients"]) == (2, 400, 40)
+            assert (row["trainings"], row["n"], row["patients"]) == (2, 400, 40)
+            assert row["between_trainings"] > 0 < row["between_patients"]
 
 
 def test_identical_models_differ_by_exactly_zero():
@@ -134,6 +132,25 @@ def test_differences_are_paired_over_patients():
     assert gain["value"] == pytest.approx(0.06)
     assert gain["answer"] == "helps"
     assert gain["high"] - gain["low"] < (random["high"] - random["low"]) / 4
+
+
+def test_more_patches_are_compared_with_fewer_in_pairs():
+    tables = [model(patches=patches, seed=s) for patches in (512, 2048) for s in (0, 1, 2)]
+    perfect_ones = [perfect(patches=9000, seed=s) for s in (0, 1, 2)]
+    growth = study.growth(concatenate(*tables, *perfect_ones), seed=0, draws=DRAWS)
+    steps = list(growth[["fewer", "patches"]].drop_duplicates().itertuples(index=False, name=None))
+    assert steps == [(512, 2048), (2048, 9000)]
+    row = measured(growth, "accuracy", patches=9000)
+    accuracies = [direct(table)["accuracy"] for table in tables[3:]]
+    assert row["value"] == pytest.approx(1 - np.mean(accuracies))
+    assert row["between_trainings"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert row["trainings"] == 3
+    assert study.growth(model(), seed=0).empty
+
+
+def test_the_trainings_of_a_model_are_its_other_seeds(tmp_path):
+    models = [trained(tmp_path, start, 512, seed) for start in ("a", "b") for seed in (0, 1, 2)]
+    assert study.trainings_of(models, models[4]) == [models[4], models[3], models[5]]
 
 
 def test_each_number_of_patches_is_compared_with_the_random_start_of_that_number():
@@ -240,69 +257,7 @@ def test_validation_curves_are_those_of_the_models_with_the_most_patches(tmp_pat
     assert study.validation_curves([trained(tmp_path)]).empty
 
 
-# ------------------------------------------------------------------ claims and sentences
-
-
-def results(tmp_path, data, tables, main="random"):
-    run = open_run(tmp_path, notebook="06_patch_transfer_learning")
-    curve = study.learning_curve(concatenate(*tables), seed=0, draws=DRAWS)
-    effect = study.transfer_effect(concatenate(*tables), seed=0, draws=DRAWS)
-    baseline = study.baselines(windows("train", ["normal"]), windows("test", list(LABELS)))
-    study.report(run, curve, effect, baseline, data, main)
-    return {row["claim"]: row for row in load_results(tmp_path)}
-
-
-def test_accuracies_are_compared_at_about_the_papers_numbers_of_patches(tmp_path, phantom_data):
-    real = replace(phantom_data, synthetic=False)
-    correct = np.arange(400) % 20 < 13
-    about_400k = scored(model(patches=390_000), correct)
-    rows = results(tmp_path, real, [about_400k, perfect(patches=204_800), perfect(patches=2048)])
-    assert rows["patch-accuracy-400k"]["value"] == pytest.approx(65)
-    assert rows["patch-accuracy-400k"]["verdict"] == REPRODUCED
-    assert rows["patch-accuracy-200k"]["value"] == pytest.approx(100)
-    assert rows["patch-accuracy-200k"]["verdict"] == NOT_REPRODUCED
-    assert "204,800 patches, start random" in rows["patch-accuracy-200k"]["how"]
-    assert set(results(tmp_path / "few", real, [perfect(patches=2048)])) == set()
-
-
-@pytest.mark.parametrize(
-    ("random", "imagenet", "verdict"),
-    [
-        (model, perfect, NOT_REPRODUCED),
-        (random_scores, perfect, study.AT_CHANCE),
-        (perfect, random_scores, REPRODUCED),
-        (model, model, REPRODUCED),
-    ],
-)
-def test_verdict_on_transfer(tmp_path, phantom_data, random, imagenet, verdict):
-    real = replace(phantom_data, synthetic=False)
-    tables = [random(), imagenet(start="imagenet"), perfect(start="file")]
-    row = results(tmp_path, real, tables)["transfer"]
-    assert row["verdict"] == verdict
-    assert "gain in balanced accuracy of a start from imagenet" in row["how"]
-    assert row["low"] <= row["value"] <= row["high"]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (0.01, 0.3, "not reproduced"),
-        (-0.3, 0.049, "reproduced"),
-        (-0.3, 0.4, "undecided: the gain may reach 40 points"),
-        (np.nan, np.nan, "undecided: too few patients"),
-    ],
-)
-def test_no_difference_on_few_patients_is_undecided(low, high, verdict):
-    assert study._verdict(low, high, "imagenet").startswith(verdict)
-    assert study._verdict(low, high, "phantom") is None
-
-
-def test_neither_other_starts_nor_phantoms_give_a_verdict(tmp_path, phantom_data):
-    real = replace(phantom_data, synthetic=False)
-    row = results(tmp_path / "a", real, [random_scores(), perfect(start="file")])["transfer"]
-    assert row["verdict"] not in (REPRODUCED, NOT_REPRODUCED)
-    row = results(tmp_path / "b", phantom_data, [random_scores(), perfect(start="imagenet")])
-    assert row["transfer"]["verdict"] == SYNTHETIC
+# ------------------------------------------------------------------ sentences
 
 
 def test_findings_have_the_numbers_of_the_run():

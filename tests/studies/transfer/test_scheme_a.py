@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,10 +11,9 @@ import torch
 from helpers.made_predictions import binary_predictions
 from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.models.classifier import build_classifier
-from second_look.outputs import load_results, open_run
-from second_look.paper import NOT_REPRODUCED, REPRODUCED, SYNTHETIC
 from second_look.studies.transfer import scheme_a
 from second_look.studies.transfer.scheme_a import MALIGNANT, RULES
+from sklearn.metrics import roc_auc_score
 
 RULE = "scheme A, any window"
 
@@ -172,45 +170,27 @@ def predictions_with(score):
     return table.assign(score=score(table))
 
 
-def row_of(folder, data, predicted):
-    run = open_run(folder, notebook="06_patch_transfer_learning")
-    scheme_a.report(run, predicted, data, seed=0, claim_id="scheme-a", rule=RULE)
-    return load_results(folder)
-
-
 def noise(table):
     return np.random.default_rng(1).random(len(table))
 
 
-@pytest.mark.parametrize(
-    ("score", "verdict"),
-    [
-        (lambda t: 0.1 * noise(t) + 0.9 * (t["label"] == "malignant"), NOT_REPRODUCED),
-        (lambda t: t["score"], "undecided"),
-        (noise, REPRODUCED),
-    ],
-)
-def test_the_interval_decides_the_verdict(phantom_data, tmp_path, score, verdict):
-    predicted = predictions_with(score)
-    real = replace(phantom_data, synthetic=False)
-    (row,) = row_of(tmp_path, real, predicted)
-    assert row["verdict"].startswith(verdict)
-    assert row["low"] <= row["value"] <= row["high"]
-    assert row["n"] == (predicted["split"] == "test").sum()
+def test_the_auc_of_a_rule_is_the_mean_over_the_trainings_of_the_patch_model():
+    by_seed = [predictions_with(score).assign(seed=seed) for seed, score in enumerate((
+        lambda t: t["score"], noise, lambda t: 0.1 * noise(t) + 0.9 * (t["label"] == "malignant"),
+    ))]  # fmt: skip
+    over = scheme_a.auc(pd.concat(by_seed).sample(frac=1, random_state=0), "any window", seed=0)
+    tests = [table[table["split"] == "test"] for table in by_seed]
+    expected = [roc_auc_score(test["label"] == "malignant", test["score"]) for test in tests]
+    assert over.values.tolist() == pytest.approx(expected)
+    assert over.estimate.value == pytest.approx(np.mean(expected))
+    assert over.estimate.low < over.estimate.value < over.estimate.high
+    assert over.estimate.n == len(tests[0])
 
 
-def test_phantoms_give_no_verdict_and_an_undefined_auc_is_omitted(phantom_data, tmp_path):
-    (row,) = row_of(tmp_path / "a", phantom_data, predictions_with(lambda t: t["score"]))
-    assert row["verdict"] == SYNTHETIC
-    benign = predictions_with(lambda t: t["score"]).assign(label="benign")
-    assert row_of(tmp_path / "b", phantom_data, benign) == []
-
-
-def test_a_rule_that_flags_every_image_is_a_failure_on_the_scorecard(phantom_data, tmp_path):
-    real = replace(phantom_data, synthetic=False)
-    (row,) = row_of(tmp_path, real, predictions_with(lambda t: 1.0))
-    assert (row["value"], row["verdict"]) == (0.5, REPRODUCED)
-    assert row["how"].endswith("all scores are equal: 0.5")
+def test_a_rule_that_flags_every_image_has_an_auc_of_a_half():
+    over = scheme_a.auc(predictions_with(lambda t: 1.0), "any window", seed=0)
+    assert over.estimate.value == 0.5
+    assert over.estimate.reason == "all scores are equal: 0.5"
 
 
 def test_heat_maps_are_chosen_at_both_ends_of_the_scores():

@@ -12,10 +12,7 @@ from helpers.small_classifiers import small_whole_image_settings
 from second_look.catalogue import LABELS
 from second_look.evaluation.predictions import CLASS_SCORES, checked, classes, from_classes
 from second_look.models.classifier import build_classifier
-from second_look.outputs import load_results, open_run
-from second_look.paper import SYNTHETIC
 from second_look.studies.transfer import whole_image as study
-from second_look.studies.transfer.field import worse_than_the_field
 from second_look.studies.transfer.starts import PATCHES, resolve_starts
 from sklearn.metrics import roc_auc_score
 
@@ -73,7 +70,7 @@ def test_aucs_by_image_breast_and_patient_are_means_over_seeds():
         assert rows.loc[("b", unit), "value"] == pytest.approx(expected)
         assert rows.loc[("other", unit), "value"] == pytest.approx(by_hand(tables[2])[unit])
         row = rows.loc[("b", unit)]
-        assert (row["seeds"], row["n"], row["patients"], row["reason"]) == (2, n, 40, "")
+        assert (row["trainings"], row["n"], row["patients"], row["reason"]) == (2, n, 40, "")
         assert row["low"] < row["value"] < row["high"]
 
 
@@ -108,24 +105,20 @@ def test_without_a_malignancy_there_is_no_auc_either():
     assert set(aucs["reason"]) == {"no positive among them"}
 
 
-def test_the_auc_by_image_is_recorded_for_the_claim(tmp_path, phantom_data):
-    aucs = study.auc_table(images(), seed=0, draws=DRAWS)
-    for data, verdict in (
-        (phantom_data, SYNTHETIC),
-        (
-            replace(phantom_data, synthetic=False),
-            worse_than_the_field(*aucs.loc[0, ["low", "high"]]),
-        ),
-    ):
-        run = open_run(tmp_path, notebook="06_patch_transfer_learning")
-        study.report(run, aucs, data, "b")
-        (row,) = load_results(tmp_path)
-        assert row["value"] == pytest.approx(by_hand(images())["image"])
-        assert (row["claim"], row["n"], row["verdict"]) == ("scheme-b", 160, verdict)
-    undefined = aucs.assign(value=np.nan)
-    run = open_run(tmp_path, notebook="06_patch_transfer_learning")
-    study.report(run, undefined, phantom_data, "b")
-    assert load_results(tmp_path) == []
+def test_larger_images_are_compared_with_the_smallest():
+    sizes = ((64, 128, 1.0), (0, 0, 3.0), (64, 64, 0.5))
+    tables = [
+        images(f"b {rows}×{cols}", seed, signal=signal, rows=rows, cols=cols, start="random",
+               averaged=False)
+        for rows, cols, signal in sizes for seed in (0, 1, 2)
+    ]  # fmt: skip
+    gains = study.size_gains(pd.concat(tables, ignore_index=True), seed=0, draws=DRAWS)
+    assert list(gains[["model", "reference"]].itertuples(index=False, name=None)) == [
+        ("b 0×0", "b 64×64"), ("b 64×128", "b 64×64"),
+    ]  # fmt: skip
+    assert (gains["value"] > 0).all()
+    assert gains["trainings"].tolist() == [3, 3]
+    assert study.size_gains(tables[0], seed=0).empty
 
 
 def test_a_table_of_binary_images_needs_no_classes():
@@ -160,7 +153,7 @@ def test_the_gain_of_a_start_is_paired_and_within_one_size():
     unpaired = images("other", seed=2, signal=0.5, **large)
     table = pd.concat([*by_model["imagenet"], *by_model["patches"], unpaired])
     gains = study.auc_gains(table, seed=0, draws=DRAWS)
-    assert gains[["model", "reference", "measure", "seeds"]].to_numpy().tolist() == [
+    assert gains[["model", "reference", "measure", "trainings"]].to_numpy().tolist() == [
         ["patches", "imagenet", measure, 2] for measure in ("AUC", "accuracy", "balanced accuracy")
     ]
     means = {
@@ -203,7 +196,7 @@ def test_training_gives_predictions_of_all_images_except_the_training_images(pha
     )
     assert not np.allclose(plain, mirrored)
     aucs = study.auc_table(table, seed=0, draws=DRAWS)
-    assert (aucs["seeds"] == 2).all()
+    assert (aucs["trainings"] == 2).all()
 
 
 def test_the_epoch_with_the_best_validation_auc_is_kept(trained):

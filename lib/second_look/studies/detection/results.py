@@ -36,7 +36,6 @@ from second_look.evaluation.roc import roc_band, undefined_because
 from second_look.inference.blobs import NAME as BLOBS
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect, windows_in_original
-from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.patches import LabelRule, window_table
 from second_look.studies.detection.training import Model
@@ -240,32 +239,20 @@ def auc_in_words(line: pd.Series, digits: int) -> str:
     return in_words(line["auc"], **ends, form=f".{digits}f")
 
 
-def report_auc(
-    run: Run, name: str, table: pd.DataFrame, model: str, target: str, figure: str, data: Dataset
-) -> None:
-    """Record an AUC beside the paper's, if there is an AUC.
+def chance_notes(table: pd.DataFrame, model: str, target: str) -> str:
+    """The other ways to ask for a type, with their AUC and chance level, in words.
 
     Args:
-        run: Of the notebook.
-        name: Of the claim.
         table: Of `auc_table`.
         model: Its name.
-        target: Of `auc_table`.
-        figure: The figure that shows it.
-        data: The data set that it was measured on.
+        target: Of `auc_table`, that is reported itself.
     """
-    auc = row(table, model=model, target=target)
-    if not np.isfinite(auc["auc"]):
-        return
-    how = f"{model}, {target}, test patients of {data.name}"
+    notes = []
     for asked in (GIVEN, POOLED):
         if asked != target:
             line = row(table, model=model, target=asked)
-            how += f"; {asked}: {auc_in_words(line, 2)}, chance {line['chance']:.2f}"
-    run.result(
-        name, auc["auc"], low=auc["low"], high=auc["high"], n=int(auc["n"]), figure=figure,
-        how=how, synthetic=data.synthetic,
-    )  # fmt: skip
+            notes.append(f"{asked}: {auc_in_words(line, 2)}, chance {line['chance']:.2f}")
+    return "; ".join(notes)
 
 
 def froc_panels(results: DetectionResults) -> dict[str, dict[str, pd.DataFrame]]:

@@ -13,17 +13,18 @@ import torch
 
 from second_look.batches.affine import Augmentation, Variations
 from second_look.batches.frames import Frame, Frames, varied
+from second_look.claims import claim
 from second_look.errors import ParameterError
 from second_look.models.classifier import IMAGENET, find_imagenet
 from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import build_detector, parameter_table
-from second_look.paper import IMAGES_PER_GPU, LEARNING_RATES
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.reading import find_data_root
 from second_look.preparing.views import Target
 from second_look.records import load_json
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, training_images
 from second_look.training.loop import LoopSettings, Trained, train
+from second_look.verdicts import Budget, differences
 
 WITHOUT_NORMALS = "trained without normals"
 # The validation measure that training selects weights by.
@@ -94,15 +95,20 @@ def in_words(settings: DetectSettings) -> str:
 
 
 def schedule_verdict(settings: DetectSettings) -> str:
-    """Whether a schedule is the paper's, as a verdict."""
-    rates = tuple(stage.learning_rate for stage in settings.stages)
-    matches = (
-        settings.model == "paper"
-        and settings.batch_size == IMAGES_PER_GPU
-        and (rates[0], rates[-1]) == LEARNING_RATES
-        and bool(settings.weights)
-    )
-    return "the same schedule" if matches else "another schedule: see how"
+    """Whether a schedule is the paper's, field by field, as a verdict.
+
+    It is of one process, so that the images of a step are those of a GPU.
+    """
+    rates = [stage.learning_rate for stage in settings.stages]
+    start = Path(settings.weights).name
+    schedule_of_run: Budget = {
+        "network": settings.model,
+        "images per GPU": settings.batch_size,
+        "learning rate": [rates[0], rates[-1]],
+        "start": "COCO" if "coco" in start.lower() else start,
+    }
+    different = differences(claim("mrcnn-schedule").budget, schedule_of_run)
+    return f"another schedule: {'; '.join(different)}" if different else "the same schedule"
 
 
 def settings(
@@ -209,6 +215,31 @@ def train_models(
     for name, model_settings in settings_of_model.items():
         task = DetectionTask(dataset, model_settings)
         models.append(Model(name, task, train(task, loop, folder)))
+    return models
+
+
+def train_again(
+    dataset: Dataset,
+    settings: DetectSettings,
+    loop: LoopSettings,
+    folder: Path,
+    *,
+    seeds: Sequence[int],
+) -> list[Model]:
+    """Train the detector once more for every seed but the first, which `train_models` has used.
+
+    Args:
+        dataset: Prepared mammograms.
+        settings: Of the detector.
+        loop: Of the training.
+        folder: Of all checkpoints; each seed has its own there.
+        seeds: Of start weights, order and augmentation.
+    """
+    models = []
+    for seed in seeds[1:]:
+        task = DetectionTask(dataset, replace(settings, seed=seed))
+        trained = train(task, replace(loop, seed=seed), folder)
+        models.append(Model(f"Mask R-CNN ({settings.model}), seed {seed}", task, trained))
     return models
 
 

@@ -16,6 +16,7 @@ from second_look import paper
 from second_look.batches.gan_patches import PatchSet, choose_windows, measure_scaling
 from second_look.batches.sampler import cut
 from second_look.catalogue import patient_keys
+from second_look.claims import claim
 from second_look.errors import DataError
 from second_look.models import dcgan, progressive
 from second_look.models.generator import Scaling
@@ -120,7 +121,7 @@ def patches_verdict(table: pd.DataFrame) -> str | None:
     Args:
         table: Of `PatchSets.table`.
     """
-    paper_count = paper.claim("gan-patches").value
+    paper_count = claim("gan-patches").value
     max_patches = int(table["patches"].max())
     if max_patches == paper_count:
         return None

@@ -36,7 +36,7 @@ def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path)
 
     Returns:
         architecture, label, weights, network (its settings as JSON), low, high (of the scaling),
-        patches, steps.
+        patches, steps, epochs.
     """
     outputs = outputs.resolve()
     rows = [
@@ -49,6 +49,7 @@ def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path)
             "high": gan.patches.scaling.high,
             "patches": len(gan.patches),
             "steps": gan.record.steps,
+            "epochs": gan.record.steps / gan.patches.steps_an_epoch,
         }
         for architecture, gans_by_label in gans.items()
         for label, gan in gans_by_label.items()
@@ -95,6 +96,12 @@ def _built(architecture: str, settings: Mapping[str, Any]) -> tuple[PatchGenerat
         return dcgan.Generator(dcgan.DcganSettings(**settings)), "generator"
     growing = progressive.Generator(progressive.ProgressiveSettings(**settings))
     return growing, "average"
+
+
+def generator_epochs(run: Run, architecture: str) -> float:
+    """Epochs that the generators of an architecture were trained for, the fewest of all classes."""
+    table = run.read_parquet(GENERATORS)
+    return float(table.loc[table["architecture"] == architecture, "epochs"].min())
 
 
 def open_generators(run: Run, architecture: str) -> dict[str, tuple[PatchGenerator, Scaling]]:

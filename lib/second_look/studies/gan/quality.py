@@ -14,8 +14,6 @@ from second_look.catalogue import patient_keys
 from second_look.errors import DataError
 from second_look.evaluation import generative
 from second_look.models.generator import stream_samples
-from second_look.outputs import Run
-from second_look.paper import SUFFICIENT
 from second_look.preparing.dataset import Dataset
 from second_look.studies.gan.features import Features
 from second_look.training.gan import TrainedGan
@@ -211,7 +209,8 @@ def progress(
         seed: Of the halves and of the distance's random projections.
 
     Returns:
-        architecture, label, epoch, swd, floor (of the other half of the real patches).
+        architecture, label, epoch, swd, floor (of the other half of the real patches), control
+        (the same for two halves drawn anew: real patches in the place of samples).
     """
     rows = []
     for (architecture, label), label_strips in strips.groupby(
@@ -223,10 +222,12 @@ def progress(
         count, size = next(iter(samples_by_epoch.values())).shape[:2]
         real = real_halves(dataset, windows[label], size=size, count=count, seed=seed)
         floor = _texture(real.first, real.second, seed)
+        again = real_halves(dataset, windows[label], size=size, count=count, seed=seed + 1)
+        control = _texture(again.first, again.second, seed)
         for epoch, samples in samples_by_epoch.items():
             row = {"architecture": architecture, "label": label, "epoch": epoch}
             swd = _texture(real.first, samples, seed)
-            rows.append({**row, "swd": swd, "floor": floor})
+            rows.append({**row, "swd": swd, "floor": floor, "control": control})
     return pd.DataFrame(rows)
 
 
@@ -277,68 +278,6 @@ def nearest_pairs(
             nearest = cut(dataset.prepared, nearest_windows, size=size)
             pairs[f"{architecture} {label}"] = (samples, nearest)
     return pairs
-
-
-@dataclass(frozen=True)
-class FigureResult:
-    """Figure 2a or 2b as a number.
-
-    Attributes:
-        value: Distance of texture divided by its floor, mean over the classes.
-        n: Number of classes.
-        how: How it was measured.
-        verdict: In words.
-    """
-
-    value: float
-    n: int
-    how: str
-    verdict: str
-
-
-def figure_results(
-    progress_table: pd.DataFrame, *, epochs: tuple[int, int]
-) -> dict[str, FigureResult]:
-    """Figures 2a and 2b as a number each; none if no DCGAN was trained.
-
-    Args:
-        progress_table: Of `progress`.
-        epochs: Of figures 2a and 2b.
-
-    Returns:
-        Claim -> its result.
-    """
-    dcgan = progress_table[progress_table["architecture"] == "dcgan"]
-    results = {}
-    for claim, epoch in zip(("fig-2a", "fig-2b"), epochs, strict=True):
-        values = []
-        for _, part in dcgan.groupby("label"):
-            nearest = part.loc[(part["epoch"] - epoch).abs().idxmin()]
-            values.append(nearest["swd"] / nearest["floor"])
-        if values:
-            value = float(np.mean(values))
-            how = f"texture after {epoch:,} epochs: distance from real patches divided by its floor"
-            words = f"texture {value:.1f} times as far from real patches as real patches are"
-            if value > SUFFICIENT:
-                words = f"as in the paper: insufficient, {words}"
-            else:  # realistic texture is not yet what a diagnosis needs
-                words = f"undecided: {words}, which says nothing about diagnosis"
-            results[claim] = FigureResult(value, len(values), how, words)
-    return results
-
-
-def record_figures(run: Run, results: Mapping[str, FigureResult], *, synthetic: bool) -> None:
-    """Record the results of figures 2a and 2b."""
-    for claim, result in results.items():
-        run.result(
-            claim,
-            result.value,
-            n=result.n,
-            how=result.how,
-            figure="progress",
-            verdict=result.verdict,
-            synthetic=synthetic,
-        )
 
 
 def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) -> str:

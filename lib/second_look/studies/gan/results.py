@@ -9,103 +9,115 @@ import pandas as pd
 
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
-from second_look.evaluation.intervals import (
-    DRAWS,
-    Estimate,
-    Patients,
-    Statistic,
-    bootstrap,
-    difference,
-    in_words,
-)
+from second_look.evaluation.intervals import Patients, Statistic, difference, in_words
 from second_look.evaluation.predictions import classes, probabilities
+from second_look.evaluation.seeds import OverTrainings, estimate_of, metrics_over_trainings
 from second_look.outputs import Run
 from second_look.studies.gan.classifiers import GENERATED, REAL
+from second_look.verdicts import Budget, Conditions, Control
 
 
 def summary(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Accuracy of each training set on real patches, over all seeds.
+    """Accuracy of each training set on real patches, over all trainings.
 
     Returns:
-        name, real, generated (training patches), measure, value, low, high (bootstrap over
-        patients, of the mean over seeds), seeds, spread (standard deviation over seeds), n
-        (patches), patients.
+        name, real, generated (training patches), measure, value, low, high (over patients and
+        trainings), between_patients, between_trainings, trainings, n (patches), patients, reason.
     """
     rows = []
     for name, model_predictions in predictions.groupby("model", sort=False):
-        by_seed = [_measures(part, seed, draws=2) for _, part in model_predictions.groupby("seed")]
-        for measure, estimate in _measures(model_predictions, seed).items():
-            values = [estimates[measure].value for estimates in by_seed]
+        patients, statistics = _by_training(model_predictions)
+        measured = metrics_over_trainings(statistics, patients, seed=seed, share=True)
+        for measure, over in measured.items():
             rows.append(
                 {
                     "name": name,
                     "real": int(model_predictions["real"].iloc[0]),
                     "generated": int(model_predictions["generated"].iloc[0]),
                     "measure": measure,
-                    "value": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "seeds": len(values),
-                    "spread": float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
-                    "n": estimate.n // len(values),
-                    "patients": estimate.patients,
+                    **over.row,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def report(run: Run, table: pd.DataFrame, *, how: str, synthetic: bool) -> None:
+def report(
+    run: Run,
+    table: pd.DataFrame,
+    baselines: pd.DataFrame,
+    *,
+    budget: Budget,
+    how: str,
+    synthetic: bool,
+) -> None:
     """Record the accuracy of the classifier trained on samples only beside the paper's.
+
+    Positive control: trained on as many real patches, the same classifier must be above every
+    answer that is given without looking.
 
     Args:
         run: Of the notebook.
         table: Of `summary`.
+        baselines: Of `trivial_baselines`.
+        budget: What generator and classifier were given, by the names of the claim's budget.
         how: A short description of its training.
         synthetic: Whether the real patches are phantoms'.
     """
-    row = table[(table["name"] == GENERATED) & (table["measure"] == "accuracy")].iloc[0]
-    value, low, high = (100 * float(row[name]) for name in ("value", "low", "high"))
-    run.result(
-        "gan-check",
-        value,
-        low=low,
-        high=high,
-        n=int(row["n"]),
-        how=how,
-        figure="accuracy_by_epoch",
-        synthetic=synthetic,
+    rows = table.set_index(["name", "measure"])
+    accuracy = rows.loc[(GENERATED, "accuracy")]
+    real, chance = rows.loc[(REAL, "balanced_accuracy")], baselines["balanced_accuracy"].max()
+    text = (
+        f"balanced accuracy from real patches {_with_interval(real)}, {chance:.1%} without looking"
     )
+    run.result(
+        "gan-check", estimate_of(accuracy).mapped(lambda share: 100 * share), how=how,
+        conditions=Conditions(
+            int(accuracy["trainings"]), budget, Control(bool(real["low"] > chance), text)
+        ),
+        figure="accuracy_by_epoch", synthetic=synthetic,
+    )  # fmt: skip
 
 
 def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Effect of added samples compared with real patches alone, paired over patients.
+    """Effect of added samples compared with real patches alone, paired over patients and trainings.
 
     Returns:
         name, added (samples as a share of the real patches), measure, gain, low, high.
     """
-    real = _sorted(predictions[predictions["model"] == REAL])
+    columns = ["name", "added", "measure", "gain", "low", "high"]
     rows = []
     for name, model_predictions in predictions.groupby("model", sort=False):
         if name in (GENERATED, REAL):
             continue
-        patients = Patients.from_ids(patient_keys(real))
-        statistics = _statistics(_sorted(model_predictions), patients)
-        real_statistics = _statistics(real, patients)
-        differences = {key: difference(statistics[key], real_statistics[key]) for key in statistics}
         added = model_predictions["generated"].iloc[0] / model_predictions["real"].iloc[0]
-        for measure, estimate in bootstrap(differences, patients, seed=seed).items():
-            rows.append(
-                {
-                    "name": name,
-                    "added": added,
-                    "measure": measure,
-                    "gain": estimate.value,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                }
-            )
-    columns = ["name", "added", "measure", "gain", "low", "high"]
+        for measure, over in _over_real(model_predictions, predictions, seed).items():
+            ends = (over.estimate.value, over.estimate.low, over.estimate.high)
+            rows.append((name, added, measure, *ends))
     return pd.DataFrame(rows, columns=columns)
+
+
+def samples_against_real(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Training on samples only less training on as many real patches, paired as in `gains`.
+
+    Returns:
+        measure, value, low, high, and the columns of an estimate over trainings.
+    """
+    samples = predictions[predictions["model"] == GENERATED]
+    differences = _over_real(samples, predictions, seed)
+    return pd.DataFrame([{"measure": name, **over.row} for name, over in differences.items()])
+
+
+def _over_real(
+    model_predictions: pd.DataFrame, predictions: pd.DataFrame, seed: int
+) -> dict[str, OverTrainings]:
+    """Measure -> its difference from real patches alone, training by training."""
+    patients, real = _by_training(predictions[predictions["model"] == REAL])
+    _, statistics = _by_training(model_predictions)
+    gains = {
+        measure: [difference(*pair) for pair in zip(statistics[measure], of_real, strict=True)]
+        for measure, of_real in real.items()
+    }
+    return metrics_over_trainings(gains, patients, seed=seed, share=False)
 
 
 def trivial_baselines(
@@ -206,20 +218,17 @@ def _with_interval(row: pd.Series) -> str:
     return in_words(row["value"], row["low"], row["high"], ".1%")
 
 
-def _sorted(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows in a fixed order of seeds and patches, so that tables can be paired."""
-    order = ["seed", "image_id", "row", "col"]
-    return predictions.sort_values(order, kind="stable", ignore_index=True)
-
-
-def _statistics(predictions: pd.DataFrame, patients: Patients) -> dict[str, Statistic]:
-    truth, predicted = classes(predictions), probabilities(predictions).argmax(axis=1)
-    return {
-        "accuracy": classification.accuracy_statistic(truth == predicted, patients),
-        "balanced_accuracy": classification.balanced_accuracy_statistic(truth, predicted, patients),
-    }
-
-
-def _measures(predictions: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[str, Estimate]:
-    patients = Patients.from_ids(patient_keys(predictions))
-    return bootstrap(_statistics(predictions, patients), patients, seed=seed, draws=draws)
+def _by_training(predictions: pd.DataFrame) -> tuple[Patients, dict[str, list[Statistic]]]:
+    """Patients, and measure -> its statistic of each training, all on the same sorted patches."""
+    order = ["image_id", "row", "col"]
+    by_seed = [part.sort_values(order, kind="stable") for _, part in predictions.groupby("seed")]
+    patients = Patients.from_ids(patient_keys(by_seed[0]))
+    statistics: dict[str, list[Statistic]] = {"accuracy": [], "balanced_accuracy": []}
+    for part in by_seed:
+        truth, predicted = classes(part), probabilities(part).argmax(axis=1)
+        correct = truth == predicted
+        statistics["accuracy"].append(classification.accuracy_statistic(correct, patients))
+        statistics["balanced_accuracy"].append(
+            classification.balanced_accuracy_statistic(truth, predicted, patients)
+        )
+    return patients, statistics

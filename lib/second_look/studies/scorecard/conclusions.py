@@ -12,25 +12,35 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from second_look.claims import claim
 from second_look.outputs import Run
-from second_look.paper import (
+from second_look.records import is_out_of_date
+from second_look.studies.scorecard.card import Results, format_measurement
+from second_look.verdicts import (
+    HIGHER,
+    LOWER,
     NOT_MEASURED,
     NOT_REPRODUCED,
     REPRODUCED,
-    SUFFICIENT,
     SYNTHETIC,
-    claim,
+    head,
 )
-from second_look.records import is_out_of_date
-from second_look.studies.scorecard.card import Results, format_measurement
 
 FOR, AGAINST, OPEN = "for", "against", "undecided"
 # Name -> table, from `read_tables`.
 Tables = Mapping[str, pd.DataFrame]
-# Tables of notebooks 04, 05 and 06.
+# Tables of notebooks 04, 05 and 06. Two methods on the same patients are compared by differences
+# that these notebooks took in pairs, never by whether their intervals overlap.
 SAMPLES, WITHOUT_LOOKING = "04_accuracy", "04_baselines"
-FROC, DICE, WHOLE_IMAGES = "05_froc", "05_dice", "06_whole_image_table"
-TABLES = (SAMPLES, WITHOUT_LOOKING, FROC, DICE, WHOLE_IMAGES)
+SAMPLES_OVER_REAL, OVER_BLOBS = "04_samples_against_real", "05_against_baseline"
+WHOLE_IMAGES = "06_whole_image_table"
+TABLES = (SAMPLES, WITHOUT_LOOKING, SAMPLES_OVER_REAL, OVER_BLOBS, WHOLE_IMAGES)
+_OVER_BLOBS = {
+    "sensitivity": "share of lesions found at one false positive per image",
+    "dice": "Dice of the masks of lesions that both hit",
+}
+# The AUC of scores that know nothing.
+CHANCE = 0.5
 # Predictions that say what each whole-image model started from.
 STARTS = "06_scheme_b"
 NEVER_SAW_A_PATCH = ("imagenet", "random")
@@ -47,7 +57,7 @@ class Measured(NamedTuple):
     def formatted(self) -> str:
         """As people read it."""
         if np.isnan(self.low):
-            return f"{self.value:.3g}, too few patients for an interval"
+            return f"{self.value:.3g}, no interval"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
@@ -80,10 +90,6 @@ class Conclusion:
     evidence: Callable[[Results, Tables], list[Evidence]]
 
 
-# The AUC of scores that know nothing.
-CHANCE = Measured(0.5, 0.5, 0.5)
-
-
 def read_tables(run: Run) -> dict[str, pd.DataFrame]:
     """What earlier notebooks left that bears on a conclusion, by name; only what is up to date."""
     paths = {name: run.current(f"tables/{name}.csv") for name in TABLES}
@@ -95,18 +101,22 @@ def read_tables(run: Run) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def apart(first: Measured, second: Measured) -> str:
-    """Is one measurement higher (FOR) or lower (AGAINST) than another, their intervals apart?
+def side(measured: Measured, null: float) -> str:
+    """Is a measurement above (FOR) or below (AGAINST) the value of no effect, with its interval?
 
-    An interval that reaches the other says nothing, however low its value: too
-    few patients have the same effect.
+    An interval that reaches it says nothing, however low its value: too few patients have the same
+    effect.
+
+    Args:
+        measured: Or a difference that was taken in pairs.
+        null: 0.5 for an AUC, 0 for a difference.
     """
-    if first.low > second.high:
+    if measured.low > null:
         return FOR
-    return AGAINST if first.high < second.low else OPEN
+    return AGAINST if measured.high < null else OPEN
 
 
-def taught(samples: Measured, real: Measured, chance: float) -> str:
+def taught(samples: Measured, over_real: Measured, chance: float) -> str:
     """Do standard GANs fail: did samples teach what a classifier has to know of real patches?
 
     FOR where a classifier that learnt from samples is not above chance and clearly below one that
@@ -115,11 +125,11 @@ def taught(samples: Measured, real: Measured, chance: float) -> str:
 
     Args:
         samples: Balanced accuracy on real patches, trained on samples only.
-        real: The same, trained on the same number of real patches.
+        over_real: The same less that of as many real patches, paired.
         chance: Without looking.
     """
-    above_chance, below_real = samples.low > chance, samples.high < real.low
-    if above_chance == below_real or np.isnan([*samples, *real]).any():
+    above_chance, below_real = samples.low > chance, over_real.high < 0
+    if above_chance == below_real or np.isnan([*samples, *over_real]).any():
         return OPEN
     return AGAINST if above_chance else FOR
 
@@ -138,40 +148,41 @@ def _whole_images(_: Results, tables: Tables) -> list[Evidence]:
         area = Measured(row.value, row.low, row.high)
         text = f"AUC by image of a model never trained on patches: {area.formatted} ({row.model}, "
         text += f"{row.n:,} test images; chance 0.5)"
-        evidence.append(Evidence(WHOLE_IMAGES, text, turned[apart(area, CHANCE)]))
+        evidence.append(Evidence(WHOLE_IMAGES, text, turned[side(area, CHANCE)]))
     return evidence
 
 
 def _gans(results: Results, tables: Tables) -> list[Evidence]:
     """What the samples look like, and what they teach."""
-    evidence = [
-        Evidence(
-            str(result["claim"]), _evidence(result), FOR if result["value"] > SUFFICIENT else OPEN
-        )
-        for result in _results_of(results, "fig-2a", "fig-2b")
-    ]
-    if {SAMPLES, WITHOUT_LOOKING} <= set(tables):
-        result = tables[SAMPLES]
-        result = result[result["measure"] == "balanced_accuracy"]
-        samples, real = (
-            Measured(*result.loc[result[absent] == 0, ["value", "low", "high"]].iloc[0])
-            for absent in ("real", "generated")
-        )
+    evidence = _by_verdict(results, "fig-2a", "fig-2b")
+    if {SAMPLES, WITHOUT_LOOKING, SAMPLES_OVER_REAL} <= set(tables):
+        samples_rows, differences = tables[SAMPLES], tables[SAMPLES_OVER_REAL]
+        samples_rows = samples_rows[samples_rows["measure"] == "balanced_accuracy"]
+        samples = _measured(samples_rows[samples_rows["real"] == 0].iloc[0])
+        differences = differences[differences["measure"] == "balanced_accuracy"]
+        over_real = _measured(differences.iloc[0])
         chance = float(tables[WITHOUT_LOOKING]["balanced_accuracy"].max())
         how = "".join(f"; {result['how']}" for result in _results_of(results, "gan-check"))
         text = f"balanced accuracy on real patches: {samples.formatted} trained on samples only, "
-        text += f"{real.formatted} trained on the same number of real patches, "
+        text += f"{over_real.formatted} compared with the same number of real patches, "
         text += f"{chance:.3g} without looking at an image{how}"
-        evidence.append(Evidence(SAMPLES, text, taught(samples, real, chance)))
+        evidence.append(Evidence(SAMPLES, text, taught(samples, over_real, chance)))
     return evidence
 
 
 def _transfer(results: Results, _: Tables) -> list[Evidence]:
     """A claim that was reproduced speaks for the conclusion that was drawn from it."""
-    sides = {REPRODUCED: FOR, NOT_REPRODUCED: AGAINST}
+    return _by_verdict(results, "transfer")
+
+
+def _by_verdict(results: Results, *claims: str) -> list[Evidence]:
+    """Reproduced speaks for the conclusion, refuted against it, by the rule of the scorecard."""
+    sides = {REPRODUCED: FOR, NOT_REPRODUCED: AGAINST, HIGHER: AGAINST, LOWER: AGAINST}
     return [
-        Evidence("transfer", _evidence(result), sides.get(str(result["verdict"]), OPEN))
-        for result in _results_of(results, "transfer")
+        Evidence(
+            str(result["claim"]), _evidence(result), sides.get(head(str(result["verdict"])), OPEN)
+        )
+        for result in _results_of(results, *claims)
     ]
 
 
@@ -182,45 +193,18 @@ def _mask_rcnn(results: Results, tables: Tables) -> list[Evidence]:
         area = Measured(
             *(np.nan if result[key] is None else result[key] for key in Measured._fields)
         )
-        evidence.append(Evidence(str(result["claim"]), _evidence(result), apart(area, CHANCE)))
-    if FROC in tables:
-        froc = tables[FROC]
-        cell = {"target": "lesion", "rule": "centre", "by": "lesion", "false_positives": "1"}
-        froc = froc[(froc[list(cell)].astype(str) == pd.Series(cell)).all(axis=1)]
-        description = "lesions found at one false positive per image"
-        evidence += _against_baseline(FROC, froc, "sensitivity", description)
-    if DICE in tables:
-        dice = tables[DICE]
-        description = "Dice of the masks of hit lesions"
-        # Each on the lesions that it hit itself: a baseline that hits the few plain ones may well
-        # have the better masks.
-        dice = dice[dice["measure"] == "dice"]
-        evidence += _against_baseline(DICE, dice, "value", description)
+        evidence.append(Evidence(str(result["claim"]), _evidence(result), side(area, CHANCE)))
+    if OVER_BLOBS in tables:
+        for row in tables[OVER_BLOBS].dropna(subset=["low", "high"]).itertuples():
+            gain = Measured(row.value, row.low, row.high)
+            text = f"{_OVER_BLOBS[row.measure]}: {gain.formatted} more than the brightest blobs "
+            text += f"(n = {row.n:,}, paired over patients)"
+            evidence.append(Evidence(OVER_BLOBS, text, side(gain, 0)))
     return evidence
 
 
-def _against_baseline(
-    source: str, table: pd.DataFrame, value: str, description: str
-) -> list[Evidence]:
-    """The first model of notebook 05 beside the last, its baseline; nothing where one is missing.
-
-    Args:
-        source: Name of the table.
-        table: One row per model: model, low, high, n and the value.
-        value: Name of its column.
-        description: What was measured.
-    """
-    if len(table) < 2:
-        return []
-    model, baseline = table.iloc[0], table.iloc[-1]
-    model_value, baseline_value = (
-        Measured(*row[[value, "low", "high"]]) for row in (model, baseline)
-    )
-    if np.isnan([*model_value, *baseline_value]).any():
-        return []
-    text = f"{description}: {model_value.formatted} (n = {model['n']:,}, {model['model']}) against "
-    text += f"{baseline_value.formatted} (n = {baseline['n']:,}, {baseline['model']})"
-    return [Evidence(source, text, apart(model_value, baseline_value))]
+def _measured(row: pd.Series) -> Measured:
+    return Measured(*(float(row[name]) for name in Measured._fields))
 
 
 CONCLUSIONS = (
@@ -237,7 +221,7 @@ CONCLUSIONS = (
     Conclusion("Transfer learning from ImageNet does not seem to help.", ("transfer",), _transfer),
     Conclusion(
         "Mask R-CNN is a fruitful way to locate and diagnose tumours.",
-        ("fig-3a", "fig-3b", FROC, DICE),
+        ("fig-3a", "fig-3b", OVER_BLOBS),
         _mask_rcnn,
     ),
 )

@@ -13,9 +13,6 @@ from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
 from second_look.quarantine import Code
 
-# Kind of lesion -> the claim about its mean area.
-AREA_CLAIMS = {"calcification": "area-calc", "mass": "area-mass"}
-
 
 def public_ddsm_files() -> pd.DataFrame:
     """The files of CBIS-DDSM by what they show, from the public index; nothing is downloaded.
@@ -84,9 +81,13 @@ def sizes(dataset: Dataset) -> pd.DataFrame:
 
 
 def lesion_areas(dataset: Dataset) -> pd.DataFrame:
-    """Every located lesion with its area as a share of the image and of the breast, 0 to 1."""
+    """Every located lesion with its area as a share of the image and of the breast, 0 to 1.
+
+    Column `outlined`: whether the source gives its edge, and not only a circle or a box around it.
+    """
     measured = dataset.prepared.lesions[dataset.prepared.lesions["code"] > 0]
     lesions = dataset.catalogue.lesions[["lesion_id", "kind", "pathology"]]
+    lesions = lesions.assign(outlined=dataset.catalogue.lesions["mask_path"] != "")
     images = dataset.catalogue.images[["image_id", "patient_id", "dataset"]]
     columns = ["lesion_id", "image_id", "area_px", "share_of_image", "share_of_breast"]
     return measured[columns].merge(lesions, on="lesion_id").merge(images, on="image_id")
@@ -222,24 +223,6 @@ def report_counts(run: Run, dataset: Dataset, *, files: int, mammograms: int) ->
     )
 
 
-def report_areas(run: Run, estimates: pd.DataFrame, dataset: Dataset) -> None:
-    """Record the mean lesion areas beside the paper's, for the kinds that the data set has."""
-    image_shares = estimates[estimates["share_of"] == "image"].set_index("kind")
-    for kind, claim_id in AREA_CLAIMS.items():
-        if kind in image_shares.index:
-            row = image_shares.loc[kind]
-            run.result(
-                claim_id,
-                row["mean"],
-                low=row["low"],
-                high=row["high"],
-                n=int(row["lesions"]),
-                how=f"mean share of the image, {dataset.name}, 95 % bootstrap over patients",
-                figure="lesion_areas",
-                synthetic=dataset.synthetic,
-            )
-
-
 def _label_findings(dataset: Dataset) -> list[str]:
     """What the labels of this run do not know, a line each."""
     lesions, quarantine = dataset.prepared.lesions, dataset.catalogue.quarantine
@@ -284,15 +267,11 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
         if row.kind not in paper_percent:
             continue
         paper = paper_percent[row.kind]
-        agrees = "agrees with" if row.low <= paper <= row.high else "differs from"
-        if np.isnan(row.low):
-            agrees = "cannot be compared without an interval with"
         of_breast = estimates[(estimates["kind"] == row.kind) & (estimates["share_of"] == "breast")]
         lines.append(
             f"- On average, a {row.kind} covers {in_words(row.mean, row.low, row.high, '.2f')} % "
-            f"of the image and {of_breast['mean'].iloc[0]:.2f} % of the breast; the former "
-            f"{agrees} the paper's {paper:g} %. Half of them cover less than {row.median:.2f} % "
-            "of the image."
+            f"of the image (the paper: {paper:g} %) and {of_breast['mean'].iloc[0]:.2f} % of the "
+            f"breast. Half of them cover less than {row.median:.2f} % of the image."
         )
     if estimates.empty:
         lines.append("- No lesion has a usable location, so no area could be measured.")

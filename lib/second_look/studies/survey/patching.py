@@ -13,7 +13,8 @@ import pandas as pd
 from PIL import Image
 
 from second_look.batches.sampler import PatchSampler
-from second_look.catalogue import LABELS
+from second_look.catalogue import LABELS, patient_keys
+from second_look.evaluation.intervals import Estimate, bootstrap_mean
 from second_look.geometry import count_windows
 from second_look.paper import PATCH_SIZE
 from second_look.preparing.dataset import Dataset
@@ -161,6 +162,12 @@ def count_verdict(patch_size: int) -> str | None:
     if patch_size == PATCH_SIZE:
         return None
     return f"differs: windows of {patch_size} px, {PATCH_SIZE} px in the paper"
+
+
+def on_breast(windows: pd.DataFrame, *, seed: int) -> Estimate:
+    """Mean share of a labelled window that lies on the breast, %, with its interval."""
+    used = labelled(windows)
+    return bootstrap_mean(100 * used["breast_share"], patient_keys(used), seed=seed)
 
 
 def classes_verdict(windows: pd.DataFrame, dataset: Dataset) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,25 +15,18 @@ from second_look.evaluation.intervals import (
     Estimate,
     Patients,
     Statistic,
-    average,
-    bootstrap,
     difference,
     in_words,
 )
 from second_look.evaluation.predictions import CLASS_SCORES, classes, probabilities
 from second_look.evaluation.roc import macro_auc_statistic
-from second_look.models.classifier import IMAGENET, RANDOM
-from second_look.outputs import Run
-from second_look.paper import NO_INTERVAL, NOT_REPRODUCED, REPRODUCED
-from second_look.preparing.dataset import Dataset
+from second_look.evaluation.seeds import COLUMNS, OverTrainings, metrics_over_trainings
+from second_look.models.classifier import RANDOM
 from second_look.studies.transfer.patch_models import PatchModel
 from second_look.studies.windows import training_windows
 
-# A gain of balanced accuracy below this, 0 to 1, would make no difference in practice.
-MATTERS = 0.05
-# Verdict on a gain over a random start that has learned nothing yet: it shows that few patches are
-# enough from the other start, not what that start adds where there are many.
-AT_CHANCE = "undecided: the random start is still at chance"
+# Columns of OverTrainings.row besides the value and its ends.
+_FURTHER = ["n", "patients", "reason", *COLUMNS]
 # Measures of patch models: key → name in tables and figures.
 MEASURES = {
     "accuracy": "accuracy",
@@ -50,29 +44,19 @@ def learning_curve(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) 
         draws: Bootstrap samples.
 
     Returns:
-        start, patches, measure, value, low, high, seeds, n (windows), patients.
+        start, patches, measure, then the columns of OverTrainings.row.
     """
     rows = []
     for (start, patches), of_model in predictions.groupby(["start", "patches"], sort=False):
         patients, statistics = _statistics(of_model)
-        estimates = bootstrap(statistics, patients, seed=seed, draws=draws)
-        rows += [
-            {
-                "start": start,
-                "patches": patches,
-                "measure": measure,
-                **_value_and_interval(estimate),
-                "seeds": of_model["seed"].nunique(),
-                "n": estimate.n,
-                "patients": estimate.patients,
-            }
-            for measure, estimate in estimates.items()
-        ]
+        over = metrics_over_trainings(statistics, patients, seed=seed, share=True, draws=draws)
+        names = {"start": start, "patches": patches}
+        rows += [{**names, "measure": measure, **item.row} for measure, item in over.items()]
     return pd.DataFrame(rows).sort_values(["measure", "start", "patches"], ignore_index=True)
 
 
 def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
-    """Gain of each start over the random one with as many patches, paired over patients.
+    """Gain of each start over the random one with as many patches, paired over patients and seeds.
 
     Args:
         predictions: From `patch_models.predict_patches`, of one split.
@@ -80,34 +64,61 @@ def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS)
         draws: Bootstrap samples.
 
     Returns:
-        start, patches, measure, value (of the difference), low, high, answer in words; empty
-        if there is no random start or no other one.
+        start, patches, measure, the columns of OverTrainings.row (of the difference), answer in
+        words; empty if there is no random start or no other one.
     """
     rows = []
     for patches, of_number in predictions.groupby("patches", sort=True):
         by_start = dict(tuple(of_number.groupby("start", sort=False)))
         if RANDOM not in by_start:
             continue
-        patients, random_statistics = _statistics(by_start.pop(RANDOM))
+        baseline = by_start.pop(RANDOM)
         for start, of_start in by_start.items():
-            _, statistics = _statistics(of_start)
-            gains = {
-                name: difference(statistics[name], baseline)
-                for name, baseline in random_statistics.items()
-            }
-            estimates = bootstrap(gains, patients, seed=seed, draws=draws)
+            names = {"start": start, "patches": patches}
             rows += [
-                {
-                    "start": start,
-                    "patches": patches,
-                    "measure": measure,
-                    **_value_and_interval(estimate),
-                    "answer": answer(estimate),
-                }
-                for measure, estimate in estimates.items()
+                {**names, "measure": measure, **over.row, "answer": answer(over.estimate)}
+                for measure, over in _gains(of_start, baseline, seed, draws).items()
             ]
-    columns = ["start", "patches", "measure", "value", "low", "high", "answer"]
+    columns = ["start", "patches", "measure", "value", "low", "high", *_FURTHER, "answer"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def growth(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
+    """Gain of each number of patches over the next smaller one, paired over patients and seeds.
+
+    Args:
+        predictions: From `patch_models.predict_patches`, of one split.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+
+    Returns:
+        start, fewer, patches, measure, then the columns of OverTrainings.row; empty if there is
+        one number of patches only.
+    """
+    rows = []
+    for start, of_start in predictions.groupby("start", sort=False):
+        by_number = list(of_start.groupby("patches", sort=True))
+        for (fewer, smaller), (patches, larger) in itertools.pairwise(by_number):
+            names = {"start": start, "fewer": fewer, "patches": patches}
+            rows += [
+                {**names, "measure": measure, **over.row}
+                for measure, over in _gains(larger, smaller, seed, draws).items()
+            ]
+    columns = ["start", "fewer", "patches", "measure", "value", "low", "high", *_FURTHER]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _gains(
+    model: pd.DataFrame, baseline: pd.DataFrame, seed: int, draws: int
+) -> dict[str, OverTrainings]:
+    """Measure -> a model less a baseline on the same windows, training by training."""
+    patients, statistics = _statistics(model)
+    _, of_baseline = _statistics(baseline)
+    gains = {
+        measure: [difference(*pair) for pair in zip(of_model, of_baseline[measure], strict=True)]
+        for measure, of_model in statistics.items()
+    }
+    return metrics_over_trainings(gains, patients, seed=seed, share=False, draws=draws)
 
 
 def answer(gain: Estimate) -> str:
@@ -132,6 +143,16 @@ def best_model(models: Sequence[PatchModel], start: str = "") -> PatchModel:
     """
     candidates = [model for model in models if not start or model.start == start]
     return max(candidates, key=lambda model: (model.patches, _validation_auc(model), -model.seed))
+
+
+def trainings_of(models: Sequence[PatchModel], best: PatchModel) -> list[PatchModel]:
+    """The trainings of a model with other seeds, itself first."""
+    siblings = [
+        model
+        for model in models
+        if model is not best and (model.start, model.patches) == (best.start, best.patches)
+    ]
+    return [best, *siblings]
 
 
 def _validation_auc(model: PatchModel) -> float:
@@ -201,83 +222,12 @@ def validation_curves(models: Sequence[PatchModel]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[columns]
 
 
-def report(
-    run: Run,
-    curve: pd.DataFrame,
-    effect: pd.DataFrame,
-    baseline: pd.DataFrame,
-    data: Dataset,
-    main: str,
-) -> None:
-    """Record the measurements for the paper's claims on accuracy and transfer.
-
-    Args:
-        run: Of the notebook.
-        curve: From `learning_curve`.
-        effect: From `transfer_effect`.
-        baseline: From `baselines`.
-        data: Says whether images are synthetic.
-        main: Start whose accuracies are compared with the paper's.
-    """
-    _report_accuracy(run, curve, data, main)
-    gains = effect[effect["measure"] == "balanced_accuracy"].sort_values("patches")
-    starts = sorted(gains["start"].unique(), key=lambda start: (start != IMAGENET, start))
-    if not starts:
-        return
-    row = gains[gains["start"] == starts[0]].iloc[-1]
-    verdict = _verdict(row["low"], row["high"], row["start"])
-    if verdict == NOT_REPRODUCED and _at_chance(curve, baseline, row["patches"]):
-        verdict = AT_CHANCE
-    plain = effect.set_index(["start", "patches", "measure"]).loc[
-        (row["start"], row["patches"], "accuracy")
-    ]
-    run.result(
-        "transfer", 100 * row["value"], low=100 * row["low"], high=100 * row["high"],
-        how=f"gain in balanced accuracy of a start from {row['start']} over a random one, in "
-        f"percentage points, {row['patches']:,} patches, {data.name}; at the frequencies of the "
-        f"data set the gain is {_points(plain['value'], plain['low'], plain['high'])}",
-        verdict=verdict,
-        figure="transfer", synthetic=data.synthetic,
-    )  # fmt: skip
-
-
-def _report_accuracy(run: Run, curve: pd.DataFrame, data: Dataset, main: str) -> None:
-    """Record the accuracies at about the paper's numbers of patches."""
-    accuracies = curve[(curve["start"] == main) & (curve["measure"] == "accuracy")]
-    for claim_id, patches in (("patch-accuracy-200k", 2e5), ("patch-accuracy-400k", 4e5)):
-        comparable = accuracies[accuracies["patches"].between(0.75 * patches, 1.5 * patches)]
-        for row in comparable.head(1).itertuples():
-            run.result(
-                claim_id, 100 * row.value, low=100 * row.low, high=100 * row.high, n=int(row.n),
-                how=f"{row.patches:,} patches, start {main}, natural class frequencies, "
-                f"{data.name}",
-                figure="learning_curve", synthetic=data.synthetic,
-            )  # fmt: skip
-
-
-def _verdict(low: float, high: float, start: str) -> str | None:
-    """Verdict on "does not seem to help", from the interval of the gain over a random start.
-
-    Seeing no difference on few patients is no evidence: the claim counts as reproduced if a gain
-    that would matter is ruled out.
-    """
-    if start != IMAGENET:
-        return None
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return NO_INTERVAL
-    if low > 0:
-        return NOT_REPRODUCED
-    if high < MATTERS:
-        return REPRODUCED
-    return f"undecided: the gain may reach {100 * high:.0f} points"
-
-
-def _at_chance(curve: pd.DataFrame, baseline: pd.DataFrame, patches: int) -> bool:
-    """Whether the random start with so many patches is no better than the commonest class."""
+def at_chance(curve: pd.DataFrame, baseline: pd.DataFrame, patches: int, start: str) -> bool:
+    """Whether a start with so many patches is not clearly better than the commonest class."""
     common = baseline.set_index("baseline").loc["always the commonest class", "balanced_accuracy"]
-    balanced = curve[(curve["measure"] == "balanced_accuracy") & (curve["start"] == RANDOM)]
+    balanced = curve[(curve["measure"] == "balanced_accuracy") & (curve["start"] == start)]
     lows = balanced.loc[balanced["patches"] == patches, "low"]
-    return bool((lows <= common).any())
+    return not bool((lows > common).all())
 
 
 def findings(curve: pd.DataFrame, effect: pd.DataFrame, baseline: pd.DataFrame) -> str:
@@ -290,8 +240,8 @@ def findings(curve: pd.DataFrame, effect: pd.DataFrame, baseline: pd.DataFrame) 
     )
     by_measure = effect.set_index(["start", "patches", "measure"])
     for row in effect[effect["measure"] == "balanced_accuracy"].itertuples():
-        at_chance = _at_chance(curve, baseline, row.patches)
-        chance = " (the random one is still at chance there)" if at_chance else ""
+        untaught = at_chance(curve, baseline, row.patches, RANDOM)
+        chance = " (the random one is still at chance there)" if untaught else ""
         plain = by_measure.loc[(row.start, row.patches, "accuracy")]
         lines.append(
             f"A start from {row.start} with {row.patches:,} patches, compared with a random one: "
@@ -326,12 +276,8 @@ def _points(value: float, low: float, high: float) -> str:
     return in_words(100 * value, 100 * low, 100 * high, "+.1f")
 
 
-def _value_and_interval(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-
-
-def _statistics(predictions: pd.DataFrame) -> tuple[Patients, dict[str, Statistic]]:
-    """The measures of a model, each the mean over its seeds; all on the same windows.
+def _statistics(predictions: pd.DataFrame) -> tuple[Patients, dict[str, list[Statistic]]]:
+    """Measure -> its statistic of each training of a model, by seed; all on the same windows.
 
     Sorted by window, so that models that are compared have the same patients in the same order.
     """
@@ -348,4 +294,4 @@ def _statistics(predictions: pd.DataFrame) -> tuple[Patients, dict[str, Statisti
             classification.balanced_accuracy_statistic(truth, predicted, patients)
         )
         statistics["macro_auc"].append(macro_auc_statistic(scores, truth, patients))
-    return patients, {name: average(of_seeds) for name, of_seeds in statistics.items()}
+    return patients, statistics

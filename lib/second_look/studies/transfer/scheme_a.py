@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,13 @@ from scipy.special import gammaln
 from second_look.catalogue import patient_keys
 from second_look.evaluation.intervals import DRAWS, Patients
 from second_look.evaluation.predictions import CLASS_SCORES, from_scores, positive
-from second_look.evaluation.roc import auc_estimate, operating_point
-from second_look.inference.windows import score_image
+from second_look.evaluation.roc import operating_point
+from second_look.evaluation.seeds import OverTrainings, auc_over_trainings
+from second_look.inference.windows import score_all, score_image
 from second_look.models.classifier import Classifier
-from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.views import View, heat_view
-from second_look.studies.transfer.field import worse_than_the_field
+from second_look.studies.transfer.patch_models import PatchModel
 
 # Rules that turn the scores of an image's windows into one score of the image.
 RULES = {
@@ -106,6 +107,72 @@ def predictions(
     return pd.concat(tables, ignore_index=True)
 
 
+@dataclass(frozen=True)
+class Applied:
+    """Scheme A with one patch model.
+
+    Attributes:
+        scores: Of `image_scores`.
+        predictions: Of `predictions`.
+    """
+
+    scores: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def apply_all(
+    models: Sequence[PatchModel],
+    data: Dataset,
+    *,
+    size: int,
+    stride: int,
+    min_breast_share: float,
+    scales: Mapping[str, float],
+) -> list[Applied]:
+    """Score the windows of all validation and test images with every training of a patch model.
+
+    Args:
+        models: Its trainings.
+        data: The data set.
+        size: Of a patch, px.
+        stride: Px of a patch between windows.
+        min_breast_share: Of a window that must be on the breast.
+        scales: Image -> px of a patch per px of the image.
+    """
+    images = data.catalogue.images
+    image_ids = list(images.loc[images["split"] != "train", "image_id"])
+    applied = []
+    for model in models:
+        windows = score_all(
+            model.network, data.prepared, image_ids, size=size, stride=stride,
+            min_breast_share=min_breast_share, scales=scales,
+        )  # fmt: skip
+        scores = image_scores(windows, reference_scores(windows, images))
+        table = predictions(
+            scores, images, seed=model.seed, architecture=model.network.architecture,
+            start=model.start,
+        )  # fmt: skip
+        applied.append(Applied(scores, table))
+    return applied
+
+
+def auc(predicted: pd.DataFrame, rule: str, *, seed: int, draws: int = DRAWS) -> OverTrainings:
+    """AUC of a rule on test images, malignant or not, over the trainings of the patch model.
+
+    Args:
+        predicted: Of `predictions`, for every training.
+        rule: One of RULES.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+    """
+    test = predicted[(predicted["model"] == f"scheme A, {rule}") & (predicted["split"] == "test")]
+    by_seed = [of_seed.sort_values("image_id") for _, of_seed in test.groupby("seed")]
+    scores = np.stack([of_seed["score"].to_numpy(dtype=np.float64) for of_seed in by_seed])
+    patients = Patients.from_ids(patient_keys(by_seed[0]))
+    truth = positive(by_seed[0]["label"], "malignant")
+    return auc_over_trainings(scores, truth, patients, seed=seed, draws=draws)
+
+
 def any_window_operating_point(
     scores: pd.DataFrame, images: pd.DataFrame, *, seed: int, draws: int = DRAWS
 ) -> pd.DataFrame:
@@ -187,36 +254,6 @@ def _log_choose(n: npt.NDArray[np.int64], k: npt.NDArray[np.int64]) -> npt.NDArr
     remaining = np.where(possible, n - k, 0)
     log_ways: npt.NDArray[np.float64] = gammaln(n + 1) - gammaln(k + 1) - gammaln(remaining + 1)
     return np.where(possible, log_ways, -np.inf)
-
-
-def report(
-    run: Run, predicted: pd.DataFrame, data: Dataset, *, seed: int, claim_id: str, rule: str
-) -> None:
-    """Record the AUC on test images, malignant or not, for the paper's claim.
-
-    Nothing is recorded if the AUC is undefined.
-
-    Args:
-        run: Of the notebook.
-        predicted: From `predictions`.
-        data: The data set.
-        seed: Of the bootstrap.
-        claim_id: Of the paper's claim.
-        rule: Model in `predicted`.
-    """
-    test = predicted[(predicted["model"] == rule) & (predicted["split"] == "test")]
-    patients = Patients.from_ids(patient_keys(test))
-    truth = positive(test["label"], "malignant")
-    estimate = auc_estimate(test["score"], truth, patients, seed=seed)
-    if not np.isfinite(estimate.value):
-        return
-    asked = f"AUC, malignant or not, {rule}, {data.name}, test patients"
-    run.result(
-        claim_id, estimate.value, low=estimate.low, high=estimate.high, n=estimate.n,
-        how="; ".join(filter(None, (asked, estimate.reason))), figure="whole_image_auc",
-        verdict=worse_than_the_field(estimate.low, estimate.high),
-        synthetic=data.synthetic,
-    )  # fmt: skip
 
 
 def choose_heat_maps(

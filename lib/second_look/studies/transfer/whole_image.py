@@ -16,15 +16,11 @@ from second_look.batches.pictures import Pictures, make_pictures
 from second_look.batches.sharing import digest
 from second_look.catalogue import patient_keys
 from second_look.evaluation.classification import accuracy_statistic, balanced_accuracy_statistic
-from second_look.evaluation.comparisons import auc_difference
 from second_look.evaluation.intervals import (
     DRAWS,
-    Estimate,
     Floats,
     Patients,
     Statistic,
-    average,
-    bootstrap,
     difference,
     in_words,
 )
@@ -36,13 +32,16 @@ from second_look.evaluation.predictions import (
     from_classes,
     positive,
 )
-from second_look.evaluation.roc import auc_estimate
+from second_look.evaluation.seeds import (
+    COLUMNS,
+    OverTrainings,
+    auc_over_trainings,
+    metrics_over_trainings,
+)
 from second_look.inference.images import score_images
 from second_look.inference.validation import ImageValidation
 from second_look.models.classifier import Classifier
-from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset
-from second_look.studies.transfer.field import worse_than_the_field
 from second_look.studies.transfer.starts import PATCHES
 from second_look.training.classify import (
     ClassifierSettings,
@@ -208,28 +207,6 @@ def paper_equivalent_model(models: Sequence[WholeImageModel]) -> str:
     return min(from_patches or models, key=lambda model: math.prod(model.size) or math.inf).name
 
 
-def report(run: Run, aucs: pd.DataFrame, data: Dataset, model: str) -> None:
-    """Record the AUC by image of a model for the paper's claim on scheme B.
-
-    Nothing is recorded if the AUC is undefined.
-
-    Args:
-        run: Of the notebook.
-        aucs: From `auc_table`.
-        data: The data set.
-        model: Name of the model.
-    """
-    row = aucs[(aucs["model"] == model) & (aucs["unit"] == "image")].iloc[0]
-    if np.isnan(row["value"]):
-        return
-    run.result(
-        "scheme-b", row["value"], low=row["low"], high=row["high"], n=int(row["n"]),
-        how=f"AUC, malignant or not, {model}, {data.name}, test patients",
-        figure="whole_image_auc", synthetic=data.synthetic,
-        verdict=worse_than_the_field(row["low"], row["high"]),
-    )  # fmt: skip
-
-
 def findings(aucs: pd.DataFrame) -> str:
     """The results on whole mammograms as sentences, with the run's numbers."""
     lines = []
@@ -284,8 +261,7 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
         draws: Bootstrap samples.
 
     Returns:
-        model, unit, value, low, high (means over the seeds of a model), seeds, n, patients, reason
-        (why there is no AUC or no interval, or that all scores are equal; "" otherwise).
+        model, unit, then the columns of OverTrainings.row.
     """
     test = predictions[predictions["split"] == "test"]
     tables = [test.assign(score=binary_scores(test, "malignant"))]
@@ -294,9 +270,8 @@ def auc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
     for table in tables:
         for model, of_model in table.groupby("model", sort=False):
             scores, truth, patients = _scores(of_model)
-            estimate = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
-            names = {"model": model, "unit": of_model["unit"].iloc[0]}
-            rows.append({**names, **_estimate_columns(estimate, len(scores))})
+            over = auc_over_trainings(scores, truth, patients, seed=seed, draws=draws)
+            rows.append({"model": model, "unit": of_model["unit"].iloc[0], **over.row})
     return pd.DataFrame(rows)
 
 
@@ -313,31 +288,68 @@ def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
 
     Returns:
         model, reference (the model that it is compared with), measure (AUC, accuracy, balanced
-        accuracy), value, low, high (means over the seeds), seeds, n, patients, reason; by image of
-        the test patients, within one image size. Empty if there is only one start.
+        accuracy), then the columns of OverTrainings.row; by image of the test patients, within one
+        image size. Empty if there is only one start.
     """
-    test = predictions[predictions["split"] == "test"]
-    test = test.assign(score=binary_scores(test, "malignant"))
     rows = []
-    for _, of_size in test.groupby(["rows", "cols", "averaged"], sort=False):
+    for _, of_size in _test_scores(predictions).groupby(["rows", "cols", "averaged"], sort=False):
         (reference, first), *compared = of_size.groupby("model", sort=False)
-        baseline, truth, patients = _scores(first)
         for model, of_model in compared:
-            scores, _, _ = _scores(of_model)
-            estimate = auc_difference(scores, baseline, truth, patients, seed=seed, draws=draws)
-            gains = {"AUC": estimate} | _accuracy_gains(of_model, first, seed, draws)
+            gains = {"AUC": _auc_gain(of_model, first, seed, draws)}
+            gains |= _accuracy_gains(of_model, first, seed, draws)
             rows += [
-                {"model": model, "reference": reference, "measure": measure}
-                | _estimate_columns(gain, len(scores))
-                for measure, gain in gains.items()
+                {"model": model, "reference": reference, "measure": measure, **over.row}
+                for measure, over in gains.items()
             ]
-    return pd.DataFrame(rows, columns=["model", "reference", "measure", *_ESTIMATE_COLUMNS])
+    return pd.DataFrame(rows, columns=_GAINS)
+
+
+def size_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
+    """Gain in AUC of each larger image size over the smallest, paired over patients.
+
+    Args:
+        predictions: Of all models.
+        seed: Of the bootstrap.
+        draws: Bootstrap samples.
+
+    Returns:
+        The columns of `auc_gains`, largest size first within a start. Empty with one size.
+    """
+    test = _test_scores(predictions)
+    pixels = (test["rows"] * test["cols"]).replace(0, np.inf)
+    rows = []
+    for _, of_start in test.assign(pixels=pixels).groupby(["start", "averaged"], sort=False):
+        ordered = of_start.sort_values("pixels", ascending=False, kind="stable")
+        *compared, (reference, smallest) = ordered.groupby("model", sort=False)
+        for model, of_model in compared:
+            over = _auc_gain(of_model, smallest, seed, draws)
+            rows.append({"model": model, "reference": reference, "measure": "AUC", **over.row})
+    return pd.DataFrame(rows, columns=_GAINS)
+
+
+_GAINS = [
+    "model", "reference", "measure", "value", "low", "high", "n", "patients", "reason", *COLUMNS,
+]  # fmt: skip
+
+
+def _test_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    test = predictions[predictions["split"] == "test"]
+    return test.assign(score=binary_scores(test, "malignant"))
+
+
+def _auc_gain(
+    compared: pd.DataFrame, reference: pd.DataFrame, seed: int, draws: int
+) -> OverTrainings:
+    """AUC of one model less that of another on the same images, training by training."""
+    scores, truth, patients = _scores(compared)
+    baseline, _, _ = _scores(reference)
+    return auc_over_trainings(scores, truth, patients, seed=seed, draws=draws, baseline=baseline)
 
 
 def _accuracy_gains(
     compared: pd.DataFrame, reference: pd.DataFrame, seed: int, draws: int
-) -> dict[str, Estimate]:
-    """Accuracy and balanced accuracy of one model less those of another, means over the seeds."""
+) -> dict[str, OverTrainings]:
+    """Accuracy and balanced accuracy of one model less those of another, training by training."""
     sides: list[dict[str, list[Statistic]]] = []
     for predictions in (compared, reference):
         side: dict[str, list[Statistic]] = {"accuracy": [], "balanced accuracy": []}
@@ -348,9 +360,10 @@ def _accuracy_gains(
             side["balanced accuracy"].append(balanced_accuracy_statistic(truth, answers, patients))
         sides.append(side)
     gains = {
-        name: difference(average(sides[0][name]), average(sides[1][name])) for name in sides[0]
+        name: [difference(*pair) for pair in zip(sides[0][name], sides[1][name], strict=True)]
+        for name in sides[0]
     }
-    return bootstrap(gains, patients, seed=seed, draws=draws)
+    return metrics_over_trainings(gains, patients, seed=seed, share=False, draws=draws)
 
 
 def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], Patients]:
@@ -360,15 +373,3 @@ def _scores(predictions: pd.DataFrame) -> tuple[Floats, npt.NDArray[np.bool_], P
     scores = np.stack([of_seed["score"].to_numpy(dtype=np.float64) for of_seed in by_seed])
     truth = positive(first["label"], "malignant")
     return scores, truth, Patients.from_ids(patient_keys(first))
-
-
-_ESTIMATE_COLUMNS = ("value", "low", "high", "seeds", "n", "patients", "reason")
-
-
-def _estimate_columns(estimate: Estimate, seeds: int) -> dict[str, object]:
-    """An estimate as columns of a table."""
-    values = (
-        estimate.value, estimate.low, estimate.high, seeds, estimate.n, estimate.patients,
-        estimate.reason,
-    )  # fmt: skip
-    return dict(zip(_ESTIMATE_COLUMNS, values, strict=True))

@@ -1,0 +1,104 @@
+"""What notebook 03 records beside the paper's claims: figures 2a and 2b as numbers, newer GANs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from second_look.evaluation.seeds import of_trainings
+from second_look.outputs import Run
+from second_look.paper import SUFFICIENT
+from second_look.studies.gan.dcgan import DCGAN, PROGRESSIVE
+from second_look.verdicts import Budget, Conditions, Control
+
+FIGURES = ("fig-2a", "fig-2b")
+
+
+def nearest_epochs(progress: pd.DataFrame, architecture: str, epoch: float) -> pd.DataFrame:
+    """The row of each class whose samples are nearest to an epoch, of one architecture.
+
+    Args:
+        progress: Of studies.gan.quality.progress.
+        architecture: Of the generators.
+        epoch: Of the samples; infinite: the last ones.
+    """
+    rows = progress[progress["architecture"] == architecture]
+    last = float(rows["epoch"].max()) if len(rows) else 0.0
+    distance = (rows["epoch"] - min(epoch, last)).abs()
+    return rows.loc[distance.groupby(rows["label"]).idxmin()]
+
+
+def control(rows: pd.DataFrame) -> Control:
+    """Whether the measure calls real patches of other women sufficient.
+
+    Args:
+        rows: Of `nearest_epochs`.
+    """
+    farthest = float((rows["control"] / rows["floor"]).max())
+    text = f"real patches of other women lie up to {farthest:.2f} times the floor away"
+    return Control(farthest <= SUFFICIENT, f"{text}, at most {SUFFICIENT:g} are sufficient")
+
+
+def report_figures(
+    run: Run, progress: pd.DataFrame, *, epochs: tuple[int, int], budget: Budget, synthetic: bool
+) -> list[str]:
+    """Record figures 2a and 2b as numbers; nothing if no DCGAN was trained.
+
+    The number is the distance of the samples' texture from real patches divided by its floor, the
+    geometric mean over the classes. There is one generator a class, and each counts as a training.
+
+    Args:
+        run: Of the notebook.
+        progress: Of studies.gan.quality.progress.
+        epochs: Of figures 2a and 2b in this run.
+        budget: What the generators were given besides: patches, size in px.
+        synthetic: Whether the patches are phantoms'.
+
+    Returns:
+        The numbers as Markdown lines.
+    """
+    lines = []
+    for claim_id, epoch in zip(FIGURES, epochs, strict=True):
+        rows = nearest_epochs(progress, DCGAN, epoch)
+        if rows.empty:
+            continue
+        over = of_trainings(rows["swd"] / rows["floor"], n=len(rows))
+        reached = float(rows["epoch"].min())
+        how = (
+            f"texture after {reached:,.0f} epochs: distance from real patches divided by its "
+            "floor, over the generators of the classes"
+        )
+        lines.append(f"- {claim_id}: {over.estimate}, {how}.")
+        run.result(
+            claim_id, over.estimate, how=how, figure="progress", synthetic=synthetic,
+            conditions=Conditions(over.trainings, {**budget, "epochs": reached}, control(rows)),
+        )  # fmt: skip
+    return lines
+
+
+def report_newer(run: Run, progress: pd.DataFrame, *, synthetic: bool) -> None:
+    """Record how far a newer GAN's samples are from real patches, as a share of the DCGAN's.
+
+    Each is divided by its own floor, since their sizes may differ.
+
+    Args:
+        run: Of the notebook.
+        progress: Of studies.gan.quality.progress.
+        synthetic: Whether the patches are phantoms'.
+    """
+    last: Mapping[str, pd.DataFrame] = {
+        name: nearest_epochs(progress, name, np.inf).set_index("label")
+        for name in (DCGAN, PROGRESSIVE)
+    }
+    if any(rows.empty for rows in last.values()):
+        return
+    ratios = {name: rows["swd"] / rows["floor"] for name, rows in last.items()}
+    shares = (ratios[PROGRESSIVE] / ratios[DCGAN]).dropna()
+    over = of_trainings(shares, n=len(shares))
+    run.result(
+        "newer-gans", over.estimate, figure="progress", synthetic=synthetic,
+        how="progressive growing, over the generators of the classes, each by its own floor",
+        conditions=Conditions(over.trainings),
+    )  # fmt: skip
