@@ -23,7 +23,6 @@ from second_look.errors import OutputError
 from second_look.files import write_bytes, write_json, write_parquet
 from second_look.models.dcgan import PAPER, Generator
 from second_look.outputs import Run, open_run, silenced
-from second_look.paper import NOT_MEASURED
 from second_look.preparing.dataset import LAB, Dataset, build_dataset, open_dataset
 from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.records import Records, fingerprint, load_json, load_results
@@ -31,6 +30,7 @@ from second_look.studies.calibration.measures import load_groups
 from second_look.studies.gan.generators import GENERATORS, open_generators
 from second_look.studies.scorecard import card, conclusions
 from second_look.studies.windows import WINDOWS, open_windows
+from second_look.verdicts import NOT_MEASURED
 
 REPO = Path(__file__).resolve().parents[1]
 SURVEY, PATCHING, GANS = "01_data_survey", "02_patching", "03_dcgan"
