@@ -37,7 +37,9 @@ ddsm_cases: str = ""  # cbis with ddsm: CSV with columns cbis (patient) and ddsm
 optical_density: bool = False  # source ddsm: convert all scanners' grey levels to optical density
 table: str = ""  # source folder: its CSV, relative to data_root
 columns: dict = {}  # source folder: standard column -> name of the column in the CSV
-box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh}
+labels: dict = {}  # source folder: label as the CSV spells it -> standard label
+box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh | xyxy}
+max_lost: float = 0.1  # source folder: largest share of images that may be left out [0, 1]
 dataset: str = "folder"  # source folder: name of the data set in tables and figures
 cbis_descriptions: str = ""  # source folder: folder of CBIS-DDSM's four CSVs, which complete labels
 pixel_size_mm: float = 0.0  # mm per pixel where the source does not give it; 0: unknown [0, 1]
@@ -70,6 +72,7 @@ from second_look.claims import claim
 from second_look.preparing import views
 from second_look.preparing.dataset import build_dataset
 from second_look.preparing.reading import DataSettings, case_descriptions, data_locations
+from second_look.preparing.splits import later_notebooks
 from second_look.sources.cbis_descriptions import survey_descriptions
 from second_look.studies.survey import cohort, data_survey, survey_claims
 
@@ -111,7 +114,8 @@ Markdown(
 settings = DataSettings(
     source=source, also=also, data_root=data_root, cbis_folder=cbis_folder,
     ddsm_folder=ddsm_folder, ddsm_cases=ddsm_cases, optical_density=optical_density,
-    table=table, columns=columns, cbis_descriptions=cbis_descriptions,
+    table=table, columns=columns, labels=labels, max_lost=max_lost,
+    cbis_descriptions=cbis_descriptions,
     box_format=box_format, dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients,
     image_rows=image_rows, image_cols=image_cols, lesion_contrast=lesion_contrast,
     phantom_form=phantom_form, phantom_faults=phantom_faults, spacing_mm=spacing_mm,
@@ -183,6 +187,13 @@ run.table(
     "measured: with one image a patient; several images narrow them somewhat.",
 )  # fmt: skip
 Markdown(statement)
+
+# %%
+run.table(
+    later_notebooks(data.catalogue.images, int((data.prepared.lesions["code"] > 0).sum())),
+    "later_notebooks",
+    "What the other notebooks can do with these images.",
+)
 
 # %% [markdown]
 # ## How large are the images?

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class SecondLookError(Exception):
@@ -26,6 +26,20 @@ class DataError(SecondLookError):
         prefix = f"{self.location}: " if self.location else ""
         advice = f" {self.remedy}" if self.remedy else ""
         return f"{prefix}{self.problem}{advice}"
+
+
+class LostRowsError(DataError):
+    """Too much of a data set cannot be used, or a whole class.
+
+    Attributes:
+        rows: The quarantine so far, records that say why.
+    """
+
+    def __init__(
+        self, problem: str, location: object, remedy: str, rows: Iterable[Mapping[str, str]]
+    ) -> None:
+        super().__init__(problem, location, remedy)
+        self.rows = list(rows)
 
 
 class MissingDataError(DataError):

@@ -35,6 +35,7 @@ from second_look.preparing import dataset as ds
 from second_look.preparing import reading, views
 from second_look.preparing.dataset import LAB_SETTINGS, LAB_WORKERS, build_dataset, open_dataset
 from second_look.preparing.patches import HALF_RULE, window_table
+from second_look.preparing.splits import check_every_class, later_notebooks
 from second_look.quarantine import Code
 from second_look.running.parameters import read_cell
 from second_look.sources.cbis_descriptions import survey_descriptions
@@ -285,8 +286,11 @@ def test_a_class_missing_from_a_split_stops_the_run(data):
     images = data.catalogue.images
     gone = images[~((images["label"] == "malignant") & (images["split"] == "val"))]
     with pytest.raises(DataError, match="malignant in val"):
-        ds.check_every_class(gone)
-    ds.check_every_class(images)
+        check_every_class(gone, "quarantine.csv")
+    check_every_class(images, "quarantine.csv")
+    assert later_notebooks(gone, located=3)["can_run"].tolist() == [False] * 6 + [True]
+    assert later_notebooks(images, located=3)["can_run"].all()
+    assert "outline" in later_notebooks(images, located=0)["reason"].iloc[3]
 
 
 def with_a_copy(folder, splits):

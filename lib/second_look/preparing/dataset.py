@@ -6,29 +6,29 @@ Notebook 01 builds it; every later notebook opens what 01 left in the run's outp
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from second_look.catalogue import (
-    LABELS,
-    SPLITS,
     Catalogue,
     assign_splits,
     clean_official_split,
 )
-from second_look.errors import DataError, OutputError
-from second_look.files import write_json, write_parquet
+from second_look.errors import DataError, LostRowsError, OutputError
+from second_look.files import write_csv, write_json, write_parquet
 from second_look.phantoms.forms import DATASET as PHANTOM
 from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
 from second_look.preparing.image import PrepareSettings
 from second_look.preparing.prepare import prepare
 from second_look.preparing.reading import DataSettings, read_source
+from second_look.preparing.splits import check_every_class
 from second_look.preparing.store import Prepared
 from second_look.records import DATASET
 
 MARK = "settings.json"  # of a data set's folder, written last
+# The quarantine as people read it, also where a run stops after it.
+QUARANTINE_CSV = "quarantine.csv"
 # Outputs folder of notebooks that are opened by hand, their default.
 LAB = "lab"
 # What is prepared there where notebook 01 has not run: the defaults of its parameters. They stand
@@ -36,6 +36,7 @@ LAB = "lab"
 LAB_SETTINGS = DataSettings(
     source="phantom",
     box_format="rowcol",
+    max_lost=0.1,
     dataset="folder",
     patients=24,
     image_rows=1024,
@@ -92,11 +93,15 @@ def build_dataset(
         scheduler: Address of a running Dask scheduler to use instead.
 
     Raises:
-        DataError: The data set is missing or empty, or a split lacks a class.
+        DataError: The data set is missing or empty, or too much of it cannot be used.
         LeakageError: A patient or a picture stands in two splits.
     """
     folder = outputs / DATASET
-    catalogue = clean_official_split(read_source(settings, folder / "raw"))
+    try:
+        catalogue = clean_official_split(read_source(settings, folder / "raw"))
+    except LostRowsError as error:
+        path = _save_quarantine(folder, Catalogue.from_rows([], quarantine=error.rows).quarantine)
+        raise DataError(error.problem, error.location, f"{error.remedy} See {path}.") from None
     catalogue = assign_splits(
         catalogue,
         seed=settings.seed,
@@ -116,7 +121,7 @@ def build_dataset(
     lost = set(catalogue.images["image_id"]) - set(prepared.images["image_id"])
     quarantine = prepared.quarantine.to_dict("records")
     catalogue = catalogue.without_images(lost).with_quarantine(quarantine)
-    check_every_class(catalogue.images)
+    _save_quarantine(folder, catalogue.quarantine)
     duplicates = find_duplicates(prepared)
     check_no_content_leak(duplicates, catalogue.images)
     catalogue.save(folder)
@@ -125,11 +130,22 @@ def build_dataset(
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 
 
-def open_dataset(outputs: Path) -> Dataset:
+def _save_quarantine(folder: Path, rows: pd.DataFrame) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / QUARANTINE_CSV, rows)
+    return folder / QUARANTINE_CSV
+
+
+def open_dataset(outputs: Path, *, every_class: bool = True) -> Dataset:
     """What notebook 01 left in the run's outputs; in LAB, where that is nothing, LAB_SETTINGS.
+
+    Args:
+        outputs: Folder of the run.
+        every_class: Whether the reader needs each class in each split, as training does.
 
     Raises:
         OutputError: Notebook 01 has not run for this set, or not to its end.
+        DataError: A class is missing from a split.
     """
     folder = outputs / DATASET
     if not (folder / MARK).is_file():
@@ -139,26 +155,11 @@ def open_dataset(outputs: Path) -> Dataset:
             raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
         return build_dataset(outputs, LAB_SETTINGS, workers=LAB_WORKERS)
     catalogue = Catalogue.load(folder)
+    if every_class:
+        check_every_class(catalogue.images, folder / QUARANTINE_CSV)
     duplicates = pd.read_parquet(folder / "duplicates.parquet")
     prepared = Prepared.load(folder / "prepared")
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
-
-
-def check_every_class(images: pd.DataFrame) -> None:
-    """A class that the data set has must be in each of its splits.
-
-    Raises:
-        DataError: Names the classes and splits.
-    """
-    counts = pd.crosstab(images["label"], images["split"]).reindex(columns=SPLITS, fill_value=0)
-    present = [label for label in LABELS if label in counts.index]
-    empty = [pair for pair in product(present, SPLITS) if counts.loc[pair] == 0]
-    if empty:
-        raise DataError(
-            f"no image of a class in a split: {', '.join(map(' in '.join, empty))}.",
-            location="table images",
-            remedy="Use more patients, larger val_share and test_share, or another seed.",
-        )
 
 
 def _is_synthetic(catalogue: Catalogue) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from second_look.catalogue import Catalogue, merge
-from second_look.errors import DataError, MissingDataError, ParameterError
+from second_look.errors import LostRowsError, MissingDataError, ParameterError
 from second_look.files import DATA_VARIABLE
 from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
 from second_look.phantoms.phantom import PhantomSettings
@@ -38,7 +38,9 @@ class DataSettings:
         optical_density: For source ddsm: grey levels linear in optical density.
         table: For source folder: the CSV, relative to data_root.
         columns: For source folder: standard column name -> name in that CSV.
-        box_format: For source folder: rowcol or xywh.
+        labels: For source folder: spelling of a label in that CSV -> its standard name.
+        box_format: For source folder: rowcol, xywh or xyxy.
+        max_lost: For source folder: largest share of images that may be left out.
         dataset: For source folder: name of the data set in every table.
         cbis_descriptions: For source folder, of images of CBIS-DDSM: folder of its case
             descriptions, relative to data_root, which complete the lesions and labels.
@@ -61,7 +63,9 @@ class DataSettings:
     optical_density: bool = False
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     box_format: str
+    max_lost: float = 1.0
     dataset: str
     cbis_descriptions: str = ""
     pixel_size_mm: float = 0.0
@@ -157,11 +161,12 @@ def _of_cbis(settings: DataSettings, sources: Iterable[str]) -> list[str]:
 def _read_one(settings: DataSettings, source: str, cache: Path) -> Catalogue:
     catalogue = _READERS[source](settings, cache)
     if catalogue.images.empty:
-        raise DataError(
-            f"not one usable image among {len(catalogue.quarantine)} quarantined items.",
-            location=f"source {source}",
-            remedy="The quarantine's first reason: "
-            + (catalogue.quarantine["reason"].iloc[0] if len(catalogue.quarantine) else "none."),
+        rows = catalogue.quarantine.to_dict("records")
+        raise LostRowsError(
+            f"not one usable image among {len(rows)} quarantined items.",
+            f"source {source}",
+            f"The first reason: {rows[0]['reason'] if rows else 'none'}.",
+            rows,
         )
     return catalogue
 
@@ -213,7 +218,9 @@ def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
         table.parent,
         dataset=settings.dataset,
         columns=settings.columns,
+        labels=settings.labels,
         box_format=settings.box_format,
+        max_lost=settings.max_lost,
         strict=settings.strict,
     )
     if not settings.cbis_descriptions or catalogue.images.empty:

@@ -1,13 +1,15 @@
-"""The table of the user's mammograms: a CSV as people and spreadsheets write it."""
+"""The table of the user's mammograms: CSV or Excel, as people and spreadsheets write it."""
 
 from __future__ import annotations
 
 import csv
 import difflib
 import io
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from second_look.errors import DataError
 from second_look.files import read_bytes, write_text
@@ -44,8 +46,8 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
 
     Raises:
         MissingDataError: The table is not there.
-        DataError: It has no rows, lacks a required column, or is no CSV in UTF-8; or a row has
-            more or fewer values than there are columns.
+        DataError: It has no rows, lacks a required column, or is no CSV; a row has more or fewer
+            values than there are columns, or a quote is not closed.
     """
     (_, first), *rows = list(_lines(csv_path)) or [(1, [""])]
     names = [name.strip() for name in first]
@@ -57,6 +59,7 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
                 f"{csv_path} line {number}",
                 "Correct the row.",
             )
+        _check_quotes(csv_path, number, values, len(names))
         row = dict(zip(names, values, strict=True))
         yield number, {name: row[source[name]].strip() if name in source else "" for name in _ALL}
     if not rows:
@@ -65,13 +68,14 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
 
 def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, values) of each line that is not empty."""
-    try:
-        text = read_bytes(csv_path, "Set data_root and table; see README.md.").decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 ({error.reason}).", csv_path, "Save it as UTF-8.") from None
+    content = read_bytes(csv_path, "Set data_root and table; see README.md.")
+    if content.startswith(b"PK\x03\x04"):
+        yield from _excel_lines(csv_path, content)
+        return
+    text = _text(csv_path, content)
     first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    delimiter = max((",", ";", "\t"), key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     last = 0
     try:
         for values in reader:
@@ -84,6 +88,77 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
             f"{csv_path} line {last + 1} or after",
             "Look for a quote that is not closed.",
         ) from None
+
+
+def _text(csv_path: Path, content: bytes) -> str:
+    """The text of a CSV in UTF-8 or UTF-16, which Excel calls Unicode text."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        raise DataError(f"not {name} ({error.reason}).", csv_path, "Save it as UTF-8.") from None
+    if text.lstrip().startswith(("{", "[")):
+        raise DataError(
+            "this is JSON, not a table.",
+            csv_path,
+            "Write a CSV with a row for each image or lesion.",
+        )
+    return text
+
+
+def _excel_lines(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """(row number, values) of the rows of the first sheet of a workbook that are not empty.
+
+    Cells behind the last header are passed over where they are empty. Numbers are written without
+    needless decimals, as Excel shows them.
+    """
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+    except (zipfile.BadZipFile, KeyError, ValueError, IndexError, ParseError) as error:
+        raise DataError(
+            f"not a readable Excel workbook ({error}).", path, "Save it as CSV, UTF-8."
+        ) from None
+    width = max((_width(row) for row in rows[:1]), default=0)
+    for number, row in enumerate(rows, start=1):
+        values = [_cell_text(value) for value in row[: max(width, _width(row))]]
+        if any(values):
+            yield number, values + [""] * (width - len(values))
+
+
+def _width(row: Sequence[object]) -> int:
+    """Cells up to the last one that is not empty."""
+    return max((index for index, value in enumerate(row, start=1) if value is not None), default=0)
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _check_quotes(csv_path: Path, line: int, values: Sequence[str], columns: int) -> None:
+    """A cell that holds a whole row has swallowed it: an earlier quote was not closed.
+
+    Raises:
+        DataError: Names the line.
+    """
+    for value in values:
+        for delimiter in (",", ";", "\t"):
+            swallowed = [
+                part for part in value.splitlines()[1:] if part.count(delimiter) >= columns - 1
+            ]
+            if swallowed and columns > 1:
+                raise DataError(
+                    f"a cell holds {len(swallowed)} whole rows, such as {swallowed[0][:60]!r}.",
+                    f"{csv_path} line {line} or before",
+                    "Look for a quote that is not closed.",
+                )
 
 
 def _match_columns(

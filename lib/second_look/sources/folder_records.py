@@ -1,0 +1,147 @@
+"""What is collected from a user's table, and what the whole of it must be like.
+
+An image is used whole or not at all: where one of its rows cannot be used, its other rows would
+give it a milder label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from second_look.errors import DataError, LostRowsError, first_few
+from second_look.quarantine import Code, Quarantine
+from second_look.sources import folder_values as cells
+from second_look.sources.folder_values import BOX_FORMATS, UnusableError
+
+# More boxes than this outside their images, all of which fit in another format: the format is
+# wrong, and those that seem to fit lie in wrong places.
+MISFITS = 0.1
+
+
+@dataclass(frozen=True)
+class FolderFormat:
+    """How to read a table.
+
+    Attributes:
+        dataset: Name of the data set in the catalogue.
+        columns: Standard column -> its name in this table, where it differs.
+        labels: Spelling of a label in this table -> LABELS, where it is not usual.
+        box_format: rowcol (row_min,col_min,row_max,col_max), xywh (x,y,width,height) or xyxy
+            (x_min,y_min,x_max,y_max), in pixels of the file.
+        separator: Between the lesions of one cell.
+        kind: Kind of the lesions if the table has no such column.
+    """
+
+    dataset: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    box_format: str = "rowcol"
+    separator: str = "|"
+    kind: str = "mass"
+
+
+@dataclass
+class Table:
+    """Rows of the catalogue as they are collected.
+
+    Attributes:
+        images: image_id -> its row.
+        lesions: Rows of lesions.
+        lines: image_id -> lines of the table that describe it, and their labels.
+        failures: image_id -> the first line that cannot be used, and why.
+        boxes: Text of every box and size of its image, px of the file.
+    """
+
+    csv_path: Path
+    root: Path
+    form: FolderFormat
+    quarantine: Quarantine
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lesions: list[dict[str, Any]] = field(default_factory=list)
+    lines: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    failures: dict[str, tuple[int, str]] = field(default_factory=dict)
+    boxes: list[tuple[str, int, int]] = field(default_factory=list)
+    lesion_count: Counter[str] = field(default_factory=Counter)
+
+    def add_line(self, code: Code, reason: str, *, effect: str, line: int, **ids: str) -> None:
+        """Add a line of the table to the quarantine."""
+        self.quarantine.add(
+            code, reason, effect=effect, file=self.csv_path, row=f"line {line}", **ids
+        )
+
+
+def drop_incomplete(table: Table) -> None:
+    """Remove the images of which a row could not be used."""
+    for image_id, (failing_line, reason) in table.failures.items():
+        if table.images.pop(image_id, None) is None:
+            continue
+        table.lesions = [row for row in table.lesions if row["image_id"] != image_id]
+        for line, _ in table.lines[image_id]:
+            if line != failing_line:
+                table.add_line(
+                    Code.DESCRIPTION_UNUSABLE,
+                    f"another row of this image, line {failing_line}, cannot be used: {reason}",
+                    effect="image left out",
+                    line=line,
+                    image_id=image_id,
+                )
+
+
+def check_losses(table: Table, max_lost: float) -> None:
+    """Not too many images, and no whole label, may be lost.
+
+    Raises:
+        LostRowsError: Names the labels and the commonest reasons; carries the quarantine.
+    """
+    lost = set(table.lines) - set(table.images)
+    seen_labels: Counter[str] = Counter()
+    kept_labels: set[str] = set()
+    for image_id, lines in table.lines.items():
+        for _, text in lines:
+            seen_labels[text] += 1
+            if image_id in table.images:
+                kept_labels.add(text)
+    vanished = [text for text in seen_labels if text not in kept_labels]
+    share = len(lost) / len(table.lines)
+    if share <= max_lost and not vanished:
+        return
+    problem = f"{len(lost)} of {len(table.lines)} images cannot be used"
+    if vanished:
+        problem += f", among them every row with the label {first_few(map(repr, vanished), 5)}"
+    reasons = Counter(reason for _, reason in table.failures.values())
+    examples = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+    raise LostRowsError(
+        f"{problem}: {examples}.",
+        table.csv_path,
+        "Correct the table, map its labels (labels: {<spelling>: malignant}), or allow the loss "
+        "(max_lost: 1).",
+        table.quarantine.rows,
+    )
+
+
+def check_box_format(table: Table) -> None:
+    """Boxes that leave their images but all fit in another format were read in the wrong one.
+
+    Raises:
+        DataError: Names the other format.
+    """
+    misfits = dict.fromkeys(BOX_FORMATS, 0)
+    for text, rows, cols in table.boxes:
+        for name in BOX_FORMATS:
+            try:
+                misfits[name] += not cells.fits(cells.parse_box(text, name), rows, cols)
+            except UnusableError:
+                misfits[name] += 1
+    chosen = table.form.box_format
+    better = [name for name in BOX_FORMATS if misfits[name] < misfits[chosen] / 4]
+    if misfits[chosen] > MISFITS * len(table.boxes) and len(table.boxes) > 1 and better:
+        raise DataError(
+            f"{misfits[chosen]} of {len(table.boxes)} boxes lie outside their images as {chosen}; "
+            f"they fit as {' or '.join(better)}.",
+            table.csv_path,
+            "Set box_format to what the boxes are, or correct them.",
+        )

@@ -1,0 +1,236 @@
+"""Cells of a user's table: the usual spellings of labels, kinds, sides, splits, grades and boxes.
+
+A cell that must be right (path, patient, label, split, aspect) raises `UnusableError`. A cell that
+only describes is unknown where it cannot be understood, and `Notes` says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from second_look.catalogue import KINDS, LABELS, SPLITS
+from second_look.decoding.dicom import Header
+from second_look.geometry import Box
+from second_look.quarantine import Code
+
+BOX_FORMATS = ("rowcol", "xywh", "xyxy")
+# Drawn boxes sometimes exceed the image by a pixel: they are cut. A worse box is unusable.
+BOX_TOLERANCE_PX = 1.0
+_LABELS = {
+    "cancer": "malignant",
+    "malignancy": "malignant",
+    "no finding": "normal",
+    "no findings": "normal",
+} | {name.replace("_", " "): name for name in LABELS}
+_KINDS = {
+    "masses": "mass",
+    "nodule": "mass",
+    "calc": "calcification",
+    "calcifications": "calcification",
+    "microcalcification": "calcification",
+    "microcalcifications": "calcification",
+    "suspicious calcification": "calcification",
+    "architectural distortion": "distortion",
+    "focal asymmetry": "asymmetry",
+    "global asymmetry": "asymmetry",
+    "asymmetries": "asymmetry",
+} | {name: name for name in KINDS}
+_SIDES = {"": "", "l": "L", "left": "L", "lt": "L", "r": "R", "right": "R", "rt": "R"}
+_SPLITS = {
+    "": "",
+    "training": "train",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "testing": "test",
+} | {name: name for name in SPLITS}
+# "4", "4.0", "4a", "BI-RADS 4", "birads_4B": BI-RADS divides category 4 only.
+_GRADE = re.compile(r"(?:bi-?rads)?[\s_:-]*(\d)(?:\.0*|[abc])?", re.IGNORECASE)
+
+
+class UnusableError(Exception):
+    """Why a row cannot be used."""
+
+    def __init__(self, reason: str, code: Code = Code.DESCRIPTION_UNUSABLE) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass
+class Notes:
+    """Values of a row that are unknown because they cannot be understood.
+
+    Attributes:
+        reasons: In words, one a cell.
+    """
+
+    reasons: list[str] = field(default_factory=list)
+
+    def unknown(self, column: str, text: str, expected: str) -> None:
+        """Add a cell."""
+        self.reasons.append(f"the {column} {text!r} counts as unknown: expected {expected}")
+
+
+def label(text: str, labels: Mapping[str, str]) -> str:
+    """A label of LABELS.
+
+    Args:
+        text: The cell.
+        labels: The user's own spellings -> LABELS; they go first. Numbers match however they are
+            written, 1 as 1.0.
+
+    Raises:
+        UnusableError: It is none.
+    """
+    own_spellings = {_plain(key): str(value) for key, value in labels.items()}
+    plain = _plain(text)
+    name = own_spellings.get(plain) or _LABELS.get(plain, "")
+    if name not in LABELS:
+        expected = ", ".join(dict.fromkeys([*LABELS, *map(str, labels)]))
+        raise UnusableError(
+            f"unknown label {text!r}: expected {expected}; the parameter labels maps others",
+            Code.LABEL_UNKNOWN,
+        )
+    return name
+
+
+def _plain(text: object) -> str:
+    """Small letters, single spaces, no list brackets, whole numbers without decimals."""
+    words = re.sub(r"[\[\]'\"()]", " ", str(text)).replace("-", " ").replace("_", " ").lower()
+    plain = " ".join(words.split())
+    return re.sub(r"^(\d+)\.0*$", r"\1", plain)
+
+
+def kind(text: str, notes: Notes) -> str:
+    """A kind of KINDS; "other", and a note, where it is none."""
+    name = _KINDS.get(_plain(text))
+    if name is None:
+        notes.unknown("kind", text, ", ".join(KINDS))
+    return name or "other"
+
+
+def side(text: str, notes: Notes) -> str:
+    """L, R, or "" where it is unknown."""
+    name = _SIDES.get(text.lower())
+    if name is None:
+        notes.unknown("side", text, "left or right")
+    return name or ""
+
+
+def split(text: str) -> str:
+    """A split of SPLITS, or "" for an empty cell.
+
+    Raises:
+        UnusableError: It is none: to guess would put a test patient into training.
+    """
+    if text.lower() not in _SPLITS:
+        expected = ", ".join(filter(None, _SPLITS))
+        raise UnusableError(f"unknown split {text!r}: expected {expected}")
+    return _SPLITS[text.lower()]
+
+
+def grade(text: str, column: str, maximum: int, notes: Notes) -> int | None:
+    """A whole number from 0 to `maximum`, as BI-RADS categories are written; None if unknown."""
+    if not text:
+        return None
+    match = _GRADE.fullmatch(text)
+    if match is None or int(match[1]) > maximum:
+        notes.unknown(column, text, f"a whole number from 0 to {maximum}")
+        return None
+    return int(match[1])
+
+
+def number(text: str, column: str) -> float | None:
+    """A positive number; None if the cell is empty.
+
+    Raises:
+        UnusableError: It is something else.
+    """
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise UnusableError(f"expected a positive number as {column}. Got {text!r}")
+    return value
+
+
+def required(text: str, column: str) -> str:
+    """The text of a cell that may not be empty.
+
+    Raises:
+        UnusableError: It is.
+    """
+    if not text:
+        raise UnusableError(f"the cell {column} is empty")
+    return text
+
+
+def spread(text: str, separator: str, count: int, *, default: str = "") -> list[str] | None:
+    """The values of a cell for `count` lesions; a single value, or the default, serves all.
+
+    None where the cell holds another number of values.
+    """
+    if not text:
+        return [default] * count
+    values = [value.strip() for value in text.split(separator)]
+    if len(values) == 1:
+        values *= count
+    return values if len(values) == count else None
+
+
+def parse_box(text: str, box_format: str) -> Box:
+    """A box of the table, px of the file.
+
+    Raises:
+        UnusableError: It is not four numbers.
+    """
+    try:
+        first, second, third, fourth = (float(value) for value in text.split(","))
+    except ValueError:
+        raise UnusableError(f"expected a box of four numbers. Got {text!r}") from None
+    if box_format == "xywh":
+        return Box.from_xywh(first, second, third, fourth)
+    if box_format == "xyxy":
+        return Box(second, first, fourth, third)
+    return Box(first, second, third, fourth)
+
+
+def fits(box: Box, rows: int, cols: int) -> bool:
+    """Whether a box has an area and lies in an image but for BOX_TOLERANCE_PX."""
+    clipped = box.clipped(rows, cols)
+    excess = max(
+        clipped.row_min - box.row_min,
+        clipped.col_min - box.col_min,
+        box.row_max - clipped.row_max,
+        box.col_max - clipped.col_max,
+    )
+    # Comparisons with NaN are false, so the condition states what a usable box is.
+    return bool(excess <= BOX_TOLERANCE_PX and clipped.height > 0 and clipped.width > 0)
+
+
+def box(text: str, box_format: str, header: Header, cols: int) -> dict[str, float]:
+    """A box as columns of the catalogue, px of the square-pixel image; {} if the cell is empty.
+
+    Args:
+        text: The cell.
+        box_format: One of BOX_FORMATS.
+        header: Of the image file.
+        cols: Of the image with square pixels.
+
+    Raises:
+        UnusableError: It is no box, or lies outside the image.
+    """
+    if not text:
+        return {}
+    parsed = parse_box(text, box_format)
+    if not fits(parsed, header.rows, header.cols):
+        raise UnusableError(
+            f"the box {text!r} is empty or outside the {header.rows} x {header.cols} px image"
+        )
+    clipped = parsed.clipped(header.rows, header.cols)
+    return asdict(clipped.scaled(1.0, cols / header.cols))
