@@ -245,7 +245,7 @@ def test_corners_in_x_y_order_are_read_and_told_from_widths(folder):
     rows = "".join(f'{name}.png,{name},benign,"{box}"\n' for name, box in boxes)
     catalogue = read(folder, f"path,patient,label,boxes\n{rows}", box_format="xyxy")
     assert catalogue.lesions.loc[0, BOX].tolist() == [5, 20, 15, 30]
-    with pytest.raises(DataError, match="3 of 3 boxes .* fit as rowcol or xyxy"):
+    with pytest.raises(DataError, match=r"3 of 3 boxes .* fit as rowcol or xyxy"):
         read(folder, f"path,patient,label,boxes\n{rows}", box_format="xywh")
 
 
