@@ -2,7 +2,7 @@
 #   make report   the report from synthetic mammograms, in minutes, with nothing to download
 #   make test     checks, all tests but the slow ones, and the whole smoke run
 #   make test-all the slow tests, which make test leaves out
-#   make test-fast  tests of the inner loop: no notebooks, no browser, no real data
+#   make test-fast  tests of the inner loop, under a minute: the rooms that compute, few examples
 #   make lab      JupyterLab on the notebooks
 #   make bench    speed, side by side with peers
 #   make check    lint, format, spelling, types, import contracts
@@ -30,8 +30,14 @@ test: check
 test-all: .venv/.ready
 	$(PYTEST) -m slow
 
+# Without what trains, prepares, downloads or starts other processes.
+FAST := batches decoding evaluation inference \
+	test_bad_input.py test_catalogue.py test_errors.py test_files.py test_geometry.py test_paper.py
+
 test-fast: .venv/.ready
-	$(PYTEST) -m "not slow and not notebook and not browser and not real_data"
+	HYPOTHESIS_PROFILE=few $(PYTEST) \
+		-m "not slow and not notebook and not browser and not real_data and not prepared" \
+		$(addprefix tests/,$(FAST))
 
 lab: .venv/.ready
 	$(LAB) $(LAB_OPTIONS)

@@ -25,7 +25,8 @@ mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+settings.register_profile("few", deadline=None, max_examples=10)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "local"))
 
 REPO = Path(__file__).resolve().parents[1]
 MIAS_ARCHIVES = ("all-mias.tar.xz", "all-mias.tar.gz")
@@ -35,8 +36,10 @@ SLOW_SECONDS = 3600  # a busy machine makes a slow test slower and not wrong
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests their own time limit."""
+    """Give slow tests their own time limit, and mark those that wait for prepared phantoms."""
     for item in items:
+        if "phantom_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.prepared)
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS), append=False)
 

@@ -37,6 +37,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
 ]  # fmt: skip
 SECONDS = 420  # a slow machine with two cores that other tests share
+START_SECONDS = 300  # until the server or a kernel answers on such a machine
 SENTENCE = "A sentence written in the browser."
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -213,7 +214,7 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            wait_for(lambda: is_running(lab, process), f"JupyterLab answers; see {lab.log}", 120)
+            wait_for(lambda: is_running(lab, process), f"JupyterLab answers; see {lab.log}", START_SECONDS)
             yield lab
         finally:
             end(process)
@@ -250,7 +251,7 @@ def open_by_double_click(page: Any, lab: Lab, name: str) -> None:
     page.goto(lab.address)
     page.locator(".jp-DirListing-item", has_text=f"{name}.ipynb").dblclick()
     page.locator(".jp-NotebookPanel:visible .jp-Notebook .jp-Cell").first.wait_for()
-    wait_for(lambda: kernel_ready(lab, name), f"a kernel for {name}", 120)
+    wait_for(lambda: kernel_ready(lab, name), f"a kernel for {name}", START_SECONDS)
     page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()
 
 

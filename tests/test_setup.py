@@ -199,7 +199,7 @@ def test_make_test_fast_leaves_out_all_that_takes_long() -> None:
     lines = steps("test-fast")
     tests = lines[position(lines, "-m pytest")]
     markers = re.findall(r"not (\w+)", tests)
-    assert set(markers) == {"slow", "notebook", "browser", "real_data"}
+    assert set(markers) == {"slow", "notebook", "browser", "real_data", "prepared"}
     assert "ruff" not in "".join(lines)
     assert "run_all.py" not in "".join(lines)
 
