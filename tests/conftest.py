@@ -26,7 +26,9 @@ mpl.use("Agg")  # not by MPLBACKEND: kernels started by a test would inherit it
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("few", deadline=None, max_examples=10)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "local"))
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "local")
+)
 
 REPO = Path(__file__).resolve().parents[1]
 MIAS_ARCHIVES = ("all-mias.tar.xz", "all-mias.tar.gz")

@@ -214,7 +214,11 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            wait_for(lambda: is_running(lab, process), f"JupyterLab answers; see {lab.log}", START_SECONDS)
+            wait_for(
+                lambda: is_running(lab, process),
+                f"JupyterLab answers; see {lab.log}",
+                START_SECONDS,
+            )
             yield lab
         finally:
             end(process)

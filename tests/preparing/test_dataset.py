@@ -277,7 +277,7 @@ def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
     with pytest.raises(ParameterError, match="source must be one of"):
         reading.read_source(small_settings(source="web"), tmp_path)
     (tmp_path / "t.csv").write_text("path,patient,label\nnone.png,p,benign\n")
-    empty = small_settings(source="folder", data_root=str(tmp_path), table="t.csv")
+    empty = small_settings(source="folder", data_root=str(tmp_path), table="t.csv", max_lost=1.0)
     with pytest.raises(DataError, match="not one usable image among 1"):
         reading.read_source(empty, tmp_path)
 
