@@ -68,14 +68,14 @@ from second_look.figures import cohort as cohort_figures
 from second_look.figures import data_survey as survey_figures
 from second_look.figures import style
 from second_look.outputs import open_run
-from second_look.claims import claim
+from second_look.paper import claim
 from second_look.preparing import views
 from second_look.preparing.dataset import build_dataset
 from second_look.preparing.reading import DataSettings, case_descriptions, data_locations
-from second_look.preparing.splits import later_notebooks
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies.survey import cohort, data_survey, survey_claims
+from second_look.studies.survey import cohort, data_survey
 
+# %%
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")
 
@@ -141,7 +141,6 @@ if descriptions is not None:
 
 # %%
 data_survey.report_counts(run, data, files=total, mammograms=mammograms)
-survey_claims.report_negatives(run, data)
 run.figure(
     survey_figures.labels_by_split(split_counts(data.catalogue.images)),
     "labels_by_split",
@@ -190,10 +189,9 @@ Markdown(statement)
 
 # %%
 run.table(
-    later_notebooks(data.catalogue.images, int((data.prepared.lesions["code"] > 0).sum())),
-    "later_notebooks",
+    cohort.later_notebooks(data), "later_notebooks",
     "What the other notebooks can do with these images.",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## How large are the images?
@@ -208,7 +206,11 @@ run.table(data_survey.sizes(data), "sizes", "Size (px) and bit depth of the imag
 # %%
 images = data.catalogue.images
 if "folder" not in (source, *also):  # images in a user's folder may have been downsampled
-    survey_claims.report_sizes(run, data)
+    run.result(
+        "size-range", int(images["rows"].max()), low=int(images["rows"].min()),
+        high=int(images["rows"].max()), n=len(images), how="image height, px: smallest to largest",
+        figure="film_sizes", synthetic=data.synthetic,
+    )  # fmt: skip
 run.figure(
     survey_figures.film_sizes(images),
     "film_sizes",
@@ -220,8 +222,7 @@ run.figure(
 #
 # The paper's 0.5 % and 1.2 % are shares "of the overall image on average". Here the area is
 # measured as a share of the whole image and as a share of the breast. The outline of a lesion is
-# its mask; in mini-MIAS it is a circle around the lesion, which overstates the area, so that only
-# masks judge the paper's means.
+# its mask; in mini-MIAS it is a circle around the lesion, which overstates the area.
 
 # %%
 areas = data_survey.lesion_areas(data)
@@ -229,7 +230,7 @@ estimates = data_survey.area_estimates(areas, seed=seed)
 run.table(estimates, "lesion_areas", "Mean lesion area in %, with 95 % intervals over patients.")
 
 # %%
-paper_percent = {kind: claim(name).value for kind, name in survey_claims.AREA_CLAIMS.items()}
+paper_percent = {kind: claim(name).value for kind, name in data_survey.AREA_CLAIMS.items()}
 if len(areas):
     run.figure(
         survey_figures.lesion_area_shares(areas, estimates, paper_percent),
@@ -239,7 +240,7 @@ if len(areas):
     )
 
 # %%
-survey_claims.report_areas(run, areas, data, seed=seed)
+data_survey.report_areas(run, estimates, data)
 
 # %% [markdown]
 # ## Which kinds of lesions, in which kinds of breasts?

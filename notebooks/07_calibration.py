@@ -61,6 +61,7 @@ from second_look.studies.calibration import (
 )  # fmt: skip
 from second_look.studies.calibration import measures as study
 
+# %%
 style.use_style()
 run = open_run(outputs, notebook="07_calibration")
 groups, synthetic = study.load_groups(run)
@@ -301,15 +302,17 @@ run.table(
 )  # fmt: skip
 
 # %%
-for model in subgroups.image_models(deciding)[:1]:
-    worst = subgroups.worst_errors(model, per_kind=failures_shown)
-    run.table(worst, "worst_errors", f"The clearest errors of {model.group.title}.")
-    worst_views = [views.original_view(data, image_id, 480) for image_id in worst["image_id"]]
+worst = subgroups.worst_errors(deciding, per_kind=failures_shown)
+run.table(worst, "worst_errors", "The clearest errors of the first model of images.")
+if len(worst):
     run.figure(
-        survey_figures.examples(worst_views, columns=failures_shown),
+        survey_figures.examples(
+            [views.original_view(data, image_id, 480) for image_id in worst["image_id"]],
+            columns=failures_shown,
+        ),
         "worst_errors",
-        f"{model.group.title}: the malignant test images with the lowest scores, then the others "
-        "with the highest.",
+        f"{worst['title'].iloc[0]}: the malignant test images with the lowest scores, then the "
+        "others with the highest.",
     )
 
 # %% [markdown]

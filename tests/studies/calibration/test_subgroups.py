@@ -71,7 +71,7 @@ def test_errors_are_counted_against_the_images_that_could_have_been_one(model, p
 
 
 def test_the_worst_errors_come_first(model):
-    worst = subgroups.worst_errors(model[0], per_kind=3)
+    worst = subgroups.worst_errors(model, per_kind=3)
     missed = worst[worst["error"] == "missed"]["score"]
     alarms = worst[worst["error"] == "false alarm"]["score"]
     assert missed.is_monotonic_increasing
@@ -115,5 +115,6 @@ def test_average_precision_stands_beside_its_chance(model):
 def test_no_model_of_images_gives_empty_tables(phantom_data):
     assert subgroups.table([], phantom_data, seed=0, draws=50).empty
     assert subgroups.errors([], phantom_data, {}).empty
+    assert subgroups.worst_errors([], per_kind=3).empty
     assert utility.readable(utility.by_recall_rate([], rates=[0.1], seed=0, draws=50)).empty
     assert isinstance(utility.decision_curves([], thresholds=[0.1], seed=0, draws=9), pd.DataFrame)

@@ -167,19 +167,27 @@ def errors(
     )
 
 
-def worst_errors(model: Calibrated, *, per_kind: int) -> pd.DataFrame:
+def worst_errors(calibrated: Sequence[Calibrated], *, per_kind: int) -> pd.DataFrame:
     """The malignant test images with the lowest scores, the others with the highest.
 
+    Of the first of `image_models`.
+
     Returns:
-        error (missed, false alarm), image_id, score; the worst first.
+        title, error (missed, false alarm), image_id, score; the worst first.
     """
-    table = pd.DataFrame(
-        {
-            "image_id": model.test.image_ids,
-            "score": model.test.probabilities[:, 1],
-            "positive": model.test.classes == 1,
-        }
-    )
-    lowest = table[table["positive"]].nsmallest(per_kind, "score").assign(error="missed")
-    highest = table[~table["positive"]].nlargest(per_kind, "score").assign(error="false alarm")
-    return pd.concat([lowest, highest], ignore_index=True)[["error", "image_id", "score"]]
+    parts = []
+    for model in image_models(calibrated)[:1]:
+        positive = model.test.classes == 1
+        scores = pd.DataFrame(
+            {
+                "title": model.group.title,
+                "image_id": model.test.image_ids,
+                "score": model.test.probabilities[:, 1],
+            }
+        )
+        parts = [
+            scores[positive].nsmallest(per_kind, "score").assign(error="missed"),
+            scores[~positive].nlargest(per_kind, "score").assign(error="false alarm"),
+        ]
+    columns = ["title", "error", "image_id", "score"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

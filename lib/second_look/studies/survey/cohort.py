@@ -11,6 +11,7 @@ import pandas as pd
 from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
 from second_look.evaluation import precision
 from second_look.phantoms.forms import DATASET as PHANTOM
+from second_look.preparing import splits
 from second_look.preparing.dataset import Dataset
 from second_look.quarantine import Code
 from second_look.sources import cbis_ddsm, ddsm, mias
@@ -191,3 +192,9 @@ def expected_precision(dataset: Dataset) -> tuple[pd.DataFrame, str]:
         patient_keys(test).to_numpy(dtype=str), (test["label"] == "malignant").to_numpy()
     )
     return precision.table(positives, negatives), precision.statement(positives, negatives)
+
+
+def later_notebooks(dataset: Dataset) -> pd.DataFrame:
+    """Which notebooks can work with these images: notebook, can_run, reason."""
+    located = int((dataset.prepared.lesions["code"] > 0).sum())
+    return splits.later_notebooks(dataset.catalogue.images, located)
