@@ -68,12 +68,12 @@ from second_look.figures import cohort as cohort_figures
 from second_look.figures import data_survey as survey_figures
 from second_look.figures import style
 from second_look.outputs import open_run
-from second_look.paper import claim
+from second_look.claims import claim
 from second_look.preparing import views
 from second_look.preparing.dataset import build_dataset
 from second_look.preparing.reading import DataSettings, case_descriptions, data_locations
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies.survey import cohort, data_survey
+from second_look.studies.survey import cohort, data_survey, survey_claims
 
 # %%
 style.use_style()
@@ -141,6 +141,7 @@ if descriptions is not None:
 
 # %%
 data_survey.report_counts(run, data, files=total, mammograms=mammograms)
+survey_claims.report_negatives(run, data)
 run.figure(
     survey_figures.labels_by_split(split_counts(data.catalogue.images)),
     "labels_by_split",

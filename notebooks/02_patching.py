@@ -133,6 +133,8 @@ run.result(
     "on-breast", patching.on_breast(windows, seed=seed), synthetic=data.synthetic,
     how=f"windows with a label, stride {stride} px, {data.name}",
 )  # fmt: skip
+
+# %%
 image_id = patching.choose_rule_example(windows)
 view = views.prepared_view(data, image_id, 640)
 image_windows = windows[windows["image_id"] == image_id]
