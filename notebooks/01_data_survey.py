@@ -207,11 +207,7 @@ run.table(data_survey.sizes(data), "sizes", "Size (px) and bit depth of the imag
 # %%
 images = data.catalogue.images
 if "folder" not in (source, *also):  # images in a user's folder may have been downsampled
-    run.result(
-        "size-range", int(images["rows"].max()), low=int(images["rows"].min()),
-        high=int(images["rows"].max()), n=len(images), how="image height, px: smallest to largest",
-        figure="film_sizes", synthetic=data.synthetic,
-    )  # fmt: skip
+    survey_claims.report_sizes(run, data)
 run.figure(
     survey_figures.film_sizes(images),
     "film_sizes",
@@ -223,7 +219,8 @@ run.figure(
 #
 # The paper's 0.5 % and 1.2 % are shares "of the overall image on average". Here the area is
 # measured as a share of the whole image and as a share of the breast. The outline of a lesion is
-# its mask; in mini-MIAS it is a circle around the lesion, which overstates the area.
+# its mask; in mini-MIAS it is a circle around the lesion, which overstates the area, so that only
+# masks judge the paper's means.
 
 # %%
 areas = data_survey.lesion_areas(data)
@@ -231,7 +228,7 @@ estimates = data_survey.area_estimates(areas, seed=seed)
 run.table(estimates, "lesion_areas", "Mean lesion area in %, with 95 % intervals over patients.")
 
 # %%
-paper_percent = {kind: claim(name).value for kind, name in data_survey.AREA_CLAIMS.items()}
+paper_percent = {kind: claim(name).value for kind, name in survey_claims.AREA_CLAIMS.items()}
 if len(areas):
     run.figure(
         survey_figures.lesion_area_shares(areas, estimates, paper_percent),
@@ -241,7 +238,7 @@ if len(areas):
     )
 
 # %%
-data_survey.report_areas(run, estimates, data)
+survey_claims.report_areas(run, areas, data, seed=seed)
 
 # %% [markdown]
 # ## Which kinds of lesions, in which kinds of breasts?
