@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from second_look.verdicts import RULE
 
 REPO = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
@@ -185,3 +186,7 @@ def test_what_the_checks_look_at() -> None:
     assert not is_measured((0.76, 0.69, 0.81), measured)
     assert exists("geometry.py")
     assert not exists("no_such.py")
+
+
+def test_the_rule_of_verdicts_is_that_of_the_code() -> None:
+    assert RULE in text_of("README.md")

@@ -30,7 +30,7 @@ from second_look.studies.calibration.measures import load_groups
 from second_look.studies.gan.generators import GENERATORS, open_generators
 from second_look.studies.scorecard import card, conclusions
 from second_look.studies.windows import WINDOWS, open_windows
-from second_look.verdicts import NOT_MEASURED
+from second_look.verdicts import NOT_MEASURED, Conditions
 
 REPO = Path(__file__).resolve().parents[1]
 SURVEY, PATCHING, GANS = "01_data_survey", "02_patching", "03_dcgan"
@@ -75,8 +75,8 @@ def learn(folder: Path) -> None:
     gans.parquet(pd.DataFrame([row | {"network": json.dumps(asdict(settings))}]), GENERATORS)
     gans.wrote(folder / WEIGHTS)
     detection = opened(folder, MASK_RCNN)
-    detection.result("fig-3a", 0.9, low=0.85, high=0.95, n=40, how="AUC")
-    detection.table(pd.DataFrame({"x": [1]}), "froc", "")
+    detection.result("fig-3a", 0.93, low=0.9, high=0.95, how="AUC", conditions=Conditions(3))
+    detection.table(pd.DataFrame({"x": [1]}), "against_baseline", "")
     transfer = opened(folder, TRANSFER)
     transfer.read_parquet(WINDOWS)
     transfer.result("scheme-b", 0.7, low=0.6, high=0.8, n=40, how="AUC by image")
@@ -263,7 +263,7 @@ def test_results_of_another_data_set_get_no_verdict(outputs: Path) -> None:
 
 def test_the_scorecard_leaves_out_what_is_out_of_date(outputs: Path) -> None:
     run = opened(outputs, CARD)
-    assert set(conclusions.read_tables(run)) == {"05_froc", conclusions.STARTS}
+    assert set(conclusions.read_tables(run)) == {conclusions.OVER_BLOBS, conclusions.STARTS}
     survey(outputs, SECOND)
     run = opened(outputs, CARD)
     results, tables = run.results_of_others(), conclusions.read_tables(run)
@@ -289,7 +289,7 @@ def test_the_scorecard_is_out_of_date_when_what_it_left_out_is_current_again(
     survey(outputs)
     changed = [name for name in reads if not Records(outputs).unchanged({name: reads[name]})]
     assert {name.partition("#")[0] for name in changed} >= {
-        "results.json", "tables/05_froc.csv", PREDICTIONS,
+        "results.json", f"tables/{conclusions.OVER_BLOBS}.csv", PREDICTIONS,
     }  # fmt: skip
 
 

@@ -79,4 +79,4 @@ def test_images_of_mias_are_counted_among_other_data_sets(phantom_data, tmp_path
     assert rows["data-mias"]["value"] == 10
     assert rows["data-mias"]["verdict"] != REPRODUCED
     assert rows["data-total"]["value"] == 10_249
-    assert rows["data-total"]["verdict"] == "differs: 3,113 of them are mammograms"
+    assert rows["data-total"]["verdict"] == "differs: they show 3,113 mammograms"
