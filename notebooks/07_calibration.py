@@ -71,7 +71,8 @@ groups, synthetic = study.load_groups(run)
 #
 # Each row is a model and a question: which class is it, or is it malignant or not. Everything below
 # is fitted on validation patients and reported on test patients. All intervals are 95 % intervals
-# over patients, by bootstrap.
+# over patients, by bootstrap, unless it is said otherwise. Scores of images are also combined into
+# one per patient: the views of a breast are averaged, and the worse breast counts.
 
 # %%
 run.table(study.overview(groups), "predictions", "Models, questions, and how many units there are.")
@@ -86,9 +87,19 @@ run.table(study.notes(calibrated), "notes", "What could not be done, or only in 
 # For a question with two answers, the probability of “positive” is compared with how often it is
 # true; for several classes, that of the most probable class with how often it is right.
 # **ECE** is the mean gap over bins of equal width, or of equal mass; **MCE** the largest gap. Both
-# are above 0 even for a perfect model, because every finite sample shows gaps by chance;
-# **debiased** is the root mean square gap without that part (Kumar et al. 2019), whose variance is
-# taken over patients. **NLL** and **Brier** also reward discrimination.
+# are above 0 even for a perfect model, because every finite sample shows gaps by chance. How large
+# an ECE chance alone gives is simulated: outcomes are drawn from the model's own probabilities, as
+# many, in the same bins and as alike within patients as here. **Debiased** is the root mean square
+# gap without that part (Kumar et al. 2019), whose variance is taken over patients. **NLL** and
+# **Brier** also reward discrimination.
+#
+# What a model does wrong is read from three numbers on test units (Cox 1958; Van Calster et al.
+# 2016, 2019). The **slope** of a logistic regression on the model's log odds: below 1 the model is
+# overconfident, above 1 underconfident. **O:E**, the number of positives over the number expected:
+# below 1 the risks are too high, above 1 too low. The **intercept**, with the slope held at 1, says
+# the same on the scale of log odds. Slope and O:E are two questions, so their intervals have a
+# level of 97.5 %: a perfect model is called miscalibrated in about 5 % of samples. Where both hold
+# 1, no miscalibration is shown, and the findings say what could have been seen.
 
 # %%
 measured = study.measure(calibrated, bins=bins, seed=seed, draws=draws)
@@ -96,17 +107,22 @@ run.parquet(measured, "tables/07_measures.parquet")
 run.table(
     study.readable(measured), "measures",
     "Every model on test patients as it is, and after each method fitted on validation patients. "
-    "The change of ECE is paired over patients.",
+    "The change of ECE is paired over patients. ECE of a perfect model: mean and range of 95 % of "
+    "simulated samples. Slope, intercept and O:E: 97.5 % intervals.",
 )  # fmt: skip
 
 # %%
 chosen = study.choose(calibrated, max_groups=models_shown)
 run.figure(
-    draw.errors_by_method(*findings.one_measure(measured, chosen, "ece"), "ECE"),
+    draw.errors_by_method(
+        findings.one_measure(measured, chosen, "ece"),
+        findings.one_measure(measured, chosen, "ece_perfect"), findings.titles(chosen), "ECE",
+    ),
     "ece_by_method",
-    "ECE on test patients before and after recalibration, with 95 % intervals over patients. For "
+    "ECE on test patients before and after recalibration, with 95 % intervals over patients; grey: "
+    "what a perfect model of this size shows in 95 % of samples, with the mean. For "
     f"each unit and question {study.CHOICE}.",
-)
+)  # fmt: skip
 
 # %%
 diagrams = study.reliability(chosen, bins=bins, seed=seed, draws=draws)
@@ -177,17 +193,24 @@ run.figure(
 # patients. Temperature moves the threshold but not the decisions: what changes is whether its value
 # can be read as a probability. The test units whose scores rank nearest to the
 # threshold show that: how many of them are positive?
+#
+# The positive predictive value (PPV) is that of the test units. Screening counts women, so its
+# prevalence is applied to scores per patient alone, never to patches or images. Even there the PPV
+# is a calculation: it takes the false alarms from these test patients, whose negatives are mostly
+# benign lesions that somebody wanted to see again, while most women in screening have no finding.
 
 # %%
-usable = decisions.usable(chosen)
+women = decisions.women(study.choose(calibrated, max_groups=len(calibrated)))
+usable = decisions.without_repeats([*decisions.usable(chosen), *women])
 points = decisions.operating_points(
     usable, sensitivity=sensitivity, prevalence=screening, seed=seed, draws=draws
 )
 run.table(
     points, "operating_points",
     f"Thresholds for a sensitivity of {sensitivity:g} on validation patients, and what they do on "
-    f"test patients; screening: {screening:.2%} positive; observed: share of positives among the "
-    f"{decisions.NEAR:.0%} of the test units that rank nearest to the threshold.",
+    f"test patients; screening: {screening:.2%} of women, for scores per patient only; observed: "
+    f"share of positives among the {decisions.NEAR:.0%} of the test units that rank nearest to the "
+    "threshold.",
 )  # fmt: skip
 
 # %%
@@ -215,23 +238,26 @@ if usable:
 # ## What happens at low prevalence?
 #
 # CBIS-DDSM holds 45 % malignant images, mini-MIAS 16 %, and screening finds about six women in a
-# thousand. The test units are weighted to lower prevalences; a model that was calibrated on the
-# data set then overstates the risk by far. Bayes' rule corrects this if the new prevalence is known
-# and the images of each class stay the same (Saerens et al. 2002).
+# thousand. The test patients are weighted to lower prevalences; a model that was calibrated on the
+# data set then overstates the risk by far. Bayes' rule corrects this if the images of each class
+# stay the same and both prevalences are known (Saerens et al. 2002): the new one, and the one that
+# the probabilities start from. A model trained on balanced classes starts from one half, and
+# temperature leaves it there. Platt scaling on validation patients gives it theirs, so the
+# correction starts from its probabilities.
 
 # %%
 shifted = decisions.prevalence_shift(
-    usable, prevalences=[*prevalences, screening], bins=bins, seed=seed, draws=draws
+    women, prevalences=[*prevalences, screening], bins=bins, seed=seed, draws=draws
 )
 run.table(shifted, "prevalence", "Calibration by prevalence, without and with the correction.")
 
 # %%
-if usable:
+if women:
     run.figure(
         draw.prevalence(shifted),
         "prevalence",
-        "Left: mean probability stated against the share that is positive. Right: ECE, with 95 % "
-        "intervals over patients. After temperature, without and with correction.",
+        "Left: mean probability stated against the share of women with cancer. Right: ECE, with "
+        "95 % intervals over patients. After Platt scaling, without and with correction.",
     )
 
 # %% [markdown]

@@ -196,12 +196,6 @@ def test_the_band_holds_the_curve():
     assert band["sensitivity"].iloc[[0, -1]].tolist()[0] == 1.0
 
 
-def test_predictive_value_is_bayes_rule():
-    assert roc.predictive_value(0.9, 0.9, 0.5) == pytest.approx(0.9)
-    assert roc.predictive_value(0.9, 0.9, 0.006) == pytest.approx(0.0054 / (0.0054 + 0.0994))
-    assert np.isnan(roc.predictive_value(0.0, 1.0, 0.5))
-
-
 def test_the_difference_of_paired_aucs_is_narrower_than_of_strangers():
     scores, truth, patients = units(digits=6)
     nearly = scores + np.random.default_rng(6).normal(size=len(scores)) * 0.1

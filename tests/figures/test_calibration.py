@@ -49,11 +49,20 @@ def measured():
     return pd.DataFrame(rows, columns=["group", "method", "value", "low", "high"])
 
 
+# Every method's perfect model, at numbers of its own.
+PERFECT = pd.DataFrame(
+    [
+        (group, method, 0.03, 0.011, 0.041)
+        for group in (7, 3)
+        for method in ("as it is", "temperature", "isotonic")
+    ],
+    columns=["group", "method", "value", "low", "high"],
+)
 TITLES = {7: "resnet, malignant?", 3: "vgg, which class?"}
 
 
 def test_each_method_has_its_value_and_interval_in_the_row_of_its_model(measured):
-    (axis,) = draw.errors_by_method(measured, TITLES, "ECE").axes
+    (axis,) = draw.errors_by_method(measured, PERFECT, TITLES, "ECE").axes
     for index, group in enumerate(TITLES):
         heights = []
         for method in METHODS:
@@ -68,11 +77,16 @@ def test_each_method_has_its_value_and_interval_in_the_row_of_its_model(measured
         assert np.mean(heights) == pytest.approx(index)
         assert max(heights) - min(heights) < 0.8
     drawn = [line for line in axis.lines if len(line.get_xdata())]
-    assert len(drawn) == 2 * len(measured)
+    assert len(drawn) == 2 * len(measured) + 2 * len(PERFECT)
+    means = lines_of(axis, "black", "|")
+    assert [x for x, _ in means] == [[0.03]] * len(PERFECT)
+    assert sorted(y for _, (y,) in means) == sorted(
+        y for method in METHODS for _, (y,) in lines_of(axis, method_colours()[method], "o")
+    )
 
 
 def test_methods_models_and_measure_are_named(measured):
-    figure = draw.errors_by_method(measured, TITLES, "ECE")
+    figure = draw.errors_by_method(measured, PERFECT, TITLES, "ECE")
     (axis,) = figure.axes
     ticks = zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
     assert {index: label.get_text() for index, label in ticks} == {
@@ -83,7 +97,9 @@ def test_methods_models_and_measure_are_named(measured):
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
     colours = [line.get_color() for line in legend.get_lines()]
-    assert dict(zip(names, colours, strict=True)) == {m: method_colours()[m] for m in METHODS}
+    assert dict(zip(names, colours, strict=True)) == {
+        **{m: method_colours()[m] for m in METHODS}, "a perfect model of this size": "black",
+    }  # fmt: skip
 
 
 def test_a_new_method_is_in_every_table_and_drawn_without_further_ado(monkeypatch):
@@ -97,18 +113,20 @@ def test_a_new_method_is_in_every_table_and_drawn_without_further_ado(monkeypatc
         calibrated, sensitivity=0.9, prevalence=0.01, seed=0, draws=5
     )
     assert added in set(study.readable(measured)["method"])
-    figure = draw.errors_by_method(*findings.one_measure(measured, calibrated, "ece"), "ECE")
+    rows = (findings.one_measure(measured, calibrated, name) for name in ("ece", "ece_perfect"))
+    figure = draw.errors_by_method(*rows, findings.titles(calibrated), "ECE")
     rows = measured[(measured["measure"] == "ece") & (measured["method"] == added)]
     dots = lines_of(figure.axes[0], method_colours()[added], "o")
     assert [x for x, _ in dots] == [[rows["value"].item()]]
     for names in (figure, draw.thresholds(points)):
-        assert [text.get_text() for text in names.legends[0].get_texts()] == list(method_colours())
+        texts = [text.get_text() for text in names.legends[0].get_texts()]
+        assert texts[: len(method_colours())] == list(method_colours())
     assert list(method_colours())[-1] == added
 
 
 def test_a_method_that_nobody_defined_stops_the_figure(measured):
     with pytest.raises(ValueError, match="unheard of"):
-        draw.errors_by_method(measured.replace("isotonic", "unheard of"), TITLES, "ECE")
+        draw.errors_by_method(measured.replace("isotonic", "unheard of"), PERFECT, TITLES, "ECE")
 
 
 # ------------------------------------------------------------------ depth

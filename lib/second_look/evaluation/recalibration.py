@@ -32,12 +32,12 @@ from sklearn.linear_model import LogisticRegression
 from second_look.errors import DataError
 from second_look.evaluation.calibration import EPSILON, checked
 from second_look.evaluation.intervals import Floats
+from second_look.evaluation.miscalibration import TEMPERATURES
 from second_look.evaluation.roc import Bools
 
 Codes = npt.NDArray[np.int64]
 # Fewer units than these fit noise.
 MIN_UNITS = 10
-TEMPERATURES = (0.05, 20.0)
 _OFFSETS = (-20.0, 20.0)
 
 

@@ -390,10 +390,3 @@ def roc_band(
     ]
     ends = {"low": [e.low for e in estimates], "high": [e.high for e in estimates]}
     return pd.DataFrame({"specificity": grid, "sensitivity": value, **ends})
-
-
-def predictive_value(sensitivity: float, specificity: float, prevalence: float) -> float:
-    """Share of the units called positive that are, by Bayes' rule; NaN where none is called."""
-    right = sensitivity * prevalence
-    wrong = (1 - specificity) * (1 - prevalence)
-    return right / (right + wrong) if right + wrong > 0 else float("nan")

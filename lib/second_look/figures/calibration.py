@@ -95,31 +95,40 @@ def _counts(axis: Axes, part: pd.DataFrame, colour: str) -> None:
     axis.grid(visible=False, axis="x")
 
 
-def errors_by_method(measured: pd.DataFrame, titles: Mapping[int, str], name: str) -> Figure:
-    """A measure after every method, with intervals, a model a row.
+def errors_by_method(
+    measured: pd.DataFrame, perfect: pd.DataFrame, titles: Mapping[int, str], name: str
+) -> Figure:
+    """A calibration error after every method, with intervals, beside that of a perfect model.
 
     Args:
         measured: Rows of one measure: group (a key of `titles`), method, value, low, high.
+        perfect: The same of a perfect model with the same probabilities: mean and range.
         titles: Group -> how it is called, in the order of the rows.
         name: Of the measure, with its unit.
     """
     methods = _drawn_methods(measured)
     gap = min(0.14, 0.7 / len(methods))
-    figure, axis = plt.subplots(figsize=(8, 1.3 + 0.75 * len(titles)))
+    figure, axis = plt.subplots(figsize=(8, 1.6 + 0.85 * len(titles)))
     for row_index, group in enumerate(titles):
         for step, (method, colour) in enumerate(methods.items()):
             in_row = (measured["group"] == group) & (measured["method"] == method)
+            y = row_index + (step - (len(methods) - 1) / 2) * gap
+            of_perfect = perfect[(perfect["group"] == group) & (perfect["method"] == method)]
+            for row in of_perfect.itertuples():
+                axis.plot([row.low, row.high], [y, y], color=NEUTRAL, linewidth=5, alpha=0.35,
+                          solid_capstyle="butt")  # fmt: skip
+                axis.plot(row.value, y, "|", color="black", markersize=6)
             for row in measured[in_row].itertuples():
-                y = row_index + (step - (len(methods) - 1) / 2) * gap
                 axis.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
                 axis.plot(row.value, y, "o", color=colour, markersize=5)
     for method, colour in methods.items():
         axis.plot([], [], "o-", color=colour, label=method)
+    axis.plot([], [], "|", color="black", label="a perfect model of this size")
     axis.set_yticks(range(len(titles)), [_broken(title) for title in titles.values()], fontsize=9)
     axis.set_ylim(len(titles) - 0.5, -0.5)
     axis.set_xlim(left=0)
     axis.set_xlabel(name)
-    figure.legend(loc="outside upper center", ncols=len(methods), fontsize=9)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
     return figure
 
 
@@ -189,13 +198,13 @@ def prevalence(table: pd.DataFrame) -> Figure:
         for corrected, line in (("no", "-"), ("yes", "--")):
             selected = (table["title"] == title) & (table["corrected"] == corrected)
             part = table[selected].sort_values("prevalence")
-            how = "corrected" if corrected == "yes" else "as calibrated"
-            x, label = 100 * part["prevalence"], f"{title}: {how}"
-            left.plot(
-                x, 100 * part["mean_probability"], line, marker="o", color=colour, label=label
-            )
+            x = 100 * part["prevalence"]
+            left.plot(x, 100 * part["mean_probability"], line, marker="o", color=colour)
             right.plot(x, part["ece"], line, marker="o", color=colour)
             right.fill_between(x, part["low"], part["high"], color=colour, alpha=0.1, linewidth=0)
+        left.plot([], [], color=colour, linewidth=4, label=title)
+    left.plot([], [], "-", color=NEUTRAL, marker="o", label="as calibrated")
+    left.plot([], [], "--", color=NEUTRAL, marker="o", label="corrected")
     ends = 100 * np.array([table["prevalence"].min(), table["prevalence"].max()])
     left.plot(ends, ends, ":", color=NEUTRAL, label="what is true")
     left.set_yscale("log")
@@ -210,9 +219,8 @@ def prevalence(table: pd.DataFrame) -> Figure:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_xlabel("units that are positive (%)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                  fontsize=9)  # fmt: skip
+        axis.set_xlabel("women with cancer (%)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure
 
 

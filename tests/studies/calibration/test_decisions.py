@@ -20,6 +20,43 @@ def images():
     return study.calibrate(groups({"06": binary_predictions(patients=1200, temperature=2.0)}))
 
 
+@pytest.fixture(scope="module")
+def women():
+    """The same fault, a score per woman."""
+    table = binary_predictions(patients=2400, units_per_patient=1, unit="patient", temperature=2.0)
+    return study.calibrate(groups({"06": table}))
+
+
+def balanced_training(prevalence, patients=6000):
+    """Scores of a model trained on balanced classes, right there; women at natural prevalence."""
+    table = binary_predictions(patients=patients, units_per_patient=1, unit="patient", seed=1)
+    rng = np.random.default_rng(2)
+    ill = rng.random(patients) < prevalence
+    # Two normals at a distance: the log odds are linear, and half of the training was ill.
+    odds = 1.6 * (rng.normal(size=patients) + 1.6 * ill - 0.8)
+    labels = np.where(ill, "malignant", "benign")
+    return table.assign(score=1 / (1 + np.exp(-odds)), label=labels)
+
+
+def test_the_correction_starts_from_the_prior_that_the_probabilities_have():
+    """After balanced training that is one half, not the prevalence among validation patients."""
+    models = study.calibrate(groups({"06": balanced_training(0.1)}))
+    mean_probability = models[0].probabilities(TEMPERATURE)[:, 1].mean()
+    assert (
+        mean_probability > 2 * models[0].test.classes.mean()
+    )  # temperature leaves the prior where it was
+    table = decisions.prevalence_shift(models, prevalences=[0.006], bins=15, seed=0, draws=20)
+    rows = table.set_index(["corrected", "prevalence"])
+    assert rows.loc[("yes", 0.006), "ratio"] == pytest.approx(1, abs=0.2)
+    points = decisions.operating_points(
+        models, sensitivity=0.8, prevalence=0.006, seed=0, draws=20
+    ).set_index("method")
+    # At a threshold whose log odds are o after balanced training, they are o + logit(0.006) there.
+    odds = np.log(points.loc[AS_IT_IS, "threshold"] / (1 - points.loc[AS_IT_IS, "threshold"]))
+    true = 1 / (1 + np.exp(-(odds + np.log(0.006 / 0.994))))
+    assert points.loc[AS_IT_IS, "at_screening"] == pytest.approx(true, rel=0.35)
+
+
 def test_the_sure_are_wrong_more_often_than_promised_until_mended(images):
     table = decisions.bands(images, edges=[0.5, 0.8, 0.95], seed=0, draws=200)
     rows = table.set_index(["method", "from"])
@@ -57,8 +94,29 @@ def test_a_threshold_keeps_its_decisions_and_gets_its_meaning(images):
     assert raw["specificity"] == pytest.approx(tn / (tn + fp))
     assert raw["ppv"] == pytest.approx(precision_score(test.classes, called))
     assert raw["sensitivity_low"] <= 0.9 <= raw["sensitivity_high"]
+    assert raw["ppv_low"] < raw["ppv"] < raw["ppv_high"]
+    # Screening counts women: images get no number for it.
+    assert points[list(decisions.SCREENING)].isna().all(axis=None)
+
+
+def test_screening_is_for_scores_per_woman(women):
+    assert decisions.women(women) == women
+    points = decisions.operating_points(
+        women, sensitivity=0.9, prevalence=0.006, seed=0, draws=200
+    ).set_index("method")
+    mended = points.loc[TEMPERATURE]
     assert mended["at_screening"] < mended["threshold"] / 10
-    assert raw["ppv_screening"] < 0.05
+    wrong = 0.994 * (1 - mended["specificity"])
+    expected = 0.006 * mended["sensitivity"] / (0.006 * mended["sensitivity"] + wrong)
+    assert mended["ppv_screening"] == pytest.approx(expected)
+    assert mended["ppv_screening_low"] < expected < mended["ppv_screening_high"] < 0.05
+    # The same threshold, as each method writes it, stands for the same risk.
+    assert np.ptp(points.loc[[AS_IT_IS, TEMPERATURE, "Platt"], "at_screening"]) < 1e-3
+
+
+def test_groups_without_women_are_not_moved_to_screening(images):
+    assert decisions.women(images) == []
+    assert decisions.without_repeats([*images, *images]) == images
 
 
 def test_on_validation_the_threshold_reaches_what_was_asked(images):
@@ -69,12 +127,12 @@ def test_on_validation_the_threshold_reaches_what_was_asked(images):
         assert (scores[val.classes == 1] >= row.threshold).mean() >= 0.9
 
 
-def test_screening_spoils_calibration_and_the_correction_mends_it(images):
-    table = decisions.prevalence_shift(images, prevalences=[0.006, 0.1], bins=15, seed=0, draws=50)
+def test_screening_spoils_calibration_and_the_correction_mends_it(women):
+    table = decisions.prevalence_shift(women, prevalences=[0.006, 0.1], bins=15, seed=0, draws=50)
     rows = table.set_index(["corrected", "prevalence"])
     prevalence = table["prevalence"].max()
     assert sorted(table["prevalence"].unique()) == [0.006, 0.1, prevalence]
-    assert prevalence == pytest.approx(images[0].test.classes.mean(), abs=1e-6)
+    assert prevalence == pytest.approx(women[0].test.classes.mean(), abs=1e-6)
     assert rows.loc[("no", 0.006), "ratio"] > 20
     assert rows.loc[("yes", 0.006), "ratio"] == pytest.approx(1, abs=0.25)
     for prevalence in (0.006, 0.1):

@@ -12,10 +12,14 @@ from second_look.evaluation import recalibration as rec
 from second_look.evaluation.groups import KEYS
 from second_look.evaluation.intervals import (
     CURVE_DRAWS,
+    LEAST_FOR_SHARE,
     Estimate,
     Floats,
+    Metric,
     Patients,
     bootstrap,
+    in_words,
+    ratio,
     share,
 )
 from second_look.evaluation.roc import (
@@ -23,17 +27,19 @@ from second_look.evaluation.roc import (
     auc_estimate,
     constant,
     operating_point,
-    predictive_value,
     roc_band,
     threshold_at_sensitivity,
 )
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
 
+SCREENING = ("at_screening", "ppv_screening", "ppv_screening_low", "ppv_screening_high")
 POINTS = [
     *KEYS, "title", "method", "threshold", "observed", "observed_low", "observed_high",
-    "at_screening", "sensitivity", "sensitivity_low", "sensitivity_high", "specificity",
-    "specificity_low", "specificity_high", "prevalence", "ppv", "ppv_screening",
+    "sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "specificity_low",
+    "specificity_high", "prevalence", "ppv", "ppv_low", "ppv_high", *SCREENING,
 ]  # fmt: skip
+# The method that gives probabilities the prior of validation patients.
+PRIOR = "Platt"
 # Share of the test units next to a threshold that show what its probability is worth.
 NEAR = 0.2
 
@@ -77,6 +83,25 @@ def usable(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
     ]
 
 
+def women(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
+    """`usable` groups of patients whose probabilities have the prior of their validation patients.
+
+    Training on balanced classes leaves the probabilities with a prior of one half, whatever the
+    prevalence among validation patients. Platt scaling, fitted to those patients, gives them their
+    prevalence, so that Bayes' rule knows where it starts from.
+    """
+    return [
+        model
+        for model in usable(calibrated)
+        if model.group.unit == "patient" and PRIOR in model.methods
+    ]
+
+
+def without_repeats(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
+    """Each group once, in the order of its first place."""
+    return list({id(model): model for model in calibrated}.values())
+
+
 def operating_points(
     calibrated: Sequence[Calibrated],
     *,
@@ -90,26 +115,31 @@ def operating_points(
     Args:
         calibrated: Groups that are `usable`.
         sensitivity: Wanted; the threshold is the highest that reaches it on validation units.
-        prevalence: Of positives in screening.
+        prevalence: Of women with cancer in screening.
         seed: Of the draws.
         draws: Bootstrap samples.
 
     Returns:
-        KEYS, title, method, threshold, observed (how often units next to it are positive, with
-        observed_low and observed_high), at_screening (the probability that the threshold stands
-        for there), sensitivity and specificity on test (each with _low and _high), prevalence (of
-        the test units), ppv (there), ppv_screening.
+        KEYS, title, method, threshold, observed (how often units next to it are positive), the
+        sensitivity, specificity and ppv on test, ppv_screening (each with _low and _high),
+        at_screening (the probability that the threshold stands for there), prevalence (of the test
+        units). What is of screening is NaN for all units but the patients of `women`.
     """
+    of_women = {id(model) for model in women(calibrated)}
     rows = []
     for model in calibrated:
         for method in model.methods:
-            row = _operating_point(model, method, sensitivity, prevalence, seed, draws)
-            rows.append({**model.group.key, "title": model.group.title, "method": method, **row})
+            row = _operating_point(model, method, sensitivity, seed, draws)
+            screened = dict.fromkeys(SCREENING, float("nan"))
+            if id(model) in of_women:
+                screened = _at_screening(model, method, row["threshold"], prevalence, seed, draws)
+            rows.append({**model.group.key, "title": model.group.title, "method": method,
+                         **row, **screened})  # fmt: skip
     return pd.DataFrame(rows, columns=POINTS)
 
 
 def _operating_point(
-    model: Calibrated, method: str, sensitivity: float, prevalence: float, seed: int, draws: int
+    model: Calibrated, method: str, sensitivity: float, seed: int, draws: int
 ) -> dict[str, float]:
     val, test = model.group.parts["val"], model.test
     truth, patients = test.classes == 1, test.patients
@@ -117,22 +147,42 @@ def _operating_point(
     threshold = threshold_at_sensitivity(held, val.classes == 1, sensitivity)
     scores = model.probabilities(method)[:, 1]
     point = operating_point(scores, truth, patients, threshold=threshold, seed=seed, draws=draws)
-    sensitivity_estimate, specificity_estimate = point["sensitivity"], point["specificity"]
-    shift = rec.PriorShift.of_positive(float((val.classes == 1).mean()), prevalence)
-    test_prevalence = float(truth.mean())
+    called = share(truth, patients, scores >= threshold, kind="patients called positive")
+    ppv = bootstrap({"ppv": called}, patients, seed=seed, draws=draws)["ppv"]
     return {
         "threshold": threshold,
         **_columns("observed", _observed_near(scores, truth, patients, threshold, seed, draws)),
-        "at_screening": float(shift.apply(cal.two_columns([threshold]))[0, 1]),
-        **_columns("sensitivity", sensitivity_estimate),
-        **_columns("specificity", specificity_estimate),
-        "prevalence": test_prevalence,
-        "ppv": predictive_value(
-            sensitivity_estimate.value, specificity_estimate.value, test_prevalence
-        ),
-        "ppv_screening": predictive_value(
-            sensitivity_estimate.value, specificity_estimate.value, prevalence
-        ),
+        **_columns("sensitivity", point["sensitivity"]),
+        **_columns("specificity", point["specificity"]),
+        "prevalence": float(truth.mean()),
+        **_columns("ppv", ppv),
+    }
+
+
+def _at_screening(
+    model: Calibrated, method: str, threshold: float, prevalence: float, seed: int, draws: int
+) -> dict[str, float]:
+    """The probability that a threshold stands for in screening, and the PPV there."""
+    val, test = model.group.parts["val"], model.test
+    at_validation = rec.fit(PRIOR, model.probabilities(method, "val"), val.classes).apply(
+        cal.two_columns([threshold])
+    )
+    shift = rec.PriorShift.of_positive(float((val.classes == 1).mean()), prevalence)
+    called = model.probabilities(method)[:, 1] >= threshold
+    truth, patients = test.classes == 1, test.patients
+    recalled_positives = share(called, patients, truth, kind="patients with positives")
+    recalled_negatives = share(called, patients, ~truth, kind="patients with negatives")
+
+    def predictive_value(counts: Floats) -> Floats:
+        right = prevalence * recalled_positives(counts)
+        return ratio(right, right + (1 - prevalence) * recalled_negatives(counts))
+
+    clusters = {**recalled_positives.clusters, **recalled_negatives.clusters}
+    metric = Metric(predictive_value, clusters, LEAST_FOR_SHARE, share=True)
+    ppv = bootstrap({"ppv": metric}, patients, seed=seed, draws=draws)["ppv"]
+    return {
+        "at_screening": float(shift.apply(at_validation)[0, 1]),
+        **_columns("ppv_screening", ppv),
     }
 
 
@@ -168,8 +218,7 @@ def roc_curves(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd
         patients = model.test.patients
         table = roc_band(scores, truth, patients, seed=seed, draws=min(draws, CURVE_DRAWS))
         area = auc_estimate(scores, truth, patients, seed=seed, draws=draws)
-        ends = f" [{area.low:.3f}, {area.high:.3f}]" if np.isfinite(area.low) else ""
-        label = f"AUC {area.value:.3f}{ends}"
+        label = f"AUC {in_words(area.value, area.low, area.high, '.3f', reason=area.reason)}"
         table.insert(0, "name", f"{model.group.title}: {label}")
         table.insert(0, "title", model.group.title)
         tables.append(table)
@@ -186,9 +235,16 @@ def prevalence_shift(
 ) -> pd.DataFrame:
     """Calibration of the same model where fewer are ill, before and after the correction.
 
-    Test units are weighted so that the positives make up each prevalence; the probabilities are
-    those after temperature, where it could be fitted. The correction is told the prevalence among
-    validation units, where the model was calibrated, and the new one.
+    Test patients are weighted so that the positives make up each prevalence; the probabilities are
+    those after PRIOR, whose prior is the prevalence among validation patients. The correction is
+    told this one and the new one.
+
+    Args:
+        calibrated: From `women`.
+        prevalences: Shares of women with cancer, besides that of the test patients.
+        bins: Of the error.
+        seed: Of the draws.
+        draws: Bootstrap samples.
 
     Returns:
         KEYS, title, prevalence, corrected (no, yes), mean_probability (stated), observed (the
@@ -197,8 +253,7 @@ def prevalence_shift(
     """
     rows = []
     for model in calibrated:
-        method = TEMPERATURE if TEMPERATURE in model.methods else AS_IT_IS
-        shares, truth = model.probabilities(method), model.test.classes
+        shares, truth = model.probabilities(PRIOR), model.test.classes
         patients, positives = model.test.patients, model.test.classes == 1
         learned = float((model.group.parts["val"].classes == 1).mean())
         for prevalence in sorted({*prevalences, round(float(positives.mean()), 6)}):

@@ -7,9 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from second_look.evaluation import miscalibration as mis
 from second_look.evaluation.groups import KEYS, Group
+from second_look.evaluation.intervals import in_words
 from second_look.outputs import Run
-from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
+from second_look.studies.calibration.measures import (
+    AS_IT_IS,
+    MEASURE_NAMES,
+    TEMPERATURE,
+    Calibrated,
+)
 
 # The band of confidence that the paper speaks of.
 PAPER_BAND = 0.8
@@ -31,9 +38,9 @@ def cell(measured: pd.DataFrame, group: Group, method: str, measure: str) -> pd.
     return None if rows.empty else rows.iloc[0]
 
 
-def _with_interval(row: pd.Series, factor: float = 1.0, digits: int = 3) -> str:
-    value, low, high = (f"{factor * row[name]:.{digits}f}" for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+def _with_interval(row: pd.Series, form: str = ".3f", factor: float = 1.0) -> str:
+    value, low, high = (factor * row[name] for name in ("value", "low", "high"))
+    return in_words(value, low, high, form, reason=row["reason"])
 
 
 def written_errors(
@@ -44,57 +51,59 @@ def written_errors(
     for model in chosen:
         for method in model.methods:
             row = cell(measured, model.group, method, measure)
-            if row is not None:
-                texts[model.group.title, method] = f"ECE {_with_interval(row)}"
+            perfect = cell(measured, model.group, method, "ece_perfect")
+            if row is not None and perfect is not None:
+                expected = f" (perfect: {perfect['value']:.3f})" if measure == "ece" else ""
+                texts[model.group.title, method] = f"ECE {_with_interval(row)}{expected}"
     return texts
 
 
-def one_measure(
-    measured: pd.DataFrame, chosen: Sequence[Calibrated], measure: str
-) -> tuple[pd.DataFrame, dict[int, str]]:
-    """A measure of the chosen groups after every method, and the groups' titles, for a figure."""
+def one_measure(measured: pd.DataFrame, chosen: Sequence[Calibrated], measure: str) -> pd.DataFrame:
+    """A measure of the chosen groups after every method; `group` is a key of `titles`."""
     rows = measured[measured["measure"] == measure]
     parts = [of_group(rows, model.group).assign(group=index) for index, model in enumerate(chosen)]
-    titles = {index: model.group.title for index, model in enumerate(chosen)}
-    return pd.concat(parts, ignore_index=True), titles
+    return pd.concat(parts, ignore_index=True)
 
 
-def _ends(low: float, high: float, digits: int = 0) -> str:
-    """An interval of shares in percent, or that there is none."""
-    if np.isnan(low) or np.isnan(high):
-        return "[too few patients for an interval]"
-    return f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+def titles(chosen: Sequence[Calibrated]) -> dict[int, str]:
+    """The titles of the chosen groups, for a figure."""
+    return {index: model.group.title for index, model in enumerate(chosen)}
 
 
-def direction(temperature: float) -> str:
-    """What a temperature says about a model."""
-    if np.isnan(temperature):
-        return "no temperature could be fitted"
-    if temperature > 1.05:
-        return "too sure of itself"
-    return "not sure enough" if temperature < 0.95 else "neither too sure nor too unsure"
+def _percent(row: pd.Series, name: str, form: str = ".0%") -> str:
+    return in_words(row[name], row[f"{name}_low"], row[f"{name}_high"], form)
 
 
 def report(
     run: Run, chosen: Sequence[Calibrated], measured: pd.DataFrame, *, synthetic: bool
 ) -> None:
-    """Record the ECE of the first chosen model; the paper discusses calibration without numbers."""
+    """Record the debiased error of the first chosen model; the paper has no number of its own."""
     model = chosen[0]
-    raw = cell(measured, model.group, AS_IT_IS, "ece")
-    scaled = cell(measured, model.group, TEMPERATURE, "ece")
-    assert raw is not None
-    change = f", {100 * scaled['value']:.1f} % after temperature" if scaled is not None else ""
+    debiased = cell(measured, model.group, AS_IT_IS, "debiased")
+    assert debiased is not None
+    facts = []
+    for name, form, factor in (("ece", ".1f", 100), ("slope", ".2f", 1), ("oe", ".2f", 1)):
+        row = cell(measured, model.group, AS_IT_IS, name)
+        assert row is not None
+        facts.append(f"{MEASURE_NAMES[name]} {_with_interval(row, form, factor)}")
+    perfect = cell(measured, model.group, AS_IT_IS, "ece_perfect")
+    assert perfect is not None
+    facts.insert(1, f"that of a perfect model of this size {100 * perfect['value']:.1f}")
     run.result(
         "calibration",
-        100 * raw["value"],
-        low=100 * raw["low"],
-        high=100 * raw["high"],
-        n=int(raw["n"]),
-        how=f"ECE in %, {model.group.title}, as it is{change}",
-        verdict=f"now measured: {direction(model.temperature)}",
+        100 * debiased["value"],
+        low=100 * debiased["low"],
+        high=100 * debiased["high"],
+        n=int(debiased["n"]),
+        how=f"debiased calibration error in %, {model.group.title}, as it is; {', '.join(facts)}",
+        verdict=f"now measured: {_verdict(model)}",
         figure="reliability_width",
         synthetic=synthetic,
     )
+
+
+def _verdict(model: Calibrated) -> str:
+    return mis.verdict(model.calibration(AS_IT_IS), binary=model.group.binary)
 
 
 def findings(
@@ -129,12 +138,24 @@ def findings(
 
 
 def _recalibrated(model: Calibrated, measured: pd.DataFrame) -> str:
-    raw = cell(measured, model.group, AS_IT_IS, "ece")
-    assert raw is not None
-    text = f"**{model.group.title}**: ECE {_with_interval(raw)} as it is"
+    cells = {
+        name: cell(measured, model.group, AS_IT_IS, name)
+        for name in ("ece", "ece_perfect", "debiased", "slope", "oe")
+    }
+    rows = {name: row for name, row in cells.items() if row is not None}
+    text = (
+        f"**{model.group.title}**: {_verdict(model)}. Slope "
+        f"{_with_interval(rows['slope'], '.2f')}, O:E {_with_interval(rows['oe'], '.2f')}, "
+        f"debiased error {_with_interval(rows['debiased'])}; ECE {_with_interval(rows['ece'])}, "
+        f"where a perfect model of this size shows {rows['ece_perfect']['value']:.3f} on average "
+        f"and up to {rows['ece_perfect']['high']:.3f}"
+    )
+    if _verdict(model) == mis.NOTHING_SHOWN:
+        text += _could_have_been_seen(model.calibration(AS_IT_IS))
+    heat = cell(measured, model.group, TEMPERATURE, "temperature")
     scaled = cell(measured, model.group, TEMPERATURE, "ece")
     change = cell(measured, model.group, TEMPERATURE, "ece_change")
-    if scaled is None or change is None:
+    if scaled is None or change is None or heat is None:
         return f"{text}; no temperature: {model.failed[TEMPERATURE].rstrip('.')}."
     if abs(change["value"]) < SMALL_CHANGE:
         effect = "temperature changes nothing"
@@ -145,8 +166,20 @@ def _recalibrated(model: Calibrated, measured: pd.DataFrame) -> str:
     else:
         effect = "no difference is shown"
     return (
-        f"{text}, {_with_interval(scaled)} after a temperature of {model.temperature:.2f} "
-        f"({direction(model.temperature)}); the change is {_with_interval(change)}: {effect}."
+        f"{text}. After a temperature of {_with_interval(heat, '.2f')} the ECE is "
+        f"{_with_interval(scaled)}; the change is {_with_interval(change)}: {effect}."
+    )
+
+
+def _could_have_been_seen(calibration: mis.Line) -> str:
+    """What miscalibration would have been found in most samples of this size."""
+    if not (np.isfinite(calibration.slope.low) and np.isfinite(calibration.ratio.low)):
+        return ""
+    slope, ratio = mis.detectable(calibration.slope), mis.detectable(calibration.ratio)
+    return (
+        f"; in {mis.POWER:.0%} of samples of this size, a slope below {slope[0]:.2f} or above "
+        f"{slope[1]:.2f}, or an O:E below {ratio[0]:.2f} or above {ratio[1]:.2f}, would have been "
+        "found"
     )
 
 
@@ -173,8 +206,8 @@ def _bands(table: pd.DataFrame) -> list[str]:
     in_band = np.isclose(table["from"], PAPER_BAND)
     return [
         f"Where **{row.title}** ({row.method}) was {100 * row.confidence:.0f} % sure, in the band "
-        f"from {100 * PAPER_BAND:g} %, {100 * row.observed:.1f} % "
-        f"{_ends(row.low, row.high, 1)} were wrong; {100 * row.promised:.1f} % were promised "
+        f"from {100 * PAPER_BAND:g} %, {in_words(row.observed, row.low, row.high, '.1%')} were "
+        f"wrong; {row.promised:.1%} were promised "
         f"({row.units:,} units)."
         for row in table[in_band].itertuples()
     ]
@@ -183,7 +216,9 @@ def _bands(table: pd.DataFrame) -> list[str]:
 def _depth(table: pd.DataFrame) -> list[str]:
     lines = []
     for row in table.itertuples():
-        if row.low > 0:
+        if np.isnan(row.low):
+            outcome = "not judged"
+        elif row.low > 0:
             outcome = "the deeper network is worse calibrated, as Guo et al. found"
         elif row.high < 0:
             outcome = "the deeper network is better calibrated, against Guo et al."
@@ -191,7 +226,7 @@ def _depth(table: pd.DataFrame) -> list[str]:
             outcome = "no difference by depth is shown"
         lines.append(
             f"ResNet-{row.deep} minus ResNet-{row.shallow} ({row.family}, {row.unit}, "
-            f"{row.target}): ECE {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]; "
+            f"{row.target}): ECE {in_words(row.difference, row.low, row.high, '+.3f')}; "
             f"{outcome}."
         )
     return lines or ["Network depth: this run has no family of ResNets with two depths."]
@@ -205,14 +240,19 @@ def _points(table: pd.DataFrame) -> list[str]:
         text = f"**{title}**: the threshold lies at {raw['threshold']:.2f} as it is"
         if TEMPERATURE in by_method.index:
             text += f" and at {by_method.loc[TEMPERATURE, 'threshold']:.2f} after temperature"
-        nearest = _ends(raw["observed_low"], raw["observed_high"])
-        sensitivity = _ends(raw["sensitivity_low"], raw["sensitivity_high"])
-        lines.append(
-            f"{text}; {100 * raw['observed']:.0f} % {nearest} of the test units next to it are "
-            f"positive. Its sensitivity is {100 * raw['sensitivity']:.0f} % {sensitivity}, its "
-            f"specificity {100 * raw['specificity']:.0f} %. Of the units called positive "
-            f"{100 * raw['ppv']:.0f} % are, in screening {100 * raw['ppv_screening']:.1f} %."
+        text += (
+            f"; {_percent(raw, 'observed')} of the test units next to it are positive. Its "
+            f"sensitivity is {_percent(raw, 'sensitivity')}, its specificity "
+            f"{_percent(raw, 'specificity')}. Of the units called positive "
+            f"{_percent(raw, 'ppv')} are"
         )
+        if np.isfinite(raw["ppv_screening"]):
+            text += (
+                f"; with as few positives as in screening {_percent(raw, 'ppv_screening', '.1%')} "
+                "would be, if women without cancer there were called as often as the test "
+                "patients without it"
+            )
+        lines.append(f"{text}.")
     return lines
 
 
@@ -221,9 +261,9 @@ def _prevalence(table: pd.DataFrame) -> list[str]:
     for title, rows in table.groupby("title", sort=False):
         rarest = rows[rows["prevalence"] == rows["prevalence"].min()].set_index("corrected")
         lines.append(
-            f"**{title}** where {100 * rarest['prevalence'].iloc[0]:.2g} % are positive: it states "
-            f"{100 * rarest.loc['no', 'mean_probability']:.1f} % on average, "
+            f"**{title}**, where {100 * rarest['prevalence'].iloc[0]:.2g} % are positive: it "
+            f"states {100 * rarest.loc['no', 'mean_probability']:.1f} % on average, "
             f"{rarest.loc['no', 'ratio']:.0f} times the true share; corrected for the prevalence, "
             f"{100 * rarest.loc['yes', 'mean_probability']:.2f} %."
         )
-    return lines
+    return lines or ["Screening: this run has no calibrated scores per woman."]

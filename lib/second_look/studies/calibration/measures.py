@@ -15,17 +15,27 @@ import pandas as pd
 
 from second_look.errors import DataError, OutputError
 from second_look.evaluation import calibration as cal
+from second_look.evaluation import miscalibration as mis
 from second_look.evaluation import recalibration as rec
 from second_look.evaluation.classification import accuracy_statistic
 from second_look.evaluation.groups import KEYS, Group, Part, groups
-from second_look.evaluation.intervals import Estimate, Floats, Statistic, bootstrap, difference
-from second_look.evaluation.predictions import TARGETS, UNITS, load_all
+from second_look.evaluation.intervals import (
+    Estimate,
+    Floats,
+    Statistic,
+    bootstrap,
+    difference,
+    in_words,
+)
+from second_look.evaluation.predictions import TARGETS, UNITS, combine, load_all
 from second_look.evaluation.roc import CONSTANT, constant, macro_auc
 from second_look.outputs import Run
 from second_look.phantoms.forms import DATASET as PHANTOM
 
 AS_IT_IS = "as it is"
 TEMPERATURE = "temperature"
+# Columns of an estimate.
+ESTIMATE = ("value", "low", "high", "n", "patients", "reason")
 # How measures are called where people read them.
 MEASURE_NAMES = {
     "ece": "ECE",
@@ -37,6 +47,11 @@ MEASURE_NAMES = {
     "auc": "AUC",
     "accuracy": "accuracy",
     "ece_change": "change of ECE",
+    "ece_perfect": "ECE of a perfect model",
+    "slope": "slope",
+    "intercept": "intercept",
+    "oe": "O:E",
+    "temperature": "temperature",
 }
 
 
@@ -70,6 +85,11 @@ class Calibrated:
         fitted = self.fitted.get(TEMPERATURE)
         return fitted.temperature if isinstance(fitted, rec.Temperature) else float("nan")
 
+    def calibration(self, method: str) -> mis.Line:
+        """Slope, intercept and O:E on test units after a method."""
+        outcomes = cal.stated_outcomes(self.probabilities(method), self.test.classes)
+        return mis.line(*outcomes, self.test.patients)
+
     def probabilities(self, method: str, split: str = "test") -> Floats:
         """Probabilities (n, k) of a split's units after a method."""
         shares = self.group.parts[split].probabilities
@@ -87,13 +107,30 @@ def load_groups(run: Run) -> tuple[list[Group], bool]:
     tables = load_all(folder)
     # The folder too: where another table is added, the notebook is out of date.
     run.uses(folder, *(folder / f"{name}.parquet" for name in tables))
-    held_out = [group for group in groups(tables) if "test" in group.parts]
+    held_out = [group for group in groups(with_patients(tables)) if "test" in group.parts]
     if not held_out:
         raise OutputError(
             f"{folder} holds no predictions of test patients: run notebook "
             "06_patch_transfer_learning first, with the same outputs."
         )
     return held_out, any((table["dataset"] == PHANTOM).any() for table in tables.values())
+
+
+def with_patients(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables, and of each with images of known laterality one more with a row per patient.
+
+    Screening counts women: only a score per woman can be moved to its prevalence.
+    """
+    result = dict(tables)
+    for file, table in tables.items():
+        if "laterality" not in table or (table["unit"] == "patient").any():
+            continue
+        images = table[(table["unit"] == "image") & table["target"].isin(["label", "malignant"])]
+        asked = set(images.loc[images["target"] == "malignant", "model"])
+        single = images[(images["target"] == "malignant") | ~images["model"].isin(asked)]
+        if not single.empty:
+            result[f"{file}, by patient"] = combine(single, "patient")
+    return result
 
 
 def overview(prediction_groups: Sequence[Group]) -> pd.DataFrame:
@@ -157,16 +194,18 @@ def measure(calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: in
     """Every measure of every group after every method, on test units.
 
     Returns:
-        KEYS, method, measure (of MEASURE_NAMES), value, low, high, n, patients. "ece_change" is
-        the ECE after the method less that before, paired over patients. An AUC, of two classes
-        or the mean of each against the rest, has no interval here.
+        KEYS, method, measure (of MEASURE_NAMES), value, low, high, n, patients, reason (why there
+        is no value or interval). "ece_change" is the ECE after the method less that before, paired
+        over patients. "ece_perfect" is the mean ECE of a perfectly calibrated model with these
+        probabilities, and the range of 95 % of its samples. "slope", "intercept" and "oe" have
+        intervals of mis.VERDICT_LEVEL; "temperature" is that of validation units. An AUC, of two
+        classes or the mean of each against the rest, has no interval here.
     """
     rows = []
     for model in calibrated:
         for method, estimates in _measures(model, bins, seed, draws).items():
             for name, estimate in estimates.items():
-                ends = (estimate.value, estimate.low, estimate.high, estimate.n, estimate.patients)
-                numbers = dict(zip(("value", "low", "high", "n", "patients"), ends, strict=True))
+                numbers = {column: getattr(estimate, column) for column in ESTIMATE}
                 rows.append({**model.group.key, "method": method, "measure": name, **numbers})
     return pd.DataFrame(rows)
 
@@ -186,19 +225,37 @@ def _measures(
         nan = float("nan")
         area = Estimate(macro_auc(shares, truth), nan, nan, len(truth), patients.count)
         estimates[method]["auc"] = area
+        estimates[method] |= _miscalibration(model, method, bins, seed)
         if uncalibrated_ece is None:
             uncalibrated_ece = statistics["ece"]
         else:
             change = {"ece_change": difference(statistics["ece"], uncalibrated_ece)}
             estimates[method] |= bootstrap(change, patients, seed=seed, draws=draws, recentred=True)
+    if TEMPERATURE in estimates:
+        val = model.group.parts["val"]
+        heat = mis.temperature(val.probabilities, val.classes, val.patients)
+        estimates[TEMPERATURE]["temperature"] = heat
     return estimates
+
+
+def _miscalibration(model: Calibrated, method: str, bins: int, seed: int) -> dict[str, Estimate]:
+    """What of a calibration error is not chance: ece_perfect, slope, intercept, oe."""
+    line, patients = model.calibration(method), model.test.patients
+    probability, correct = cal.stated_outcomes(model.probabilities(method), model.test.classes)
+    errors = mis.perfect_errors(probability, correct, patients, bins=bins, kind="width", seed=seed)
+    low, high = np.quantile(errors, [0.025, 0.975])
+    size = (len(correct), patients.count)
+    perfect = Estimate(float(errors.mean()), float(low), float(high), *size)
+    parts = {"slope": line.slope, "intercept": line.intercept, "oe": line.ratio}
+    return {"ece_perfect": perfect, **parts}
 
 
 def readable(measured: pd.DataFrame) -> pd.DataFrame:
     """`measure` for readers: one row per group and method, "value [low, high]" in the cells."""
     text = [
         "–" if np.isnan(row.value) else
-        f"{row.value:.3f}" + (f" [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.low) else "")
+        f"{row.value:.3f}" if row.measure == "auc" else
+        in_words(row.value, row.low, row.high, ".3f", reason=row.reason)
         for row in measured.itertuples()
     ]  # fmt: skip
     by = [*KEYS, "method"]
