@@ -38,7 +38,11 @@ def choose_notebook(text: str, names: Sequence[str]) -> str:
     """
     matches = [name for name in names if name.startswith(text.removesuffix(".ipynb"))]
     if len(matches) != 1:
-        problem = f"several notebooks begin with {text!r}" if matches else f"no notebook {text!r}"
+        problem = (
+            f"several notebooks begin with {text!r}"
+            if matches
+            else f"there is no notebook {text!r}"
+        )
         raise ParameterError(f"{problem}. There are: {', '.join(names)}.")
     return matches[0]
 
