@@ -167,7 +167,7 @@ def steps(target: str) -> list[str]:
     """The commands that make would run for a target, set-up included."""
     result = make("--dry-run", "--always-make", "--no-print-directory", target)
     assert result.returncode == 0, result.stderr
-    return result.stdout.splitlines()
+    return result.stdout.replace("\\\n", " ").splitlines()
 
 
 def position(lines: list[str], part: str) -> int:

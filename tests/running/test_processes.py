@@ -136,7 +136,7 @@ RESULT_CALL = re.compile(
 TRAINED_IN = {
     "03_dcgan": {"train_gans", "feature_space"},
     "04_gan_training_data": {"train_all"},
-    "05_mask_rcnn": {"train_models"},
+    "05_mask_rcnn": {"train_again", "train_models"},
     "06_patch_transfer_learning": {
         "phantom_start", "train_grid", "train_depths", "train_all", "train_patch_model",
     },
