@@ -20,7 +20,6 @@ from second_look.catalogue import LABELS
 from second_look.errors import DataError
 from second_look.evaluation.detection import (
     SIZES,
-    average_precision,
     by_group,
     image_scores,
     mask_agreement,
@@ -40,6 +39,7 @@ from second_look.evaluation.detection_tables import (
     unpack_mask,
 )
 from second_look.evaluation.lesion_types import GIVEN, POOLED, blind, type_table
+from second_look.evaluation.mean_precision import average_precision, map50_estimate
 from second_look.geometry import Box
 from second_look.preparing.patches import HALF_RULE
 
@@ -184,6 +184,10 @@ def test_average_precision_is_torchmetrics_own(images, truths, by_class):
     assert actual["mAP50"] == pytest.approx(float(reference["map_50"]), abs=1e-6)
     assert actual["mAP50-95"] == pytest.approx(float(reference["map"]), abs=1e-6)
     assert 0.1 < actual["mAP50"] < 0.95
+    interval = map50_estimate(result, truths, images, by_class=by_class, seed=0, draws=50)
+    assert interval.value == pytest.approx(actual["mAP50"])
+    assert interval.low < interval.value < interval.high
+    assert interval.n == len(truths)
 
 
 def as_torch(table, column, scores, *, by_class):
@@ -196,6 +200,10 @@ def as_torch(table, column, scores, *, by_class):
 def test_without_lesions_or_detections_average_precision_is_said(images, truths):
     none = average_precision(perfect(images, truths), truths.iloc[:0], images, by_class=False)
     assert np.isnan(none["mAP50"])
+    undefined = map50_estimate(
+        perfect(images, truths), truths.iloc[:0], images, by_class=True, seed=0
+    )
+    assert undefined.reason == "no lesion among them"
     empty = perfect(images, truths).iloc[:0]
     assert average_precision(empty, truths, images, by_class=True)["mAP50"] == 0
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.small_mammograms import COLS, small_mammograms
 from second_look.batches.frames import Frame, Frames
-from second_look.evaluation.detection import average_precision, mask_agreement
+from second_look.evaluation.detection import mask_agreement
 from second_look.evaluation.detection_tables import (
     BOX,
     boxes,
@@ -21,6 +21,7 @@ from second_look.evaluation.detection_tables import (
 )
 from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import point_estimate
+from second_look.evaluation.mean_precision import average_precision
 from second_look.inference.blobs import detect_blobs
 from second_look.inference.detections import detect, windows_in_original
 from second_look.preparing.patches import HALF_RULE, window_table

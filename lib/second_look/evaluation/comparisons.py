@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from second_look.evaluation.intervals import (
     DRAWS,
@@ -56,6 +57,11 @@ def auc_difference(
     if first_reason or second_reason:
         return undefined(first_reason or second_reason, patients)
     return paired_difference(first_auc, second_auc, patients, seed=seed, draws=draws, level=level)
+
+
+def with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of comparisons with `holm` of its column p as column p_holm."""
+    return table.assign(p_holm=holm(table["p"]))
 
 
 def holm(p_values: npt.ArrayLike) -> Floats:

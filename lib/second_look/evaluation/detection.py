@@ -8,16 +8,9 @@ given share of the window.
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.detection_tables import BOX, boxes, lesion_scores, unpack_mask
@@ -157,82 +150,6 @@ def roc_table(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
         area = auc_estimate(rows_of_target["score"], truth, patients, seed=seed, draws=draws)
         rows.append(auc_row(str(target), area, int(truth.sum())))
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def average_precision(
-    detections: pd.DataFrame, truths: pd.DataFrame, images: pd.DataFrame, *, by_class: bool
-) -> dict[str, float]:
-    """COCO's mean average precision of boxes, by pycocotools.
-
-    Args:
-        detections: Of DETECTIONS.
-        truths: Of TRUTHS.
-        images: Of IMAGES; those with a lesion of unknown place are left out.
-        by_class: Of each class of lesion, averaged; else of any lesion.
-
-    Returns:
-        "mAP50" and "mAP50-95", 0 to 1; NaN without lesions.
-    """
-    used = images.loc[images["unlocated"] == 0, "image_id"]
-    used_detections = detections[detections["image_id"].isin(used)]
-    used_truths = truths[truths["image_id"].isin(used)]
-    if used_truths.empty:
-        return {"mAP50": float("nan"), "mAP50-95": float("nan")}
-    single = {"lesion": 1}
-    codes = {name: code for code, name in enumerate(LABELS[1:], start=1)} if by_class else single
-    names = ("pathology", "label") if by_class else (None, None)
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": image} for image in used],
-            "categories": [{"id": code} for code in codes.values()],
-            "annotations": [
-                entry | {"id": number, "iscrowd": 0}
-                for number, entry in enumerate(_entries(used_truths, names[0], codes), start=1)
-            ],
-        }
-        truth.createIndex()
-        scores = (
-            lesion_scores(used_detections, "lesion")
-            if not by_class
-            else used_detections["score"].to_numpy()
-        )
-        entries = _entries(used_detections, names[1], codes)
-        for entry, score in zip(entries, scores, strict=True):
-            entry["score"] = float(score)
-        if not entries:
-            return {"mAP50": 0.0, "mAP50-95": 0.0}
-        run = COCOeval(truth, truth.loadRes(entries), "bbox")
-        run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
-        run.params.maxDets = [100]
-        run.evaluate()
-        run.accumulate()
-    precision = run.eval["precision"]  # (IoU thresholds, recalls, classes, 1, 1); −1: no lesion
-    classes_with_lesions = [
-        code for code in range(precision.shape[2]) if precision[0, 0, code, 0, 0] > -1
-    ]
-    precision = precision[:, :, classes_with_lesions, 0, 0]
-    return {"mAP50": float(precision[0].mean()), "mAP50-95": float(precision.mean())}
-
-
-def _entries(
-    table: pd.DataFrame, column: str | None, codes: Mapping[str, int]
-) -> list[dict[str, Any]]:
-    """Boxes as COCO writes them: x, y, width, height."""
-    box_array = boxes(table)
-    sides = box_array[:, 2:] - box_array[:, :2]
-    kinds = table[column].map(codes).to_numpy() if column else np.ones(len(table), dtype=int)
-    return [
-        {
-            "image_id": image,
-            "category_id": int(kind),
-            "bbox": [box[1], box[0], side[1], side[0]],
-            "area": float(side[0] * side[1]),
-        }
-        for image, kind, box, side in zip(
-            table["image_id"], kinds, box_array.tolist(), sides.tolist(), strict=True
-        )
-    ]
 
 
 def mask_agreement(

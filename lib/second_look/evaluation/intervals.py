@@ -260,6 +260,7 @@ def average(statistics: Sequence[Statistic], *, classes: bool = False) -> Statis
         {str(kind): int(count) for kind, count in fewest.items()},
         max(metric.min_patients for metric in metrics),
         share=all(metric.share for metric in metrics),
+        compared=tuple(average(side) for side in zip(*(m.compared for m in metrics), strict=True)),
         trials=parts * min(metric.trials for metric in metrics),
         units=parts * min(metric.units for metric in metrics),
     )
@@ -351,7 +352,11 @@ def _with_ends(result: Estimate, drawn: Floats, metric: Metric, level: float) ->
         )
         return replace(result, low=low, high=high)
     everybody = np.ones((1, result.patients))
-    if metric.trials and all(part(everybody)[0] in (0.0, 1.0) for part in metric.compared):
+    if (
+        metric.compared
+        and metric.trials
+        and all(part(everybody)[0] in (0.0, 1.0) for part in metric.compared)
+    ):
         # Nobody differs: at most as many patients do as a share of 0 allows.
         furthest = share_limits(0.0, 0.0, 1, trials=metric.trials, units=1.0, level=level)[1]
         return replace(result, low=value - furthest, high=value + furthest, p=float(value == 0))

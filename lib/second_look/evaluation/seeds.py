@@ -99,8 +99,9 @@ def over_trainings(
         for end in (over_patients.low, over_patients.high)
     )
     # Never inside the interval over patients, whose ends may be exactly 0 or 1.
+    p = over_patients.p if share else _p(over_patients, numbers, level)
     combined = replace(
-        over_patients, low=min(low, over_patients.low), high=max(high, over_patients.high)
+        over_patients, low=min(low, over_patients.low), high=max(high, over_patients.high), p=p
     )
     return OverTrainings(combined, between_patients, spread, numbers)
 
@@ -200,19 +201,45 @@ def _end(
         level: Of the interval.
         share: Whether to work on the logit scale.
     """
-    count, middle, limit = len(values), over_patients.value, end
+    middle, limit = over_patients.value, end
     if share:  # half a patient away from 0 and 1, where the logit is infinite
         edge = 0.5 / (over_patients.patients + 1)
         values = logit(np.clip(values, edge, 1 - edge))
         middle, limit = logit(np.clip([middle, limit], edge, 1 - edge))
-    by_patients = ((limit - middle) / norm.ppf((1 + level) / 2)) ** 2
-    by_trainings = values.var(ddof=1) / count
-    total = by_patients + by_trainings
+    total, freedom = _variance(over_patients, limit - middle, values, level)
     if total == 0:
         return end
-    freedom = total**2 / (
-        by_patients**2 / max(1, over_patients.patients - 1) + by_trainings**2 / (count - 1)
-    )
     side = 1 if end >= over_patients.value else -1
     moved = middle + side * t.ppf((1 + level) / 2, freedom) * np.sqrt(total)
     return float(expit(moved)) if share else float(moved)
+
+
+def _variance(
+    over_patients: Estimate, half_width: float, values: Floats, level: float
+) -> tuple[float, float]:
+    """Variance of the mean, over patients and trainings, and its degrees of freedom.
+
+    Args:
+        over_patients: Mean over the trainings, with its patients.
+        half_width: From the mean to an end of its interval over patients.
+        values: Of each training, (k,), on the scale of the half width.
+        level: Of the interval.
+    """
+    by_patients = (half_width / norm.ppf((1 + level) / 2)) ** 2
+    by_trainings = float(values.var(ddof=1)) / len(values)
+    total = by_patients + by_trainings
+    if total == 0:
+        return 0.0, np.inf
+    patients_part = by_patients**2 / max(1, over_patients.patients - 1)
+    return total, total**2 / (patients_part + by_trainings**2 / (len(values) - 1))
+
+
+def _p(over_patients: Estimate, values: Floats, level: float) -> float:
+    """Two-sided p that a difference is 0: where its interval, trainings included, ends at 0."""
+    value = over_patients.value
+    end = over_patients.low if value > 0 else over_patients.high
+    total, freedom = _variance(over_patients, end - value, values, level)
+    if total == 0:
+        return over_patients.p
+    p = float(2 * t.sf(abs(value) / np.sqrt(total), freedom))
+    return max(p, over_patients.p)

@@ -77,7 +77,9 @@ def test_the_table_for_people_has_a_row_a_model_and_method(calibrated, measured)
     first = findings.cell(measured, calibrated[0].group, AS_IT_IS, "ece")
     assert table["ECE"].iloc[0] == f"{first['value']:.3f} [{first['low']:.3f}, {first['high']:.3f}]"
     assert table["change of ECE"].iloc[0] == "–"
-    assert "[" not in table["AUC"].iloc[0]
+    area = findings.cell(measured, calibrated[0].group, AS_IT_IS, "auc")
+    assert area["low"] < area["value"] < area["high"]
+    assert table["AUC"].iloc[0] == f"{area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]"
 
 
 def test_the_overview_counts_units_and_patients(calibrated):

@@ -154,7 +154,7 @@ def tables(detected):
         "image": results.auc_table(detected, "image", seed=0),
         "patch": results.auc_table(detected, "patch", seed=0),
         "froc": results.sensitivity_table(detected, seed=0),
-        "precision": results.precision_table(detected),
+        "precision": results.precision_table(detected, seed=0),
         "dice": results.dice_table(detected, seed=0),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.small_detector import small_detect_settings
@@ -75,6 +76,11 @@ def test_the_detector_is_compared_with_the_blobs_on_the_same_patients(detected):
     rows = study.against_baseline({"perfect": detected}, seed=0).set_index("measure")
     assert rows.loc["sensitivity", "value"] > 0
     assert rows.loc["sensitivity", "low"] <= rows.loc["sensitivity", "value"]
+    area = auc_table(detected, "image", seed=0).set_index(["model", "target"])["auc"]
+    gap = area[("perfect", "malignant")] - area[(BLOBS, "malignant")]
+    assert rows.loc["auc", "value"] == pytest.approx(gap)
+    assert rows.loc["auc", "low"] < gap < rows.loc["auc", "high"]
+    assert (rows["p_holm"].dropna() >= rows["p"].dropna()).all()
     itself = renamed(detected, BLOBS, "blobs again")
     zero = study.against_baseline({"blobs again": itself}, seed=0).set_index("measure")
     assert zero.loc["sensitivity", "value"] == 0
@@ -88,7 +94,9 @@ def auc_tables(detected):
 def renamed(detected, source, name):
     """The results with the detections of one model under another name, and the blobs."""
     parts = {
-        key: table[table["model"].isin([source])].assign(model=name)
+        key: pd.concat(
+            [table[table["model"] == source].assign(model=name), table[table["model"] == BLOBS]]
+        )
         for key, table in (("images", detected.image_scores), ("patches", detected.patch_scores))
     }
     return replace(

@@ -28,7 +28,7 @@ from second_look.evaluation.intervals import (
     in_words,
 )
 from second_look.evaluation.predictions import TARGETS, UNITS, combine, load_all
-from second_look.evaluation.roc import CONSTANT, constant, macro_auc
+from second_look.evaluation.roc import CONSTANT, constant, macro_auc, macro_auc_estimate
 from second_look.outputs import Run
 from second_look.phantoms.forms import DATASET as PHANTOM
 
@@ -198,8 +198,8 @@ def measure(calibrated: Sequence[Calibrated], *, bins: int, seed: int, draws: in
         is no value or interval). "ece_change" is the ECE after the method less that before, paired
         over patients. "ece_perfect" is the mean ECE of a perfectly calibrated model with these
         probabilities, and the range of 95 % of its samples. "slope", "intercept" and "oe" have
-        intervals of mis.VERDICT_LEVEL; "temperature" is that of validation units. An AUC, of two
-        classes or the mean of each against the rest, has no interval here.
+        intervals of mis.VERDICT_LEVEL; "temperature" is that of validation units. An AUC is of
+        two classes or the mean of each against the rest.
     """
     rows = []
     for model in calibrated:
@@ -222,8 +222,7 @@ def _measures(
         estimates[method] = cal.estimates(statistics, patients, seed=seed, draws=draws)
         hit = {"accuracy": accuracy_statistic(shares.argmax(axis=1) == truth, patients)}
         estimates[method] |= bootstrap(hit, patients, seed=seed, draws=draws)
-        nan = float("nan")
-        area = Estimate(macro_auc(shares, truth), nan, nan, len(truth), patients.count)
+        area = macro_auc_estimate(shares, truth, patients, seed=seed, draws=draws)
         estimates[method]["auc"] = area
         estimates[method] |= _miscalibration(model, method, bins, seed)
         if uncalibrated_ece is None:
@@ -254,7 +253,6 @@ def readable(measured: pd.DataFrame) -> pd.DataFrame:
     """`measure` for readers: one row per group and method, "value [low, high]" in the cells."""
     text = [
         "–" if np.isnan(row.value) else
-        f"{row.value:.3f}" if row.measure == "auc" else
         in_words(row.value, row.low, row.high, ".3f", reason=row.reason)
         for row in measured.itertuples()
     ]  # fmt: skip

@@ -138,7 +138,10 @@ def findings(
         )
     for name in (model, BLOBS):
         numbers = row(tables["precision"], model=name, of="any lesion")
-        lines.append(f"- {name}: mAP50 {numbers['mAP50']:.3f}, mAP50–95 {numbers['mAP50-95']:.3f}.")
+        lines.append(
+            f"- {name}: mAP50 {_interval(numbers, 'mAP50', '.3f')}, mAP50–95 "
+            f"{numbers['mAP50-95']:.3f}."
+        )
     dice = row(tables["dice"], model=model, measure="dice")
     if np.isfinite(dice["value"]):
         lines.append(

@@ -10,7 +10,6 @@ import pandas as pd
 
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.detection import (
-    average_precision,
     by_group,
     image_scores,
     mask_agreement,
@@ -31,6 +30,7 @@ from second_look.evaluation.lesion_types import (
     type_table,
     types_of_images,
 )
+from second_look.evaluation.mean_precision import average_precision, map50_estimate
 from second_look.evaluation.predictions import positive
 from second_look.evaluation.roc import roc_band, undefined_because
 from second_look.inference.blobs import NAME as BLOBS
@@ -271,14 +271,21 @@ def sensitivity_table(results: DetectionResults, *, seed: int) -> pd.DataFrame:
     return froc_table(results.detections, results.truths, results.images, seed=seed)
 
 
-def precision_table(results: DetectionResults) -> pd.DataFrame:
-    """mAP50 and mAP50-95 of every model, for any lesion and by class."""
-    rows = [
-        {"model": name, "of": "each class" if by_class else "any lesion"}
-        | average_precision(detections, results.truths, results.images, by_class=by_class)
-        for name, detections in results.detections.items()
-        for by_class in (False, True)
-    ]
+def precision_table(results: DetectionResults, *, seed: int) -> pd.DataFrame:
+    """mAP50 with its interval and mAP50-95 of every model, for any lesion and by class.
+
+    Returns:
+        model, of, mAP50, mAP50-95, low, high (of mAP50), n (lesions), reason (why no interval).
+    """
+    rows = []
+    for name, detections in results.detections.items():
+        for by_class in (False, True):
+            tables = (detections, results.truths, results.images)
+            precision = average_precision(*tables, by_class=by_class)
+            interval = map50_estimate(*tables, by_class=by_class, seed=seed)
+            ends = {key: getattr(interval, key) for key in ("low", "high", "n", "reason")}
+            start = {"model": name, "of": "each class" if by_class else "any lesion"}
+            rows.append(start | precision | ends)
     return pd.DataFrame(rows)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from second_look.catalogue import patient_keys
+from second_look.evaluation.comparisons import paired_difference, with_holm
 from second_look.evaluation.detection import mask_agreement
 from second_look.evaluation.froc import marks, sensitivity_statistic
 from second_look.evaluation.intervals import (
@@ -16,7 +17,6 @@ from second_look.evaluation.intervals import (
     Floats,
     Patients,
     Statistic,
-    bootstrap_mean,
     difference,
     point_estimate,
     share,
@@ -148,8 +148,8 @@ def against_baseline(results: Mapping[str, DetectionResults], *, seed: int) -> p
         seed: Of the intervals.
 
     Returns:
-        measure ("sensitivity", "dice"), value, low, high, n, patients, reason, and the columns of
-        an estimate over trainings.
+        measure ("auc", "sensitivity", "dice"), value, low, high, n, patients, reason, the columns
+        of an estimate over trainings, p, p_holm (Holm's over all rows).
     """
     sensitivity = _sensitivity(results, seed=seed, baseline=BLOBS)
     name, first = next(iter(results.items()))
@@ -159,26 +159,41 @@ def against_baseline(results: Mapping[str, DetectionResults], *, seed: int) -> p
     if pairs.empty:
         dice = undefined("no lesion that both hit", Patients(np.zeros(0, np.int64), 0))
     else:
-        dice = bootstrap_mean(pairs["dice"] - pairs["dice_blobs"], pairs["patient_id"], seed=seed)
+        patients = Patients.from_ids(pairs["patient_id"])
+        first_mean, second_mean = (share(pairs[n], patients) for n in ("dice", "dice_blobs"))
+        dice = paired_difference(first_mean, second_mean, patients, seed=seed)
     names = ("value", "low", "high", "n", "patients", "reason")
     row = {name: getattr(dice, name) for name in names}
     further = dict(zip(COLUMNS, (np.nan, np.nan, 1), strict=True))
-    return pd.DataFrame(
-        [{"measure": "sensitivity", **sensitivity.row}, {"measure": "dice", **row, **further}]
-    )
+    area = _images(results, seed, baseline=BLOBS)
+    rows = [
+        {"measure": "auc", **area.row, "p": area.estimate.p},
+        {"measure": "sensitivity", **sensitivity.row, "p": sensitivity.estimate.p},
+        {"measure": "dice", **row, **further, "p": dice.p},
+    ]
+    return with_holm(pd.DataFrame(rows))
 
 
-def _images(results: Mapping[str, DetectionResults], seed: int) -> OverTrainings:
-    """AUC per image, malignant, over the trainings."""
-    tables = []
-    for name, part in results.items():
-        scores = part.image_scores
-        rows = scores[(scores["model"] == name) & (scores["target"] == "malignant")]
-        tables.append(rows.sort_values("image_id"))
+def _images(
+    results: Mapping[str, DetectionResults], seed: int, *, baseline: str = ""
+) -> OverTrainings:
+    """AUC per image, malignant, over the trainings, or its difference from a baseline's."""
+    tables = [_malignant(part, name) for name, part in results.items()]
     truth = positive(tables[0]["label"], "malignant")
     patients = Patients.from_ids(patient_keys(tables[0]))
-    scores_by_training = np.stack([rows["score"].to_numpy(np.float64) for rows in tables])
-    return auc_over_trainings(scores_by_training, truth, patients, seed=seed)
+    scores = np.stack([rows["score"].to_numpy(np.float64) for rows in tables])
+    if not baseline:
+        return auc_over_trainings(scores, truth, patients, seed=seed)
+    baseline_rows = [_malignant(part, baseline) for part in results.values()]
+    against = np.stack([rows["score"].to_numpy(np.float64) for rows in baseline_rows])
+    return auc_over_trainings(scores, truth, patients, seed=seed, baseline=against)
+
+
+def _malignant(results: DetectionResults, name: str) -> pd.DataFrame:
+    """Scores of a model, or of the blobs, for "malignant", by image."""
+    scores = results.image_scores
+    rows = scores[(scores["model"] == name) & (scores["target"] == "malignant")]
+    return rows.sort_values("image_id")
 
 
 def _patches(results: Mapping[str, DetectionResults], seed: int) -> OverTrainings:

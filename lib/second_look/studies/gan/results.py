@@ -9,6 +9,7 @@ import pandas as pd
 
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
+from second_look.evaluation.comparisons import with_holm
 from second_look.evaluation.intervals import Patients, Statistic, difference, in_words
 from second_look.evaluation.predictions import classes, probabilities
 from second_look.evaluation.seeds import OverTrainings, estimate_of, metrics_over_trainings
@@ -82,18 +83,20 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Effect of added samples compared with real patches alone, paired over patients and trainings.
 
     Returns:
-        name, added (samples as a share of the real patches), measure, gain, low, high.
+        name, added (samples as a share of the real patches), measure, gain, low, high, p, reason
+        (why no interval), p_holm (Holm's over all rows).
     """
-    columns = ["name", "added", "measure", "gain", "low", "high"]
+    columns = ["name", "added", "measure", "gain", "low", "high", "p", "reason"]
     rows = []
     for name, model_predictions in predictions.groupby("model", sort=False):
         if name in (GENERATED, REAL):
             continue
         added = model_predictions["generated"].iloc[0] / model_predictions["real"].iloc[0]
         for measure, over in _over_real(model_predictions, predictions, seed).items():
-            ends = (over.estimate.value, over.estimate.low, over.estimate.high)
+            gain = over.estimate
+            ends = (gain.value, gain.low, gain.high, gain.p, gain.reason)
             rows.append((name, added, measure, *ends))
-    return pd.DataFrame(rows, columns=columns)
+    return with_holm(pd.DataFrame(rows, columns=columns))
 
 
 def samples_against_real(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation import classification
+from second_look.evaluation.comparisons import with_holm
 from second_look.evaluation.intervals import (
     DRAWS,
     Estimate,
@@ -64,8 +65,8 @@ def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS)
         draws: Bootstrap samples.
 
     Returns:
-        start, patches, measure, the columns of OverTrainings.row (of the difference), answer in
-        words; empty if there is no random start or no other one.
+        start, patches, measure, the columns of OverTrainings.row (of the difference), p, answer in
+        words, p_holm (Holm's over all rows); empty if there is no random start or no other one.
     """
     rows = []
     for patches, of_number in predictions.groupby("patches", sort=True):
@@ -76,11 +77,17 @@ def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS)
         for start, of_start in by_start.items():
             names = {"start": start, "patches": patches}
             rows += [
-                {**names, "measure": measure, **over.row, "answer": answer(over.estimate)}
+                {
+                    **names,
+                    "measure": measure,
+                    **over.row,
+                    "p": over.estimate.p,
+                    "answer": answer(over.estimate),
+                }
                 for measure, over in _gains(of_start, baseline, seed, draws).items()
             ]
-    columns = ["start", "patches", "measure", "value", "low", "high", *_FURTHER, "answer"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["start", "patches", "measure", "value", "low", "high", *_FURTHER, "p", "answer"]
+    return with_holm(pd.DataFrame(rows, columns=columns))
 
 
 def growth(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from second_look.batches.pictures import Pictures, make_pictures
 from second_look.batches.sharing import digest
 from second_look.catalogue import patient_keys
 from second_look.evaluation.classification import accuracy_statistic, balanced_accuracy_statistic
+from second_look.evaluation.comparisons import with_holm
 from second_look.evaluation.intervals import (
     DRAWS,
     Floats,
@@ -288,8 +289,8 @@ def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
 
     Returns:
         model, reference (the model that it is compared with), measure (AUC, accuracy, balanced
-        accuracy), then the columns of OverTrainings.row; by image of the test patients, within one
-        image size. Empty if there is only one start.
+        accuracy), the columns of OverTrainings.row, p, p_holm (Holm's over all rows); by image of
+        the test patients, within one image size. Empty if there is only one start.
     """
     rows = []
     for _, of_size in _test_scores(predictions).groupby(["rows", "cols", "averaged"], sort=False):
@@ -298,10 +299,11 @@ def auc_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd
             gains = {"AUC": _auc_gain(of_model, first, seed, draws)}
             gains |= _accuracy_gains(of_model, first, seed, draws)
             rows += [
-                {"model": model, "reference": reference, "measure": measure, **over.row}
+                {"model": model, "reference": reference, "measure": measure, **over.row,
+                 "p": over.estimate.p}
                 for measure, over in gains.items()
-            ]
-    return pd.DataFrame(rows, columns=_GAINS)
+            ]  # fmt: skip
+    return with_holm(pd.DataFrame(rows, columns=_GAINS))
 
 
 def size_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> pd.DataFrame:
@@ -323,12 +325,14 @@ def size_gains(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS) -> p
         *compared, (reference, smallest) = ordered.groupby("model", sort=False)
         for model, of_model in compared:
             over = _auc_gain(of_model, smallest, seed, draws)
-            rows.append({"model": model, "reference": reference, "measure": "AUC", **over.row})
-    return pd.DataFrame(rows, columns=_GAINS)
+            names = {"model": model, "reference": reference, "measure": "AUC"}
+            rows.append({**names, **over.row, "p": over.estimate.p})
+    return with_holm(pd.DataFrame(rows, columns=_GAINS))
 
 
 _GAINS = [
     "model", "reference", "measure", "value", "low", "high", "n", "patients", "reason", *COLUMNS,
+    "p",
 ]  # fmt: skip
 
 
