@@ -183,7 +183,7 @@ run.figure(
     draw.confidence_bands(bands),
     "confidence_bands",
     "Wrong answers by band of confidence: dots with 95 % intervals over patients are what was "
-    "observed, dashes what the confidence promises.",
+    "observed, dashes what the confidence promises. Bands that no answer falls into are left out.",
 )
 
 # %% [markdown]

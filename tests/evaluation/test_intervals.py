@@ -178,3 +178,16 @@ def test_an_interval_is_never_written_as_nan():
     assert in_words(0.5, nan, 0.9, reason="few draws") == "0.5 [few draws]"
     assert in_words(nan, nan, nan, reason="no positive") == "undefined (no positive)"
     assert in_words(0.5, 0.4, 0.6, reason="all equal") == "0.5 [0.4, 0.6] (all equal)"
+
+
+@pytest.mark.parametrize("room", ["gan", "detection", "transfer", "calibration"])
+def test_studies_leave_the_writing_of_intervals_to_one_function(room):
+    """An interval written by hand reads "[nan, nan]" where there is none."""
+    folder = Path(intervals.__file__).parents[1] / "studies" / room
+    by_hand = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(folder.glob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\[\{[^]]*low", line)
+    ]
+    assert not by_hand

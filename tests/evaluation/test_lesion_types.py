@@ -14,6 +14,7 @@ from second_look.evaluation.lesion_types import (
     POOLED,
     auc_row,
     blind,
+    blind_curve,
     image_types,
     type_curve,
     type_questions,
@@ -97,6 +98,16 @@ def test_the_area_below_the_curves_is_their_auc(type_blind):
         curve = type_curve(type_blind, target, seed=0).sort_values("specificity")
         area = np.trapezoid(curve["sensitivity"], curve["specificity"])
         assert area == pytest.approx(table.loc[target, "auc"], abs=0.01)
+
+
+def test_the_curve_of_the_blind_rule_joins_its_few_points(type_blind):
+    answers = blind(type_blind, FREQUENCIES)
+    curve = blind_curve(answers, POOLED)
+    assert len(curve) == len(TYPES) + 1
+    area = np.trapezoid(curve["sensitivity"], 1 - curve["specificity"])
+    assert area == pytest.approx(aucs(answers).loc[POOLED, "auc"])
+    diagonal = blind_curve(answers, GIVEN)
+    assert diagonal["sensitivity"].tolist() == (1 - diagonal["specificity"]).tolist() == [0, 1]
 
 
 def test_an_image_has_every_type_among_its_lesions():

@@ -19,7 +19,7 @@ from second_look.catalogue import LABELS, patient_keys
 from second_look.evaluation.comparisons import auc_difference
 from second_look.evaluation.detection_tables import lesion_scores
 from second_look.evaluation.intervals import DRAWS, Estimate, Floats, Patients
-from second_look.evaluation.roc import Bools, auc_estimate, roc_band
+from second_look.evaluation.roc import Bools, auc_estimate, roc_band, roc_curve
 
 GIVEN, POOLED = "a given type", "a given type, pooled"
 # The rule that answers every question with the frequency of its type among training units.
@@ -158,6 +158,20 @@ def type_curve(types: pd.DataFrame, target: str, *, seed: int) -> pd.DataFrame |
     if not truth.any() or truth.all():
         return None
     return roc_band(scores, truth, patients, seed=seed)
+
+
+def blind_curve(without_picture: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The ROC curve of `blind`, whose answers are the same for all units.
+
+    Straight lines join its few points, as answers that are tied are ordered by chance.
+
+    Returns:
+        specificity (falling), sensitivity.
+    """
+    if target == GIVEN:
+        return pd.DataFrame({"specificity": [1.0, 0.0], "sensitivity": [0.0, 1.0]})
+    scores, truth, _ = _pooled(without_picture)
+    return roc_curve(scores, truth)[["specificity", "sensitivity"]]
 
 
 def _occurring(truth: Bools) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from second_look.evaluation.recalibration import METHODS
 from second_look.figures.style import NEUTRAL, SERIES
 from second_look.studies.calibration.measures import AS_IT_IS
+
+# Characters that fit above a panel.
+TITLE_WIDTH = 32
 
 
 def method_colours() -> dict[str, str]:
@@ -40,7 +44,7 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
     """
     titles = list(dict.fromkeys(table["title"]))
     methods = _drawn_methods(table)
-    figure = plt.figure(figsize=(0.6 + 3.0 * len(titles), 3.9 * len(methods)))
+    figure = plt.figure(figsize=(0.6 + 3.0 * len(titles), 4.1 * len(methods)))
     rows = 2 * len(methods)
     axes = figure.subplots(
         rows, len(titles), sharex=True, squeeze=False, height_ratios=[3.2, 1] * len(methods)
@@ -51,6 +55,7 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
             diagram, histogram = axes[2 * row, col], axes[2 * row + 1, col]
             _diagram(diagram, part, colour)
             heading = f"{method}: {errors[title, method]}" if (title, method) in errors else method
+            heading = heading.replace(" (", "\n(", 1)
             diagram.set_title(f"{_broken(title)}\n{heading}" if row == 0 else heading, fontsize=9)
             _counts(histogram, part, colour)
             if col == 0:
@@ -61,9 +66,9 @@ def reliability(table: pd.DataFrame, errors: Mapping[tuple[str, str], str]) -> F
 
 
 def _broken(title: str) -> str:
-    """A title on two lines: the model, then what it is asked."""
+    """A title on several lines: the model, then what it is asked."""
     model, _, question = title.rpartition(", ")
-    return f"{model}\n{question}"
+    return f"{fill(model, TITLE_WIDTH)}\n{question}"
 
 
 def _diagram(axis: Axes, part: pd.DataFrame, colour: str) -> None:
@@ -164,11 +169,11 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
     """Error promised and found by band of confidence; a model a panel, before and after."""
     titles = list(dict.fromkeys(table["title"]))
     width = max(5.2, 0.6 + 3.1 * len(titles))
-    figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.8), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.9), sharey=True, squeeze=False)
+    starts = sorted(table["from"].unique())
+    ends_of = table.set_index("from")["to"].to_dict()
     for axis, title in zip(axes.flat, titles, strict=True):
         rows_of_model = table[table["title"] == title]
-        starts = sorted(rows_of_model["from"].unique())
-        ends_of = rows_of_model.set_index("from")["to"].to_dict()
         for step, (method, colour) in enumerate(_drawn_methods(rows_of_model).items()):
             part = rows_of_model[rows_of_model["method"] == method]
             x = [starts.index(start) + (step - 0.5) * 0.3 for start in part["from"]]
@@ -180,6 +185,7 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
                       color=colour, label=f"promised, {method}")  # fmt: skip
         names = [f"{start:g}\nto {ends_of[start]:g}" for start in starts]
         axis.set_xticks(range(len(starts)), names, fontsize=9)
+        axis.set_xlim(-0.6, len(starts) - 0.4)
         axis.set_title(_broken(title), fontsize=9)
         axis.set_xlabel("confidence")
     axes[0, 0].set_ylim(bottom=0)

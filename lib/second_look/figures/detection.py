@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.patches import Rectangle
 from second_look.evaluation.froc import RATES, RULES
 from second_look.evaluation.intervals import LEVEL
 from second_look.evaluation.lesion_types import BLIND
-from second_look.figures.roc import roc_line
+from second_look.figures.roc import LEGEND_WIDTH, roc_line
 from second_look.figures.style import (
     LABEL_COLOURS,
     NEUTRAL,
@@ -86,16 +87,19 @@ def roc(
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(5.2 * columns, 6.0 * rows), squeeze=False, sharey=True
+        rows, columns, figsize=(5.2 * columns, 6.2 * rows), squeeze=False, sharey=True
     )
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis, (question, curves) in zip(axes.flat, panels.items(), strict=False):
         axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)
-        for (name, curve), colour in zip(curves.items(), (*SERIES, NEUTRAL), strict=False):
-            line = "--" if name == BLIND else "-"
-            colour = NEUTRAL if name == BLIND else colour
-            roc_line(axis, curve, colour, f"{name}: {aucs[question][name]}", line)
+        for (name, curve), colour in zip(curves.items(), SERIES, strict=False):
+            label = fill(f"{name}: {aucs[question][name]}", LEGEND_WIDTH)
+            if name == BLIND:
+                axis.plot(1 - curve["specificity"], curve["sensitivity"], "--", color=NEUTRAL,
+                          label=label)  # fmt: skip
+            else:
+                roc_line(axis, curve, colour, label)
         handles, _ = axis.get_legend_handles_labels()
         handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5"))
         handles.append(Line2D([], [], linestyle="none", label=f"paper: AUC {paper_auc:g}"))
@@ -104,7 +108,6 @@ def roc(
             axis.text(0.5, 0.5, "one class only", ha="center", color=NEUTRAL)
         axis.set_title(question, fontsize=10)
         axis.set_xlabel("1 − specificity")
-        axis.set_aspect("equal")
         axis.set_xlim(-0.01, 1.01)
         axis.set_ylim(-0.01, 1.01)
         axis.set_ylabel("sensitivity")

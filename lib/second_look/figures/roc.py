@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,8 +11,11 @@ from matplotlib.figure import Figure
 
 from second_look.figures.style import NEUTRAL, SERIES
 
+# Characters that fit beside a curve's line in the legend below the figure.
+LEGEND_WIDTH = 52
 
-def roc_line(axis: Axes, curve: pd.DataFrame, colour: str, label: str, line: str = "-") -> None:
+
+def roc_line(axis: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
     """One curve with its band: steps, as between two thresholds there is no operating point.
 
     Args:
@@ -18,14 +23,13 @@ def roc_line(axis: Axes, curve: pd.DataFrame, colour: str, label: str, line: str
         curve: Of evaluation.roc.roc_band: specificity, sensitivity, low, high.
         colour: Of curve and band.
         label: In the legend.
-        line: Style of the curve.
     """
     rising = curve.sort_values("specificity", ascending=False)
     alarms = 1 - rising["specificity"]
     axis.fill_between(
         alarms, rising["low"], rising["high"], step="post", color=colour, alpha=0.13, linewidth=0
     )
-    axis.step(alarms, rising["sensitivity"], line, where="post", color=colour, label=label)
+    axis.step(alarms, rising["sensitivity"], where="post", color=colour, label=label)
 
 
 def roc_curves(curves: pd.DataFrame, points: pd.DataFrame | None = None) -> Figure:
@@ -37,12 +41,12 @@ def roc_curves(curves: pd.DataFrame, points: pd.DataFrame | None = None) -> Figu
             and _high.
     """
     titles = list(dict.fromkeys(curves["title"]))
-    height = 5.4 + 0.28 * len(titles)
+    height = 5.4 + 0.4 * len(titles)
     figure, axis = plt.subplots(figsize=(6.2, height))
     axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL, label="chance: AUC 0.5")
     for number, title in enumerate(titles):
         colour, part = SERIES[number % len(SERIES)], curves[curves["title"] == title]
-        roc_line(axis, part, colour, part["name"].iloc[0])
+        roc_line(axis, part, colour, fill(part["name"].iloc[0], LEGEND_WIDTH))
         points_of_curve = (
             points[points["title"] == title] if points is not None else curves.iloc[:0]
         )

@@ -25,6 +25,7 @@ from second_look.evaluation.lesion_types import (
     GIVEN,
     POOLED,
     blind,
+    blind_curve,
     image_types,
     type_curve,
     type_table,
@@ -186,10 +187,11 @@ def roc_curves(
     """
     if target in (GIVEN, POOLED):
         by_model = {
-            name: type_curve(types, target, seed=seed)
-            for name, types in results.types[unit].items()
+            name: type_curve(results.types[unit][name], target, seed=seed)
+            for name in results.detections
         }
-        return {name: band for name, band in by_model.items() if band is not None}
+        bands = {name: band for name, band in by_model.items() if band is not None}
+        return bands | ({BLIND: blind_curve(results.types[unit][BLIND], target)} if bands else {})
     scores = results.image_scores if unit == "image" else results.patch_scores
     curves = {}
     for name in results.detections:
