@@ -108,7 +108,7 @@ run.table(
     study.readable(measured), "measures",
     "Every model on test patients as it is, and after each method fitted on validation patients. "
     "The change of ECE is paired over patients. ECE of a perfect model: mean and range of 95 % of "
-    "simulated samples. Slope, intercept and O:E: 97.5 % intervals.",
+    "simulated samples. Slope, intercept and O:E: intervals of the level 97.5 %.",
 )  # fmt: skip
 
 # %%

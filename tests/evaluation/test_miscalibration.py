@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 
 def sample(seed, n=361, *, slope=1.0, offset=0.0, per_patient=1, shared=0.0):
-    """Stated probabilities, truth, patients; the true log odds are slope · probability + offset."""
+    """Probabilities, truth and patients; the true log odds are slope · log odds + offset."""
     rng = np.random.default_rng(seed)
     odds = rng.normal(scale=1.5, size=n) - 0.5
     patients = Patients.from_ids(np.arange(n) // per_patient)
