@@ -187,7 +187,7 @@ def coverage(case: Case, patients: int, *, repeats: int, draws: int) -> list[dic
         (median), intervals (samples with one), given (whether all patients are enough for one).
     """
     rng = np.random.default_rng([patients, zlib.crc32(f"{case.measure}{case.truth}".encode())])
-    ends: dict[str, list[tuple[float, float]]] = {"ours": [], "percentiles": []}
+    ends: dict[str, list[tuple[float, float]]] = {"t": [], "percentiles": []}
     enough = 0
     for seed in range(repeats):
         metric, sample = case.sample(rng, patients)
@@ -198,7 +198,7 @@ def coverage(case: Case, patients: int, *, repeats: int, draws: int) -> list[dic
         drawn = replicate({"it": metric}, patients, seed=seed, draws=draws)["it"]
         anyway = replace(metric, min_patients=2)
         interval = estimate(value, drawn, anyway, sample)
-        ends["ours"].append((interval.low, interval.high))
+        ends["t"].append((interval.low, interval.high))
         tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         ends["percentiles"].append(tuple(np.quantile(drawn[np.isfinite(drawn)], tails)))
     rows = []

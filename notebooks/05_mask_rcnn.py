@@ -180,7 +180,8 @@ tests = {name: part.in_split("test") for name, part in by_training.items()}
 # An image's score is the highest score of its detections: for a malignant lesion in the question
 # “malignant?”, for any lesion in “any lesion?”; it is 0 if there are no detections. The paper puts
 # one question to images and patches, "a given type of tumor, or not": it is asked here as in figure
-# 3b below. Bands and intervals are 95 %, by bootstrap over patients.
+# 3b below. Bands and intervals are 95 %: Student's t on the logit scale, the error from a bootstrap
+# over patients. An AUC of 1 is not certain: its interval is that of the patients of the rarer kind.
 
 # %%
 per_image = results.auc_table(test, "image", seed=seed)

@@ -71,8 +71,9 @@ groups, synthetic = study.load_groups(run)
 #
 # Each row is a model and a question: which class is it, or is it malignant or not. Everything below
 # is fitted on validation patients and reported on test patients. All intervals are 95 % intervals
-# over patients, by bootstrap, unless it is said otherwise. Scores of images are also combined into
-# one per patient: the views of a breast are averaged, and the worse breast counts.
+# over patients, whose bootstrap gives the standard error, unless it is said otherwise. Scores of
+# images are also combined into one per patient: the views of a breast are averaged, and the worse
+# breast counts.
 
 # %%
 run.table(study.overview(groups), "predictions", "Models, questions, and how many units there are.")

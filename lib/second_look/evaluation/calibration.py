@@ -231,7 +231,8 @@ def statistics(
         "debiased": by_mass.squared_error,
         "mce": by_width.mce,
         "nll": mean(nll(shares, truth), patients, weights),
-        "brier": mean(brier(shares, truth), patients, weights),
+        # Of two classes it lies between 0 and 1.
+        "brier": (share if shares.shape[1] == 2 else mean)(brier(shares, truth), patients, weights),
     }
 
 

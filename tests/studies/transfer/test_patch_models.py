@@ -226,5 +226,6 @@ def test_a_patch_model_of_phantoms_is_better_than_a_constant_prediction(tmp_path
     assert balanced["value"] == pytest.approx(expected)
     trivial = patch_transfer.baselines(table, test)["balanced_accuracy"].max()
     assert trivial == pytest.approx(1 / test["label"].nunique())
-    assert balanced["low"] > trivial
+    assert balanced["value"] > trivial + 0.1
+    assert balanced["reason"].startswith("too few patients of class")
     assert curve.loc["macro_auc", "value"] > 0.7
