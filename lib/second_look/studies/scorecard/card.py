@@ -193,7 +193,7 @@ def format_measurement(paper_claim: Claim, result: Mapping[str, Any]) -> str:
     """A measurement with its interval or range and its unit."""
     unit = f" {paper_claim.unit}" if paper_claim.unit else ""
     value, low, high = (_three_digits(result[key]) for key in ("value", "low", "high"))
-    if result["low"] is None or result["high"] is None:
+    if result["low"] is None or result["high"] is None or low == value == high:
         return f"{value}{unit}"
     if paper_claim.low is not None:
         return f"{low} to {high}{unit}"
