@@ -38,8 +38,13 @@ SLOW_SECONDS = 3600  # a busy machine makes a slow test slower and not wrong
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give slow tests their own time limit, and mark those that wait for prepared phantoms."""
+    """Give slow tests their own time limit, and mark those that wait for prepared phantoms.
+
+    Trainings in two processes want both cores for themselves: they are slow ones.
+    """
     for item in items:
+        if "two_processes" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
         if "phantom_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.prepared)
         if item.get_closest_marker("slow"):

@@ -78,16 +78,23 @@ def faulty_folder(folder):
     write_png(folder / "b.png", PIXELS)
     write_png(folder / "mask.png", PIXELS[:40, :30])
     (folder / "t.csv").write_text(
-        'path,patient,label,mask,boxes\na.png,p,benign,,"1,2,800,9"\na.png,q,benign,,\n'
-        "b.png,p,benign,mask.png,\nnone.png,p,normal,,\na.png,p,odd,,\nb.png,p,benign,no.png,\n"
+        "image_id,path,patient,label,mask,boxes,side\n"
+        '1,a.png,p,benign,,"1,2,800,9",\n1,b.png,p,benign,,,\n'
+        "2,b.png,p,benign,mask.png,,\n2,b.png,p,benign,no.png,,\n2,b.png,p,benign,no.png,,\n"
+        "3,none.png,p,normal,,,\n4,a.png,p,odd,,,\n5,t.csv,p,normal,,,\n6,a.png,,normal,,,\n"
+        "7,a.png,p,normal,,,top\n"
     )
     return read_folder(folder / "t.csv", folder, dataset="folder"), {
         Code.LOCATION_UNUSABLE,
         Code.DESCRIPTIONS_DIFFER,
-        Code.MASK_RESAMPLED,
-        Code.IMAGE_UNUSABLE,
+        Code.DESCRIPTION_REPEATED,
         Code.DESCRIPTION_UNUSABLE,
+        Code.IMAGE_MISSING,
+        Code.IMAGE_UNUSABLE,
+        Code.LABEL_UNKNOWN,
         Code.MASK_MISSING,
+        Code.MASK_RESAMPLED,
+        Code.VALUE_UNKNOWN,
     }
 
 

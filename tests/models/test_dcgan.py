@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from second_look import paper
+from second_look.claims import claim
 from second_look.models.dcgan import PAPER, SIZES, DcganSettings, Discriminator, Generator
 from second_look.models.layer_table import layer_table, parameters
 from torch import nn
@@ -37,7 +38,7 @@ def test_both_figures_are_regenerated_cell_by_cell() -> None:
 
 def test_the_printed_rows_add_up_to_the_claims() -> None:
     for figure, name in ((paper.FIG_1A, "fig-1a"), (paper.FIG_1B, "fig-1b")):
-        assert sum(layer.parameters for layer in figure) == paper.claim(name).value
+        assert sum(layer.parameters for layer in figure) == claim(name).value
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -82,6 +82,7 @@ def test_missing_tables_and_images_are_said(tmp_path):
         add_described_lesions(masses(("P_9", ["benign"])), tmp_path, strict=False)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_of_the_mass_set_71_images_hold_calcifications_14_of_them_malignant_by_these_alone(
     cbis_mass_folder,
