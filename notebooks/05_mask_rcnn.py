@@ -258,7 +258,7 @@ run.table(
 # ## How accurate are boxes and masks?
 
 # %%
-average_precision = results.precision_table(test)
+average_precision = results.precision_table(test, seed=seed)
 run.table(average_precision, "precision", "COCO's mean average precision of boxes (pycocotools).")
 dice = results.dice_table(test, seed=seed)
 run.table(
