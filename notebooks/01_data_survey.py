@@ -180,9 +180,9 @@ run.table(
 )  # fmt: skip
 
 # %%
-precision, statement = cohort.expected_precision(data)
+expected, statement = cohort.expected_precision(data)
 run.table(
-    precision, "precision",
+    expected, "expected_intervals",
     "The 95 % intervals to expect from the test patients, malignant or not, before anything is "
     "measured: with one image a patient; several images narrow them somewhat.",
 )  # fmt: skip

@@ -57,7 +57,7 @@ from second_look.outputs import open_run
 from second_look.preparing import views
 from second_look.preparing.dataset import open_dataset
 from second_look.studies.calibration import (
-    calibration_claims, decisions, findings, network_depth, subgroups, utility,
+    calibration_claims, clinical_value, decisions, findings, network_depth, subgroups,
 )  # fmt: skip
 from second_look.studies.calibration import measures as study
 
@@ -268,31 +268,34 @@ if women:
 # recalls at most that share of the validation units; the table says what it does on test patients.
 # **Net benefit** (Vickers & Elkin 2006) counts cancers found less false alarms, weighted by the
 # odds of the threshold probability: a model is worth something where its curve lies above both
-# recalling everybody and recalling nobody. The negatives here are mostly women with a benign
-# finding, and cancers are far more frequent than in screening: predictive values and net benefit
-# hold for these patients only.
+# recalling everybody and recalling nobody. In these data sets cancers are far more frequent than in
+# screening, and many negatives have a benign finding: predictive values and net benefit hold for
+# such images only.
 
 # %%
-deciding = utility.decision_units(chosen)
-recalls = utility.by_recall_rate(deciding, rates=recall_rates, seed=seed, draws=draws)
+deciding = clinical_value.decision_units(chosen)
+recalls = clinical_value.by_recall_rate(deciding, rates=recall_rates, seed=seed, draws=draws)
 run.table(
-    utility.readable(recalls), "recall_rates",
+    clinical_value.readable(recalls), "recall_rates",
     "Thresholds that recall a given share of the validation units, on test patients, with 95 % "
     "intervals over patients.",
 )  # fmt: skip
 run.table(
-    utility.average_precisions(deciding, seed=seed, draws=draws), "average_precision",
+    clinical_value.average_precisions(deciding, seed=seed, draws=draws), "average_precision",
     "Average precision on test patients, and the share of positives, which a guess reaches.",
 )  # fmt: skip
 
 # %%
-benefits = utility.decision_curves(deciding, thresholds=benefit_thresholds, seed=seed, draws=draws)
+benefits = clinical_value.decision_curves(
+    deciding, thresholds=benefit_thresholds, seed=seed, draws=draws
+)
 run.table(benefits, "net_benefit", "Net benefit per unit by threshold probability.")
 if deciding:
     run.figure(
         decision_figures.decision_curves(benefits),
         "decision_curves",
-        f"Net benefit on test patients with 95 % intervals, of probabilities after {utility.RISK}.",
+        "Net benefit on test patients with 95 % intervals, of probabilities after "
+        f"{clinical_value.RISK}.",
     )
 
 # %% [markdown]

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
+from helpers.real_cbis import read_cbis_masses
 from second_look.decoding.pixels import read_mask, read_pixels, read_square
 from second_look.errors import DataError
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.preparing.breast import breast_side, find_breast
-from second_look.sources.folder import read_folder
 from skimage.measure import label
-
-PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
 
 
 def mammogram(rows=300, cols=240, air=5, breast=120):
@@ -120,14 +117,7 @@ def test_mini_mias_lesions_lie_inside_but_the_two_that_are_known_to_be_wrong(mia
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_cbis_lesion_pixels_lie_inside(cbis_mass_folder):
-    parameters = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
-    catalogue = read_folder(
-        cbis_mass_folder / "labels.csv",
-        cbis_mass_folder,
-        dataset="cbis_mass",
-        columns=parameters["columns"],
-        box_format=parameters["box_format"],
-    )
+    catalogue = read_cbis_masses(cbis_mass_folder)
     masks = catalogue.lesions.groupby("image_id")["mask_path"].first()
     lesion_px = inside_px = 0
     shares = []

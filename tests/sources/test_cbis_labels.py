@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from conftest import real_data
+from helpers.real_cbis import cbis_mass_parameters, read_cbis_masses
 from helpers.small_cbis import NAMES, Roi, write_csvs
-from ruamel.yaml import YAML
 from second_look.catalogue import Catalogue
 from second_look.errors import DataError
 from second_look.quarantine import Code
 from second_look.sources.cbis_labels import add_described_lesions
-from second_look.sources.folder import read_folder
-
-PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
 
 
 def masses(*images):
@@ -87,15 +82,8 @@ def test_missing_tables_and_images_are_said(tmp_path):
 def test_of_the_mass_set_71_images_hold_calcifications_14_of_them_malignant_by_these_alone(
     cbis_mass_folder,
 ):
-    parameters = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
-    catalogue = read_folder(
-        cbis_mass_folder / "labels.csv",
-        cbis_mass_folder,
-        dataset="cbis_mass",
-        columns=parameters["columns"],
-        box_format=parameters["box_format"],
-    )
-    csvs = real_data(parameters["cbis_descriptions"])
+    catalogue = read_cbis_masses(cbis_mass_folder)
+    csvs = real_data(cbis_mass_parameters()["cbis_descriptions"])
     completed = add_described_lesions(catalogue, csvs, strict=False)
     added = completed.lesions.iloc[len(catalogue.lesions) :]
     split = completed.images.set_index("image_id")["split"]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import openpyxl
 import pytest
+from helpers.real_cbis import read_cbis_masses
 from helpers.small_dicom import file
 from pydicom.dataset import Dataset
-from ruamel.yaml import YAML
 from second_look.catalogue import check_no_patient_leak
 from second_look.decoding.pixels import write_png
 from second_look.errors import DataError, LostRowsError, MissingDataError
 from second_look.sources.folder import read_folder, write_folder_csv
 
-PARAMS = Path(__file__).parents[2] / "params" / "cbis_mass.yaml"
 BOX = ["row_min", "col_min", "row_max", "col_max"]
 
 
@@ -399,14 +397,7 @@ def test_an_aspect_that_makes_a_picture_of_gigabytes_is_refused(folder):
 
 @pytest.mark.real_data
 def test_the_real_cbis_masses(cbis_mass_folder):
-    parameters = YAML(typ="safe").load(PARAMS.read_text())["01_data_survey"]
-    catalogue = read_folder(
-        cbis_mass_folder / "labels.csv",
-        cbis_mass_folder,
-        dataset="cbis_mass",
-        columns=parameters["columns"],
-        box_format=parameters["box_format"],
-    )
+    catalogue = read_cbis_masses(cbis_mass_folder)
     images = catalogue.images
     by_split = images.groupby("split")
     assert catalogue.quarantine.empty

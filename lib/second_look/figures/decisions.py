@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from second_look.figures.style import NEUTRAL, SERIES
-from second_look.studies.calibration.utility import ALL, MODEL
+from second_look.studies.calibration.clinical_value import ALL, MODEL
 
 
 def decision_curves(table: pd.DataFrame) -> Figure:
     """Net benefit against threshold probability, a panel a model.
 
     Args:
-        table: From studies.calibration.utility.decision_curves.
+        table: From studies.calibration.clinical_value.decision_curves.
     """
     titles = list(dict.fromkeys(table["title"]))
     figure, axes = plt.subplots(

@@ -14,6 +14,7 @@ from second_look.errors import LostRowsError, MissingDataError, ParameterError
 from second_look.files import DATA_VARIABLE
 from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
 from second_look.phantoms.phantom import PhantomSettings
+from second_look.records import DATASET
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
 from second_look.sources.cbis_labels import add_described_lesions
 from second_look.sources.ddsm import read_ddsm
@@ -268,7 +269,7 @@ def case_descriptions(settings: DataSettings, outputs: Path) -> pd.DataFrame | N
         folder = _folder_of(settings, "cbis")
     elif "phantom" in sources and settings.phantom_form.startswith(CBIS):
         folder = phantom_folder(
-            outputs / "dataset" / "raw",
+            outputs / DATASET / "raw",
             _phantom(settings),
             settings.phantom_form,
             faults=settings.phantom_faults,

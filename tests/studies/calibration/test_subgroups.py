@@ -11,7 +11,7 @@ import pytest
 from second_look.evaluation.groups import groups
 from second_look.evaluation.predictions import from_scores
 from second_look.figures import decisions as draw
-from second_look.studies.calibration import measures, subgroups, utility
+from second_look.studies.calibration import clinical_value, measures, subgroups
 from sklearn.metrics import roc_auc_score
 
 
@@ -85,19 +85,19 @@ def test_nobody_is_recalled_for_a_patch(model):
     patches = [
         replace(calibrated, group=replace(calibrated.group, unit="patch")) for calibrated in model
     ]
-    assert utility.decision_units(patches) == []
-    assert utility.decision_units(model) == model
+    assert clinical_value.decision_units(patches) == []
+    assert clinical_value.decision_units(model) == model
 
 
 def test_tables_and_figures_of_decisions(model, phantom_data):
-    recalls = utility.by_recall_rate(model, rates=[0.1, 0.3], seed=0, draws=50)
-    readable = utility.readable(recalls)
+    recalls = clinical_value.by_recall_rate(model, rates=[0.1, 0.3], seed=0, draws=50)
+    readable = clinical_value.readable(recalls)
     assert list(readable["rate"]) == [0.1, 0.3]
     assert not readable.apply(lambda column: column.astype(str).str.contains(r"\bnan\b")).any(
         axis=None
     )
-    curves = utility.decision_curves(model, thresholds=[0.1, 0.5], seed=0, draws=50)
-    everybody = curves[curves["strategy"] == utility.ALL].set_index("probability")["value"]
+    curves = clinical_value.decision_curves(model, thresholds=[0.1, 0.5], seed=0, draws=50)
+    everybody = curves[curves["strategy"] == clinical_value.ALL].set_index("probability")["value"]
     prevalence = float((model[0].test.classes == 1).mean())
     assert everybody[0.5] == pytest.approx(prevalence - (1 - prevalence))
     table = subgroups.table(model, phantom_data, seed=0, draws=50)
@@ -107,7 +107,7 @@ def test_tables_and_figures_of_decisions(model, phantom_data):
 
 
 def test_average_precision_stands_beside_its_chance(model):
-    row = utility.average_precisions(model, seed=0, draws=50).iloc[0]
+    row = clinical_value.average_precisions(model, seed=0, draws=50).iloc[0]
     assert row["chance"] == pytest.approx((model[0].test.classes == 1).mean())
     assert row["value"] > row["chance"]
 
@@ -116,5 +116,7 @@ def test_no_model_of_images_gives_empty_tables(phantom_data):
     assert subgroups.table([], phantom_data, seed=0, draws=50).empty
     assert subgroups.errors([], phantom_data, {}).empty
     assert subgroups.worst_errors([], per_kind=3).empty
-    assert utility.readable(utility.by_recall_rate([], rates=[0.1], seed=0, draws=50)).empty
-    assert isinstance(utility.decision_curves([], thresholds=[0.1], seed=0, draws=9), pd.DataFrame)
+    recalls = clinical_value.by_recall_rate([], rates=[0.1], seed=0, draws=50)
+    assert clinical_value.readable(recalls).empty
+    curves = clinical_value.decision_curves([], thresholds=[0.1], seed=0, draws=50)
+    assert isinstance(curves, pd.DataFrame)

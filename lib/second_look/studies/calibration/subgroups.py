@@ -16,8 +16,8 @@ from second_look.evaluation.groups import KEYS
 from second_look.evaluation.intervals import Estimate, Patients, bootstrap, ratio, undefined
 from second_look.evaluation.roc import auc_estimate
 from second_look.preparing.dataset import Dataset
+from second_look.studies.calibration.clinical_value import RISK
 from second_look.studies.calibration.measures import AS_IT_IS, Calibrated
-from second_look.studies.calibration.utility import RISK
 
 IMAGE_COLUMNS = {"breast density": "density", "view": "view", "data set": "dataset"}
 LESION_COLUMNS = {"kind": "kind", "BI-RADS assessment": "assessment", "diameter": "diameter"}

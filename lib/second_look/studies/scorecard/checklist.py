@@ -85,7 +85,7 @@ ITEMS = (
          "lib/second_look/models"),
     Item(_MODEL, "software and versions", YES, "exact versions in a lock file and in run.json",
          "requirements.lock"),
-    Item(_MODEL, "initial parameters", YES, "random, or weights by name and checksum", "06"),
+    Item(_MODEL, "initial parameters", YES, "random, or weights from a file that is named", "06"),
     Item(_TRAINING, "training in detail", YES, "augmentation, schedule, budget and losses of every "
          "training", "03 to 06"),
     Item(_TRAINING, "how the final model was chosen", YES, "by validation patients alone",
@@ -101,8 +101,8 @@ ITEMS = (
     Item(_EVALUATION, "explanation of decisions", PARTLY, "heat maps of patch scores, detections "
          "with masks", "05, 06"),
     Item(_EVALUATION, "evaluation on internal data", YES, "{test}", "05 to 07"),
-    Item(_EVALUATION, "evaluation on external data", NO, "this run has one source; models of one "
-         "set can be tested on another", "README"),
+    Item(_EVALUATION, "evaluation on external data", NO, "each run trains and tests on one source",
+         "–"),
     Item(_EVALUATION, "registration", NOT_APPLICABLE, "no clinical trial", "–"),
     Item(_RESULTS, "patients and images included and excluded", YES, "flow diagram", "01"),
     Item(_RESULTS, "characteristics by partition", PARTLY, "density, view, lesions, BI-RADS; age, "

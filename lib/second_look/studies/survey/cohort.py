@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
-from second_look.evaluation import precision
+from second_look.evaluation import expected_intervals
 from second_look.phantoms.forms import DATASET as PHANTOM
 from second_look.preparing import splits
 from second_look.preparing.dataset import Dataset
@@ -188,10 +188,11 @@ def expected_precision(dataset: Dataset) -> tuple[pd.DataFrame, str]:
     """What the test patients can show of “malignant or not”, as a table and in words."""
     images = dataset.catalogue.images
     test = images[images["split"] == "test"]
-    positives, negatives = precision.patients_by_class(
+    positives, negatives = expected_intervals.patients_by_class(
         patient_keys(test).to_numpy(dtype=str), (test["label"] == "malignant").to_numpy()
     )
-    return precision.table(positives, negatives), precision.statement(positives, negatives)
+    table = expected_intervals.table(positives, negatives)
+    return table, expected_intervals.statement(positives, negatives)
 
 
 def later_notebooks(dataset: Dataset) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from second_look.evaluation.intervals import Patients, point_estimate
-from second_look.evaluation.utility import (
+from second_look.evaluation.operating_points import (
     average_precision_statistic,
     mcc_statistic,
     net_benefit_statistic,

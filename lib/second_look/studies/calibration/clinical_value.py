@@ -12,7 +12,7 @@ import pandas as pd
 
 from second_look.evaluation.groups import KEYS
 from second_look.evaluation.intervals import Estimate, bootstrap
-from second_look.evaluation.utility import (
+from second_look.evaluation.operating_points import (
     MEASURE_NAMES,
     average_precision_statistic,
     net_benefit_statistic,
@@ -48,7 +48,7 @@ def by_recall_rate(
         draws: Bootstrap samples.
 
     Returns:
-        KEYS, title, rate, threshold, measure (of evaluation.utility.MEASURE_NAMES), value, low,
+        KEYS, title, rate, threshold, measure (of operating_points.MEASURE_NAMES), value, low,
         high, n (test units), patients, reason (why an interval is missing).
     """
     rows = []
@@ -73,7 +73,10 @@ def by_recall_rate(
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`by_recall_rate` for people: a row per model and rate, "value [low, high]" in the cells."""
+    """`by_recall_rate` for people: a row per model and rate, "value [low, high]" in the cells.
+
+    No threshold stands where the scores tie so that none recalls so few units.
+    """
     text = [
         str(Estimate(row.value, row.low, row.high, row.n, row.patients, row.reason))
         for row in table.itertuples()
@@ -81,7 +84,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     index = ["title", "rate", "threshold"]
     wide = table.assign(text=text).pivot(index=index, columns="measure", values="text")
     wide = wide.reindex(columns=list(MEASURE_NAMES)).rename(columns=MEASURE_NAMES)
-    return wide.rename_axis(columns=None).reset_index()
+    wide = wide.rename_axis(columns=None).reset_index()
+    return wide.assign(threshold=wide["threshold"].replace(np.inf, np.nan))
 
 
 def average_precisions(calibrated: Sequence[Calibrated], *, seed: int, draws: int) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""A notebook parameter has its default in the notebook alone: lib has no second one.
+"""Calls of notebooks into lib fit what they call, and a parameter has its default in one place.
 
-For every call in a notebook, the arguments that are a parameter of that notebook are matched with
-the signature of the function or settings class in lib. Such an argument must have no default there,
+For every call in a notebook, the arguments are matched with the signature of the function or
+settings class in lib. An argument that is a parameter of the notebook must have no default there,
 or a neutral one that switches something off, or a constant of paper.py.
 """
 
@@ -86,6 +86,25 @@ def passed_on(function: Callable[..., Any], keywords: str) -> Callable[..., Any]
     raise AssertionError(f"{function.__qualname__} passes **{keywords} on to nothing in lib")
 
 
+def misfits(trees: list[ast.Module]) -> list[str]:
+    """Calls into lib whose arguments do not fit: they would fail after hours of training."""
+    names, wrong = imported(trees), []
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        callee = resolve(node.func, names) if isinstance(node, ast.Call) else None
+        if not str(getattr(callee, "__module__", "")).startswith("second_look."):
+            continue
+        starred = any(isinstance(argument, ast.Starred) for argument in node.args)
+        if starred or any(keyword.arg is None for keyword in node.keywords):
+            continue  # what they hold is known only as the notebook runs
+        try:
+            inspect.signature(callee).bind(
+                *node.args, **{str(keyword.arg): keyword.value for keyword in node.keywords}
+            )
+        except TypeError as error:
+            wrong.append(f"{ast.unparse(node)}: {error}")
+    return wrong
+
+
 def filled(trees: list[ast.Module], parameters: set[str]) -> Iterator[tuple[Any, str, str]]:
     """Callee in lib, its argument, and the notebook parameter that fills it."""
     names = imported(trees)
@@ -148,6 +167,18 @@ def second_defaults(trees: list[ast.Module], parameters: set[str]) -> dict[str, 
         if default is not None:
             duplicates[f"{callee.__module__}.{callee.__qualname__}({argument})"] = default
     return duplicates
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_call_fits_the_signature_that_it_calls(notebook: Path) -> None:
+    _, trees = cells(notebook)
+    assert misfits(trees) == []
+
+
+def test_a_call_without_its_seed_is_found() -> None:
+    cell = "from second_look.evaluation.roc import auc_estimate\nauc_estimate([1], [True], None)"
+    assert len(misfits([ast.parse(cell)])) == 1
+    assert misfits([ast.parse(cell.replace("None", "None, seed=0"))]) == []
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

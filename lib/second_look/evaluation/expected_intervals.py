@@ -14,20 +14,21 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from second_look.evaluation.intervals import LEVEL
+from second_look.evaluation.intervals import LEAST_FOR_OTHERS, LEAST_FOR_SHARE, LEVEL
+from second_look.evaluation.roc import LEAST_FOR_AUC
 
 # Values for which the expected intervals are shown.
 AUCS = (0.75, 0.85, 0.93)
 SHARES = (0.7, 0.9)
-# Power of the smallest difference that can be shown, and the correlation of two models' scores on
-# the same patients that it supposes (Hanley & McNeil 1983 found 0.3 to 0.6 for readers).
+# Power of the smallest difference that can be shown, and the correlation of two models' AUCs on the
+# same patients that it supposes: an assumption, since nothing has been measured yet.
 POWER, CORRELATION = 0.8, 0.5
 COLUMNS = ["quantity", "if_truly", "low", "high", "positive_patients", "negative_patients"]
 
 
 def auc_standard_error(auc: float, positives: int, negatives: int) -> float:
-    """Standard error of an AUC (Hanley & McNeil 1982); NaN without positives or negatives."""
-    if not positives or not negatives:
+    """Standard error of an AUC (Hanley & McNeil 1982); NaN where it would get no interval."""
+    if min(positives, negatives) < LEAST_FOR_AUC:
         return float("nan")
     both_positive, both_negative = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc)
@@ -45,8 +46,8 @@ def auc_interval(
 
 
 def share_interval(share: float, patients: int, level: float = LEVEL) -> tuple[float, float]:
-    """Interval to expect around a share of that many patients (Wilson 1927)."""
-    if not patients:
+    """Interval to expect around a share of that many patients (Wilson 1927); NaN for too few."""
+    if patients < LEAST_FOR_SHARE:
         return float("nan"), float("nan")
     z = _quantile(level)
     centre = (share + z**2 / (2 * patients)) / (1 + z**2 / patients)
@@ -57,7 +58,7 @@ def share_interval(share: float, patients: int, level: float = LEVEL) -> tuple[f
 
 def ratio_interval(prevalence: float, patients: int, level: float = LEVEL) -> tuple[float, float]:
     """Interval to expect around an observed over expected ratio of 1 (Riley et al. 2021)."""
-    if not patients or not 0 < prevalence < 1:
+    if patients < LEAST_FOR_OTHERS or not 0 < prevalence < 1:
         return float("nan"), float("nan")
     width = _quantile(level) * math.sqrt((1 - prevalence) / (patients * prevalence))
     return math.exp(-width), math.exp(width)
@@ -101,15 +102,18 @@ def table(positives: int, negatives: int) -> pd.DataFrame:
 
 def statement(positives: int, negatives: int) -> str:
     """The table in two sentences."""
-    if not positives or not negatives:
-        return "No AUC can be measured: the test set has patients of one kind only."
+    if min(positives, negatives) < LEAST_FOR_AUC:
+        return (
+            f"Test patients with a malignancy: {positives:,}, without: {negatives:,}. No AUC gets "
+            f"an interval, which takes at least {LEAST_FOR_AUC} of each."
+        )
     low, high = auc_interval(AUCS[1], positives, negatives)
     gap = smallest_auc_difference(AUCS[1], positives, negatives)
     return (
         f"With {positives:,} test patients with a malignancy and {negatives:,} without, a model "
         f"whose AUC is truly {AUCS[1]:g} is expected to show an interval from {low:.2f} to "
         f"{high:.2f}, and two models on these patients must differ by at least {gap:.2f} to be "
-        f"told apart with {POWER:.0%} power. Smaller differences cannot be shown here."
+        f"distinguished with {POWER:.0%} power. Smaller differences cannot be shown here."
     )
 
 
