@@ -180,7 +180,7 @@ def test_the_paper_and_this_run_stand_side_by_side(run: Run) -> None:
     assert mass.values("href") == ["#01_areas"]
     assert row(text, "area-calc").values("href") == [f"#{SURVEY}"]
     sizes = row(text, "size-range").text
-    assert "1,024 to 4,096 px 1,024 to 1,024 px 1,234 reproduced in part" in sizes
+    assert "1,024 to 4,096 px 1,024 px 1,234 reproduced in part" in sizes
 
 
 def test_what_no_notebook_measures_says_so_and_links_nowhere(run: Run) -> None:
