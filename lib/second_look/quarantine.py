@@ -37,6 +37,10 @@ class Code(StrEnum):
     IMAGE_UNUSABLE = "image_unusable", "the file cannot be read, or shows no mammogram"
     MIDDLE_FRAME = "middle_frame", "of several frames in a file the middle one is used"
     FILE_REPEATED = "file_repeated", "several files hold the same image or mask; one is used"
+    FILE_OF_ANOTHER_FORMAT = (
+        "file_of_another_format",
+        "the file has another format than the data set as published, or than the table says",
+    )
     FILE_UNDESCRIBED = "file_undescribed", "no usable description names the file"
     DESCRIPTION_UNUSABLE = "description_unusable", "the description of the image cannot be used"
     DESCRIPTION_REPEATED = "description_repeated", "a row or a case is repeated; the first counts"

@@ -54,6 +54,8 @@ class Table:
         lines: image_id -> lines of the table that describe it, and their labels.
         failures: image_id -> the first line that cannot be used, and why.
         boxes: Text of every box and size of its image, px of the file.
+        other_endings: Ending in the table and ending of the file that is used -> number of files.
+        drawn: Folder of masks that a reader drew, which may lie outside of the root.
     """
 
     csv_path: Path
@@ -62,16 +64,24 @@ class Table:
     quarantine: Quarantine
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
     lesions: list[dict[str, Any]] = field(default_factory=list)
-    lines: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    failures: dict[str, tuple[int, str]] = field(default_factory=dict)
+    lines: dict[str, list[tuple[int | str, str]]] = field(default_factory=dict)
+    failures: dict[str, tuple[int | str, str]] = field(default_factory=dict)
     boxes: list[tuple[str, int, int]] = field(default_factory=list)
     lesion_count: Counter[str] = field(default_factory=Counter)
+    other_endings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    drawn: Path | None = None
 
-    def add_line(self, code: Code, reason: str, *, effect: str, line: int, **ids: str) -> None:
+    def add_line(
+        self, code: Code, reason: str, *, effect: str, line: int | str, **ids: str
+    ) -> None:
         """Add a line of the table to the quarantine."""
-        self.quarantine.add(
-            code, reason, effect=effect, file=self.csv_path, row=f"line {line}", **ids
-        )
+        row = self.place(line)
+        self.quarantine.add(code, reason, effect=effect, file=self.csv_path, row=row, **ids)
+
+    @staticmethod
+    def place(line: int | str) -> str:
+        """A line by its number, or another place of the table by its name."""
+        return line if isinstance(line, str) else f"line {line}"
 
 
 def drop_incomplete(table: Table) -> None:
@@ -84,11 +94,23 @@ def drop_incomplete(table: Table) -> None:
             if line != failing_line:
                 table.add_line(
                     Code.DESCRIPTION_UNUSABLE,
-                    f"another row of this image, line {failing_line}, cannot be used: {reason}",
+                    f"another row of this image, {table.place(failing_line)}, cannot be used: "
+                    f"{reason}",
                     effect="image left out",
                     line=line,
                     image_id=image_id,
                 )
+
+
+def say_other_endings(table: Table) -> None:
+    """One row for all files that have another ending than the table says."""
+    for (stated, used), count in table.other_endings.items():
+        table.quarantine.add(
+            Code.FILE_OF_ANOTHER_FORMAT,
+            f"{count} files end in {used} where the table says {stated or 'nothing'}, and are used",
+            effect="kept, corrected",
+            file=table.csv_path,
+        )
 
 
 def check_losses(table: Table, max_lost: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,10 @@ OPTIONAL = (
     "aspect",
 )
 _ALL = (*REQUIRED, *OPTIONAL)
+# How tables write that a cell holds nothing.
+_EMPTY = ("-", "nan", "n/a", "na", "none", "null")
+# {column}, {column|another, where that is empty} or {column:regular expression}.
+_FIELD = re.compile(r"\{([^{}:]+)(?::([^{}]+))?\}")
 
 
 def write_folder_csv(csv_path: Path, rows: Iterable[Mapping[str, str]]) -> None:
@@ -60,10 +65,32 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
                 "Correct the row.",
             )
         _check_quotes(csv_path, number, values, len(names))
-        row = dict(zip(names, values, strict=True))
-        yield number, {name: row[source[name]].strip() if name in source else "" for name in _ALL}
+        row = {name: value.strip() for name, value in zip(names, values, strict=True)}
+        contents = {name: "" if value.lower() in _EMPTY else value for name, value in row.items()}
+        cells = {name: _cell(column, contents) for name, column in source.items()}
+        yield number, cells | {"label": cells["label"] or row.get(source["label"], "")}
     if not rows:
         raise DataError("the table has no rows.", csv_path, "Add one row per image.")
+
+
+def _cell(column: str, row: Mapping[str, str]) -> str:
+    """A column of a row, or a text with columns in braces; "" where all of these are empty."""
+    if "{" not in column:
+        return row.get(column, "")
+    parts = [_part(field, row) for field in _FIELD.finditer(column)]
+    if not any(parts):
+        return ""
+    values = iter(parts)
+    return _FIELD.sub(lambda _: next(values), column)
+
+
+def _part(field: re.Match[str], row: Mapping[str, str]) -> str:
+    """What stands for one field: the first column with content, or what matches in it."""
+    text = next(filter(None, (row[name] for name in field[1].split("|"))), "")
+    if not field[2]:
+        return text
+    match = re.search(field[2], text)
+    return "" if match is None else match[match.re.groups and 1]
 
 
 def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -173,17 +200,39 @@ def _match_columns(
         )
     source = {name: str(columns.get(name, name)) for name in _ALL}
     count = Counter(names)
-    for name, column in source.items():
-        if count[column] > 1:
-            raise DataError(
-                f"{count[column]} columns are called {column!r}.", csv_path, "Keep one."
-            )
-        if column not in names and (name in REQUIRED or name in columns):
-            matches = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {matches[0]!r}?" if matches else ""
-            raise DataError(
-                f"no column {column!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
-                csv_path,
-                f"Add the column, or map it: columns: {{{name}: <its name>}}.",
-            )
-    return {name: column for name, column in source.items() if column in names}
+    for name, text in source.items():
+        for column in _columns_in(text, csv_path):
+            if count[column] > 1:
+                raise DataError(
+                    f"{count[column]} columns are called {column!r}.", csv_path, "Keep one."
+                )
+            if column not in names and (name in REQUIRED or name in columns):
+                matches = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
+                hint = f" Did you mean {matches[0]!r}?" if matches else ""
+                raise DataError(
+                    f"no column {column!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
+                    csv_path,
+                    f"Add the column, or map it: columns: {{{name}: <its name>}}.",
+                )
+    return source
+
+
+def _columns_in(text: str, csv_path: Path) -> list[str]:
+    """The columns that make up a standard column.
+
+    Raises:
+        DataError: A brace is not closed, or a regular expression is wrong.
+    """
+    if "{" not in text:
+        return [text]
+    fields = list(_FIELD.finditer(text))
+    try:
+        for field in fields:
+            re.compile(field[2] or "")
+    except re.error as error:
+        raise DataError(f"{text!r} is no regular expression ({error}).", csv_path) from None
+    if not fields or set("{}") & set(_FIELD.sub("", text)):
+        raise DataError(
+            f"cannot read {text!r} in columns.", csv_path, "Write {column} or {column:expression}."
+        )
+    return [column for field in fields for column in field[1].split("|")]

@@ -36,6 +36,11 @@ _KINDS = {
     "focal asymmetry": "asymmetry",
     "global asymmetry": "asymmetry",
     "asymmetries": "asymmetry",
+    "skin thickening": "other",
+    "skin retraction": "other",
+    "nipple retraction": "other",
+    "lymph node": "other",
+    "suspicious lymph node": "other",
 } | {name: name for name in KINDS}
 _SIDES = {"": "", "l": "L", "left": "L", "lt": "L", "r": "R", "right": "R", "rt": "R"}
 _SPLITS = {
@@ -104,11 +109,11 @@ def _plain(text: object) -> str:
 
 
 def kind(text: str, notes: Notes) -> str:
-    """A kind of KINDS; "other", and a note, where it is none."""
-    name = _KINDS.get(_plain(text))
-    if name is None:
+    """A kind of KINDS, of a list the first; "other", and a note, where it is none."""
+    names = [_KINDS.get(_plain(part)) for part in text.split(",")]
+    if not any(names):
         notes.unknown("kind", text, ", ".join(KINDS))
-    return name or "other"
+    return next((name for name in names if name and name != "other"), "other")
 
 
 def side(text: str, notes: Notes) -> str:
