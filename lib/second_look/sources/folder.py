@@ -101,7 +101,7 @@ def _add_rows(table: Table, rows: Rows) -> None:
         if first_line != line:
             table.add_line(
                 Code.DESCRIPTION_REPEATED,
-                f"the row repeats {table.place(first_line)}, and counts once",
+                f"the row repeats {table.line_name(first_line)}, and counts once",
                 effect="kept, corrected",
                 line=line,
                 image_id=image_id,
@@ -130,8 +130,8 @@ def _path(table: Table, text: str) -> tuple[Path | None, UnusableError]:
 
 def _id_of(path: Path | None, root: Path, text: str) -> str:
     """The path of an image below the root without its ending, in one word."""
-    place = Path(text.replace("\\", "/")) if path is None else path.relative_to(root)
-    return "_".join(place.with_suffix("").parts) if text else "no path"
+    relative = Path(text.replace("\\", "/")) if path is None else path.relative_to(root)
+    return "_".join(relative.with_suffix("").parts) if text else "no path"
 
 
 def _add_row(
@@ -241,7 +241,7 @@ def _lesions(
     if len(pathologies) == 1:
         boxes_given = row["boxes"].strip("; ").count(";") + 1
         kinds_given = row["kind"].count(table.form.separator) + 1
-        pathologies = pathologies * max(len(masks), boxes_given, kinds_given)
+        pathologies = list(pathologies) * max(len(masks), boxes_given, kinds_given)
     masks = _masks_of_lesions(masks, len(pathologies), notes)
     boxes = cells.spread(row["boxes"], ";", len(pathologies))
     if boxes is None:

@@ -75,11 +75,11 @@ class Table:
         self, code: Code, reason: str, *, effect: str, line: int | str, **ids: str
     ) -> None:
         """Add a line of the table to the quarantine."""
-        row = self.place(line)
+        row = self.line_name(line)
         self.quarantine.add(code, reason, effect=effect, file=self.csv_path, row=row, **ids)
 
     @staticmethod
-    def place(line: int | str) -> str:
+    def line_name(line: int | str) -> str:
         """A line by its number, or another place of the table by its name."""
         return line if isinstance(line, str) else f"line {line}"
 
@@ -94,7 +94,7 @@ def drop_incomplete(table: Table) -> None:
             if line != failing_line:
                 table.add_line(
                     Code.DESCRIPTION_UNUSABLE,
-                    f"another row of this image, {table.place(failing_line)}, cannot be used: "
+                    f"another row of this image, {table.line_name(failing_line)}, cannot be used: "
                     f"{reason}",
                     effect="image left out",
                     line=line,
@@ -104,10 +104,10 @@ def drop_incomplete(table: Table) -> None:
 
 def say_other_endings(table: Table) -> None:
     """One row for all files that have another ending than the table says."""
-    for (stated, used), count in table.other_endings.items():
+    for (in_table, ending), count in table.other_endings.items():
         table.quarantine.add(
             Code.FILE_OF_ANOTHER_FORMAT,
-            f"{count} files end in {used} where the table says {stated or 'nothing'}, and are used",
+            f"{count} files end in {ending} where the table says {in_table or 'nothing'}; used",
             effect="kept, corrected",
             file=table.csv_path,
         )
