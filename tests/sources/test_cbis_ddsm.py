@@ -216,7 +216,7 @@ def test_one_csv_of_four_is_enough_and_its_absence_shows(read, root):
     assert list(catalogue.images["patient_id"]) == ["P_1"]
     (effect, reason), (label_effect, label_reason) = noted(catalogue)
     assert effect == "image left out"
-    assert reason.startswith("3 DICOM files have no row in the CSVs: Mass-Training_P_2_LEFT_CC")
+    assert reason.startswith("3 files have no row in the CSVs: Mass-Training_P_2_LEFT_CC")
     assert label_effect == "kept, label uncertain"
     assert label_reason.startswith("without mass_case_description_test_set.csv, an image may hold")
 
@@ -267,7 +267,7 @@ def test_broken_files_are_named(read, root):
     left_out = rows.loc["image left out"].set_index("image_id")
     assert left_out.loc["P_1_LEFT_CC", "file"] == str(image.resolve())
     assert "truncated: expected 5" in left_out.loc["P_1_LEFT_CC", "reason"]
-    assert "1 DICOM files cannot be read: page.dcm" in left_out.loc["", "reason"]
+    assert "1 files cannot be read: page.dcm" in left_out.loc["", "reason"]
 
 
 def test_an_image_with_an_unusable_row_is_left_out(read):

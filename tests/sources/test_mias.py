@@ -145,7 +145,7 @@ def test_a_full_disk_while_unpacking_is_said_plainly_and_leaves_nothing(tmp_path
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
         read_mias(archive, tmp_path / "file" / "cache")
-    monkeypatch.setattr("second_look.sources.mias.os.access", lambda *_: False)
+    monkeypatch.setattr("second_look.sources.mias_files.os.access", lambda *_: False)
     with pytest.raises(DataError, match="archive may not be read"):
         read_mias(archive, tmp_path / "cache")
 

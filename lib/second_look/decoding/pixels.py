@@ -1,4 +1,4 @@
-"""Picture files to arrays and back: PGM, PNG, JPEG, LJPEG, TIFF and DICOM, 8 or 16 bit, grey.
+"""Picture files to arrays and back: PGM, PNG, BMP, JPEG, LJPEG, TIFF and DICOM, 8 or 16 bit, grey.
 
 The only module that decodes files. What cannot be decoded faithfully raises a DataError that names
 the file: a guessed picture is worse than none.
@@ -36,6 +36,8 @@ _PGM_HEADER = re.compile(
 _JPEG_START = 65536
 # A mask so many times as long as its image belongs to another one, and is slow to resample.
 _MASK_RATIO = 16
+# Of the 8 bits of a JPEG.
+_HALF_LEVEL = 128
 
 
 def read_header(path: Path) -> Header:
@@ -94,7 +96,7 @@ def read_square(path: Path, rows: int, cols: int) -> Pixels:
 
 
 def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
-    """Read a lesion mask: every non-zero pixel is inside.
+    """Read a lesion mask: every non-zero pixel is inside; in a JPEG, from half of its levels on.
 
     Returns:
         (rows, cols); a mask of another size is resampled, and a pixel of which at least half is
@@ -110,7 +112,9 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
             location=path,
             remedy="Give the mask of this image.",
         )
-    mask = _read_grey(path, for_display=False) > 0
+    grey = _read_grey(path, for_display=False)
+    # Compression leaves grey levels of a few per cent around every edge.
+    mask = grey >= _HALF_LEVEL if is_lossy(path) else grey > 0
     if mask.shape != (rows, cols):
         mask = resize(mask.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
     if not mask.any():
@@ -120,6 +124,12 @@ def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
             remedy="Give a mask with the lesion in it, or none.",
         )
     return mask
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether a file is a JPEG that does not keep the values of its pixels."""
+    start = _first_bytes(path)
+    return start[:3] == b"\xff\xd8\xff" and not is_lossless(start)
 
 
 def write_pgm(path: Path, pixels: Pixels) -> None:
@@ -189,11 +199,11 @@ def _by_format(
             return tiff(path)
         if start[:3] == b"\xff\xd8\xff" and is_lossless(_first_bytes(path)):
             return lossless(path)
-        if start[:8] == b"\x89PNG\r\n\x1a\n" or start[:3] == b"\xff\xd8\xff":
+        if start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")):
             return pillow(path)
     content = repr(start[:8]) if start else "an empty file"
     raise DataError(
-        f"expected PGM (P5), PNG, JPEG, TIFF or DICOM. Got {content}.",
+        f"expected PGM (P5), PNG, BMP, JPEG, TIFF or DICOM. Got {content}.",
         location=path,
         remedy="Convert the file, or take it out of the data set.",
     )

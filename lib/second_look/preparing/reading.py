@@ -20,7 +20,8 @@ from second_look.sources.cbis_labels import add_described_lesions
 from second_look.sources.ddsm import read_ddsm
 from second_look.sources.ddsm_cases import without_cases_of_cbis
 from second_look.sources.folder import read_folder
-from second_look.sources.mias import find_mias, read_mias
+from second_look.sources.mias import read_mias
+from second_look.sources.mias_files import find_mias
 
 SOURCES = ("phantom", "mias", "cbis", "ddsm", "folder")
 

@@ -1,8 +1,9 @@
-"""CBIS-DDSM: 3,032 mammograms with masses or calcifications (Lee et al. 2017), raw DICOM.
+"""CBIS-DDSM: 3,032 mammograms with masses or calcifications (Lee et al. 2017), DICOM or JPEG.
 
 The four case description CSVs list the images and lesions; their files are found below the same
-folder in any layout, by the SeriesInstanceUID in their headers. An image is a (patient, side,
-view): several rows, CSVs or files of it make one image with the lesions of all of them.
+folder in any layout, by the SeriesInstanceUID in their headers; in Kaggle's copy as JPEG their
+folders are called by it. An image is a (patient, side, view): several rows, CSVs or files of it
+make one image with the lesions of all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from second_look.sources.cbis_descriptions import (
     read_descriptions,
     survey_descriptions,
 )
-from second_look.sources.cbis_index import index_files, walk_files
+from second_look.sources.cbis_index import index_files, index_pictures, walk_files
 from second_look.sources.cbis_masks import Picture, choose_mask
 
 __all__ = [
@@ -111,11 +112,15 @@ def read_cbis(
     index = index_files(root, cache)
     quarantine = Quarantine(DATASET, strict=strict)
     reading = _Reading(quarantine, csvs)
+    dicom_files = len(index)
+    if not set(descriptions["image_series"]) & set(index["series_uid"]):
+        index = _copy_as_pictures(quarantine, root, descriptions)
     files = _pictures(quarantine, root.resolve(), index)
     if not set(descriptions["image_series"]) & set(files):
         raise MissingDataError(
             f"none of the {descriptions['image_key'].nunique()} images of the CSVs is here, "
-            f"among {len(index)} DICOM files.",
+            f"among {dicom_files} DICOM files and {len(index)} pictures in folders called by a "
+            "series.",
             root,
             _DOWNLOAD,
         )
@@ -125,6 +130,25 @@ def read_cbis(
     _quarantine_undescribed(quarantine, root.resolve(), index, descriptions)
     add_missing_csvs(quarantine, root, csvs)
     return Catalogue.from_rows(reading.images, reading.lesions, quarantine.rows)
+
+
+def _copy_as_pictures(
+    quarantine: Quarantine, root: Path, descriptions: pd.DataFrame
+) -> pd.DataFrame:
+    """The index of a copy as JPEG or PNG, and a word about its bits."""
+    columns = ["image_series", "crop_series", "mask_series"]
+    index = index_pictures(root, set(descriptions[columns].to_numpy().ravel()) - {""})
+    if len(index):
+        bits = sorted(set(index["bits_stored"]) - {0})
+        quarantine.add(
+            Code.FILE_OF_ANOTHER_FORMAT,
+            f"{len(index)} files are pictures of {' and '.join(map(str, bits))} bits, where "
+            "CBIS-DDSM is published as DICOM of 16: fine contrast is lost. Masks in JPEG are cut "
+            "at half level",
+            effect="kept, corrected",
+            file=root,
+        )
+    return index
 
 
 def find_csvs(root: Path) -> dict[str, Path]:
@@ -169,7 +193,7 @@ def _pictures(quarantine: Quarantine, root: Path, index: pd.DataFrame) -> dict[s
     if len(unreadable):
         quarantine.add(
             Code.IMAGE_UNUSABLE,
-            f"{len(unreadable)} DICOM files cannot be read: "
+            f"{len(unreadable)} files cannot be read: "
             + _few(f"{row.path} ({row.problem})" for row in unreadable.itertuples()),
             effect="image left out",
             file=root,
@@ -374,7 +398,7 @@ def _quarantine_undescribed(
     if len(undescribed):
         quarantine.add(
             Code.FILE_UNDESCRIBED,
-            f"{len(undescribed)} DICOM files have no row in the CSVs: {_few(undescribed['path'])}",
+            f"{len(undescribed)} files have no row in the CSVs: {_few(undescribed['path'])}",
             effect="image left out",
             file=root,
         )

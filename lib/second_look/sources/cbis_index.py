@@ -12,7 +12,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ import pandas as pd
 import pydicom
 from tqdm.auto import tqdm
 
+from second_look.decoding.pixels import read_header
 from second_look.errors import DataError, MissingDataError
 from second_look.files import write_parquet
 
@@ -45,6 +46,7 @@ _INDEX_NAME = "dicom-index-1-"
 # Headers of CBIS-DDSM take 1 to 2 KB; a longer one is read from the file itself.
 _FIRST_BYTES = 16_384
 _BATCH = 256
+_PICTURES = (".jpg", ".jpeg", ".png")
 
 
 def index_files(root: Path, cache: Path, *, workers: int = 8) -> pd.DataFrame:
@@ -91,6 +93,36 @@ def index_files(root: Path, cache: Path, *, workers: int = 8) -> pd.DataFrame:
     index = frame[frame["dicom"]].drop(columns="dicom").reset_index(drop=True)
     index.attrs["ignored"] = int((~frame["dicom"]).sum())
     return index
+
+
+def index_pictures(root: Path, series: Collection[str]) -> pd.DataFrame:
+    """The headers of pictures in folders that are called by a SeriesInstanceUID.
+
+    So Kaggle's copy of CBIS-DDSM is laid out: `jpeg/<SeriesInstanceUID>/1-263.jpg`.
+
+    Args:
+        root: Folder to look through.
+        series: The SeriesInstanceUIDs that count.
+
+    Returns:
+        The columns of `index_files`; sop_uid is the path.
+    """
+    root = root.resolve()
+    rows = []
+    for entry in walk_files(root):
+        path = Path(entry.path)
+        if path.parent.name not in series or path.suffix.lower() not in _PICTURES:
+            continue
+        name = path.relative_to(root).as_posix()
+        row = {"path": name, "sop_uid": name, "series_uid": path.parent.name}
+        try:
+            header = read_header(path)
+        except DataError as error:
+            rows.append(row | {"problem": error.problem})
+            continue
+        size = {"rows": header.rows, "cols": header.cols, "bits_stored": header.bits}
+        rows.append(row | size | {"dicom": False})
+    return _frame(sorted(rows, key=lambda row: str(row["path"]))).drop(columns="dicom")
 
 
 def walk_files(root: Path) -> Iterator[os.DirEntry[str]]:
@@ -217,7 +249,7 @@ def _load(index_path: Path) -> dict[str, dict[str, Any]]:
 def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as a table with every column, its absent cells filled in."""
     blank: dict[str, Any] = dict.fromkeys([*_TEXT, "problem"], "")
-    blank |= dict.fromkeys(_NUMBERS, 0)
+    blank |= dict.fromkeys(["size", "mtime_ns", *_NUMBERS], 0) | {"dicom": False}
     frame = pd.DataFrame([blank | dict(row) for row in rows], columns=["dicom", *COLUMNS])
     text = dict.fromkeys(["path", *_TEXT, "problem"], str)
     numbers = dict.fromkeys(["size", "mtime_ns", *_NUMBERS], "int64")

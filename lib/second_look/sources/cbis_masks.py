@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from second_look.decoding.pixels import read_pixels
+from second_look.decoding.pixels import is_lossy, read_pixels
 from second_look.errors import DataError
 from second_look.quarantine import Code
 
@@ -26,6 +26,8 @@ ASPECT_TOLERANCE = 0.03
 _FULL = (0.8, 1.25)
 # Below this share of the mammogram's height or width a file is a crop.
 _SMALL = 0.5
+# A mask as JPEG: grey levels between these shares of the range, in so small a share of its pixels.
+_BETWEEN, _EDGES = (0.2, 0.8), 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,17 @@ def _decode_masks(files: Sequence[Picture]) -> tuple[dict[Picture, Mask], list[s
 
 
 def _two_valued(file: Picture) -> Mask | None:
-    """Where pixels are not 0, bool (rows, cols), if these have one value; else None.
+    """Where pixels are not 0, bool (rows, cols), if these have one value, about; else None.
 
     Raises:
         DataError: It cannot be decoded, or has the same value everywhere.
     """
     pixels = read_pixels(file.path)
+    if is_lossy(file.path):
+        low, high = (share * 255 for share in _BETWEEN)
+        blurred = ((pixels > low) & (pixels < high)).mean()
+        inside: Mask = pixels > 127
+        return inside if blurred < _EDGES and inside.any() else None
     mask: Mask = pixels == pixels.max()
     return mask if bool((mask | (pixels == 0)).all()) else None
 

@@ -26,7 +26,8 @@ from tqdm.auto import tqdm
 
 from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
 from second_look.files import sha256, write_text
-from second_look.sources.mias import ADDRESS, read_mias
+from second_look.sources.mias import read_mias
+from second_look.sources.mias_files import ADDRESS
 
 MIAS_ARCHIVE = "all-mias.tar.gz"
 MIAS_IMAGES = 322

@@ -1,4 +1,4 @@
-"""mini-MIAS: 322 mammograms of 161 women (Suckling et al. 1994), from a folder or its archive.
+"""mini-MIAS: 322 mammograms of 161 women (Suckling et al. 1994), from a folder, archive or copy.
 
 Info.txt gives a circle around each abnormality in coordinates whose origin is the bottom left
 corner. Odd numbers are right breasts, even numbers left ones, and pairs belong to one woman.
@@ -6,13 +6,7 @@ corner. Odd numbers are right breasts, even numbers left ones, and pairs belong 
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
 import re
-import shutil
-import tarfile
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +15,16 @@ from typing import Any
 from second_look.catalogue import Catalogue, whole_number, worst
 from second_look.decoding.dicom import Header
 from second_look.decoding.pixels import read_header
-from second_look.errors import DataError, MissingDataError
-from second_look.files import clear_write_errors, read_bytes
+from second_look.errors import DataError
+from second_look.files import read_bytes
 from second_look.geometry import Box
 from second_look.quarantine import Code, Quarantine
+from second_look.sources.mias_files import ADDRESS, NAME, open_mias
 
 DATASET = "mias"
 PIXEL_SPACING_MM = 0.2
-ADDRESS = "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz"
-ARCHIVES = ("all-mias.tar.gz", "all-mias.tar.xz", "all-mias.tar")
+# Coordinates in Info.txt are those of films of so many rows and columns, px.
+SIZE = 1024
 KIND_OF_CLASS = {
     "CALC": "calcification",
     "CIRC": "mass",
@@ -40,12 +35,8 @@ KIND_OF_CLASS = {
 }
 PATHOLOGY_OF_SEVERITY = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"mdb\d+\b")
-_NAME = re.compile(r"mdb[0-9]{1,9}")
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 # No coordinate is larger.
 _MAX_PX = 65535
-# The archive unpacks to 338 MB; far more than that is not mini-MIAS.
-_MAX_UNPACKED_BYTES = 4_000_000_000
 
 
 @dataclass
@@ -82,8 +73,7 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
         MissingDataError: There is no such folder or archive; the remedy says how to get it.
         DataError: The archive is broken or unsafe, or Info.txt cannot be read.
     """
-    source = find_mias(location)
-    folder = source if source.is_dir() else _unpack(source, cache)
+    folder, pictures = open_mias(location, cache)
     info = folder / "Info.txt"
     reading = _Reading(Quarantine(DATASET, strict=strict))
     rows_of, doubtful = _rows_of_images(reading.quarantine, info)
@@ -93,20 +83,21 @@ def read_mias(location: Path, cache: Path, *, strict: bool = False) -> Catalogue
                 Code.LABEL_UNKNOWN,
                 "another row of this image cannot be used, so its label is unknown",
                 effect="image left out",
-                file=folder / f"{image_id}.pgm",
+                file=pictures.get(image_id, folder / f"{image_id}.pgm"),
                 row=rows[0].line,
                 image_id=image_id,
             )
             continue
-        _add_image(reading, folder, image_id, rows)
-    for path in sorted(folder.glob("mdb*.pgm")):
-        if path.stem not in rows_of:
+        path = pictures.get(image_id, folder / f"{image_id}.pgm")
+        _add_image(reading, info, path, image_id, rows)
+    for image_id, path in sorted(pictures.items()):
+        if image_id not in rows_of:
             reading.quarantine.add(
                 Code.FILE_UNDESCRIBED,
                 "Info.txt has no usable row for this image",
                 effect="image left out",
                 file=path,
-                image_id=path.stem,
+                image_id=image_id,
             )
     return Catalogue.from_rows(reading.images, reading.lesions, reading.quarantine.rows)
 
@@ -146,89 +137,6 @@ def _rows_of_images(quarantine: Quarantine, info: Path) -> tuple[dict[str, list[
     return rows_of, doubtful
 
 
-def find_mias(location: Path) -> Path:
-    """The folder with Info.txt, or else the archive, at the location given to `read_mias`.
-
-    Raises:
-        MissingDataError: There is neither of them.
-    """
-    if location.is_file():
-        return location
-    for folder in (location, location / "all-mias", location / "mias"):
-        if (folder / "Info.txt").is_file():
-            return folder
-    for name in ARCHIVES:
-        if (location / name).is_file():
-            return location / name
-    raise MissingDataError(
-        f"no mini-MIAS here: expected Info.txt and PGM files, or one of {', '.join(ARCHIVES)}.",
-        location=location,
-        remedy=f"Get it with: curl -L -o {location}/all-mias.tar.gz {ADDRESS}",
-    )
-
-
-def _unpack(archive: Path, cache: Path) -> Path:
-    """Unpack an archive into the cache, completely or not at all, unless that is done already."""
-    try:
-        with archive.open("rb"):
-            state = archive.stat()
-    except OSError as error:
-        remedy = f"Change its rights, or download it again: {ADDRESS}"
-        raise DataError(f"cannot be read ({error.strerror}).", archive, remedy) from None
-    mark = hashlib.sha256(f"{archive.name}\0{state.st_size}\0{state.st_mtime_ns}".encode())
-    target = cache / f"all-mias-{mark.hexdigest()[:12]}"
-    if not target.is_dir():
-        if not os.access(archive, os.R_OK):
-            raise DataError("the archive may not be read.", archive, "Change its rights.")
-        with clear_write_errors(target):
-            cache.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache))
-            try:
-                _extract_safely(archive, draft)
-                draft.rename(target)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-    infos = sorted(target.rglob("Info.txt"))
-    if not infos:
-        raise DataError("the archive holds no Info.txt.", location=archive, remedy=f"Get {ADDRESS}")
-    return infos[0].parent
-
-
-def _extract_safely(archive: Path, target: Path) -> None:
-    """Extract plain files below `target`; refuse every other kind of member."""
-    total = 0
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = Path(member.name)
-                plain = member.isfile() or member.isdir()
-                if name.is_absolute() or ".." in name.parts or not plain:
-                    raise DataError(
-                        f"the member {member.name!r} is a link or device, or leads outside.",
-                        location=archive,
-                        remedy=f"Do not trust this archive; get {ADDRESS}",
-                    )
-                total += member.size
-                if total > _MAX_UNPACKED_BYTES:
-                    raise DataError(
-                        f"the archive unpacks to more than {_MAX_UNPACKED_BYTES / 1e9:g} GB.",
-                        location=archive,
-                        remedy=f"Do not trust this archive; get {ADDRESS}",
-                    )
-                tar.extract(member, target, filter="data")
-    except DataError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            raise
-        # tarfile and its decompressors raise exceptions of all kinds for broken archives.
-        raise DataError(
-            f"the archive is broken ({error}).",
-            location=archive,
-            remedy=f"Download it again: {ADDRESS}",
-        ) from error
-
-
 def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
     """(line number, text) of each row that describes an image."""
     text = read_bytes(info, f"Get {ADDRESS}").decode("utf-8-sig", errors="replace")
@@ -240,7 +148,7 @@ def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
 def _parse(text: str, line: str) -> _Row:
     """A row such as `mdb005 F CIRC B 477 133 30`; ValueError says what is wrong with it."""
     image_id, *tokens = text.split()
-    if not _NAME.fullmatch(image_id):
+    if not NAME.fullmatch(image_id):
         raise ValueError(f"expected a name such as mdb005. Got {image_id!r}")
     if len(tokens) < 2 or tokens[0] not in "FGD":
         raise ValueError(f"expected tissue F, G or D and a class. Got {text!r}")
@@ -264,16 +172,14 @@ def _parse(text: str, line: str) -> _Row:
     return _Row(line, image_id, density, KIND_OF_CLASS[name], pathology, circle)
 
 
-def _add_image(reading: _Reading, folder: Path, image_id: str, rows: list[_Row]) -> None:
+def _add_image(reading: _Reading, info: Path, path: Path, image_id: str, rows: list[_Row]) -> None:
     """Add one image and its lesions, or put it into the quarantine."""
-    path = folder / f"{image_id}.pgm"
     number = int(image_id.removeprefix("mdb"))
-    try:
-        header = read_header(path)
-    except DataError as error:
+    header, problem = _header(path)
+    if header is None:
         reading.quarantine.add(
             Code.IMAGE_UNUSABLE,
-            error.problem,
+            problem,
             effect="image left out",
             file=path,
             row=rows[0].line,
@@ -286,7 +192,7 @@ def _add_image(reading: _Reading, folder: Path, image_id: str, rows: list[_Row])
             Code.DESCRIPTIONS_DIFFER,
             "one row calls the image normal, another does not; the lesion counts",
             effect="kept, corrected",
-            file=folder / "Info.txt",
+            file=info,
             row=rows[0].line,
             image_id=image_id,
         )
@@ -306,10 +212,22 @@ def _add_image(reading: _Reading, folder: Path, image_id: str, rows: list[_Row])
             "path": str(path),
         }
     )
-    _add_lesions(reading, folder, [row for row in rows if row.pathology], header)
+    _add_lesions(reading, info, [row for row in rows if row.pathology], header)
 
 
-def _add_lesions(reading: _Reading, folder: Path, rows: list[_Row], header: Header) -> None:
+def _header(path: Path) -> tuple[Header | None, str]:
+    """The header of a picture, or why it cannot be used."""
+    try:
+        header = read_header(path)
+    except DataError as error:
+        return None, error.problem
+    if path.suffix.lower() != ".pgm" and (header.rows, header.cols) != (SIZE, SIZE):
+        size = f"the copy has {header.rows} x {header.cols} px"
+        return None, f"{size}, but the coordinates in Info.txt are those of {SIZE} x {SIZE} px"
+    return header, ""
+
+
+def _add_lesions(reading: _Reading, info: Path, rows: list[_Row], header: Header) -> None:
     """Add the lesions of one image, numbered from 1."""
     for number, row in enumerate(rows, start=1):
         lesion = {
@@ -319,13 +237,13 @@ def _add_lesions(reading: _Reading, folder: Path, rows: list[_Row], header: Head
             "pathology": row.pathology,
         }
         location = _location(
-            reading.quarantine, folder, row, lesion["lesion_id"], header.rows, header.cols
+            reading.quarantine, info, row, lesion["lesion_id"], header.rows, header.cols
         )
         reading.lesions.append(lesion | location)
 
 
 def _location(
-    quarantine: Quarantine, folder: Path, row: _Row, lesion_id: str, rows: int, cols: int
+    quarantine: Quarantine, info: Path, row: _Row, lesion_id: str, rows: int, cols: int
 ) -> dict[str, float]:
     """Circle and box of a lesion; empty, with a row in the quarantine, where they are unusable."""
     if row.circle is None:
@@ -352,7 +270,7 @@ def _location(
         code,
         reason,
         effect="location unknown",
-        file=folder / "Info.txt",
+        file=info,
         row=row.line,
         image_id=row.image_id,
         lesion_id=lesion_id,
