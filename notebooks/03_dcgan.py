@@ -240,6 +240,7 @@ run.figure(
     "progress",
     "Distance of texture from real patches during training; dotted: real, of other patients.",
 )
+run.table(progress, "texture", "The same in numbers, and the controls: other women, mere noise.")
 
 # %%
 spectra = quality.spectra(data, gans, sets.windows, count=max_measured_patches, seed=seed)
@@ -266,8 +267,9 @@ run.figure(
 # The paper assesses its samples by eye. Here the measure is the distance between the texture of
 # samples and of real patches (sliced Wasserstein), divided by its floor, the distance between real
 # patches of different patients. A value of 1 would be as good as real; up to 1.5 counts as such.
-# The interval is over the generators, one a class. As a positive control, real patches of yet other
-# women take the place of the samples: the measure must find them sufficient.
+# The interval is over the generators, one a class. Two controls take the place of the samples. The
+# measure must find real patches of yet other women sufficient, and their pixels in random order,
+# which are the same grey levels without texture, not; otherwise it can tell nothing.
 
 # %%
 budget = {"patches": int(table["patches"].min()), "size in px": dcgan_size}

@@ -28,7 +28,7 @@ from IPython.display import Markdown
 
 from second_look.preparing.dataset import open_dataset
 from second_look.outputs import open_run
-from second_look.studies.scorecard import checklist, conclusions
+from second_look.studies.scorecard import checklist, conclusions, positive_control
 from second_look.studies.scorecard import card as study
 from second_look.studies.survey import cohort
 from second_look.verdicts import RULE
@@ -37,6 +37,19 @@ run = open_run(outputs, notebook="08_scorecard")
 data = open_dataset(Path(outputs), every_class=False)
 run.uses(*data.files)
 results = run.results_of_others()
+
+# %% [markdown]
+# ## Can this code learn?
+#
+# A failure says something about a method only if the same code can succeed. Each row is measured on
+# patients that no network had seen, beside what has learnt nothing: chance, the brightest blobs, or
+# for generators the largest distance that still counts as sufficient. "Yes" stands where the whole
+# interval is on the better side.
+
+# %%
+learnt = positive_control.table(positive_control.skills(positive_control.read_tables(run)))
+run.table(learnt, "positive_control", "What the networks of this run learnt, on test patients.")
+Markdown(positive_control.sentences(learnt, synthetic=data.synthetic))
 
 # %% [markdown]
 # ## When does a claim count as reproduced?

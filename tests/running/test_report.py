@@ -162,6 +162,21 @@ def row(text: str, claim: str) -> Page:
     return Page(match[0])
 
 
+def test_it_opens_with_what_the_code_can_learn(run: Run) -> None:
+    assert "Can this code learn?" not in build(run)
+    scorecard = open_run(run.folder, notebook="08_scorecard")
+    table = pd.DataFrame(
+        [("Mask R-CNN", "share of lesions found", 0.9, 0.8, 0.95, 46, 0.2, "brightest blobs", "",
+          "yes")],
+        columns=["method", "measure", "value", "low", "high", "n", "null", "beside", "reason",
+                 "learnt"],
+    )  # fmt: skip
+    scorecard.table(table, "positive_control", "What was learnt.")
+    text = build(run)
+    assert "Mask R-CNN, share of lesions found: 0.90 [0.80, 0.95] (brightest blobs: 0.20)" in text
+    assert text.index("Can this code learn?") < text.index('id="scorecard"')
+
+
 # ------------------------------------------------------------------ scorecard
 
 

@@ -47,14 +47,15 @@ def _ring_mass(
 def _spiculated_mass(
     rng: np.random.Generator, row_mm: Plane, col_mm: Plane, radius: float
 ) -> tuple[npt.NDArray[np.float64], Mask]:
-    """Malignant: an uneven core without a sharp edge, with fine lines running out of it."""
+    """Malignant: a dense, uneven core without a sharp edge, with fine lines running out of it."""
     distance = np.hypot(row_mm, col_mm) / (radius * _lobes(rng, row_mm, col_mm, 0.25))
-    shape = 1.5 / (1 + np.exp(np.clip((distance - 0.8) * 9, -50, 50)))
+    # Denser than a benign mass: between its spicules a core of equal density is not seen.
+    shape = 2.0 / (1 + np.exp(np.clip((distance - 0.8) * 11, -50, 50)))
     for angle in rng.uniform(0, 2 * np.pi, size=int(rng.integers(14, 22))):
         along = row_mm * np.sin(angle) + col_mm * np.cos(angle)
         aside = col_mm * np.sin(angle) - row_mm * np.cos(angle)
         length = radius * rng.uniform(1.4, 2.0)
-        fade = np.clip(1 - along / length, 0, 1) * (along > 0.5 * radius)
+        fade = np.clip(1 - along / length, 0, 1) * (along > 0.7 * radius)
         shape += 1.1 * fade * np.exp(-((aside / 0.45) ** 2))
     return shape, distance < 1
 

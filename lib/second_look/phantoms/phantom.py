@@ -56,7 +56,7 @@ class PhantomSettings:
     lesion_contrast: float = 1.0
     seed: int
     label_shares: tuple[float, float, float, float] = (0.25, 0.2, 0.25, 0.3)
-    drawing: int = field(default=2, init=False)
+    drawing: int = field(default=3, init=False)
 
     def __post_init__(self) -> None:
         shares = np.asarray(self.label_shares)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import nh3
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from nbconvert.filters.ansi import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -35,6 +36,7 @@ from second_look.outputs import readable
 from second_look.paper import RELATED_WORK
 from second_look.records import Records, load_json, load_results, remedy
 from second_look.studies.scorecard import card as scorecard
+from second_look.studies.scorecard import positive_control
 from second_look.verdicts import (
     CANNOT,
     IN_PART,
@@ -133,6 +135,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     anchors = {section.name for section in sections}
     anchors |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
     rows = _scorecard(results, anchors)
+    synthetic = any(row["verdict"] == SYNTHETIC for row in results)
     page = _template().render(
         name=outputs.name,
         run=run,
@@ -140,7 +143,8 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
         rows=rows,
         counts=_counts(results),
         rule=markdown(RULE),
-        synthetic=any(row["verdict"] == SYNTHETIC for row in results),
+        learnt=_learnt(outputs, records, synthetic=synthetic),
+        synthetic=synthetic,
         related=RELATED_WORK,
         sections=sections,
         missing=[name for name in notebooks if name not in anchors],
@@ -152,6 +156,14 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     page = page.replace(html.escape(str(outputs.resolve())), f"outputs/{html.escape(outputs.name)}")
     write_text(path, _fitted(page, path))
     return path
+
+
+def _learnt(outputs: Path, records: Records, *, synthetic: bool) -> str:
+    """The positive control of notebook 08 as HTML; "" where there is none or it is out of date."""
+    path = outputs / "tables" / f"{positive_control.TABLE}.csv"
+    if not path.is_file() or records.problem(path):
+        return ""
+    return markdown(positive_control.sentences(pd.read_csv(path), synthetic=synthetic))
 
 
 def _template() -> Any:  # noqa: ANN401

@@ -31,14 +31,20 @@ def nearest_epochs(progress: pd.DataFrame, architecture: str, epoch: float) -> p
 
 
 def control(rows: pd.DataFrame) -> Control:
-    """Whether the measure calls real patches of other women sufficient.
+    """Whether the measure calls real patches of other women sufficient, and mere noise not.
+
+    With few patients the floor is high, and noise of the right grey levels can come below it.
 
     Args:
         rows: Of `nearest_epochs`.
     """
     farthest = float((rows["control"] / rows["floor"]).max())
-    text = f"real patches of other women lie up to {farthest:.2f} times the floor away"
-    return Control(farthest <= SUFFICIENT, f"{text}, at most {SUFFICIENT:g} are sufficient")
+    nearest = float((rows["noise"] / rows["floor"]).min())
+    text = (
+        f"real patches of other women lie up to {farthest:.2f} times the floor away, noise of "
+        f"their grey levels at least {nearest:.2f} times; at most {SUFFICIENT:g} are sufficient"
+    )
+    return Control(farthest <= SUFFICIENT < nearest, text)
 
 
 def report_figures(

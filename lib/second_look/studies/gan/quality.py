@@ -210,7 +210,8 @@ def progress(
 
     Returns:
         architecture, label, epoch, swd, floor (of the other half of the real patches), control
-        (the same for two halves drawn anew: real patches in the place of samples).
+        (the same for two halves drawn anew: real patches in the place of samples), noise (the same
+        for noise with the grey levels of the other half).
     """
     rows = []
     for (architecture, label), label_strips in strips.groupby(
@@ -224,11 +225,19 @@ def progress(
         floor = _texture(real.first, real.second, seed)
         again = real_halves(dataset, windows[label], size=size, count=count, seed=seed + 1)
         control = _texture(again.first, again.second, seed)
+        noise = _texture(real.first, _noise_like(real.second, seed), seed)
         for epoch, samples in samples_by_epoch.items():
             row = {"architecture": architecture, "label": label, "epoch": epoch}
             swd = _texture(real.first, samples, seed)
-            rows.append({**row, "swd": swd, "floor": floor, "control": control})
+            rows.append({**row, "swd": swd, "floor": floor, "control": control, "noise": noise})
     return pd.DataFrame(rows)
+
+
+def _noise_like(pictures: FLOATS, seed: int) -> FLOATS:
+    """The pixels of each picture in random order: its grey levels without any texture."""
+    flat = pictures.reshape(len(pictures), -1)
+    mixed: FLOATS = np.random.default_rng(seed).permuted(flat, axis=1).reshape(pictures.shape)
+    return mixed
 
 
 def spectra(
