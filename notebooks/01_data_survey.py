@@ -269,7 +269,7 @@ run.figure(
 # %% [markdown]
 # ## Does anything leak between the splits?
 #
-# Two images of the same woman resemble each other, so if a patient is in both training and test
+# Two images of the same patient resemble each other, so if a patient is in both training and test
 # set, a model can recognise her instead of diagnosing. The check compares patient ids, and also
 # the images themselves, because the same image can appear under two names.
 

@@ -225,7 +225,7 @@ Markdown(patching.findings(windows, largest_strides, costs, synthetic=data.synth
 
 # %% [markdown]
 # **Limits.** The number of patches does not measure information: neighbouring windows share most of
-# their pixels, and all windows of a woman come from the same one or two breasts. That is why data
+# their pixels, and all windows of a patient come from the same one or two breasts. That is why data
 # are split by patient and intervals are computed over patients. That the paper's range can be
 # covered shows that suitable strides exist, not which one the paper used. Times are for the machine
 # that ran this notebook.

@@ -22,8 +22,8 @@
 # 1. Are the networks here the paper's, layer by layer?
 # 2. What do samples look like after few and after many epochs, and are those of a stronger
 #    generator (progressive growing, the paper's ref 22) better?
-# 3. How far are samples from real patches, compared with the distance between real patches of
-#    different women?
+# 3. How far are samples from original patches, compared with the distance between original patches
+#    of different patients?
 # 4. Do the generators collapse, or copy training patches?
 
 # %% tags=["parameters"]
@@ -52,7 +52,7 @@ progressive_learning_rate: float = 1e-3  # of Adam; 0.001 in the publication [1e
 progressive_batch_size: int = 16  # patches per batch [2, 4096]
 progressive_early_epochs: int = 10  # epochs between saved samples [1, 100000]
 progressive_epochs: int = 30  # in all, shared by the resolutions [1, 100000]
-max_measured_patches: int = 24  # most real patches, and samples, of each kind [4, 100000]
+max_measured_patches: int = 24  # most original patches, and samples, of each kind [4, 100000]
 feature_architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|inception_v3}
 feature_weights: str = ""  # file of its ImageNet weights; empty: train it on the patches' classes
 feature_size: int = 64  # px, its input size [32, 1024]
@@ -190,8 +190,8 @@ run.wrote(*trained_generators.weight_files(gans))
 # %% [markdown]
 # ## What do the samples look like?
 #
-# All pictures are on the same grey scale, from black to the brightest level of the real patches,
-# without contrast stretching.
+# All pictures are on the same grey scale, from black to the brightest level of the original
+# patches, without contrast stretching.
 
 # %%
 white = sets.scaling.high
@@ -203,7 +203,7 @@ panels = dcgan.samples_of_figures(
 run.figure(
     gan_figures.panels(panels, white),
     "samples",
-    "Figures 2a and 2b with real patches and samples of progressive growing, one panel per class.",
+    "Figures 2a and 2b, original patches and samples of progressive growing, one panel per class.",
 )
 
 # %%
@@ -214,12 +214,12 @@ run.figure(
 )
 
 # %% [markdown]
-# ## How far are they from real patches?
+# ## How far are they from original patches?
 #
-# Each measure is shown with its floor, the same measure for real patches of other patients.
-# Features come from a patch classifier that is trained here on the classes of the same real patches
-# (or from a network with ImageNet weights, if a file is given). Feature distances can be compared
-# between sets of the same size here, but not with published values.
+# Each measure is shown with its floor, the same measure for original patches of other patients.
+# Features come from a patch classifier that is trained here on the classes of the same original
+# patches (or from a network with ImageNet weights, if a file is given). Feature distances can be
+# compared between sets of the same size here, but not with published values.
 
 # %% tags=["train"]
 features = feature_space(
@@ -238,9 +238,9 @@ progress = quality.progress(data, strips, sets.windows, seed=seed)
 run.figure(
     gan_figures.progress(progress),
     "progress",
-    "Distance of texture from real patches during training; dotted: real, of other patients.",
+    "Distance of texture from original patches during training; dotted: real, of other patients.",
 )
-run.table(progress, "texture", "The same in numbers, and the controls: other women, mere noise.")
+run.table(progress, "texture", "The same in numbers, and the controls: other patients, mere noise.")
 
 # %%
 spectra = quality.spectra(data, gans, sets.windows, count=max_measured_patches, seed=seed)
@@ -258,18 +258,18 @@ pairs = quality.nearest_pairs(data, gans, sets.windows, count=6, seed=seed)
 run.figure(
     gan_figures.neighbours(pairs, white),
     "neighbours",
-    "Samples and the real patch nearest to each.",
+    "Samples and the original patch nearest to each.",
 )
 
 # %% [markdown]
 # ## Figures 2a and 2b as numbers
 #
 # The paper assesses its samples by eye. Here the measure is the distance between the texture of
-# samples and of real patches (sliced Wasserstein), divided by its floor, the distance between real
-# patches of different patients. A value of 1 would be as good as real; up to 1.5 counts as such.
-# The interval is over the generators, one a class. Two controls take the place of the samples. The
-# measure must find real patches of yet other women sufficient, and their pixels in random order,
-# which are the same grey levels without texture, not; otherwise it can tell nothing.
+# samples and of original patches (sliced Wasserstein), divided by its floor, the distance between
+# original patches of different patients. A value of 1 would be as good as these; up to 1.5 counts
+# as such. The interval is over the generators, one a class. Two controls take the place of the
+# samples: the measure must find original patches of yet other patients sufficient, and their pixels
+# in random order, the same grey levels without texture, not. Otherwise it can tell nothing.
 
 # %%
 budget = {"patches": int(table["patches"].min()), "size in px": dcgan_size}

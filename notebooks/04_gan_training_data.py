@@ -12,15 +12,15 @@
 # ---
 
 # %% [markdown]
-# # 04 · GAN training data: can a classifier learn real patches from samples?
+# # 04 · GAN training data: can a classifier learn original patches from samples?
 #
 # The paper checks its generator by training a classifier on **60,000 samples** and validating it on
-# real patches: its **accuracy is 5 % after 25 epochs**. The hope was to get more training data for
-# small data sets. This notebook asks:
+# original patches: its **accuracy is 5 % after 25 epochs**. The hope was to get more training data
+# for small data sets. This notebook asks:
 #
-# 1. What accuracy does a classifier trained on samples only reach on real patches?
-# 2. How does that compare with trivial answers, and with the same number of real patches?
-# 3. Do samples help when they are added to real patches, and how many of them?
+# 1. What accuracy does a classifier trained on samples only reach on original patches?
+# 2. How does that compare with trivial answers, and with the same number of original patches?
+# 3. Do samples help when they are added to original patches, and how many of them?
 # 4. What would an accuracy of 5 %, below chance, mean?
 
 # %% tags=["parameters"]
@@ -28,7 +28,7 @@ outputs: str = "../outputs/lab"  # folder of the run, with the outputs of notebo
 patch_size: int = 256  # window size, px, if notebook 02 has not made the windows [16, 1024]
 generator: str = "dcgan"  # generator of the samples, one of those that notebook 03 trained
 patches: int = 192  # patches in a training set of one kind; 60,000 in the paper [8, 10000000]
-added_shares: list[float] = [0.25, 0.5, 1.0]  # samples to add per real patch [0, 10]
+added_shares: list[float] = [0.25, 0.5, 1.0]  # samples to add per original patch [0, 10]
 architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|convnext_tiny}
 size: int = 64  # px, size of the classifier's input [32, 1024]
 batch_size: int = 32  # patches per batch [1, 4096]
@@ -85,7 +85,7 @@ run.table(set_table, "sets", "Training sets of the classifiers.")
 # %% [markdown]
 # ## How good are trivial answers?
 #
-# The real test patches keep their natural class frequencies: most have no lesion, so always
+# The original test patches keep their natural class frequencies: most have no lesion, so always
 # answering with the commonest class is right most of the time. The commonest and rarest classes are
 # those of the training patients' windows before the classes are balanced, so that no information
 # about the test patients is used. Balanced accuracy, the mean over the classes of the share that is
@@ -93,7 +93,7 @@ run.table(set_table, "sets", "Training sets of the classifiers.")
 
 # %%
 baselines = results.trivial_baselines(labels, training, test)
-run.table(baselines, "baselines", f"Trivial answers on {len(test):,} real test patches.")
+run.table(baselines, "baselines", f"Trivial answers on {len(test):,} original test patches.")
 
 # %% [markdown]
 # ## Training
@@ -112,19 +112,19 @@ names = [classifiers.GENERATED, classifiers.REAL]
 run.figure(
     gan_figures.accuracy_by_epoch(curve, baselines, paper_accuracy, names),
     "accuracy_by_epoch",
-    f"Accuracy on real patches of validation patients by epoch, means over {len(seeds)} seeds; "
+    f"Accuracy on original patches of validation patients by epoch, means over {len(seeds)} seeds; "
     "shaded: 95 % intervals over patients.",
 )
 
 # %% [markdown]
-# ## How well do they recognise real patches?
+# ## How well do they recognise original patches?
 #
 # Measured on patches of test patients, which no network has seen. Every classifier is trained once
 # per seed; an interval holds the spread of the patients and that of the trainings, both of which
 # the table shows.
 #
-# An accuracy near 5 % means failure only if this code can succeed: trained on as many real patches,
-# the same classifier must be clearly better than any answer without looking.
+# An accuracy near 5 % means failure only if this code can succeed: trained on as many original
+# patches, the same classifier must be clearly better than any answer without looking.
 
 # %%
 predictions = classifiers.predict(trained, data, test, size=size)
@@ -132,7 +132,7 @@ run.parquet(predictions, "predictions/04_patches.parquet")
 table = results.summary(predictions, seed=seed)
 run.table(
     table, "accuracy",
-    "Measures on real test patches, means over trainings; 95 % over patients and trainings.",
+    "Measures on original test patches, means over trainings; 95 % over patients and trainings.",
 )  # fmt: skip
 budget = {
     "samples": patches, "epochs": epochs,
@@ -144,7 +144,7 @@ results.report(run, table, baselines, budget=budget, how=how, synthetic=data.syn
 # %%
 run.table(
     results.samples_against_real(predictions, seed=seed), "samples_against_real",
-    "Training on samples only less training on as many real patches, paired over patients.",
+    "Training on samples only less training on as many original patches, paired over patients.",
 )  # fmt: skip
 
 # %%
@@ -152,18 +152,18 @@ matrices = results.confusions(predictions, labels, names)
 run.figure(
     gan_figures.confusion(matrices),
     "confusion",
-    "Confusion matrices on real test patches: shares of each true class, over all seeds.",
+    "Confusion matrices on original test patches: shares of each true class, over all seeds.",
 )
 
 # %% [markdown]
-# ## Do samples help when they are added to real patches?
+# ## Do samples help when they are added to original patches?
 
 # %%
 run.figure(
     gan_figures.augmentation(table, baselines["balanced_accuracy"].iloc[0]),
     "augmentation",
-    "Measures on real test patches against the share of samples added to the real patches, with "
-    "95 % intervals over patients.",
+    "Measures on test patches against the share of samples added to the original training patches, "
+    "with 95 % intervals over patients.",
 )
 
 # %%

@@ -98,8 +98,8 @@ run.table(study.related(card, data.name), "related", "The paper's related work, 
 #   and for it if it lies below.
 # - **GANs.** Figures 2a and 2b count for their failure where the scorecard says "reproduced"; a
 #   realistic texture says nothing about diagnosis. A classifier trained on samples only counts for
-#   it if its balanced accuracy on real patches is not above the baselines that never look at an
-#   image and clearly below that of a classifier trained on real patches, in pairs on the same
+#   it if its balanced accuracy on original patches is not above the baselines that never look at an
+#   image and clearly below that of a classifier trained on original patches, in pairs on the same
 #   patients; against it if it is above the baselines and not clearly below.
 # - **Transfer.** The verdict of the scorecard.
 # - **Mask R-CNN.** An AUC whose interval lies above chance counts for it, one below against it. So

@@ -27,7 +27,7 @@ _AREA = "about a fifth: the paper gives one digit, and two readers' outlines dif
 _WORSE = "below both AUCs that the paper compares with; refuted above both"
 _PATCHES = {"patches": max(PATCH_ACCURACY)}
 _POOR = "“clearly insufficient for … diagnosis”"
-_TEXTURE = "texture farther from real patches than 1.5 times the distance among those"
+_TEXTURE = "texture farther from original patches than 1.5 times the distance among those"
 _LITERATURE = "a statement on the literature of 2017, which no data set decides"
 
 # fmt: off
@@ -169,7 +169,7 @@ CLAIMS = (
     Claim(id="newer-gans", topic=RESULT, section="Conclusion", notebook=_DCGAN, trained=True,
           statement="texture of a newer GAN's samples: its distance as a share of the DCGAN's",
           text="recent advances are promising", lower_than=(1.0, 1.0), better="lower",
-          reason="the newer must be nearer to real patches; refuted if it is farther"),
+          reason="the newer must be nearer to original patches; refuted if it is farther"),
     Claim(id="transfer", topic=RESULT, section="Conclusion", notebook=_TRANSFER,
           statement="gain of a start from ImageNet over a random one",
           text="does not seem to help", lower_than=(MATTERS, MATTERS), better="higher",

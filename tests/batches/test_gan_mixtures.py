@@ -62,7 +62,7 @@ def test_real_patches_are_the_windows_class_by_class(prepared, windows) -> None:
     expected = cut(prepared, windows, size=16).mean(axis=(1, 2))
     # 50 windows of each class, so that 200 patches are each of them twice.
     np.testing.assert_allclose(np.sort(means), np.sort(np.tile(expected, 2)), atol=1e-4)
-    with pytest.raises(DataError, match="no real patch of class 'normal'"):
+    with pytest.raises(DataError, match="no original patch of class 'normal'"):
         RealPool(prepared, windows, ["normal"], count=3, size=16, seed=0)
 
 

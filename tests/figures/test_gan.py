@@ -23,11 +23,14 @@ def visible_axes(figure):
 
 
 def test_panels_show_pictures_at_their_own_grey_levels() -> None:
-    rows = {"real patches": dict.fromkeys(CLASSES, PICTURES), "samples": {"benign": PICTURES[:5]}}
+    rows = {
+        "original patches": dict.fromkeys(CLASSES, PICTURES),
+        "samples": {"benign": PICTURES[:5]},
+    }
     axes = visible_axes(draw.panels(rows, 0.8))
     assert [axis.get_title() for axis in axes] == [
-        "real patches: benign",
-        "real patches: malignant",
+        "original patches: benign",
+        "original patches: malignant",
         "samples: benign",
     ]
     assert axes[0].images[0].get_array().shape == (32, 32)

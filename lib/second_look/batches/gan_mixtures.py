@@ -1,4 +1,4 @@
-"""Batches for a classifier that learns from samples of generators, from real patches, or both.
+"""Batches for a classifier that learns from samples of generators, from original patches, or both.
 
 Nothing is held in memory but the generators: sample k is made when it is needed, from the seed
 and k alone.
@@ -47,7 +47,7 @@ class Pool(Protocol):
 
 
 class RealPool:
-    """Real patches, every class alike: number k is of class k modulo the number of classes.
+    """Original patches, every class alike: number k is of class k modulo the number of classes.
 
     A class with fewer windows gives each of them several times.
 
@@ -81,7 +81,7 @@ class RealPool:
             rows = np.flatnonzero((used["label"] == label).to_numpy())
             if not rows.size:
                 raise DataError(
-                    f"there is no real patch of class {label!r} to learn from.",
+                    f"there is no original patch of class {label!r} to learn from.",
                     "table of windows",
                     "Leave the class out, or use a smaller stride.",
                 )

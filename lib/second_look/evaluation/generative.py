@@ -2,9 +2,9 @@
 
 No one number tells. Distances between sets of features say whether the patches look alike on the
 whole, the sliced Wasserstein distance whether their texture does at each scale, the spectrum
-whether fine detail is there, similarity between pairs whether they vary, and the nearest real patch
-whether they are copies. Each means something only beside its floor: the same measure between two
-halves of the real patches.
+whether fine detail is there, similarity between pairs whether they vary, and the nearest original
+patch whether they are copies. Each means something only beside its floor: the same measure between
+two halves of the original patches.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def spectral_slope(spectrum: pd.DataFrame, *, low: float = 0.02, high: float = 0
 def missing_detail(
     real: pd.DataFrame, generated: pd.DataFrame, *, min_frequency: float = 0.25
 ) -> float:
-    """Share of the real patches' power above a frequency that made ones lack.
+    """Share of the original patches' power above a frequency that made ones lack.
 
     0: as much; 1: none; negative: more than the real ones have, such as noise.
     """
@@ -197,7 +197,7 @@ def diversity(pictures: FloatArray, *, pairs: int, seed: int, white: float = 1.0
     """Structural similarity (MS-SSIM, by torchmetrics) of random pairs, (pairs,).
 
     Near 1: all alike, the generator has collapsed; it means something beside the same number for
-    real patches (Odena et al. 2017).
+    original patches (Odena et al. 2017).
 
     Args:
         pictures: (n, rows, cols), two at least.
@@ -233,11 +233,11 @@ def nearest_real(
     *,
     generated_groups: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
-    """The real patch that is nearest to each of some patches, and how much nearer than others.
+    """The original patch that is nearest to each of some patches, and how much nearer than others.
 
     A blurred patch lies near to many real ones, a copy near to one: its distance to that one is a
-    small share of its distance to the nearest patch of any other woman. Patches are compared at 64
-    px at most.
+    small share of its distance to the nearest patch of any other patient. Patches are compared at
+    64 px at most.
 
     Args:
         generated: Patches (n, rows, cols), or `reduced` ones.

@@ -225,7 +225,7 @@ def prevalence(table: pd.DataFrame) -> Figure:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_xlabel("women with cancer (%)")
+        axis.set_xlabel("patients with cancer (%)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return figure
 

@@ -84,7 +84,7 @@ def sample_history(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: fl
 
 
 def progress(table: pd.DataFrame) -> Figure:
-    """Sliced Wasserstein distance against epochs; dotted: two halves of the real patches."""
+    """Sliced Wasserstein distance against epochs; dotted: two halves of the original patches."""
     kinds = list(table["architecture"].unique())
     figure, axes = plt.subplots(
         1, len(kinds), figsize=(4.8 * len(kinds), 3.4), squeeze=False, sharey=True
@@ -111,7 +111,7 @@ def progress(table: pd.DataFrame) -> Figure:
 
 
 def spectra(table: pd.DataFrame) -> Figure:
-    """Radially averaged power spectra, a column a generator: solid samples, dashed real patches."""
+    """Radially averaged power spectra, a column a generator: solid samples, dashed originals."""
     kinds = [name for name in table["architecture"].unique() if name != "real"]
     figure, axes = plt.subplots(
         1, len(kinds), figsize=(4.8 * len(kinds), 3.8), squeeze=False, sharey=True
@@ -129,7 +129,7 @@ def spectra(table: pd.DataFrame) -> Figure:
                     color=_colour(str(label)),
                     label=label_name(str(label)) if name == kind else None,
                 )
-        axis.plot([], [], "--", color=NEUTRAL, label="real patches")
+        axis.plot([], [], "--", color=NEUTRAL, label="original patches")
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xticks(_FREQUENCIES, [f"{frequency:g}" for frequency in _FREQUENCIES])
@@ -142,10 +142,10 @@ def spectra(table: pd.DataFrame) -> Figure:
 
 
 def neighbours(pairs: Mapping[str, tuple[FLOATS, FLOATS]], white: float) -> Figure:
-    """Samples (upper rows) and the real patch nearest to each (lower rows).
+    """Samples (upper rows) and the original patch nearest to each (lower rows).
 
     Args:
-        pairs: Name -> samples and real patches, (n, rows, cols) both.
+        pairs: Name -> samples and original patches, (n, rows, cols) both.
         white: Grey level shown as white.
     """
     columns = max(len(samples) for samples, _ in pairs.values())
@@ -188,7 +188,7 @@ def accuracy_by_epoch(
         axis.axhline(100 * row.accuracy, color=NEUTRAL, linestyle=line, label=row.baseline)
     axis.axhline(100 * claimed, color=PAPER_COLOUR, label=f"the paper's {claimed:.0%}")
     axis.set_xlabel("epoch")
-    axis.set_ylabel("accuracy on real patches (%)")
+    axis.set_ylabel("accuracy on original patches (%)")
     axis.set_ylim(0, 100)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -215,16 +215,16 @@ def confusion(matrices: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-# Where samples without real patches stand on an axis of shares, %.
+# Where samples without original patches stand on an axis of shares, %.
 _ALONE = -15.0
 
 
 def augmentation(table: pd.DataFrame, chance: float) -> Figure:
-    """Measures on real patches against the share of samples added to the real ones.
+    """Measures on original patches against the share of samples added to the real ones.
 
     Args:
-        table: real, generated, measure, value, low, high; rows without real patches are drawn at
-            the left, as what samples alone reach.
+        table: real, generated, measure, value, low, high; rows without original patches are drawn
+            at the left, as what samples alone reach.
         chance: Balanced accuracy of any rule that does not look.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
@@ -241,10 +241,10 @@ def augmentation(table: pd.DataFrame, chance: float) -> Figure:
         if len(alone):
             ticks[_ALONE] = "only"
         axis.set_xticks(list(ticks), list(ticks.values()))
-        axis.set_xlabel("samples added to the real patches (%)")
+        axis.set_xlabel("samples added to the original patches (%)")
         axis.set_title(measure.replace("_", " "), fontsize=10)
     axes[0].axhline(100 * chance, color=NEUTRAL, linestyle="--", label="without looking")
-    axes[0].set_ylabel("on real patches (%)")
+    axes[0].set_ylabel("on original patches (%)")
     axes[0].set_ylim(0, 100)
     axes[0].legend(fontsize=9)
     return figure

@@ -53,7 +53,7 @@ class ProgressiveTraining:
     Attributes:
         network: Both networks.
         loss: "wgan-gp" (Gulrajani et al. 2017), or "nonsaturating" with a penalty on the
-            discriminator's gradient at real patches (Mescheder et al. 2018).
+            discriminator's gradient at original patches (Mescheder et al. 2018).
         learning_rate: Of Adam, with β₁ = 0.
         penalty: Weight of the gradient penalty.
         drift: Weight that keeps the critic's numbers near 0; for wgan-gp.
@@ -83,7 +83,7 @@ class GanTask(Task):
 
     Attributes:
         generator: Learns.
-        discriminator: Tells its samples from real patches.
+        discriminator: Tells its samples from original patches.
         sampled: The network that samples are made by.
     """
 
@@ -135,7 +135,7 @@ class GanTask(Task):
 
     @abstractmethod
     def _update(self, number: int, real: Tensor) -> Mapping[str, Tensor]:
-        """One update on this process's real patches (n, 1, size, size); its losses."""
+        """One update on this process's original patches (n, 1, size, size); its losses."""
 
     def validate(self, number: int) -> Mapping[str, float]:
         """Keep samples of the fixed noise."""

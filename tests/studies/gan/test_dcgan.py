@@ -138,7 +138,7 @@ def test_strips_and_their_history_are_samples_of_their_epoch(gans, strips) -> No
         strips, real, early_epochs=10, epochs=20, progressive_epochs=2
     )
     assert list(panels) == [
-        "real patches",
+        "original patches",
         "figure 2a: DCGAN, 10 epochs",
         "figure 2b: DCGAN, 20 epochs",
         "progressive growing, 2 epochs",
@@ -218,7 +218,7 @@ def test_real_patches_in_the_place_of_samples_get_the_floor(data, sets) -> None:
     )
     equal = table[~table["measure"].isin(["nearest", "copies"])]
     np.testing.assert_allclose(equal["samples"], equal["real"])
-    # The real patches are among those they are compared with: perfect copies.
+    # The original patches are among those they are compared with: perfect copies.
     copies = table.set_index("measure").loc["copies"]
     assert copies["samples"] == 1
     assert copies["real"] < 0.5
@@ -306,7 +306,7 @@ def test_figures_2a_and_2b_become_numbers_with_intervals(tmp_path) -> None:
     assert rows["fig-2a"]["low"] < rows["fig-2a"]["value"] < rows["fig-2a"]["high"]
     assert {row["verdict"] for row in rows.values()} == {REPRODUCED}
     assert len(lines) == 2
-    assert "positive control passed: real patches of other women" in rows["fig-2a"]["how"]
+    assert "positive control passed: original patches of other patients" in rows["fig-2a"]["how"]
     rows, _ = recorded(tmp_path, made_progress(POOR), synthetic=True)
     assert {row["verdict"] for row in rows.values()} == {SYNTHETIC}
     assert recorded(tmp_path, made_progress({"progressive": {0: 2.0}})) == ({}, [])

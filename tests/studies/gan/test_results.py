@@ -164,7 +164,7 @@ def test_the_accuracy_of_samples_only_is_recorded_beside_the_paper_s(
     ("budget", "real", "verdict"),
     [
         (BUDGET, RIGHT, REPRODUCED),
-        (BUDGET, ALWAYS_MALIGNANT, f"{NO_CONTROL}: balanced accuracy from real patches 33.3%"),
+        (BUDGET, ALWAYS_MALIGNANT, f"{NO_CONTROL}: balanced accuracy from original patches 33.3%"),
         ({**BUDGET, "samples": 100}, RIGHT, f"{UNDECIDED}: samples 100 (paper: 60,000)"),
     ],
 )
@@ -278,7 +278,7 @@ def test_findings_are_made_from_the_numbers() -> None:
     # Two patients have a malignant patch.
     assert "33.3% [too few patients for an interval] after training on samples only" in text
     assert "100.0% [too few patients for an interval] after training on as many real" in text
-    assert "50% samples added to the real patches: -66.7%" in text
+    assert "50% samples added to the original patches: -66.7%" in text
     assert "no clear effect" in text
     assert "phantoms" in text
     assert "phantoms" not in results.findings(table, gains, synthetic=False)

@@ -57,7 +57,7 @@ def whole_images(**areas):
 
 
 def lessons(samples, over_real):
-    """Balanced accuracies (value, low, high) from samples, and less those from real patches.
+    """Balanced accuracies (value, low, high) from samples, and less those from original patches.
 
     Accuracies, and mixed sets, say the opposite.
     """
@@ -165,7 +165,7 @@ def test_the_starts_are_those_that_know_no_patch():
     ],
 )
 def test_texture_speaks_by_the_scorecards_verdict(claim, verdict, side):
-    """After 2 epochs any network is far from real patches: this said "as the paper"."""
+    """After 2 epochs any network is far from original patches: this said "as the paper"."""
     assert sides([measured(claim, verdict, 4.0, None, None)])[GANS] == [side]
 
 
@@ -177,7 +177,7 @@ def test_texture_speaks_by_the_scorecards_verdict(claim, verdict, side):
         ((0.7, 0.6, 0.8), (0.0, -0.1, 0.1), AGAINST),
         ((0.9, 0.85, 0.95), (0.2, 0.1, 0.3), AGAINST),
         ((0.5, 0.45, 0.55), (-0.2, -0.3, -0.1), OPEN),  # something, but less
-        ((0.4, 0.35, 0.45), (0.02, -0.05, 0.08), OPEN),  # real patches teach nothing either
+        ((0.4, 0.35, 0.45), (0.02, -0.05, 0.08), OPEN),  # original patches teach nothing either
         ((0.5, 0.3, 0.7), (-0.2, -0.4, 0.1), OPEN),  # too few patients
         ((0.4, np.nan, np.nan), (-0.3, -0.4, -0.2), OPEN),
         ((0.9, 0.85, 0.95), (0.2, np.nan, np.nan), OPEN),
@@ -202,8 +202,8 @@ def test_the_papers_accuracy_in_our_interval_says_nothing_of_gans():
         table = conclusions.table(measurements, tables, synthetic=False).set_index("conclusion")
         assert table.loc[GANS, "speaks"] == FOR
         assert table.loc[GANS, "evidence"] == (
-            "balanced accuracy on real patches: 0.4 [0.4, 0.4] trained on samples only, "
-            "-0.3 [-0.4, -0.2] compared with the same number of real patches, "
+            "balanced accuracy on original patches: 0.4 [0.4, 0.4] trained on samples only, "
+            "-0.3 [-0.4, -0.2] compared with the same number of original patches, "
             "0.4 without looking at an image; measured"
         )
     assert sides(tables={SAMPLES: tables[SAMPLES]})[GANS] == [OPEN], "chance is not known"

@@ -1,4 +1,4 @@
-"""Classifiers trained on GAN samples, on real patches, or on both: the trainings of notebook 04."""
+"""Classifiers trained on GAN samples, original patches, or both: trainings of notebook 04."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def training_sets(patches: int, added_shares: Sequence[float]) -> dict[str, tupl
 
     Args:
         patches: Number of patches of one kind.
-        added_shares: Numbers of samples to add to the real patches, as shares of `patches`; a
-            share of 0 is the set of real patches alone, which is always there.
+        added_shares: Numbers of samples to add to the original patches, as shares of `patches`; a
+            share of 0 is the set of original patches alone, which is always there.
     """
     sets = {GENERATED: (0, patches), REAL: (patches, 0)}
     for share in sorted(share for share in added_shares if share > 0):
@@ -103,7 +103,7 @@ def training_sets(patches: int, added_shares: Sequence[float]) -> dict[str, tupl
 def set_table(
     sets: Mapping[str, tuple[int, int]], windows: pd.DataFrame, labels: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per training set: name, real, windows (that real patches come from), generated."""
+    """One row per training set: name, real, windows (of the original patches), generated."""
     windows_used = int(windows["label"].isin(labels).sum())
     rows = [
         {"name": name, "real": real, "windows": windows_used if real else 0, "generated": generated}

@@ -243,7 +243,7 @@ def samples_at(strips: pd.DataFrame, architecture: str, label: str, epoch: float
 def real_examples(
     dataset: Dataset, sets: PatchSets, *, size: int, count: int = 16
 ) -> dict[str, FLOATS]:
-    """Label -> some of the real patches, (count, size, size)."""
+    """Label -> some of the original patches, (count, size, size)."""
     return {
         label: cut(dataset.prepared, windows.head(count), size=size)
         for label, windows in sets.windows.items()
@@ -258,11 +258,11 @@ def samples_of_figures(
     epochs: int,
     progressive_epochs: int,
 ) -> dict[str, Mapping[str, FLOATS]]:
-    """Real patches and the samples of figures 2a and 2b and of the progressive generator.
+    """Original patches and the samples of figures 2a and 2b and of the progressive generator.
 
     Args:
         strips: Of `strip_table`.
-        real: Label -> real patches.
+        real: Label -> original patches.
         early_epochs: Of figure 2a.
         epochs: Of figure 2b.
         progressive_epochs: Of the progressive generator.
@@ -275,7 +275,7 @@ def samples_of_figures(
         (DCGAN, epochs, "figure 2b: DCGAN"),
         (PROGRESSIVE, progressive_epochs, "progressive growing"),
     )
-    rows = {"real patches": real}
+    rows = {"original patches": real}
     for architecture, epoch, name in figures:
         architecture_strips = strips[strips["architecture"] == architecture]
         if not architecture_strips.empty:

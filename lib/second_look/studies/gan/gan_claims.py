@@ -31,7 +31,7 @@ def nearest_epochs(progress: pd.DataFrame, architecture: str, epoch: float) -> p
 
 
 def control(rows: pd.DataFrame) -> Control:
-    """Whether the measure calls real patches of other women sufficient, and mere noise not.
+    """Whether the measure calls original patches of other patients sufficient, and mere noise not.
 
     With few patients the floor is high, and noise of the right grey levels can come below it.
 
@@ -41,8 +41,8 @@ def control(rows: pd.DataFrame) -> Control:
     farthest = float((rows["control"] / rows["floor"]).max())
     nearest = float((rows["noise"] / rows["floor"]).min())
     text = (
-        f"real patches of other women lie up to {farthest:.2f} times the floor away, noise of "
-        f"their grey levels at least {nearest:.2f} times; at most {SUFFICIENT:g} are sufficient"
+        f"original patches of other patients lie up to {farthest:.2f} times the floor away, noise "
+        f"of their grey levels at least {nearest:.2f} times; at most {SUFFICIENT:g} are sufficient"
     )
     return Control(farthest <= SUFFICIENT < nearest, text)
 
@@ -52,8 +52,8 @@ def report_figures(
 ) -> list[str]:
     """Record figures 2a and 2b as numbers; nothing if no DCGAN was trained.
 
-    The number is the distance of the samples' texture from real patches divided by its floor, the
-    geometric mean over the classes. There is one generator a class, and each counts as a training.
+    The number is the distance of the samples' texture from original patches divided by its floor,
+    the geometric mean over the classes. There is one generator a class; each counts as a training.
 
     Args:
         run: Of the notebook.
@@ -73,7 +73,7 @@ def report_figures(
         over = of_trainings(rows["swd"] / rows["floor"], n=len(rows))
         reached = float(rows["epoch"].min())
         how = (
-            f"texture after {reached:,.0f} epochs: distance from real patches divided by its "
+            f"texture after {reached:,.0f} epochs: distance from original patches divided by its "
             "floor, over the generators of the classes"
         )
         lines.append(f"- {claim_id}: {over.estimate}, {how}.")
@@ -85,7 +85,7 @@ def report_figures(
 
 
 def report_newer(run: Run, progress: pd.DataFrame, *, synthetic: bool) -> None:
-    """Record how far a newer GAN's samples are from real patches, as a share of the DCGAN's.
+    """Record how far a newer GAN's samples are from original patches, as a share of the DCGAN's.
 
     Each is divided by its own floor, since their sizes may differ.
 

@@ -1,4 +1,4 @@
-"""How good the samples of notebook 03 are: every measure with its floor, that of real patches."""
+"""How good the samples of notebook 03 are: each measure with its floor, of original patches."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ MEASURES: Mapping[str, str] = {
     "slope": "slope β of the power spectrum",
     "missing": "share of fine detail missing (above 0.25 cycles per px)",
     "similarity": "MS-SSIM of pairs (1: all identical)",
-    "nearest": "distance to the nearest real patch of another woman, median",
-    "copies": "share less than half as far from one real patch as from those of other patients",
+    "nearest": "distance to the nearest original patch of another patient, median",
+    "copies": "share less than half as far from one original patch as from those of other patients",
 }
 _PAIRS = 200
 # Patches cut at once.
 _PART = 256
-# A patch counts as a copy if its distance to the nearest real patch is less than this share of its
-# distance to the nearest real patch of any other woman.
+# A patch counts as a copy if its distance to the nearest original patch is less than this share of
+# its distance to the nearest original patch of any other patient.
 _COPY = 0.5
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Real patches of one class from two groups of patients.
+    """Original patches of one class from two groups of patients.
 
     Attributes:
         first, second: Grey levels 0 to 1, (n, size, size) each.
@@ -121,12 +121,12 @@ def sample_array(gan: TrainedGan, *, count: int, seed: int) -> FLOATS:
 def measure(
     real: Halves, training: TrainingPatches, samples: FLOATS, features: Features, *, seed: int
 ) -> pd.DataFrame:
-    """Every measure of samples, and of the second half of the real patches in their place.
+    """Every measure of samples, and of the second half of the original patches in their place.
 
     Args:
         real: Patches of the class; both are compared with the first half.
         training: All training patches of the generator, to look for copies of them.
-        samples: As many as the real patches of a half, (n, size, size).
+        samples: As many as the original patches of a half, (n, size, size).
         features: Of pictures (n, size, size): (n, d).
         seed: Of everything random.
 
@@ -171,7 +171,7 @@ def measure_all(
     """Every measure of every generator.
 
     Args:
-        dataset: Of the real patches.
+        dataset: Of the original patches.
         gans: Architecture -> label -> generator.
         windows: Label -> training windows of its generators.
         features: Of pictures (n, size, size): (n, d).
@@ -203,15 +203,15 @@ def progress(
     """Sliced Wasserstein distance of the samples that were saved during training.
 
     Args:
-        dataset: Of the real patches.
+        dataset: Of the original patches.
         strips: Of studies.gan.dcgan.strip_table.
         windows: Label -> training windows of its generators.
         seed: Of the halves and of the distance's random projections.
 
     Returns:
-        architecture, label, epoch, swd, floor (of the other half of the real patches), control
-        (the same for two halves drawn anew: real patches in the place of samples), noise (the same
-        for noise with the grey levels of the other half).
+        architecture, label, epoch, swd, floor (of the other half of the original patches), control
+        (the same for two halves drawn anew: original patches in the place of samples), noise (the
+        same for noise with the grey levels of the other half).
     """
     rows = []
     for (architecture, label), label_strips in strips.groupby(
@@ -271,10 +271,10 @@ def nearest_pairs(
     count: int,
     seed: int,
 ) -> dict[str, tuple[FLOATS, FLOATS]]:
-    """Some samples of every generator and the real patch nearest to each, (count, size, size).
+    """Some samples of every generator and the original patch nearest to each, (count, size, size).
 
     Returns:
-        Architecture and label -> samples, nearest real patches.
+        Architecture and label -> samples, nearest original patches.
     """
     pairs = {}
     for architecture, gans_by_label in gans.items():
@@ -307,14 +307,12 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
             f"{len(seconds)} sets): the texture of samples is {times:.1f} times as far from real "
             "patches as those of different patients are apart; the Fréchet distance of features is "
             f"{means.loc['frechet', 'samples']:.3g}, against {means.loc['frechet', 'real']:.3g} "
-            "for real patches."
+            "for original patches."
         )
         missing = means.loc["missing", "samples"]
         detail = f"{missing:.0%} of the fine detail is missing"
         if missing < 0:
-            detail = (
-                f"there is {1 - missing:,.1f} times as much fine detail as in real patches: grain"
-            )
+            detail = f"{1 - missing:,.1f} times as much fine detail as in original patches: grain"
         similarity, real_similarity = means.loc["similarity", ["samples", "real"]]
         copies, real_copies = means.loc["copies", ["samples", "real"]]
         verdict = "some are copies" if copies > real_copies + 0.05 else "no sign of copies"
@@ -323,8 +321,8 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
             f"{means.loc['slope', 'real']:.2f}), and {detail}. Pairs of samples are "
             f"{_likeness(similarity, real_similarity)} (MS-SSIM {similarity:.2f} against "
             f"{real_similarity:.2f}). {copies:.0%} of the samples are less than half as far from "
-            "one real patch as from those of other patients "
-            f"({real_copies:.0%} of real patches are): {verdict}."
+            "one original patch as from those of other patients "
+            f"({real_copies:.0%} of original patches are): {verdict}."
         )
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")

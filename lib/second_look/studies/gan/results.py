@@ -1,4 +1,4 @@
-"""How well classifiers trained on samples recognise real patches: the numbers of notebook 04."""
+"""How well classifiers trained on samples recognise original patches, for notebook 04."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from second_look.verdicts import Budget, Conditions, Control
 
 
 def summary(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Accuracy of each training set on real patches, over all trainings.
+    """Accuracy of each training set on original patches, over all trainings.
 
     Returns:
         name, real, generated (training patches), measure, value, low, high (over patients and
@@ -53,7 +53,7 @@ def report(
 ) -> None:
     """Record the accuracy of the classifier trained on samples only beside the paper's.
 
-    Positive control: trained on as many real patches, the same classifier must be above every
+    Positive control: trained on as many original patches, the same classifier must be above every
     answer that is given without looking.
 
     Args:
@@ -62,14 +62,13 @@ def report(
         baselines: Of `trivial_baselines`.
         budget: What generator and classifier were given, by the names of the claim's budget.
         how: A short description of its training.
-        synthetic: Whether the real patches are phantoms'.
+        synthetic: Whether the original patches are phantoms'.
     """
     rows = table.set_index(["name", "measure"])
     accuracy = rows.loc[(GENERATED, "accuracy")]
     real, chance = rows.loc[(REAL, "balanced_accuracy")], baselines["balanced_accuracy"].max()
-    text = (
-        f"balanced accuracy from real patches {_with_interval(real)}, {chance:.1%} without looking"
-    )
+    text = f"balanced accuracy from original patches {_with_interval(real)}, "
+    text += f"{chance:.1%} without looking"
     run.result(
         "gan-check", estimate_of(accuracy).mapped(lambda share: 100 * share), how=how,
         conditions=Conditions(
@@ -80,11 +79,11 @@ def report(
 
 
 def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Effect of added samples compared with real patches alone, paired over patients and trainings.
+    """Effect of samples added to original patches, paired over patients and trainings.
 
     Returns:
-        name, added (samples as a share of the real patches), measure, gain, low, high, p, reason
-        (why no interval), p_holm (Holm's over all rows).
+        name, added (samples as a share of the original patches), measure, gain, low, high, p,
+        reason (why no interval), p_holm (Holm's over all rows).
     """
     columns = ["name", "added", "measure", "gain", "low", "high", "p", "reason"]
     rows = []
@@ -100,7 +99,7 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 
 def samples_against_real(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Training on samples only less training on as many real patches, paired as in `gains`.
+    """Training on samples only less training on as many original patches, paired as in `gains`.
 
     Returns:
         measure, value, low, high, and the columns of an estimate over trainings.
@@ -113,7 +112,7 @@ def samples_against_real(predictions: pd.DataFrame, *, seed: int) -> pd.DataFram
 def _over_real(
     model_predictions: pd.DataFrame, predictions: pd.DataFrame, seed: int
 ) -> dict[str, OverTrainings]:
-    """Measure -> its difference from real patches alone, training by training."""
+    """Measure -> its difference from original patches alone, training by training."""
     patients, real = _by_training(predictions[predictions["model"] == REAL])
     _, statistics = _by_training(model_predictions)
     gains = {
@@ -135,7 +134,7 @@ def trivial_baselines(
     Args:
         labels: The classes.
         training: Windows of the training patients.
-        test: Real patches to evaluate on.
+        test: Original patches to evaluate on.
     """
     training_counts = training.loc[training["label"].isin(labels), "label"].value_counts()
     shares = test["label"].value_counts(normalize=True)
@@ -204,14 +203,14 @@ def findings(table: pd.DataFrame, gains: pd.DataFrame, *, synthetic: bool) -> st
     """
     balanced = table[table["measure"] == "balanced_accuracy"].set_index("name")
     lines = [
-        f"- Balanced accuracy on real patches: {_with_interval(balanced.loc[GENERATED])} after "
+        f"- Balanced accuracy on original patches: {_with_interval(balanced.loc[GENERATED])} after "
         f"training on samples only, {_with_interval(balanced.loc[REAL])} after training on as many "
-        "real patches."
+        "original patches."
     ]
     for row in gains[gains["measure"] == "balanced_accuracy"].itertuples():
         effect = "helps" if row.low > 0 else "harms" if row.high < 0 else "no clear effect"
         gain = in_words(row.gain, row.low, row.high, "+.1%")
-        lines.append(f"- {row.added:.0%} samples added to the real patches: {gain}: {effect}.")
+        lines.append(f"- {row.added:.0%} samples added to the original patches: {gain}: {effect}.")
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
     return "\n".join(lines)

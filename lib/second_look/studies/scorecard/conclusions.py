@@ -118,15 +118,15 @@ def side(measured: Measured, null: float) -> str:
 
 
 def taught(samples: Measured, over_real: Measured, chance: float) -> str:
-    """Do standard GANs fail: did samples teach what a classifier has to know of real patches?
+    """Do standard GANs fail: did samples teach what a classifier has to know of original patches?
 
     FOR where a classifier that learnt from samples is not above chance and clearly below one that
-    learnt from real patches; AGAINST where it is above chance and not clearly below. Samples that
-    teach something, but less, leave it open, and so do real patches that teach nothing either.
+    learnt from original patches; AGAINST where it is above chance and not clearly below. Samples
+    that teach something, but less, leave it open, and so do original patches that teach nothing.
 
     Args:
-        samples: Balanced accuracy on real patches, trained on samples only.
-        over_real: The same less that of as many real patches, paired.
+        samples: Balanced accuracy on original patches, trained on samples only.
+        over_real: The same less that of as many original patches, paired.
         chance: Without looking.
     """
     above_chance, below_real = samples.low > chance, over_real.high < 0
@@ -164,8 +164,10 @@ def _gans(results: Results, tables: Tables) -> list[Evidence]:
         over_real = _measured(differences.iloc[0])
         chance = float(tables[WITHOUT_LOOKING]["balanced_accuracy"].max())
         how = "".join(f"; {result['how']}" for result in _results_of(results, "gan-check"))
-        text = f"balanced accuracy on real patches: {samples.formatted} trained on samples only, "
-        text += f"{over_real.formatted} compared with the same number of real patches, "
+        text = (
+            f"balanced accuracy on original patches: {samples.formatted} trained on samples only, "
+        )
+        text += f"{over_real.formatted} compared with the same number of original patches, "
         text += f"{chance:.3g} without looking at an image{how}"
         evidence.append(Evidence(SAMPLES, text, taught(samples, over_real, chance)))
     return evidence
