@@ -38,6 +38,7 @@ optical_density: bool = False  # source ddsm: convert all scanners' grey levels 
 table: str = ""  # source folder: its CSV, relative to data_root
 columns: dict = {}  # source folder: standard column -> name of the column in the CSV
 labels: dict = {}  # source folder: label as the CSV spells it -> standard label
+table_form: str = "table"  # source folder: {table | coco | voc | inbreast | cesm | cmmd}
 box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh | xyxy}
 max_lost: float = 0.1  # source folder: largest share of images that may be left out [0, 1]
 dataset: str = "folder"  # source folder: name of the data set in tables and figures
@@ -114,7 +115,7 @@ Markdown(
 settings = DataSettings(
     source=source, also=also, data_root=data_root, cbis_folder=cbis_folder,
     ddsm_folder=ddsm_folder, ddsm_cases=ddsm_cases, optical_density=optical_density,
-    table=table, columns=columns, labels=labels, max_lost=max_lost,
+    table=table, table_form=table_form, columns=columns, labels=labels, max_lost=max_lost,
     cbis_descriptions=cbis_descriptions,
     box_format=box_format, dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients,
     image_rows=image_rows, image_cols=image_cols, lesion_contrast=lesion_contrast,

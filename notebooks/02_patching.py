@@ -48,7 +48,7 @@ from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.claims import claim
 from second_look.preparing import patches, views
-from second_look.preparing.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset, require
 from second_look.studies.survey import patching
 from second_look.studies.windows import WINDOWS
 
@@ -56,6 +56,7 @@ style.use_style()
 run = open_run(outputs, notebook="02_patching")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
+require(data, outlines=True)
 
 # %% [markdown]
 # ## How many patches does each stride give?

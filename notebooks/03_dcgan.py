@@ -69,7 +69,7 @@ from second_look.figures import style
 from second_look.models.dcgan import DcganSettings
 from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
-from second_look.preparing.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset, require
 from second_look.studies.gan import dcgan, gan_claims, quality
 from second_look.studies.gan import generators as trained_generators
 from second_look.studies.gan.features import feature_space
@@ -81,6 +81,7 @@ style.use_style()
 run = open_run(outputs, notebook="03_dcgan")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
+require(data, outlines=True)
 
 # %% [markdown]
 # ## Are these the paper's networks?

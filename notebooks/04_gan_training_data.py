@@ -48,7 +48,7 @@ from second_look.figures import gan as gan_figures
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.claims import claim
-from second_look.preparing.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset, require
 from second_look.studies.gan import classifiers, results
 from second_look.studies.gan.generators import generator_epochs, open_generators
 from second_look.studies.windows import open_windows, sample_windows, training_windows
@@ -58,6 +58,7 @@ style.use_style()
 run = open_run(outputs, notebook="04_gan_training_data")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
+require(data, outlines=True)
 
 # %% [markdown]
 # ## What are the classifiers trained on?

@@ -60,7 +60,7 @@ from second_look.figures import detection as detection_figures
 from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.claims import claim
-from second_look.preparing.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset, require
 from second_look.preparing.patches import HALF_RULE
 from second_look.studies.detection import findings, memory, results, training, trainings
 
@@ -69,6 +69,7 @@ style.use_style()
 run = open_run(outputs, notebook="05_mask_rcnn")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
+require(data, outlines=True)
 
 # %% [markdown]
 # ## Which network is it?

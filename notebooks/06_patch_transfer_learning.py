@@ -68,7 +68,7 @@ from IPython.display import Markdown
 from second_look.figures import style
 from second_look.figures import transfer as transfer_figures
 from second_look.outputs import open_run
-from second_look.preparing.dataset import open_dataset
+from second_look.preparing.dataset import open_dataset, require
 from second_look.studies.transfer import controls, dense_windows, patch_models, patch_transfer
 from second_look.studies.transfer import scheme_a, transfer_claims, whole_image
 from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
@@ -79,6 +79,10 @@ style.use_style()
 run = open_run(outputs, notebook="06_patch_transfer_learning")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
+require(data, outlines=False)
+checkpoints = run.folder / "checkpoints"
+weights = weights_folders(data_root, weights_folder)
+patch_weights, patch_predictions = None, []  # without outlines there is no patch model
 
 # %% [markdown]
 # ## Data and baselines
@@ -87,14 +91,13 @@ run.uses(*data.files)
 # "of 2,048 patches" has seen 2,048 different ones, cropped, rotated, mirrored and scaled on demand.
 # Models are evaluated on windows of test patients with natural class frequencies: most contain no
 # lesion, so a model that always predicts "normal" is right most of the time. Balanced accuracy, the
-# mean recall over the classes, does not reward that.
+# mean recall over the classes, does not reward that. A data set without lesion outlines has no
+# labelled windows: only the models of whole mammograms (scheme B) run on it.
 
-# %% tags=["train"]
-checkpoints = run.folder / "checkpoints"
-weights = weights_folders(data_root, weights_folder)
+# %% tags=["train", "outlines"]
 windows = open_windows(run, data, size=patch_size)
 
-# %%
+# %% tags=["outlines"]
 test = sample_windows(windows, split="test", max_windows=test_windows, seed=seed)
 validation = sample_windows(windows, split="val", max_windows=test_windows, seed=seed)
 baselines = patch_transfer.baselines(windows, test)
@@ -109,7 +112,7 @@ run.table(baselines, "baselines", f"Baselines that ignore the image: {len(test):
 # their batch-normalization statistics, unless normalization had been folded into the weights: then
 # it is restored and trained.
 
-# %% tags=["train"]
+# %% tags=["train", "outlines"]
 settings = patch_models.PatchSettings(
     architecture=architecture, size=patch_size, batch_size=batch_size,
     learning_rate=learning_rate, balance=balance, label_smoothing=label_smoothing,
@@ -120,7 +123,7 @@ phantom_weights = patch_models.phantom_start(
     patches=pretraining_patches, max_validation=validation_windows, seed=seed,
 )  # fmt: skip
 
-# %% tags=["train"]
+# %% tags=["train", "outlines"]
 models = patch_models.train_grid(
     data, windows, settings, starts=resolve_starts(starts, {PHANTOM: phantom_weights}),
     patch_counts=patch_counts, seeds=seeds, folder=checkpoints, weights=weights,
@@ -131,7 +134,7 @@ depth_models = patch_models.train_depths(
     folder=checkpoints, max_validation=validation_windows,
 )  # fmt: skip
 
-# %%
+# %% tags=["outlines"]
 all_models = models + depth_models
 test_scores = patch_models.predict_patches(all_models, data, test, size=patch_size)
 validation_scores = patch_models.predict_patches(all_models, data, validation, size=patch_size)
@@ -149,12 +152,12 @@ run.figure(
 # %% [markdown]
 # ## How does accuracy grow with the number of patches?
 
-# %%
+# %% tags=["outlines"]
 main_scores = test_scores[test_scores["architecture"] == architecture]
 curve = patch_transfer.learning_curve(main_scores, seed=seed)
 run.table(curve, "learning_curve_table", "Measures by number of patches, with 95 % intervals.")
 
-# %%
+# %% tags=["outlines"]
 run.figure(
     transfer_figures.learning_curve(curve, baselines, patch_transfer.MEASURES),
     "learning_curve",
@@ -162,7 +165,7 @@ run.figure(
     "crosses: the paper's accuracies.",
 )
 
-# %%
+# %% tags=["outlines"]
 growth = patch_transfer.growth(main_scores, seed=seed)
 run.table(growth, "growth", "Gain of each number of patches over the next smaller one, paired.")
 
@@ -176,7 +179,7 @@ run.table(growth, "growth", "Gain of each number of patches over the next smalle
 # both starts above chance. A gain over a network that is still at chance shows that few patches are
 # enough from ImageNet, not what ImageNet adds when there are hundreds of thousands.
 
-# %%
+# %% tags=["outlines"]
 effect = patch_transfer.transfer_effect(main_scores, seed=seed)
 run.table(effect, "transfer_table", "Gain of each start over the random one.")
 run.figure(
@@ -185,10 +188,11 @@ run.figure(
     "Gain of each start over the random one, intervals over patients; right of the line it helps.",
 )
 
-# %% tags=["train"]
+# %% tags=["train", "outlines"]
 best = patch_transfer.best_model(models)
+patch_weights = best.trained.weights
 
-# %%
+# %% tags=["outlines"]
 transfer_claims.report_accuracy(run, curve, data, best.start)
 transfer_claims.report_growth(run, growth, data, best.start)
 transfer_claims.report_transfer(run, curve, effect, baselines, data)
@@ -208,7 +212,7 @@ run.figure(
 # image. This differs from cropped windows only at their borders, where the network sees the
 # surrounding tissue instead of padding.
 
-# %%
+# %% tags=["outlines"]
 images = data.catalogue.images
 sample_ids = list(images.loc[images["split"] == "val", "image_id"].head(4))
 scales = patch_models.patch_scales(windows, data, patch_size)
@@ -217,7 +221,7 @@ comparison = dense_windows.compare_with_crops(
 )
 run.table(comparison, "dense", f"One pass over {len(sample_ids)} images, and cropped windows.")
 
-# %%
+# %% tags=["outlines"]
 applied = scheme_a.apply_all(
     patch_transfer.trainings_of(models, best), data, size=patch_size, stride=scheme_a_stride,
     min_breast_share=min_breast_share, scales=scales,
@@ -225,8 +229,9 @@ applied = scheme_a.apply_all(
 image_scores = applied[0].scores
 scheme_a_predictions = patch_models.concatenate(part.predictions for part in applied)
 run.parquet(scheme_a_predictions, "predictions/06_scheme_a.parquet")
+patch_predictions = [scheme_a_predictions]
 
-# %%
+# %% tags=["outlines"]
 run.table(
     scheme_a.any_window_operating_point(image_scores, images, seed=seed),
     "scheme_a",
@@ -259,7 +264,7 @@ image_settings = whole_image.WholeImageSettings(
 )  # fmt: skip
 image_models = whole_image.train_all(
     data, image_settings, sizes=image_sizes,
-    starts=resolve_starts(image_starts, {PATCHES: best.trained.weights}),
+    starts=resolve_starts(image_starts, {PATCHES: patch_weights}),
     seeds=seeds, folder=run.folder, weights=weights,
 )  # fmt: skip
 
@@ -268,7 +273,7 @@ scheme_b_predictions = patch_models.concatenate(model.predictions for model in i
 run.parquet(scheme_b_predictions, "predictions/06_scheme_b.parquet")
 
 # %%
-image_predictions = patch_models.concatenate([scheme_a_predictions, scheme_b_predictions])
+image_predictions = patch_models.concatenate([*patch_predictions, scheme_b_predictions])
 aucs = whole_image.auc_table(image_predictions, seed=seed)
 run.table(aucs, "whole_image_table", "AUC, malignant or not, on test patients.")
 run.figure(
@@ -290,11 +295,13 @@ run.table(gains, "whole_image_gains", "Gain of each start by image.")
 # %%
 size_gains = whole_image.size_gains(scheme_b_predictions, seed=seed)
 run.table(size_gains, "whole_image_sizes", "Gain of larger images: difference in AUC by image.")
+transfer_claims.report_resizing(run, size_gains, data)
+
+# %% tags=["outlines"]
 any_window = scheme_a.auc(scheme_a_predictions, "any window", seed=seed)
 transfer_claims.report_scheme_a(run, any_window, curve, best, data)
 equivalent = whole_image.paper_equivalent_model(image_models)
 transfer_claims.report_scheme_b(run, aucs, equivalent, best, data)
-transfer_claims.report_resizing(run, size_gains, data)
 
 # %% [markdown]
 # ## Where does the patch model see malignancy?
@@ -302,7 +309,7 @@ transfer_claims.report_resizing(run, size_gains, data)
 # Top: the mammogram with the true outlines. Bottom: the probability of "malignant" for the window
 # around each point.
 
-# %%
+# %% tags=["outlines"]
 selection = scheme_a.choose_heat_maps(image_scores, images, per_kind=1)
 image_ids, titles = zip(*selection, strict=True)
 heat_maps = scheme_a.heat_maps(best.network, data, image_ids, size=patch_size, scales=scales)
@@ -318,13 +325,13 @@ run.figure(
 # A model trained on shuffled labels must be at chance. Where data sets are mixed, the name of the
 # data set alone must not predict malignancy.
 
-# %% tags=["train"]
+# %% tags=["train", "outlines"]
 shuffled_model = patch_models.train_patch_model(
     data, windows, settings, patches=min(patch_counts), start="random", seed=seed,
     folder=checkpoints, shuffled=True, max_validation=validation_windows,
 )  # fmt: skip
 
-# %%
+# %% tags=["outlines"]
 shuffled_scores = patch_models.predict_patches([shuffled_model], data, test, size=patch_size)
 run.table(
     controls.concatenate(
@@ -338,8 +345,11 @@ run.table(
 # %% [markdown]
 # ## Results and limits
 
+# %% tags=["outlines"]
+Markdown(patch_transfer.findings(curve, effect, baselines))
+
 # %%
-Markdown(patch_transfer.findings(curve, effect, baselines) + "\n" + whole_image.findings(aucs))
+Markdown(whole_image.findings(aucs))
 
 # %% [markdown]
 # **Limits.** The paper does not describe its network, split, number of epochs or class frequencies,

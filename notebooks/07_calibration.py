@@ -306,7 +306,7 @@ if deciding:
 # positives of a group are compared with all negatives.
 
 # %%
-data = open_dataset(Path(outputs), every_class=False)
+data = open_dataset(Path(outputs))
 run.uses(*data.files)
 by_group = subgroups.table(deciding, data, seed=seed, draws=draws)
 run.table(

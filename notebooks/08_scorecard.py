@@ -34,7 +34,7 @@ from second_look.studies.survey import cohort
 from second_look.verdicts import RULE
 
 run = open_run(outputs, notebook="08_scorecard")
-data = open_dataset(Path(outputs), every_class=False)
+data = open_dataset(Path(outputs))
 run.uses(*data.files)
 results = run.results_of_others()
 

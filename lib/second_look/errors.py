@@ -42,6 +42,13 @@ class LostRowsError(DataError):
         self.rows = list(rows)
 
 
+class NotApplicableError(DataError):
+    """A data set does not hold what a notebook is about; others can still work with it.
+
+    `run_all.py` goes on after it, and the report says why the notebook has no results.
+    """
+
+
 class MissingDataError(DataError):
     """The data set does not exist; the remedy names the command that gets it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,18 @@ class Project:
         *code: str,
         title: str = "",
         training: Sequence[str] = (),
+        tagged: Mapping[str, str] | None = None,
     ) -> None:
-        """Write a notebook; `training` is the part of its code that has the tag `train`."""
+        """Write a notebook; `training` is the part of its code that has the tag `train`.
+
+        `tagged` gives other cells, by their code, a tag.
+        """
         cells = [new_markdown_cell(title or f"# {name[:2]} · {name[3:]}: does it work?")]
         cells += [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
-        cells += [
-            new_code_cell(source, metadata={"tags": ["train"]} if source in training else {})
-            for source in code
-        ]
+        for source in code:
+            tags = ["train"] * (source in training) + [(tagged or {}).get(source, "")]
+            metadata = {"tags": [*filter(None, tags)]} if any(tags) else {}
+            cells.append(new_code_cell(source, metadata=metadata))
         kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
         notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
         self.notebooks.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from second_look.errors import (
     DataError,
     LeakageError,
     MissingDataError,
+    NotApplicableError,
     OutputError,
     ParameterError,
 )
@@ -286,12 +287,16 @@ def test_an_unknown_source_and_an_empty_set_are_named(tmp_path):
 def test_a_class_missing_from_a_split_stops_the_run(data):
     images = data.catalogue.images
     gone = images[~((images["label"] == "malignant") & (images["split"] == "val"))]
-    with pytest.raises(DataError, match="malignant in val"):
+    with pytest.raises(NotApplicableError, match="malignant in val"):
         check_every_class(gone, "quarantine.csv")
+    with pytest.raises(NotApplicableError, match="every image is normal: there is nothing"):
+        check_every_class(images[images["label"] == "normal"], "quarantine.csv")
     check_every_class(images, "quarantine.csv")
     assert later_notebooks(gone, located=3)["can_run"].tolist() == [False] * 6 + [True]
     assert later_notebooks(images, located=3)["can_run"].all()
-    assert "outline" in later_notebooks(images, located=0)["reason"].iloc[3]
+    without_outlines = later_notebooks(images, located=0)
+    assert without_outlines["can_run"].tolist() == [False] * 4 + [True] * 3
+    assert without_outlines["reason"].str.contains("outlines").tolist() == [True] * 5 + [False] * 2
 
 
 def with_a_copy(folder, splits):

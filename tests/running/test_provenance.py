@@ -8,9 +8,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from subprocess import PIPE
 
+import pandas as pd
 import pytest
 from second_look.running import provenance
-from second_look.running.provenance import dependencies, describe, peak_memory
+from second_look.running.provenance import (
+    dependencies,
+    describe,
+    peak_memory,
+    quarantine_in_words,
+)
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -88,3 +94,15 @@ def test_memory_of_children_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert start > 0
     # Of memory that processes share, each one's part changes as others come and go.
     assert peak.megabytes - start == pytest.approx(80, rel=0.1)
+
+
+def test_the_quarantine_in_one_line_for_the_terminal(tmp_path: Path) -> None:
+    codes = ["image_missing"] * 3 + ["mask_missing", "a", "b", "c"]
+    effects = ["image left out"] * 3 + ["location unknown"] * 4
+    path = tmp_path / "quarantine.parquet"
+    pd.DataFrame({"effect": effects, "code": codes}).to_parquet(path)
+    line = quarantine_in_words(path)
+    assert line.startswith("quarantine: 4 location unknown, 3 image left out (image_missing 3, ")
+    assert line.endswith(f"and 1 more kinds); see {tmp_path}/quarantine.csv")
+    pd.DataFrame({"effect": [], "code": []}).to_parquet(path)
+    assert quarantine_in_words(path) == "quarantine: empty"

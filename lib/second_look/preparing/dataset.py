@@ -15,14 +15,14 @@ from second_look.catalogue import (
     assign_splits,
     clean_official_split,
 )
-from second_look.errors import DataError, LostRowsError, OutputError
+from second_look.errors import DataError, LostRowsError, NotApplicableError, OutputError
 from second_look.files import write_csv, write_json, write_parquet
 from second_look.phantoms.forms import DATASET as PHANTOM
 from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
 from second_look.preparing.image import PrepareSettings
 from second_look.preparing.prepare import prepare
 from second_look.preparing.reading import DataSettings, read_source
-from second_look.preparing.splits import check_every_class
+from second_look.preparing.splits import NO_OUTLINES, check_every_class
 from second_look.preparing.store import Prepared
 from second_look.records import DATASET
 
@@ -136,16 +136,14 @@ def _save_quarantine(folder: Path, rows: pd.DataFrame) -> Path:
     return folder / QUARANTINE_CSV
 
 
-def open_dataset(outputs: Path, *, every_class: bool = True) -> Dataset:
+def open_dataset(outputs: Path) -> Dataset:
     """What notebook 01 left in the run's outputs; in LAB, where that is nothing, LAB_SETTINGS.
 
     Args:
         outputs: Folder of the run.
-        every_class: Whether the reader needs each class in each split, as training does.
 
     Raises:
         OutputError: Notebook 01 has not run for this set, or not to its end.
-        DataError: A class is missing from a split.
     """
     folder = outputs / DATASET
     if not (folder / MARK).is_file():
@@ -155,11 +153,41 @@ def open_dataset(outputs: Path, *, every_class: bool = True) -> Dataset:
             raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
         return build_dataset(outputs, LAB_SETTINGS, workers=LAB_WORKERS)
     catalogue = Catalogue.load(folder)
-    if every_class:
-        check_every_class(catalogue.images, folder / QUARANTINE_CSV)
     duplicates = pd.read_parquet(folder / "duplicates.parquet")
     prepared = Prepared.load(folder / "prepared")
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
+
+
+def require(dataset: Dataset, *, outlines: bool) -> None:
+    """Stop a notebook that trains and tests where the data set has too little for it.
+
+    Args:
+        dataset: Opened.
+        outlines: Whether it needs to know where lesions are.
+
+    Raises:
+        NotApplicableError: A class is missing from a split, or no lesion has a location.
+    """
+    check_every_class(dataset.catalogue.images, dataset.folder / QUARANTINE_CSV)
+    if outlines and not (dataset.prepared.lesions["code"] > 0).any():
+        raise NotApplicableError(f"{NO_OUTLINES}.", dataset.name)
+
+
+def check_can_predict(outputs: Path) -> None:
+    """Say where there will be no predictions, because no model can be trained on the data set.
+
+    Raises:
+        NotApplicableError: A class is missing from a split.
+    """
+    path = outputs / DATASET / "images.parquet"
+    if path.is_file():
+        check_every_class(pd.read_parquet(path), outputs / DATASET / QUARANTINE_CSV)
+
+
+def lacks_outlines(outputs: Path) -> bool:
+    """Whether the data set in these outputs has no lesion with a location."""
+    path = outputs / DATASET / "prepared" / "lesions.parquet"
+    return path.is_file() and not (pd.read_parquet(path, columns=["code"])["code"] > 0).any()
 
 
 def _is_synthetic(catalogue: Catalogue) -> bool:

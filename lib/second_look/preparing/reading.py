@@ -16,12 +16,15 @@ from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.records import DATASET
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
+from second_look.sources.cbis_index import index_files
 from second_look.sources.cbis_labels import add_described_lesions
 from second_look.sources.ddsm import read_ddsm
 from second_look.sources.ddsm_cases import without_cases_of_cbis
 from second_look.sources.folder import read_folder
 from second_look.sources.mias import read_mias
 from second_look.sources.mias_files import find_mias
+from second_look.sources.table_forms import BOX_FORMATS, Converted, convert, join_cmmd
+from second_look.sources.table_forms import FORMS as TABLE_FORMS
 
 SOURCES = ("phantom", "mias", "cbis", "ddsm", "folder")
 
@@ -41,6 +44,7 @@ class DataSettings:
         table: For source folder: the CSV, relative to data_root.
         columns: For source folder: standard column name -> name in that CSV.
         labels: For source folder: spelling of a label in that CSV -> its standard name.
+        table_form: For source folder: form of the table, one of TABLE_FORMS.
         box_format: For source folder: rowcol, xywh or xyxy.
         max_lost: For source folder: largest share of images that may be left out.
         dataset: For source folder: name of the data set in every table.
@@ -66,6 +70,7 @@ class DataSettings:
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    table_form: str = "table"
     box_format: str
     max_lost: float = 1.0
     dataset: str
@@ -221,13 +226,24 @@ def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
         dataset=settings.dataset,
         columns=settings.columns,
         labels=settings.labels,
-        box_format=settings.box_format,
+        box_format=BOX_FORMATS.get(settings.table_form, settings.box_format),
         max_lost=settings.max_lost,
         strict=settings.strict,
+        converted=_converted(settings, table, cache),
     )
     if not settings.cbis_descriptions or catalogue.images.empty:
         return catalogue
     return add_described_lesions(catalogue, _descriptions(settings), strict=settings.strict)
+
+
+def _converted(settings: DataSettings, table: Path, cache: Path) -> Converted | None:
+    """The rows of a table of another form; None for a plain table."""
+    form, drawn = settings.table_form, cache / "drawn-masks"
+    if form not in TABLE_FORMS:
+        raise ParameterError(f"table_form must be one of {TABLE_FORMS}. Got {form!r}.")
+    if form == "cmmd":
+        return join_cmmd(table, settings.columns, index_files(table.parent, cache), drawn)
+    return None if form == "table" else convert(form, table, settings.columns, drawn)
 
 
 _READERS = {

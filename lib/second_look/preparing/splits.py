@@ -7,7 +7,12 @@ from itertools import product
 import pandas as pd
 
 from second_look.catalogue import LABELS, SPLITS
-from second_look.errors import DataError
+from second_look.errors import NotApplicableError
+
+# Notebooks that cut windows around lesions; 06 does so in part, and says where.
+NEED_OUTLINES = ("02_patching", "03_dcgan", "04_gan_training_data", "05_mask_rcnn")
+NO_OUTLINES = "it needs lesion outlines; this set has none"
+WHOLE_IMAGES = "06_patch_transfer_learning"
 
 
 def empty_cells(images: pd.DataFrame) -> list[str]:
@@ -21,6 +26,16 @@ def empty_cells(images: pd.DataFrame) -> list[str]:
     ]
 
 
+def classes_problem(images: pd.DataFrame) -> str:
+    """Why no model can be trained and judged on these images; "" where it can."""
+    empty = empty_cells(images)
+    if empty:
+        return f"no image of a class in a split: {', '.join(empty)}"
+    if images["label"].nunique() < 2:
+        return f"every image is {images['label'].iloc[0]}: there is nothing to tell apart"
+    return ""
+
+
 def check_every_class(images: pd.DataFrame, quarantine: object) -> None:
     """A class that the data set has must be in each of its splits, or no model can be judged.
 
@@ -29,12 +44,12 @@ def check_every_class(images: pd.DataFrame, quarantine: object) -> None:
         quarantine: Where it says what was left out.
 
     Raises:
-        DataError: Names the classes and splits.
+        NotApplicableError: Names the classes and splits.
     """
-    empty = empty_cells(images)
-    if empty:
-        raise DataError(
-            f"no image of a class in a split: {', '.join(empty)}.",
+    problem = classes_problem(images)
+    if problem:
+        raise NotApplicableError(
+            f"{problem}.",
             location="table images",
             remedy="Use more patients, larger val_share and test_share, or another seed; what was "
             f"left out is in {quarantine}.",
@@ -51,18 +66,13 @@ def later_notebooks(images: pd.DataFrame, located: int) -> pd.DataFrame:
     Returns:
         notebook, can_run, reason ("" where it can).
     """
-    empty = empty_cells(images)
-    no_class = f"no image of a class in a split: {', '.join(empty)}" if empty else ""
-    no_place = "" if located else "no lesion has a box or an outline"
-    everything = "; ".join(filter(None, (no_class, no_place)))
-    needs = {
-        "02_patching": everything,
-        "03_dcgan": everything,
-        "04_gan_training_data": everything,
-        "05_mask_rcnn": everything,
-        "06_patch_transfer_learning": everything,
-        "07_calibration": "it needs the predictions of 05 or 06" if everything else "",
-        "08_scorecard": "",
-    }
-    rows = [(name, not reason, reason) for name, reason in needs.items()]
+    no_class = classes_problem(images)
+    outlines = no_class or ("" if located else NO_OUTLINES)
+    in_part = "" if located else "whole images only: what looks at patches needs lesion outlines"
+    rows = [(name, not outlines, outlines) for name in NEED_OUTLINES]
+    rows += [
+        (WHOLE_IMAGES, not no_class, no_class or in_part),
+        ("07_calibration", not no_class, no_class and "it needs the predictions of 05 or 06"),
+        ("08_scorecard", True, ""),
+    ]
     return pd.DataFrame(rows, columns=["notebook", "can_run", "reason"])

@@ -1,12 +1,17 @@
-"""Which notebooks a project has, by name, each in step with its paired script."""
+"""Which notebooks a project has, by name, each in step with its paired script; which cells run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from second_look.errors import ParameterError, first_few
+
+# Tag of cells that need to know where lesions are, in a notebook that can do without them.
+OUTLINES = "outlines"
+_SKIPPED = "*Not run on this data set: it needs lesion outlines, and this set has none.*"
 
 
 def find_notebooks(folder: Path) -> dict[str, Path]:
@@ -45,6 +50,42 @@ def choose_notebook(text: str, names: Sequence[str]) -> str:
         )
         raise ParameterError(f"{problem}. There are: {', '.join(names)}.")
     return matches[0]
+
+
+def tags_to_skip(outputs: Path) -> frozenset[str]:
+    """Tags of cells that cannot run on the data set in these outputs."""
+    # Only here: it brings all that prepares images, which nobody needs to list notebooks.
+    from second_look.preparing.dataset import lacks_outlines
+
+    return frozenset({OUTLINES}) if lacks_outlines(outputs) else frozenset()
+
+
+def cells_to_run(path: Path, outputs: Path) -> Any:  # noqa: ANN401
+    """A notebook (nbformat) without the cells that the data set in these outputs cannot serve."""
+    # Only here: it is slow to import.
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    skipped = tags_to_skip(outputs)
+    if skipped:
+        notebook.cells = without_cells(notebook.cells, skipped)
+    return notebook
+
+
+def without_cells(cells: Sequence[Any], tags: Collection[str]) -> list[Any]:
+    """Cells of a notebook; instead of those with one of the tags, a statement for each group."""
+    import nbformat
+
+    result: list[Any] = []
+    for cell in cells:
+        if not set(tags) & set(cell["metadata"].get("tags", [])):
+            result.append(cell)
+        elif not result or result[-1]["source"] != _SKIPPED:
+            statement = nbformat.v4.new_markdown_cell(_SKIPPED)
+            if "id" not in cell:  # of an older format
+                del statement["id"]
+            result.append(statement)
+    return result
 
 
 def _in_step(notebook: Path) -> bool:

@@ -13,18 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from second_look.errors import OutputError, SecondLookError
+from second_look.errors import NotApplicableError, OutputError, SecondLookError
 from second_look.files import DATA_VARIABLE, write_json
 from second_look.records import MANIFESTS, Records, begin_record, load_json
-from second_look.running.notebooks import choose_notebook, find_notebooks
+from second_look.running.notebooks import cells_to_run, choose_notebook, find_notebooks
 from second_look.running.parameters import OUTPUTS, Parameter, load_params, read_cell
-from second_look.running.provenance import dependencies, describe, peak_memory
+from second_look.running.provenance import (
+    QUARANTINE,
+    dependencies,
+    describe,
+    peak_memory,
+    quarantine_in_words,
+)
 from second_look.running.report import OUT_OF_DATE, build_report
 from second_look.source_code import content_hash, library_files
 
 DONE, UP_TO_DATE = "done", "up to date"
 FAILED, INTERRUPTED = "failed", "interrupted"
 NOT_RUN, NOT_REACHED = "not run", "not reached"
+# The data set does not hold what the notebook is about: nothing is wrong with either.
+NOT_APPLICABLE = "not applicable"
 # Kernels log warnings about their transport, and tracebacks when they are stopped. Errors of a
 # notebook are reported by this module instead.
 _QUIET = ["--IPKernelApp.log_level=CRITICAL"]
@@ -97,7 +105,7 @@ def run(
             status = log.statuses[notebook.name]
             if notebook.name in chosen:
                 _bring_up_to_date(notebook, log, force=choice.force)
-            elif chosen[0] > notebook.name and status != UP_TO_DATE:
+            elif chosen[0] > notebook.name and status not in (UP_TO_DATE, NOT_APPLICABLE):
                 print(f"{notebook.name}: {status}, not chosen to run")
         log.look_again()
         return build_report(outputs, list(paths))
@@ -107,14 +115,20 @@ def _bring_up_to_date(notebook: Notebook, log: RunLog, *, force: bool) -> None:
     """Run one notebook unless it is up to date, and record its status."""
     status = INTERRUPTED
     try:
-        if not force and notebook.state() == UP_TO_DATE:
-            status = UP_TO_DATE
-            print(f"{notebook.name}: up to date")
+        if not force and (state := notebook.state()) in (UP_TO_DATE, NOT_APPLICABLE):
+            status = state
+            print(f"{notebook.name}: {status}")
             return
         print(f"{notebook.name}: running", flush=True)
         seconds, megabytes = notebook.execute(log.made_with)
-        status = DONE
+        reason = notebook.record().get("not_applicable")
+        status = NOT_APPLICABLE if reason else DONE
+        if reason:
+            print(f"{notebook.name}: {status}: {reason}")
+            return
         print(f"{notebook.name}: done in {seconds:.0f} s, {megabytes:.0f} MB at most", flush=True)
+        if QUARANTINE in notebook.record()["writes"]:
+            print(f"    {quarantine_in_words(notebook.outputs / QUARANTINE)}")
     except NotebookFailedError as error:
         status = FAILED
         log.statuses[notebook.name] = FAILED
@@ -154,7 +168,7 @@ class Notebook:
         return content if isinstance(content, dict) and content.get("finished") else {}
 
     def state(self) -> str:
-        """UP_TO_DATE, OUT_OF_DATE or NOT_RUN."""
+        """UP_TO_DATE, NOT_APPLICABLE, OUT_OF_DATE or NOT_RUN."""
         record = self.record()
         if not record or not self.executed.is_file():
             return OUT_OF_DATE if self.executed.is_file() else NOT_RUN
@@ -164,7 +178,9 @@ class Notebook:
             and records.unchanged({**record["reads"], **record["writes"]})
             and not records.causes(self.name)
         )
-        return UP_TO_DATE if unchanged else OUT_OF_DATE
+        if not unchanged:
+            return OUT_OF_DATE
+        return NOT_APPLICABLE if record.get("not_applicable") else UP_TO_DATE
 
     def key(self) -> str:
         """A digest of the notebook, its parameters and the library code that it can reach."""
@@ -195,15 +211,18 @@ class Notebook:
         begin_record(self.outputs, self.name)
         start = time.perf_counter()
         with peak_memory() as peak:
-            self._run()
+            reason = self._run()
         seconds = round(time.perf_counter() - start, 1)
         record = {"reads": {}, "writes": {}} | (load_json(self._record) or {})
         record |= {"finished": True, "key": key, "parameters": self.values}
+        if reason:
+            record["not_applicable"] = reason
         record |= {"seconds": seconds, "peak_memory_mb": round(peak.megabytes), **made_with}
         write_json(self._record, record)
         return seconds, peak.megabytes
 
-    def _run(self) -> None:
+    def _run(self) -> str:
+        """Execute the cells; returns why the notebook does not apply to the data set, or ""."""
         # Slow to import, and not needed where everything is up to date.
         import papermill
         from nbclient.exceptions import DeadKernelError
@@ -215,7 +234,7 @@ class Notebook:
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
             papermill.execute_notebook(
-                str(self.path),
+                cells_to_run(self.path, self.outputs),
                 str(draft),
                 parameters={**self._passed, **self._outputs_parameter},
                 kernel_name="python3",
@@ -223,8 +242,11 @@ class Notebook:
                 extra_arguments=_QUIET,
             )
             draft.replace(self.executed)
+            return ""
         except PapermillExecutionError as error:
             draft.replace(self.executed)
+            if error.ename == NotApplicableError.__name__:
+                return str(error.evalue)
             message = f"{self.name} failed: {error.ename}: {error.evalue}"
             raise NotebookFailedError(f"{message}\n{hint}") from None
         except DeadKernelError:
@@ -273,7 +295,7 @@ class RunLog:
         """Save what the notebooks that did not run are after what the others wrote."""
         for notebook in self._notebooks:
             status = self.statuses[notebook.name]
-            if status in (UP_TO_DATE, OUT_OF_DATE, NOT_RUN, NOT_REACHED):
+            if status in (UP_TO_DATE, NOT_APPLICABLE, OUT_OF_DATE, NOT_RUN, NOT_REACHED):
                 state = notebook.state()
                 ran_before = status != NOT_REACHED or state == OUT_OF_DATE
                 self.statuses[notebook.name] = state if ran_before else NOT_REACHED

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import silenced
-from second_look.running.notebooks import choose_notebook, find_notebooks
+from second_look.running.notebooks import choose_notebook, find_notebooks, tags_to_skip
 from second_look.running.parameters import OUTPUTS, load_params
 from second_look.running.pipeline import read_cells
 
@@ -67,7 +67,7 @@ def train(
         values["data_root"] = str(Path(root).expanduser().resolve())
     os.environ.setdefault("MPLBACKEND", "Agg")
     with chdir(notebooks_folder), silenced():
-        run_code(paths[name].resolve(), values)
+        run_code(paths[name].resolve(), values, tags_to_skip(outputs))
 
 
 def training_cells(notebook: Path) -> list[str]:
@@ -75,10 +75,15 @@ def training_cells(notebook: Path) -> list[str]:
     return [source for source, tags in _code_cells(notebook) if _TRAIN in tags]
 
 
-def run_code(notebook: Path, values: Mapping[str, Any]) -> None:
-    """Run a notebook's parameters cell, with these values, and its cells with the tag `train`."""
+def run_code(notebook: Path, values: Mapping[str, Any], skipped: Collection[str] = ()) -> None:
+    """Run a notebook's parameters cell, with these values, and its cells with the tag `train`.
+
+    Cells with a tag of `skipped` do not run.
+    """
     scope: dict[str, Any] = {"__name__": notebook.stem}
     for number, (source, tags) in enumerate(_code_cells(notebook), 1):
+        if set(skipped) & set(tags):
+            continue
         if _PARAMETERS in tags or _TRAIN in tags:
             exec(compile(source, f"{notebook.name}, code cell {number}", "exec"), scope)
         if _PARAMETERS in tags:

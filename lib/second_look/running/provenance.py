@@ -14,9 +14,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 
 _NAME = re.compile(r"[\w.-]+")
+
+# Of a set of outputs: what of the data set could not be used, as notebook 01 left it.
+QUARANTINE = "dataset/quarantine.parquet"
+# Kinds of problems that are named in the terminal, the commonest first.
+_NAMED = 4
+
+
+def quarantine_in_words(path: Path) -> str:
+    """One line for the terminal: how much of a data set could not be used, and why.
+
+    Args:
+        path: The quarantine as parquet; a CSV lies beside it.
+    """
+    rows = pd.read_parquet(path, columns=["effect", "code"])
+    if rows.empty:
+        return "quarantine: empty"
+    effects = ", ".join(f"{n} {effect}" for effect, n in rows["effect"].value_counts().items())
+    counts = rows["code"].value_counts()
+    codes = ", ".join(f"{code} {count}" for code, count in counts[:_NAMED].items())
+    others = f" and {len(counts) - _NAMED} more kinds" if len(counts) > _NAMED else ""
+    return f"quarantine: {effects} ({codes}{others}); see {path.with_suffix('.csv')}"
 
 
 def describe(folder: Path, packages: Iterable[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from second_look.errors import OutputError
+from second_look.errors import NotApplicableError, OutputError
 from second_look.files import write_text
 from second_look.outputs import readable
 from second_look.paper import RELATED_WORK
@@ -94,6 +94,7 @@ class Section:
         body: HTML.
         headings: (anchor, text) of its sections.
         failed: Whether a cell of it stopped with an error.
+        not_applicable: Whether the data set does not hold what it is about.
         outdated: What has changed since it ran and what to do; "" where it is up to date.
     """
 
@@ -103,6 +104,7 @@ class Section:
     body: str = ""
     headings: list[tuple[str, str]] = field(default_factory=list)
     failed: bool = False
+    not_applicable: bool = False
     outdated: str = ""
 
 
@@ -270,6 +272,8 @@ def _section(name: str, notebook: Mapping[str, Any], status: str, outdated: str)
         elif cell["cell_type"] == "code":
             parts.append(_code(source, next((_TAGS[tag] for tag in tags & set(_TAGS)), "code")))
             parts += [_output(output, section) for output in cell["outputs"]]
+        if section.not_applicable:
+            break
     section.body = "\n".join(part for part in parts if part)
     return section
 
@@ -357,6 +361,10 @@ def _output(output: Mapping[str, Any], section: Section) -> str:
         return (
             _folded("printed", f"<pre>{text}</pre>", "code") if output["name"] == "stdout" else ""
         )
+    if kind == "error" and output["ename"] == NotApplicableError.__name__:
+        section.not_applicable = True
+        message = html.escape(output["evalue"])
+        return f'<p class="note"><strong>Not applicable to this data set.</strong> {message}</p>'
     if kind == "error":
         section.failed = True
         message = html.escape(f"{output['ename']}: {output['evalue']}")

@@ -131,8 +131,8 @@ def _two_valued(file: Picture) -> Mask | None:
     if is_lossy(file.path):
         low, high = (share * 255 for share in _BETWEEN)
         blurred = ((pixels > low) & (pixels < high)).mean()
-        inside: Mask = pixels > 127
-        return inside if blurred < _EDGES and inside.any() else None
+        lesion: Mask = pixels > 127
+        return lesion if blurred < _EDGES and lesion.any() else None
     mask: Mask = pixels == pixels.max()
     return mask if bool((mask | (pixels == 0)).all()) else None
 

@@ -27,6 +27,7 @@ from second_look.sources.folder_records import (
 )
 from second_look.sources.folder_table import read_rows, write_folder_csv
 from second_look.sources.folder_values import BOX_FORMATS, Notes, UnusableError
+from second_look.sources.table_forms import Converted
 
 __all__ = ["BOX_FORMATS", "FolderFormat", "read_folder", "write_folder_csv"]
 
@@ -45,8 +46,7 @@ def read_folder(
     kind: str = "mass",
     max_lost: float = 1.0,
     strict: bool = False,
-    rows: Rows | None = None,
-    drawn: Path | None = None,
+    converted: Converted | None = None,
 ) -> Catalogue:
     """Read a table of mammograms and the headers of their files.
 
@@ -64,9 +64,7 @@ def read_folder(
         max_lost: Largest share of the images that may be left out, 0 to 1; below 1 no label may
             vanish either.
         strict: Raise at the first row that would go to the quarantine.
-        rows: (line, standard column -> text) of a table of another form, instead of its content;
-            `columns` is not used then.
-        drawn: Folder of masks that were drawn for `rows`.
+        converted: The table's rows where it is of another form; `columns` is not used then.
 
     Raises:
         MissingDataError: The table is not there.
@@ -80,8 +78,13 @@ def read_folder(
     form = FolderFormat(dataset, dict(columns or {}), dict(labels or {}), box_format, separator)
     form = replace(form, kind=kind)
     table = Table(csv_path, root.resolve(), form, Quarantine(dataset, strict=strict))
-    table.drawn = drawn
-    _add_rows(table, read_rows(csv_path, form.columns) if rows is None else rows)
+    if converted is None:
+        _add_rows(table, read_rows(csv_path, form.columns))
+    else:
+        table.drawn = converted.drawn.resolve()
+        for code, reason, effect in converted.remarks:
+            table.quarantine.add(code, reason, effect=effect, file=csv_path)
+        _add_rows(table, converted.rows)
     check_box_format(table)
     drop_incomplete(table)
     say_other_endings(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -45,19 +46,19 @@ def find_file(table: Table, text: str, name: str) -> Path:
         return path
     by_pattern = "*" in path.name
     pattern = path.name if by_pattern else f"{glob.escape(path.stem)}.*"
-    matches = _matches(path.parent, pattern)
+    names = matches(path.parent, pattern)
     if not by_pattern:
-        matches = [match for match in matches if Path(match).suffix.lower() in _ENDINGS]
-    if len(matches) > 1:
+        names = [match for match in names if Path(match).suffix.lower() in _ENDINGS]
+    if len(names) > 1:
         raise UnusableError(
-            f"{len(matches)} files are called {path.name!r}: {first_few(matches, 3)}",
+            f"{len(names)} files are called {path.name!r}: {first_few(names, 3)}",
             Code.IMAGE_MISSING,
         )
-    if not matches:
+    if not names:
         raise UnusableError(_what_is_there(path, table.root), Code.IMAGE_MISSING)
     if not by_pattern:
-        table.other_endings[path.suffix, Path(matches[0]).suffix] += 1
-    return path.with_name(matches[0])
+        table.other_endings[path.suffix, Path(names[0]).suffix] += 1
+    return path.with_name(names[0])
 
 
 def header_of(path: Path) -> Header:
@@ -88,22 +89,21 @@ def find_masks(
     return [_mask(table, line, image, header, row, text) for text in texts if text]
 
 
-def _matches(folder: Path, pattern: str) -> list[str]:
+def matches(folder: Path, pattern: str) -> list[str]:
     """The names in a folder that a pattern fits; capitals do not matter."""
     try:
-        names = _names(folder, folder.stat().st_mtime_ns)
+        entries = _names(folder, folder.stat().st_mtime_ns)
     except (OSError, ValueError):
         return []
     pattern = pattern.casefold()
-    prefix = pattern[: min(pattern.find(sign) % (len(pattern) + 1) for sign in "*[?")]
-    first = bisect_left(names, (prefix, ""))
-    matches = []
-    for folded, name in names[first:]:
+    prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    fitting = []
+    for folded, name in entries[bisect_left(entries, (prefix, "")) :]:
         if not folded.startswith(prefix):
             break
         if fnmatchcase(folded, pattern):
-            matches.append(name)
-    return matches
+            fitting.append(name)
+    return fitting
 
 
 @lru_cache(maxsize=64)

@@ -10,11 +10,13 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 from second_look.errors import DataError
 from second_look.files import read_bytes, write_text
 
+Line = TypeVar("Line", int, str)
 REQUIRED = ("path", "patient", "label")
 OPTIONAL = (
     "image_id",
@@ -56,7 +58,7 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
     """
     (_, first), *rows = list(_lines(csv_path)) or [(1, [""])]
     names = [name.strip() for name in first]
-    source = _match_columns(csv_path, names, columns)
+    _match_columns(csv_path, names, columns)
     for number, values in rows:
         if len(values) != len(names):
             raise DataError(
@@ -65,12 +67,39 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
                 "Correct the row.",
             )
         _check_quotes(csv_path, number, values, len(names))
-        row = {name: value.strip() for name, value in zip(names, values, strict=True)}
-        contents = {name: "" if value.lower() in _EMPTY else value for name, value in row.items()}
-        cells = {name: _cell(column, contents) for name, column in source.items()}
-        yield number, cells | {"label": cells["label"] or row.get(source["label"], "")}
+        record = dict(zip(names, values, strict=True))
+        yield from standard_rows(csv_path, [(number, record)], columns, names)
     if not rows:
         raise DataError("the table has no rows.", csv_path, "Add one row per image.")
+
+
+def standard_rows(
+    path: Path,
+    records: Sequence[tuple[Line, Mapping[str, str]]],
+    columns: Mapping[str, str],
+    names: Sequence[str] = (),
+) -> Iterator[tuple[Line, dict[str, str]]]:
+    """Records with a table's columns or keys -> rows with the standard columns.
+
+    Args:
+        path: Of the table, for messages.
+        records: (line or its name, column -> text).
+        columns: Standard column -> its name in the table, or a text with names in braces.
+        names: Of all columns; where there are none, the keys of the records.
+
+    Raises:
+        DataError: A required column is not there.
+    """
+    names = names or list(dict.fromkeys(name for _, record in records for name in record))
+    source = {name: str(columns.get(name, name)) for name in _ALL}
+    if not records:
+        raise DataError("the table has no rows.", path, "Add one row per image.")
+    _match_columns(path, names, columns)
+    for line, record in records:
+        row = {name: record.get(name, "").strip() for name in names}
+        contents = {name: "" if value.lower() in _EMPTY else value for name, value in row.items()}
+        cells = {name: _cell(column, contents) for name, column in source.items()}
+        yield line, cells | {"label": cells["label"] or row.get(source["label"], "")}
 
 
 def _cell(column: str, row: Mapping[str, str]) -> str:
@@ -86,7 +115,7 @@ def _cell(column: str, row: Mapping[str, str]) -> str:
 
 def _part(field: re.Match[str], row: Mapping[str, str]) -> str:
     """What stands for one field: the first column with content, or what matches in it."""
-    text = next(filter(None, (row[name] for name in field[1].split("|"))), "")
+    text = next(filter(None, (row.get(name, "") for name in field[1].split("|"))), "")
     if not field[2]:
         return text
     match = re.search(field[2], text)
@@ -188,10 +217,8 @@ def _check_quotes(csv_path: Path, line: int, values: Sequence[str], columns: int
                 )
 
 
-def _match_columns(
-    csv_path: Path, names: Sequence[str], columns: Mapping[str, str]
-) -> dict[str, str]:
-    """Standard column -> its name in the table, for those that the table has."""
+def _match_columns(csv_path: Path, names: Sequence[str], columns: Mapping[str, str]) -> None:
+    """Refuse columns that are not there, or stand twice."""
     unknown = set(columns) - set(_ALL)
     if unknown:
         raise DataError(
@@ -214,7 +241,6 @@ def _match_columns(
                     csv_path,
                     f"Add the column, or map it: columns: {{{name}: <its name>}}.",
                 )
-    return source
 
 
 def _columns_in(text: str, csv_path: Path) -> list[str]:

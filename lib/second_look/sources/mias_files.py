@@ -40,8 +40,8 @@ def find_mias(location: Path) -> Path:
     """
     if location.is_file():
         return location
-    below = sorted(path for path in location.glob("*") if path.name.lower() in _FOLDERS)
-    for folder in (location, *below):
+    subfolders = sorted(path for path in location.glob("*") if path.name.lower() in _FOLDERS)
+    for folder in (location, *subfolders):
         if (folder / "Info.txt").is_file():
             return folder
     for name in ARCHIVES:
@@ -92,7 +92,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 def _unpack(archive: Path, cache: Path) -> Path:
     """The folder with Info.txt of an archive, unpacked into the cache."""
-    target = _once(archive, cache, _extract_safely)
+    target = _unpacked(archive, cache, _extract_safely)
     infos = sorted(target.rglob("Info.txt"))
     if not infos:
         raise DataError("the archive holds no Info.txt.", location=archive, remedy=f"Get {ADDRESS}")
@@ -101,10 +101,10 @@ def _unpack(archive: Path, cache: Path) -> Path:
 
 def _unpack_scans(scans: Path, cache: Path) -> Path:
     """The pictures of SCANS as PGM files in the cache."""
-    return _once(scans, cache, _write_scans)
+    return _unpacked(scans, cache, _write_scans)
 
 
-def _once(archive: Path, cache: Path, extract: Callable[[Path, Path], None]) -> Path:
+def _unpacked(archive: Path, cache: Path, extract: Callable[[Path, Path], None]) -> Path:
     """A folder of the cache with what is in a file, completely or not at all, made only once."""
     try:
         with archive.open("rb"):

@@ -13,7 +13,7 @@ from second_look.evaluation.predictions import from_classes
 from second_look.inference.windows import score_windows
 from second_look.models.classifier import Classifier
 from second_look.outputs import Run
-from second_look.preparing.dataset import LAB, Dataset
+from second_look.preparing.dataset import LAB, Dataset, require
 from second_look.preparing.patches import HALF_RULE, labelled, window_table
 
 # The labelled windows that notebook 02 writes for the notebooks that train on them.
@@ -34,8 +34,10 @@ def open_windows(run: Run, dataset: Dataset, *, size: int) -> pd.DataFrame:
         size: Of a window, px, if they are computed.
 
     Raises:
+        NotApplicableError: No lesion of the data set has a location.
         OutputError: Notebook 02 has not run for this set.
     """
+    require(dataset, outlines=True)
     if run.folder.name == LAB and not (run.folder / WINDOWS).is_file():
         return window_table(
             dataset.prepared,

@@ -31,6 +31,7 @@ from second_look.evaluation.predictions import TARGETS, UNITS, combine, load_all
 from second_look.evaluation.roc import CONSTANT, constant, macro_auc, macro_auc_estimate
 from second_look.outputs import Run
 from second_look.phantoms.forms import DATASET as PHANTOM
+from second_look.preparing.dataset import check_can_predict
 
 AS_IT_IS = "as it is"
 TEMPERATURE = "temperature"
@@ -100,6 +101,7 @@ def load_groups(run: Run) -> tuple[list[Group], bool]:
     """Every group of predictions of this run, and whether any comes from phantoms.
 
     Raises:
+        NotApplicableError: No model can be trained on the data set, so there are no predictions.
         OutputError: No notebook has written predictions with test units yet, or some of them are
             out of date.
     """
@@ -109,6 +111,7 @@ def load_groups(run: Run) -> tuple[list[Group], bool]:
     run.uses(folder, *(folder / f"{name}.parquet" for name in tables))
     held_out = [group for group in groups(with_patients(tables)) if "test" in group.parts]
     if not held_out:
+        check_can_predict(run.folder)
         raise OutputError(
             f"{folder} holds no predictions of test patients: run notebook "
             "06_patch_transfer_learning first, with the same outputs."

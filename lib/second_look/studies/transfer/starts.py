@@ -26,12 +26,16 @@ def resolve_starts(starts: Iterable[str], trained: Mapping[str, Path | None]) ->
         starts: As named in parameters.
         trained: Starts that this run trains → their file of weights; None if not trained.
 
+    Without outlines there is no patch model: then PATCHES is left out.
+
     Raises:
-        DataError: A start that this run trains has no weights.
+        DataError: A start that this run trains has no weights, or none is left.
     """
     resolved = {}
     for start in starts:
         weights = trained.get(start, Path(start))
+        if weights is None and start == PATCHES:
+            continue
         if weights is None:
             raise DataError(
                 f"the start {start} needs a model that has been trained.",
@@ -39,6 +43,12 @@ def resolve_starts(starts: Iterable[str], trained: Mapping[str, Path | None]) ->
                 "Train it first, or leave this start out.",
             )
         resolved[start_name(start)] = str(weights) if start in trained else start
+    if not resolved:
+        raise DataError(
+            f"the start {PATCHES} needs lesion outlines, and there is no other.",
+            "image_starts",
+            "Add random or imagenet.",
+        )
     return resolved
 
 
