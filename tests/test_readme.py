@@ -22,7 +22,7 @@ NAMED_PATH = re.compile(
 MADE_BY_A_RUN = (
     "outputs/", ".venv/", "figures/", "tables/", "predictions/", "checkpoints/"
 )  # fmt: skip
-DATA_OF_A_USER = ("data/", "cbis-ddsm", "weights/")
+DATA_OF_A_USER = ("data/", "cbis-ddsm", "weights/", "csv/", "jpeg/", "all-mias/", "images/")
 
 
 def text_of(name: str) -> str:

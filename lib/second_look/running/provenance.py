@@ -37,8 +37,8 @@ def quarantine_in_words(path: Path) -> str:
     effects = ", ".join(f"{n} {effect}" for effect, n in rows["effect"].value_counts().items())
     counts = rows["code"].value_counts()
     codes = ", ".join(f"{code} {count}" for code, count in counts[:_NAMED].items())
-    others = f" and {len(counts) - _NAMED} more kinds" if len(counts) > _NAMED else ""
-    return f"quarantine: {effects} ({codes}{others}); see {path.with_suffix('.csv')}"
+    ending = f" and {len(counts) - _NAMED} more kinds" if len(counts) > _NAMED else ""
+    return f"quarantine: {effects} ({codes}{ending}); see {path.with_suffix('.csv')}"
 
 
 def describe(folder: Path, packages: Iterable[str]) -> dict[str, Any]:

@@ -108,13 +108,13 @@ def index_pictures(root: Path, series: Collection[str]) -> pd.DataFrame:
         The columns of `index_files`; sop_uid is the path.
     """
     root = root.resolve()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in walk_files(root):
         path = Path(entry.path)
         if path.parent.name not in series or path.suffix.lower() not in _PICTURES:
             continue
         name = path.relative_to(root).as_posix()
-        row = {"path": name, "sop_uid": name, "series_uid": path.parent.name}
+        row: dict[str, Any] = {"path": name, "sop_uid": name, "series_uid": path.parent.name}
         try:
             header = read_header(path)
         except DataError as error:

@@ -10,48 +10,14 @@ import pandas as pd
 
 from second_look.catalogue import KINDS, LABELS, SPLITS, patient_keys
 from second_look.evaluation import expected_intervals
-from second_look.phantoms.forms import DATASET as PHANTOM
 from second_look.preparing import splits
 from second_look.preparing.dataset import Dataset
 from second_look.quarantine import Code
-from second_look.sources import cbis_ddsm, ddsm, mias
+from second_look.studies.survey.standards import REFERENCE_STANDARDS, UNKNOWN_STANDARD
 
 LEFT_OUT = "image left out"
 # Stages of `flow`; the splits follow them.
 READ, EXCLUDED, USED = "in the source", "left out", "used"
-
-# Data set -> what its labels rest on, its outlines, and how it may be used.
-REFERENCE_STANDARDS = {
-    mias.DATASET: (
-        "kind and severity stated by the Mammographic Image Analysis Society; the release does not "
-        "say which cases a biopsy confirmed",
-        "a circle that encloses each abnormality, by radiologists",
-        "UK screening programme; research only (Suckling et al. 1994)",
-    ),
-    cbis_ddsm.DATASET: (
-        "malignant and benign by pathology; benign without callback by the radiologist's reading, "
-        "with no biopsy",
-        "masses: an algorithm's outline from the radiologist's region; calcifications: the "
-        "radiologist's region",
-        "four US hospitals, 1988 to 1999; CC BY 3.0 (Lee et al. 2017)",
-    ),
-    ddsm.DATASET: (
-        "malignant and benign by pathology; benign without callback by the radiologist's reading; "
-        "normal by a normal screening examination four years later",
-        "regions drawn by radiologists",
-        "four US hospitals, 1988 to 1999 (Heath et al. 2001)",
-    ),
-    PHANTOM: (
-        "set when the image is made: a phantom is no patient",
-        "exact",
-        "made by this project",
-    ),
-}
-UNKNOWN_STANDARD = (
-    "as the user's table states; what it rests on is not known here",
-    "as the user's masks and boxes give them",
-    "see the provider of the images",
-)
 
 
 def reference_standards(dataset: Dataset) -> pd.DataFrame:
