@@ -64,6 +64,6 @@ def small_mammograms(
         pd.DataFrame(prepared),
         pd.DataFrame(codes).assign(area_px=1.0),
         catalogue.quarantine,
-        np.zeros((count, 32, 32), dtype=np.float32),
+        np.zeros((count, 128, 128), dtype=np.uint8),
     )
     return Dataset(folder, catalogue, store, pd.DataFrame(), True)

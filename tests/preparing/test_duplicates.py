@@ -8,11 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter, rotate
 from second_look.catalogue import Catalogue
 from second_look.decoding.pixels import read_header, read_pixels, write_png
 from second_look.errors import LeakageError
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
-from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
+from second_look.preparing import duplicates
+from second_look.preparing.duplicates import (
+    check_no_content_leak,
+    find_duplicates,
+    likely_pairs,
+    near_copies,
+)
+from second_look.preparing.fingerprints import (
+    SIDE,
+    Signature,
+    fingerprint,
+    from_text,
+    likeness,
+    to_text,
+)
 from second_look.preparing.prepare import prepare
 from skimage.transform import resize
 
@@ -61,14 +76,21 @@ def check_copies(paths, copied, folder):
     assert pairs[copied.stem, "halved"] == "near"
 
 
-def test_copies_of_a_phantom_are_found_and_other_phantoms_are_not(tmp_path):
-    settings = PhantomSettings(patients=4, rows=512, cols=416, bits=8, seed=3)
-    mammograms = []
-    for patient in range(settings.patients):
-        for breast in plan_patient(settings, patient):
-            for view in ("CC", "MLO"):
-                mammograms.append(tmp_path / f"{patient}{breast.laterality}{view}.png")
-                write_png(mammograms[-1], draw_image(settings, breast, view).pixels)
+@pytest.fixture(scope="module")
+def phantom_films():
+    settings = PhantomSettings(patients=4, rows=384, cols=312, bits=8, seed=3)
+    return [
+        draw_image(settings, breast, view).pixels
+        for patient in range(settings.patients)
+        for breast in plan_patient(settings, patient)
+        for view in ("CC", "MLO")
+    ]
+
+
+def test_copies_of_a_phantom_are_found_and_other_phantoms_are_not(phantom_films, tmp_path):
+    mammograms = [tmp_path / f"{number}.png" for number in range(len(phantom_films))]
+    for path, film in zip(mammograms, phantom_films, strict=True):
+        write_png(path, film)
     check_copies(mammograms, mammograms[5], tmp_path)
 
 
@@ -80,6 +102,61 @@ def test_copies_of_a_real_film_are_found_and_other_films_are_not(mias_catalogue,
     chosen = images[images["image_id"].isin(similar) | (images.index % 40 == 0)]
     mammograms = [Path(path) for path in chosen["path"]]
     check_copies(mammograms, mammograms[3], tmp_path)
+
+
+def changed_copies(pixels):
+    """A mammogram as a data set may hold it a second time: name -> picture."""
+    step = round(0.01 * pixels.shape[0])
+    shifted = np.zeros_like(pixels)
+    shifted[step:, step:] = pixels[:-step, :-step]
+    counts = np.bincount(pixels.ravel(), minlength=256).cumsum()
+    return {
+        "shifted by 1 %": shifted,
+        "turned by 2 degrees": rotate(pixels, 2, reshape=False, order=1),
+        "logarithm": np.rint(255 * np.log1p(pixels / 5.0) / np.log1p(51)).astype(np.uint8),
+        "equalized": (255 * counts[pixels] / counts[-1]).astype(np.uint8),
+        "quarter turn": np.rot90(pixels),
+        "upside down": pixels[::-1],
+        "mirrored": pixels[:, ::-1],
+    }
+
+
+def test_changed_copies_are_found_and_views_of_one_woman_are_no_copies(phantom_films):
+    copies = changed_copies(phantom_films[5])
+    films = [*phantom_films, *(np.ascontiguousarray(copy) for copy in copies.values())]
+    prints = np.stack([fingerprint(film) for film in films])
+    copied = near_copies(prints)
+    count = len(phantom_films)
+    to_the_original = {second - count for first, second in copied if first == 5}
+    assert [name for i, name in enumerate(copies) if i not in to_the_original] == []
+    assert all(first == 5 or first >= count for first, _ in copied)
+
+
+def test_a_fingerprint_does_not_depend_on_contrast_or_depth(phantom_films):
+    film = phantom_films[0]
+    expected = fingerprint(film)
+    np.testing.assert_array_equal(fingerprint(film.astype(np.uint16) * 257), expected)
+    np.testing.assert_array_equal(from_text(to_text(expected)), expected)
+    squared, different = fingerprint(film.astype(np.uint16) ** 2), fingerprint(phantom_films[4])
+    assert likeness(Signature.from_picture(expected), Signature.from_picture(squared)) > 0.8
+    assert likeness(Signature.from_picture(expected), Signature.from_picture(different)) < 0.3
+
+
+def test_likely_copies_of_few_or_blank_pictures():
+    blank = np.zeros((3, SIDE, SIDE), dtype=np.uint8)
+    assert likely_pairs(blank[:1]) == []
+    assert likely_pairs(blank) == [(0, 1), (0, 2), (1, 2)]
+    assert near_copies(blank) == {}
+
+
+def test_copies_are_found_among_many_pictures_without_a_look_at_all_pairs(monkeypatch):
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(300, SIDE, SIDE)), (0, 2, 2))
+    ranks = np.clip(128 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
+    prints = np.concatenate([ranks, ranks[:5, ::-1], np.rot90(ranks[5:10], axes=(1, 2))])
+    monkeypatch.setattr(duplicates, "_LEAF", 64)
+    likely = likely_pairs(prints)
+    assert {(index, 300 + index) for index in range(10)} <= set(likely)
+    assert len(likely) < 3 * len(prints)
 
 
 def test_a_copy_across_splits_is_an_error_that_names_the_pair(tmp_path):

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from itertools import combinations
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.ndimage import gaussian_filter
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from second_look.errors import LeakageError
+from second_look.preparing.fingerprints import (
+    Plane,
+    Signature,
+    descriptor,
+    likeness,
+    polar_spectrum,
+)
 from second_look.preparing.store import Prepared
 
 COLUMNS = ["image_a", "image_b", "how", "correlation"]
-# Of the fine structure of 32 x 32 thumbnails. Different images reach 0.964 in mini-MIAS and 0.970
-# in CBIS-DDSM; a copy that was saved as JPEG (quality 50), halved, mirrored or darkened by a gamma
-# of 1.2 stays above 0.99 (all measured). A copy that was cropped is not recognized.
-MIN_CORRELATION = 0.985
-_FINE_PX = 1.0
+# Of the textures of two fingerprints. Real films and digital images shifted by 1 or 3 %, turned by
+# 2 or 5 degrees or of another contrast stay above 0.71; of different ones the two breasts of one
+# woman came to 0.53 at most. benchmarks/duplicates.py measures it.
+MIN_CORRELATION = 0.6
+# Principal components of the descriptors: more are noise, and of few pictures a quarter of their
+# number. Scaled to equal variance, but for those with less than this share of the largest.
+_COMPONENTS, _LEAST_VARIANCE = 100, 0.03
+# Likely copies are the most alike in the leaves of random projection trees (Dasgupta & Freund 2008,
+# STOC): as many comparisons a picture for any number of pictures. The least cosine saves the closer
+# look at most pictures; where one leaf holds all, there is time for it.
+_TREES, _LEAF, _LIKELY, _LEAST_COSINE = 32, 512, 3, 0.4
+# Signatures that are kept for the next comparison, 80 KB each.
+_CACHED = 4096
 
 
 def find_duplicates(
@@ -23,40 +43,116 @@ def find_duplicates(
 ) -> pd.DataFrame:
     """Pairs of images with the same content, or almost.
 
+    Turned, mirrored, slightly shifted, rescaled, recompressed copies are found, and such with any
+    other monotone contrast; not those that were cropped.
+
     Args:
-        prepared: Images, all with the chest wall at the left, so that mirrored copies match.
-        min_correlation: Least correlation of the thumbnails' fine structure of a near copy.
+        prepared: Images with their fingerprints.
+        min_correlation: Least correlation of the texture of a near copy.
 
     Returns:
-        image_a, image_b, how (identical or near), correlation; one row per pair.
+        image_a, image_b, how (identical or near), correlation; one row per pair, in the order of
+        the images.
     """
-    ids = prepared.images["image_id"].to_numpy(dtype=object)
-    hashes = prepared.images["content_hash"].to_numpy(dtype=object)
-    fine = _fine_structure(prepared.thumbnails)
-    rows = []
-    for first in range(len(ids) - 1):
-        correlation = fine[first + 1 :] @ fine[first]
-        identical = hashes[first + 1 :] == hashes[first]
-        for offset in np.flatnonzero(identical | (correlation >= min_correlation)):
-            how = "identical" if identical[offset] else "near"
-            second = first + 1 + int(offset)
-            rows.append((ids[first], ids[second], how, float(correlation[offset])))
+    images = prepared.images
+    identical = set(_of_equal_value(images["content_hash"]))
+    correlations = near_copies(prepared.fingerprints, identical, min_correlation=min_correlation)
+    ids = images["image_id"].to_numpy(dtype=object)
+    rows = [
+        (ids[pair[0]], ids[pair[1]], "identical" if pair in identical else "near", correlation)
+        for pair, correlation in sorted(correlations.items())
+    ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"correlation": float})
 
 
-def _fine_structure(thumbnails: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """(n, side, side) -> (n, side²), of unit length: all breasts look alike in their coarse shape.
+def near_copies(
+    fingerprints: npt.NDArray[np.uint8],
+    identical: Iterable[tuple[int, int]] = (),
+    *,
+    min_correlation: float = MIN_CORRELATION,
+) -> dict[tuple[int, int], float]:
+    """Copies among fingerprints, (n, SIDE, SIDE): positions of a pair -> correlation.
 
-    The square root spreads the dim grey levels, where most of the image is.
+    Args:
+        fingerprints: Of all images.
+        identical: Pairs that need no comparison; they are in the result.
+        min_correlation: Least correlation of a copy.
     """
-    bright = np.sqrt(thumbnails.astype(np.float64))
-    fine = bright - gaussian_filter(bright, (0, _FINE_PX, _FINE_PX))
-    flat = fine.reshape(len(fine), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    unit: npt.NDArray[np.float64] = flat / np.maximum(
-        np.linalg.norm(flat, axis=1, keepdims=True), 1e-12
-    )
-    return unit
+    copies = dict.fromkeys(identical, 1.0)
+    signature = lru_cache(_CACHED)(lambda index: Signature.from_picture(fingerprints[index]))
+    # Of several copies of one picture some are likely only by way of others.
+    for candidates in (likely_pairs, lambda _: _joined(copies, len(fingerprints))):
+        for first, second in sorted(set(candidates(fingerprints)) - set(copies)):
+            correlation = likeness(signature(first), signature(second))
+            if correlation >= min_correlation:
+                copies[first, second] = correlation
+    return copies
+
+
+def _joined(pairs: Collection[tuple[int, int]], count: int) -> Iterator[tuple[int, int]]:
+    """All pairs among images that some pairs join to one group."""
+    if pairs:
+        first, second = np.transpose(list(pairs))
+        graph = coo_array((np.ones(len(pairs)), (first, second)), shape=(count, count))
+        yield from _of_equal_value(pd.Series(connected_components(graph, directed=False)[1]))
+
+
+def _of_equal_value(values: pd.Series) -> Iterator[tuple[int, int]]:
+    """Positions of every two images with the same value, the first before the second."""
+    positions = pd.Series(np.arange(len(values)))
+    for _, group in positions.groupby(values.to_numpy()):
+        yield from combinations(group.tolist(), 2)
+
+
+def likely_pairs(fingerprints: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Positions of pictures that may be copies, (n, SIDE, SIDE) -> pairs, sorted."""
+    rows = _scaled(np.stack([descriptor(polar_spectrum(picture)) for picture in fingerprints]))
+    rng = np.random.default_rng(0)
+    trees, least = (1, -1.0) if len(rows) <= _LEAF else (_TREES, _LEAST_COSINE)
+    alike = [
+        _most_alike(rows, leaf, least)
+        for _ in range(trees)
+        for leaf in _leaves(rows, np.arange(len(rows)), rng)
+    ]
+    pairs = pd.DataFrame(np.concatenate(alike), columns=["image", "other", "cosine"])
+    pairs = pairs.drop_duplicates(["image", "other"]).sort_values("cosine", ascending=False)
+    best = pairs.groupby("image").head(_LIKELY)[["image", "other"]].to_numpy(dtype=int)
+    return sorted({(min(pair), max(pair)) for pair in best.tolist()})
+
+
+def _scaled(rows: Plane) -> Plane:
+    """Descriptors in their principal components, of even variance, each of length 1."""
+    rows = rows - rows.mean(axis=0)
+    variance, directions = np.linalg.eigh(rows.T @ rows / len(rows))
+    count = min(_COMPONENTS, max(2, len(rows) // 4))
+    variance, directions = variance[: -count - 1 : -1], directions[:, : -count - 1 : -1]
+    spread = np.sqrt(np.maximum(variance, _LEAST_VARIANCE * variance[0]) + 1e-12)
+    scaled: Plane = rows @ directions / spread
+    return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-9)
+
+
+def _leaves(
+    rows: Plane, members: npt.NDArray[np.int64], rng: np.random.Generator
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Halve the members along random directions down to the size of a leaf."""
+    if len(members) <= _LEAF:
+        yield members
+        return
+    position = rows[members] @ rng.normal(size=rows.shape[1]).astype(np.float32)
+    half = len(members) // 2
+    order = np.argpartition(position, half)
+    for part in (order[:half], order[half:]):
+        yield from _leaves(rows, members[part], rng)
+
+
+def _most_alike(rows: Plane, leaf: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.float64]:
+    """The pictures of a leaf with those most like them: image, other, cosine; (pairs, 3)."""
+    cosines = rows[leaf] @ rows[leaf].T
+    np.fill_diagonal(cosines, -np.inf)
+    others = np.argpartition(-cosines, min(_LIKELY, len(leaf) - 1), axis=1)[:, :_LIKELY]
+    best = np.take_along_axis(cosines, others, axis=1)
+    image, rank = np.nonzero(best >= least)
+    return np.column_stack([leaf[image], leaf[others[image, rank]], best[image, rank]])
 
 
 def check_no_content_leak(duplicates: pd.DataFrame, images: pd.DataFrame) -> None:

@@ -17,16 +17,16 @@ import numpy.typing as npt
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS
-from second_look.decoding.pixels import Pixels, read_square
+from second_look.decoding.pixels import read_square
 from second_look.errors import DataError
 from second_look.files import write_json
 from second_look.geometry import Box, Transform
 from second_look.preparing.breast import Mask, breast_side, find_breast
+from second_look.preparing.fingerprints import fingerprint, to_text
 from second_look.preparing.outlines import Outline, draw_outlines
 from second_look.preparing.store import path_of, save_array
 from second_look.quarantine import Code, Quarantine
 
-THUMBNAIL = 32
 # Lesions may reach over the edge of the breast mask. This margin cuts none of the 1,696 masses of
 # CBIS-DDSM (the farthest reaches over by 0.9 %) and one of 121 circles of mini-MIAS (by 4.7 %).
 MARGIN = 0.02
@@ -105,7 +105,7 @@ def _prepare(job: Job) -> dict[str, Any]:
             for code, outline in enumerate(outlines, start=2)
         ],
         "quarantine": [*_unlocated(job, outlines), *_cut_lesions(job, outlines, transform)],
-        "thumbnail": _thumbnail(pixels[:, ::-1] if transform.flipped else pixels),
+        "fingerprint": to_text(fingerprint(pixels)),
     }
 
 
@@ -234,12 +234,3 @@ def _quarantine_row(
         lesion_id=lesion_id,
     )
     return quarantine.rows[0]
-
-
-def _thumbnail(mammogram: Pixels) -> list[list[float]]:
-    """The whole mammogram, (THUMBNAIL, THUMBNAIL), 0 to 1; a crop would vary with its mask."""
-    step = max(1, min(mammogram.shape) // (8 * THUMBNAIL))
-    coarse = mammogram[::step, ::step].astype(np.float32)
-    small = resize(coarse / coarse.max(), (THUMBNAIL, THUMBNAIL), order=1, anti_aliasing=True)
-    rows: list[list[float]] = np.round(small, 4).tolist()
-    return rows

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from second_look.catalogue import Catalogue, table
 from second_look.errors import DataError, OutputError
 from second_look.files import write_json
+from second_look.preparing.fingerprints import from_text
 from second_look.preparing.image import Job, PrepareSettings, prepare_image
 from second_look.preparing.store import Prepared, path_of
 from second_look.quarantine import QUARANTINE
@@ -166,7 +167,7 @@ def _record(job: Job) -> dict[str, Any] | None:
 
 def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
     """The records of all images as tables."""
-    images, lesions, quarantine, thumbnails = [], [], [], []
+    images, lesions, quarantine, fingerprints = [], [], [], []
     for job in jobs:
         record = _record(job)
         if record is None:
@@ -177,7 +178,7 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
         quarantine += record["quarantine"]
         if "image" in record:
             images.append(record["image"])
-            thumbnails.append(record["thumbnail"])
+            fingerprints.append(from_text(record["fingerprint"]))
             lesions += [{"image_id": job.image_id} | lesion for lesion in record["lesions"]]
     if strict and quarantine:
         first = quarantine[0]
@@ -192,7 +193,7 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
     lesion_table = pd.DataFrame(lesions, columns=["lesion_id", "image_id", "code", *shares])
     lesion_table = lesion_table.astype(dict.fromkeys(shares, float) | {"code": int})
     image_table = pd.DataFrame(images).astype({"pixel_spacing_mm": float})
-    stack = np.asarray(thumbnails, dtype=np.float32)
+    stack = np.stack(fingerprints)
     prepared = Prepared(folder, image_table, lesion_table, table(QUARANTINE, quarantine), stack)
     prepared.save()
     return prepared

@@ -1,6 +1,6 @@
 """Prepared images as they lie on disk: random access to any window, without decoding an image.
 
-A folder holds three tables, the thumbnails, and for each image a plain array of its grey levels
+A folder holds three tables, the fingerprints, and for each image a plain array of its grey levels
 and one that maps what lies where.
 """
 
@@ -37,15 +37,15 @@ class Prepared:
         lesions: One row per lesion: lesion_id, image_id; code in the region map (0: not located);
             area_px (original px), share_of_image, share_of_breast, inside_breast (0 to 1).
         quarantine: What could not be used, as in the catalogue.
-        thumbnails: Whole images with the chest wall at the left, float32 (n, 32, 32) 0 to 1, in the
-            order of `images`, to look for copies.
+        fingerprints: Of the whole images, uint8 (n, side, side), in the order of `images`, to look
+            for copies.
     """
 
     folder: Path
     images: pd.DataFrame
     lesions: pd.DataFrame
     quarantine: pd.DataFrame
-    thumbnails: npt.NDArray[np.float32]
+    fingerprints: npt.NDArray[np.uint8]
 
     @classmethod
     def load(cls, folder: Path) -> Prepared:
@@ -54,7 +54,7 @@ class Prepared:
         Raises:
             OutputError: Something of it is missing.
         """
-        paths = [folder / f"{name}.parquet" for name in TABLES] + [folder / "thumbnails.npy"]
+        paths = [folder / f"{name}.parquet" for name in TABLES] + [folder / "fingerprints.npy"]
         missing = [path for path in paths if not path.is_file()]
         if missing:
             raise OutputError(f"{missing[0]} is not there: run notebook 01_data_survey (again).")
@@ -82,10 +82,10 @@ class Prepared:
         )
 
     def save(self) -> None:
-        """Write the tables and thumbnails, each whole or not at all; the arrays are there."""
+        """Write the tables and fingerprints, each whole or not at all; the arrays are there."""
         for name in TABLES:
             write_parquet(self.folder / f"{name}.parquet", getattr(self, name))
-        save_array(self.folder / "thumbnails.npy", self.thumbnails)
+        save_array(self.folder / "fingerprints.npy", self.fingerprints)
 
 
 def path_of(folder: Path, image_id: str, ending: str) -> Path:
