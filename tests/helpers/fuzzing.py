@@ -43,7 +43,7 @@ from second_look.decoding.pixels import (
 )
 from second_look.errors import SecondLookError
 from second_look.sources.cbis_ddsm import read_cbis, read_descriptions, survey_descriptions
-from second_look.sources.chain_code import chain_mask
+from second_look.sources.chain_code import chain_region
 from second_look.sources.ddsm import read_ddsm
 from second_look.sources.ddsm_formats import read_case, read_overlay
 from second_look.sources.folder import read_folder
@@ -252,7 +252,7 @@ def _read_overlay(_folder: Path, path: Path) -> None:
     for lesion in read_overlay(path):
         assert lesion.types
         if lesion.boundary is not None:
-            mask = chain_mask(lesion.boundary, 40, 32)
+            mask = chain_region(lesion.boundary, 40, 32).on_film(40, 32)
             assert mask is None or mask.shape == (40, 32)
 
 

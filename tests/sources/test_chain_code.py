@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 from second_look.errors import DataError
-from second_look.sources.chain_code import Chain, chain_mask, gap_px, overreach_px, trace
+from second_look.sources.chain_code import (
+    Chain,
+    chain_region,
+    gap_px,
+    overreach_px,
+    trace,
+)
 from skimage.draw import ellipse, ellipse_perimeter, polygon, polygon_perimeter
+
+
+def chain_mask(chain, rows, cols):
+    return chain_region(chain, rows, cols).on_film(rows, cols)
 
 
 class TestChainCode:
@@ -49,6 +60,24 @@ class TestChainCode:
             chain = trace(mask)
             np.testing.assert_array_equal(chain_mask(chain, 50, 45), mask)
             assert gap_px(chain) == 0
+
+    def test_a_long_outline_is_filled_in_its_own_box(self, monkeypatch):
+        def fail(*args, **kwargs):
+            raise AssertionError("point by point, a polygon of 3,000 corners takes seconds")
+
+        monkeypatch.setattr(skimage.draw, "polygon", fail)
+        rows, cols = np.ogrid[:900, :900]
+        chain = trace((rows - 450) ** 2 + (cols - 450) ** 2 < 440**2)
+        region = chain_region(Chain(chain.row + 2000, chain.col + 1000, chain.steps), 5000, 4000)
+        assert (region.row, region.col, region.mask.shape) == (2011, 1011, (879, 879))
+        assert region.mask.sum() == ((rows - 450) ** 2 + (cols - 450) ** 2 < 440**2).sum()
+
+    def test_what_an_outline_encloses_twice_or_between_its_strands_is_inside(self):
+        square = (2,) * 6 + (4,) * 6 + (6,) * 6 + (0,) * 6
+        twice = Chain(2, 2, square + square)
+        assert chain_mask(twice, 12, 12).sum() == 49
+        eight = Chain(2, 2, (2, 2, 2, 2, 5, 5, 5, 5, 2, 2, 2, 2, 7, 7, 7, 7))
+        assert chain_mask(eight, 12, 12).sum() == 17
 
     def test_zero_is_up_and_one_turns_clockwise(self):
         mask = chain_mask(Chain(5, 5, (0, 1, 2, 3, 4, 5, 6, 7)), 12, 12)

@@ -108,13 +108,13 @@ def likely_pairs(fingerprints: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Positions of pictures that may be copies, (n, SIDE, SIDE) -> pairs, sorted."""
     rows = _scaled(np.stack([descriptor(polar_spectrum(picture)) for picture in fingerprints]))
     rng = np.random.default_rng(0)
-    trees, least = (1, -1.0) if len(rows) <= _LEAF else (_TREES, _LEAST_COSINE)
-    alike = [
-        _most_alike(rows, leaf, least)
+    trees, min_cosine = (1, -1.0) if len(rows) <= _LEAF else (_TREES, _LEAST_COSINE)
+    candidates = [
+        _most_alike(rows, leaf, min_cosine)
         for _ in range(trees)
         for leaf in _leaves(rows, np.arange(len(rows)), rng)
     ]
-    pairs = pd.DataFrame(np.concatenate(alike), columns=["image", "other", "cosine"])
+    pairs = pd.DataFrame(np.concatenate(candidates), columns=["image", "other", "cosine"])
     pairs = pairs.drop_duplicates(["image", "other"]).sort_values("cosine", ascending=False)
     best = pairs.groupby("image").head(_LIKELY)[["image", "other"]].to_numpy(dtype=int)
     return sorted({(min(pair), max(pair)) for pair in best.tolist()})
@@ -128,7 +128,8 @@ def _scaled(rows: Plane) -> Plane:
     variance, directions = variance[: -count - 1 : -1], directions[:, : -count - 1 : -1]
     spread = np.sqrt(np.maximum(variance, _LEAST_VARIANCE * variance[0]) + 1e-12)
     scaled: Plane = rows @ directions / spread
-    return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-9)
+    scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-9)
+    return scaled
 
 
 def _leaves(
@@ -138,21 +139,24 @@ def _leaves(
     if len(members) <= _LEAF:
         yield members
         return
-    position = rows[members] @ rng.normal(size=rows.shape[1]).astype(np.float32)
+    direction = np.asarray(rng.normal(size=rows.shape[1]), dtype=np.float32)
+    position = rows[members] @ direction
     half = len(members) // 2
     order = np.argpartition(position, half)
     for part in (order[:half], order[half:]):
         yield from _leaves(rows, members[part], rng)
 
 
-def _most_alike(rows: Plane, leaf: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.float64]:
+def _most_alike(
+    rows: Plane, leaf: npt.NDArray[np.int64], min_cosine: float
+) -> npt.NDArray[np.float64]:
     """The pictures of a leaf with those most like them: image, other, cosine; (pairs, 3)."""
     cosines = rows[leaf] @ rows[leaf].T
     np.fill_diagonal(cosines, -np.inf)
-    others = np.argpartition(-cosines, min(_LIKELY, len(leaf) - 1), axis=1)[:, :_LIKELY]
-    best = np.take_along_axis(cosines, others, axis=1)
-    image, rank = np.nonzero(best >= least)
-    return np.column_stack([leaf[image], leaf[others[image, rank]], best[image, rank]])
+    neighbours = np.argpartition(-cosines, min(_LIKELY, len(leaf) - 1), axis=1)[:, :_LIKELY]
+    best = np.take_along_axis(cosines, neighbours, axis=1)
+    image, rank = np.nonzero(best >= min_cosine)
+    return np.column_stack([leaf[image], leaf[neighbours[image, rank]], best[image, rank]])
 
 
 def check_no_content_leak(duplicates: pd.DataFrame, images: pd.DataFrame) -> None:

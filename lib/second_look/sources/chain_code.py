@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from skimage.draw import line, polygon
+from scipy.ndimage import binary_fill_holes
+from skimage.draw import line
 
 from second_look.errors import DataError
 
@@ -52,13 +53,32 @@ def overreach_px(chain: Chain, rows: int, cols: int) -> int:
     return max(0, int(over.max()))
 
 
-def chain_mask(chain: Chain, rows: int, cols: int) -> Mask:
+@dataclass(frozen=True)
+class Region:
+    """A region of a film, cut to its own box.
+
+    Attributes:
+        row, col: Of its upper left pixel on the film.
+        mask: bool, as large as the box; it has no pixel where all of it is outside of the film.
+    """
+
+    row: int
+    col: int
+    mask: Mask
+
+    def on_film(self, rows: int, cols: int) -> Mask:
+        """The region on a film of that size, bool (rows, cols)."""
+        film = np.zeros((rows, cols), dtype=np.bool_)
+        height, width = self.mask.shape
+        film[self.row : self.row + height, self.col : self.col + width] = self.mask
+        return film
+
+
+def chain_region(chain: Chain, rows: int, cols: int) -> Region:
     """The pixels of an outline and all that it encloses.
 
-    An open outline is closed with a straight line. Parts outside of the film are cut off.
-
-    Returns:
-        bool (rows, cols).
+    An open outline is closed with a straight line. Parts outside of the film are cut off. What an
+    outline that crosses or touches itself encloses twice, or between its strands, is inside.
 
     Raises:
         DataError: The outline leaves the film by more than EDGE_TOLERANCE_PX.
@@ -67,19 +87,20 @@ def chain_mask(chain: Chain, rows: int, cols: int) -> Mask:
     if excess > EDGE_TOLERANCE_PX:
         raise DataError(f"the outline leaves the film of {rows} x {cols} px by {excess} px.")
     pixels = chain_pixels(chain)
-    closing = np.column_stack(line(*pixels[-1], *pixels[0]))
-    edge = np.vstack([pixels, closing])
-    mask = np.zeros((rows, cols), dtype=np.bool_)
-    mask[polygon(pixels[:, 0], pixels[:, 1], (rows, cols))] = True
-    edge = edge[((edge >= 0) & (edge < (rows, cols))).all(axis=1)]
-    mask[edge[:, 0], edge[:, 1]] = True
-    return mask
+    first, last = pixels.min(axis=0), pixels.max(axis=0)
+    mask = np.zeros(last - first + 1, dtype=np.bool_)
+    for edge in (pixels, np.column_stack(line(*pixels[-1], *pixels[0]))):
+        mask[tuple((edge - first).T)] = True
+    start = np.maximum(first, 0)
+    end = np.maximum(np.minimum(last + 1, (rows, cols)), start)
+    within = tuple(slice(*ends) for ends in zip(start - first, end - first, strict=True))
+    return Region(int(start[0]), int(start[1]), binary_fill_holes(mask)[within])
 
 
 def trace(mask: Mask) -> Chain:
     """The outline of a region without holes, clockwise from its first pixel.
 
-    `chain_mask` draws the same region again.
+    `chain_region` draws the same region again.
 
     Args:
         mask: bool (rows, cols), one region; pixels that touch at a corner belong together.

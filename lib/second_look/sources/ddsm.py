@@ -25,7 +25,7 @@ from second_look.errors import DataError, MissingDataError
 from second_look.files import folder_fingerprint
 from second_look.geometry import Box
 from second_look.quarantine import Code, Quarantine
-from second_look.sources.chain_code import chain_mask, gap_px, overreach_px
+from second_look.sources.chain_code import chain_region, gap_px, overreach_px
 from second_look.sources.ddsm_formats import (
     DARKEST,
     PATHOLOGIES,
@@ -316,8 +316,8 @@ def _location(
     chain = lesion.boundary
     if chain is None:
         raise DataError(lesion.lost)
-    mask = chain_mask(chain, view.rows, view.cols)
-    box = Box.of_mask(mask)
+    region = chain_region(chain, view.rows, view.cols)
+    box = Box.of_mask(region.mask)
     if box is None:
         raise DataError("the outline lies outside of the film")
     overreach, gap = overreach_px(chain, view.rows, view.cols), gap_px(chain)
@@ -326,17 +326,17 @@ def _location(
     if gap > _GAP_PX:
         correct(f"the ends of the outline are {gap} px apart; a straight line closes it")
     # Named after its outline, so that a corrected one is drawn again.
-    mark = hashlib.sha256(f"{chain}{mask.shape}".encode()).hexdigest()[:12]
+    mark = hashlib.sha256(f"{chain}{(view.rows, view.cols)}".encode()).hexdigest()[:12]
     mask_path = reading.cache / "ddsm-masks" / f"{lesion_id}-{mark}.png"
     if not mask_path.is_file():
-        write_png(mask_path, mask.astype(np.uint8) * 255)
+        write_png(mask_path, region.on_film(view.rows, view.cols).astype(np.uint8) * 255)
     return {
-        "row_min": box.row_min,
-        "col_min": box.col_min,
-        "row_max": box.row_max,
-        "col_max": box.col_max,
+        "row_min": region.row + box.row_min,
+        "col_min": region.col + box.col_min,
+        "row_max": region.row + box.row_max,
+        "col_max": region.col + box.col_max,
         "mask_path": str(mask_path),
-        "area_px": float(mask.sum()),
+        "area_px": float(region.mask.sum()),
     }
 
 
