@@ -19,6 +19,7 @@ EFFECTS = (
     "location unknown",
     "kept, corrected",
     "kept, label uncertain",
+    "kept, mask uncertain",
 )
 
 
@@ -35,6 +36,11 @@ class Code(StrEnum):
 
     IMAGE_MISSING = "image_missing", "the file of the image does not exist"
     IMAGE_UNUSABLE = "image_unusable", "the file cannot be read, or shows no mammogram"
+    VIEW_SPECIAL = (
+        "view_special",
+        "a spot, magnification or stereo view, a specimen or a scout: no whole breast",
+    )
+    BREAST_UNCERTAIN = "breast_uncertain", "the mask of the breast looks wrong: look at it"
     MIDDLE_FRAME = "middle_frame", "of several frames in a file the middle one is used"
     FILE_REPEATED = "file_repeated", "several files hold the same image or mask; one is used"
     FILE_OF_ANOTHER_FORMAT = (

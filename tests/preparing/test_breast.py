@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.real_cbis import read_cbis_masses
+from scipy.ndimage import binary_fill_holes, binary_opening, gaussian_filter
 from second_look.decoding.pixels import read_mask, read_pixels, read_square
 from second_look.errors import DataError
+from second_look.phantoms import digital
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.preparing.breast import breast_side, find_breast
 from skimage.measure import label
@@ -56,6 +58,59 @@ def test_a_breast_goes_on_through_a_bright_edge_at_the_chest_wall():
     mask = find_breast(pixels)
     assert agreement(mask, truth) > 0.95
     assert mask[150, :4].all()
+
+
+def lost_share(mask, truth):
+    return (truth & ~mask).sum() / truth.sum()
+
+
+def test_dim_fat_on_black_air_is_breast():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:1024, :832]
+    breast = ((y - 512) / 480) ** 2 + (x / 700) ** 2 < 1
+    texture = gaussian_filter(rng.normal(size=y.shape), 6)
+    core = ((y - 512) / 260) ** 2 + ((x - 420) / 200) ** 2 < 1
+    dense = gaussian_filter(core * 190.0, 20)
+    fat = np.clip(22 + 9 * texture / texture.std(), 6, None)
+    pixels = np.where(breast, fat + dense, 0).clip(0, 255).astype(np.uint8)
+    mask = find_breast(pixels)
+    # On Otsu's threshold 0.35 of it was found, with the chest wall at the right.
+    assert lost_share(mask, breast) < 0.002
+    assert agreement(mask, breast) > 0.98
+    assert breast_side(mask) == "left"
+    # A marker in the air and fat at the chest wall as dark as air change nothing.
+    pixels[20:60, 760:800] = 255
+    pixels[400:440, :30] = 0
+    assert agreement(find_breast(pixels), breast) > 0.98
+
+
+def test_a_bright_rim_around_dim_tissue_on_black_air_is_not_all_of_the_breast():
+    rows, cols = np.mgrid[:1200, :700]
+    distance = np.hypot((rows - 600) / 560, cols / 560)
+    breast = distance < 1
+    pixels = np.where(breast & (distance > 0.45), 190, np.where(breast, 60, 0)).astype(np.uint8)
+    mask = find_breast(pixels)
+    assert lost_share(mask, breast) < 0.002
+    assert agreement(mask, breast) > 0.98
+
+
+@pytest.mark.parametrize("form", digital.WHOLE)
+@pytest.mark.parametrize("bits", [8, 12])
+def test_no_breast_of_a_digital_phantom_is_lost(form, bits):
+    settings = PhantomSettings(patients=2, rows=512, cols=416, bits=bits, seed=3)
+    for patient in range(2):
+        for breast, view in zip(plan_patient(settings, patient), ("CC", "MLO"), strict=True):
+            image = digital.draw_digital(settings, breast, view, form)
+            mask = find_breast(image.pixels)
+            assert lost_share(mask, image.breast) < 0.005
+            assert agreement(mask, image.breast) > 0.98
+            assert breast_side(mask) == {"L": "left", "R": "right"}[breast.laterality]
+
+
+def test_a_rectangle_of_film_on_black_padding_is_film():
+    pixels, truth = mammogram(air=25)
+    padded = np.pad(pixels, ((0, 0), (40, 100)))
+    assert agreement(find_breast(padded), np.pad(truth, ((0, 0), (40, 100)))) > 0.95
 
 
 def test_grey_film_beside_black_padding_is_air():
@@ -129,3 +184,32 @@ def test_cbis_lesion_pixels_lie_inside(cbis_mass_folder):
         shares.append(breast.mean())
     assert inside_px / lesion_px >= 0.995
     assert 0.3 < np.median(shares) < 0.5
+
+
+def above_air(pixels, side):
+    """All that hangs together above black air, filled from the chest wall: an independent mask."""
+    components = label(binary_opening(pixels > 3, iterations=2))
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    padded = np.pad(components == sizes.argmax(), 1)
+    wall = 0 if side == "L" else -1
+    rows = np.flatnonzero(padded[:, 1 if side == "L" else -2])
+    padded[rows[0] : rows[-1] + 1, wall] = True
+    return binary_fill_holes(padded)[1:-1, 1:-1]
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_no_real_digital_mammogram_loses_breast(data_root):
+    folder = data_root / "cesm-cc-87" / "images"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    lost = []
+    for path in sorted(folder.iterdir()):
+        pixels, side = read_pixels(path), path.stem.split("_")[1]
+        mask = find_breast(pixels)
+        lost.append(lost_share(mask, above_air(pixels, side)))
+        assert breast_side(mask) == {"L": "left", "R": "right"}[side], path.name
+    assert len(lost) == 87
+    # The goal was 2 % on 95 % of them and never 10 %; by the rule for film up to 37 % were lost.
+    assert max(lost) < 0.005

@@ -26,6 +26,7 @@ from pydicom.uid import UID
 
 from second_look.decoding import ljpeg
 from second_look.decoding.greyscale import Values, grey_levels
+from second_look.decoding.special_views import special_view
 from second_look.errors import DataError
 from second_look.files import open_bounded
 
@@ -85,6 +86,7 @@ class Header:
         view: Such as CC or MLO.
         density: ACR density of the breast, 1 to 4.
         frames: Pictures in the file; the middle one is read.
+        special_view: What makes it no whole breast in a standard view; "" if nothing does.
     """
 
     rows: int
@@ -95,6 +97,7 @@ class Header:
     view: str = ""
     density: str = ""
     frames: int = 1
+    special_view: str = ""
 
     @property
     def frame(self) -> int:
@@ -177,7 +180,8 @@ def _header(data: Dataset) -> Header:
     if not 1 <= bits <= 16:
         raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=REPLACE)
     side, view, density = _side(data), _view(data), _density(data)
-    return Header(rows, cols, bits, _spacing(data), side, view, density, frames)
+    special = special_view(data)
+    return Header(rows, cols, bits, _spacing(data), side, view, density, frames, special)
 
 
 def _spacing(data: Dataset) -> float | None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_fill_holes, gaussian_filter
+from scipy.ndimage import (
+    binary_closing,
+    binary_dilation,
+    binary_erosion,
+    binary_fill_holes,
+    gaussian_filter,
+)
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 from skimage.morphology import disk, opening
@@ -25,14 +31,28 @@ _MIN_SHARE = 0.02
 _SKIN_SHARE = 0.7
 # Grey level (square root, 0 to 1) up to which a pixel is padding of the scan.
 _PADDING = 0.02
+# Of a digital mammogram: grey level (0 to 1) that its air does not exceed, and the least share of
+# the air that keeps to that. What is brighter than _BRIGHT there is a marker or a label.
+_AIR, _EVEN_SHARE, _BRIGHT = 0.01, 0.98, 0.1
+# On black air the skin is sharp, while film fades: the outermost pixels are this bright, and where
+# no less is asked for, the edge moves by at most so many px.
+_SKIN, _SHARP_PX = 0.03, 4.0
+# What is joined to the breast by less than twice this, px, is cut off: the rim of the paddle.
+_THIN_PX = 2
+# Longest notch at the side of the picture that is breast, as a share of that side: dark fat.
+_NOTCH_SHARE = 0.1
+# Share of its bounding box that only a rectangle fills: a film on the padding of its scan.
+_RECTANGLE = 0.95
 
 
 def find_breast(pixels: Pixels) -> Mask:
     """Find the breast in a mammogram.
 
-    Otsu's threshold on the square root of the grey levels (which spreads the dim skin zone) splits
-    tissue from air; opening cuts off what is joined by less than a few mm, such as labels and
-    tape; of the components that are large enough, the one with the most light is the breast.
+    Where the air is black and even, as on digital mammograms, the breast is all that is brighter
+    and hangs together: its dim fat is darker than bare film. On film, Otsu's threshold on the
+    square root of the grey levels (which spreads the dim skin zone) splits tissue from air;
+    opening cuts off what is joined by less than a few mm, such as labels and tape; of the
+    components that are large enough, the one with the most light is the breast.
 
     Args:
         pixels: Grey levels, (rows, cols), any bit depth.
@@ -45,16 +65,12 @@ def find_breast(pixels: Pixels) -> Mask:
     """
     small = _reduced(pixels)
     bright = np.sqrt(small)
-    threshold = _threshold(bright)
-    tissue = bright > threshold
-    interior = _inside_frame(tissue)
-    tissue &= interior
-    radius = max(2, round(0.012 * max(small.shape)))
-    opened = opening(tissue, disk(radius))
-    breast = _largest(opened, bright)
+    breast = _on_black_air(small, bright)
+    if breast is None:
+        radius = max(2, round(0.012 * max(small.shape)))
+        breast = _component(bright, _threshold(bright), radius)
     if breast is None:
         raise DataError("no breast found in the image.", remedy="Look at the picture; is it empty?")
-    breast = binary_fill_holes(_up_to_the_edge(breast, interior))
     smooth = gaussian_filter(breast.astype(np.float32), 1.0, mode="nearest")
     return np.asarray(resize(smooth, pixels.shape, order=1) > 0.5)
 
@@ -120,6 +136,54 @@ def _otsu(bright: npt.NDArray[np.float32]) -> float:
     spread = 1.4826 * float(np.median(np.abs(low - centre)))
     narrow = spread < 0.1 * (float(np.median(high)) - centre)
     return split if narrow else everything
+
+
+def _component(bright: npt.NDArray[np.float32], threshold: float, radius: int) -> Mask | None:
+    """The part above a threshold that is the breast, without holes; None if there is none.
+
+    What is joined to it by less than twice the radius, px, is cut off.
+    """
+    tissue = bright > threshold
+    interior = _inside_frame(tissue)
+    breast = _largest(opening(tissue & interior, disk(radius)), bright)
+    return None if breast is None else binary_fill_holes(_up_to_the_edge(breast, interior))
+
+
+def _on_black_air(small: npt.NDArray[np.float32], bright: npt.NDArray[np.float32]) -> Mask | None:
+    """All that hangs together on black air; None where the air is not, as on film."""
+    if np.mean(small <= _AIR) < _MIN_SHARE:
+        return None
+    breast = _without_notches(_component(bright, np.sqrt(_AIR), _THIN_PX))
+    if breast is None or _is_film(small, breast):
+        return None
+    outermost = breast & ~binary_erosion(breast, border_value=1)
+    if np.median(small[outermost]) < _SKIN:
+        return None
+    firm = _without_notches(_component(bright, np.sqrt(_SKIN), _THIN_PX))
+    lost_px = np.count_nonzero(breast) - (0 if firm is None else np.count_nonzero(firm))
+    return breast if lost_px <= _SHARP_PX * np.count_nonzero(outermost) else None
+
+
+def _without_notches(breast: Mask | None) -> Mask | None:
+    """The mask without the notches that dark fat leaves at the sides of the picture."""
+    if breast is None:
+        return None
+    padded = np.pad(breast, 1)
+    for turns in range(4):
+        outer, side = np.rot90(padded, turns)[0], np.rot90(breast, turns)[0]
+        outer[1:-1] = side | binary_closing(side, np.ones(round(_NOTCH_SHARE * side.size) | 1))
+    return np.asarray(binary_fill_holes(padded)[1:-1, 1:-1])
+
+
+def _is_film(small: npt.NDArray[np.float32], breast: Mask) -> bool:
+    """Whether the air is uneven, or what is not black is a rectangle: a film on padding."""
+    air = small[~binary_dilation(breast, iterations=3)]
+    air = air[air <= _BRIGHT]
+    if air.size < _MIN_SHARE * small.size or np.mean(air <= _AIR) < _EVEN_SHARE:
+        return True
+    rows, cols = (np.flatnonzero(breast.any(axis=axis)) for axis in (1, 0))
+    box_px = (rows[-1] + 1 - rows[0]) * (cols[-1] + 1 - cols[0])
+    return bool(np.count_nonzero(breast) > _RECTANGLE * box_px)
 
 
 def _inside_frame(tissue: Mask) -> Mask:

@@ -17,12 +17,21 @@ import numpy.typing as npt
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS
+<<<<<<< HEAD
 from second_look.decoding.pixels import read_square
+=======
+from second_look.decoding.pixels import Pixels, read_header, read_square
+from second_look.decoding.special_views import special_view_name
+>>>>>>> 6512dce (All that is brighter than black, even air is breast; views that show none are left out)
 from second_look.errors import DataError
 from second_look.files import write_json
 from second_look.geometry import Box, Transform
 from second_look.preparing.breast import Mask, breast_side, find_breast
+<<<<<<< HEAD
 from second_look.preparing.fingerprints import fingerprint, to_text
+=======
+from second_look.preparing.mask_checks import mask_doubt, special_shape
+>>>>>>> 6512dce (All that is brighter than black, even air is breast; views that show none are left out)
 from second_look.preparing.outlines import Outline, draw_outlines
 from second_look.preparing.store import path_of, save_array
 from second_look.quarantine import Code, Quarantine
@@ -73,19 +82,28 @@ class Job:
         return path_of(self.folder, self.image_id, "json")
 
 
+class SpecialViewError(DataError):
+    """The picture shows no whole breast in a standard view."""
+
+
 def prepare_image(job: Job) -> None:
     """Prepare one image and write its record, which marks it as done."""
     try:
         record = _prepare(job)
     except DataError as error:
-        row = _quarantine_row(job, "", "image left out", Code.IMAGE_UNUSABLE, error.problem)
+        special = isinstance(error, SpecialViewError)
+        code = Code.VIEW_SPECIAL if special else Code.IMAGE_UNUSABLE
+        row = _quarantine_row(job, "", "image left out", code, error.problem)
         record = {"quarantine": [row]}
     write_json(job.record, {"key": job.key} | record)
 
 
 def _prepare(job: Job) -> dict[str, Any]:
-    pixels = read_square(Path(job.image["path"]), int(job.image["rows"]), int(job.image["cols"]))
+    path = Path(job.image["path"])
+    _check_view(read_header(path).special_view or _special_by_table(str(job.image["view"])))
+    pixels = read_square(path, int(job.image["rows"]), int(job.image["cols"]))
     breast = find_breast(pixels)
+    _check_view(special_shape(pixels, breast))
     breast_px = int(breast.sum())
     outlines = draw_outlines(job.lesions, breast)
     transform = _transform(job, breast)
@@ -104,9 +122,38 @@ def _prepare(job: Job) -> dict[str, Any]:
             _lesion_row(outline, code, pixels.size, breast_px)
             for code, outline in enumerate(outlines, start=2)
         ],
+<<<<<<< HEAD
         "quarantine": [*_unlocated(job, outlines), *_cut_lesions(job, outlines, transform)],
         "fingerprint": to_text(fingerprint(pixels)),
+=======
+        "quarantine": [
+            *_unlocated(job, outlines),
+            *_cut_lesions(job, outlines, transform),
+            *_doubtful(job, mask_doubt(pixels, breast)),
+        ],
+        "thumbnail": _thumbnail(pixels[:, ::-1] if transform.flipped else pixels),
+>>>>>>> 6512dce (All that is brighter than black, even air is breast; views that show none are left out)
     }
+
+
+def _special_by_table(view: str) -> str:
+    """What the view in the catalogue names that is no whole breast; "" if nothing."""
+    kind = special_view_name(view)
+    return f"{kind}, by the view {view!r} in the table" if kind else ""
+
+
+def _check_view(reason: str) -> None:
+    """Raise a SpecialViewError if there is a reason to take the picture for a special view."""
+    if reason:
+        raise SpecialViewError(
+            reason, remedy="Take it out of the data set, or correct the header or the table."
+        )
+
+
+def _doubtful(job: Job, doubt: str) -> Iterator[dict[str, str]]:
+    """A row for the quarantine if the breast mask looks wrong."""
+    if doubt:
+        yield _quarantine_row(job, "", "kept, mask uncertain", Code.BREAST_UNCERTAIN, doubt)
 
 
 def _transform(job: Job, breast: Mask) -> Transform:
