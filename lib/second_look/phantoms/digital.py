@@ -8,6 +8,7 @@ an implant, the edges of the compression paddle, a marker; and the views that sh
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -153,11 +154,12 @@ def _specimen(rng: np.random.Generator, canvas: _Canvas) -> _Canvas:
 
 def _positions(
     canvas: _Canvas,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
     """Centres of rows (rows, 1) and columns (1, cols), mm."""
     rows, cols = canvas.breast.shape
     rows_mm = (np.arange(rows)[:, None] + 0.5) * canvas.spacing_mm
-    return rows_mm, (np.arange(cols)[None, :] + 0.5) * canvas.spacing_mm
+    cols_mm = (np.arange(cols)[None, :] + 0.5) * canvas.spacing_mm
+    return rows_mm, cols_mm
 
 
 _DRAW = {
