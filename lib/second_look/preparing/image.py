@@ -17,21 +17,14 @@ import numpy.typing as npt
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS
-<<<<<<< HEAD
-from second_look.decoding.pixels import read_square
-=======
-from second_look.decoding.pixels import Pixels, read_header, read_square
+from second_look.decoding.pixels import read_header, read_square
 from second_look.decoding.special_views import special_view_name
->>>>>>> 6512dce (All that is brighter than black, even air is breast; views that show none are left out)
 from second_look.errors import DataError
 from second_look.files import write_json
 from second_look.geometry import Box, Transform
 from second_look.preparing.breast import Mask, breast_side, find_breast
-<<<<<<< HEAD
 from second_look.preparing.fingerprints import fingerprint, to_text
-=======
 from second_look.preparing.mask_checks import mask_doubt, special_shape
->>>>>>> 6512dce (All that is brighter than black, even air is breast; views that show none are left out)
 from second_look.preparing.outlines import Outline, draw_outlines
 from second_look.preparing.store import path_of, save_array
 from second_look.quarantine import Code, Quarantine
@@ -122,17 +115,12 @@ def _prepare(job: Job) -> dict[str, Any]:
             _lesion_row(outline, code, pixels.size, breast_px)
             for code, outline in enumerate(outlines, start=2)
         ],
-<<<<<<< HEAD
-        "quarantine": [*_unlocated(job, outlines), *_cut_lesions(job, outlines, transform)],
-        "fingerprint": to_text(fingerprint(pixels)),
-=======
         "quarantine": [
             *_unlocated(job, outlines),
             *_cut_lesions(job, outlines, transform),
             *_doubtful(job, mask_doubt(pixels, breast)),
         ],
-        "thumbnail": _thumbnail(pixels[:, ::-1] if transform.flipped else pixels),
->>>>>>> 6512dce (All that is brighter than black, even air is breast; views that show none are left out)
+        "fingerprint": to_text(fingerprint(pixels)),
     }
 
 
