@@ -52,6 +52,7 @@ from second_look.preparing.dataset import open_dataset, require
 from second_look.studies.survey import patching
 from second_look.studies.windows import WINDOWS
 
+# %%
 style.use_style()
 run = open_run(outputs, notebook="02_patching")
 data = open_dataset(Path(outputs))

@@ -35,6 +35,7 @@ LAB = "lab"
 # here too because the library does not read notebooks; a test compares them.
 LAB_SETTINGS = DataSettings(
     source="phantom",
+    table_form="table",
     box_format="rowcol",
     max_lost=0.1,
     dataset="folder",

@@ -70,7 +70,7 @@ class DataSettings:
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    table_form: str = "table"
+    table_form: str
     box_format: str
     max_lost: float = 1.0
     dataset: str
