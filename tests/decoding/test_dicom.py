@@ -273,6 +273,71 @@ def test_the_header_says_the_size_of_a_pixel(tmp_path, tags, size):
     assert read_header(file(tmp_path / "a.dcm", smooth(16), **tags)).pixel_spacing_mm == size
 
 
+@pytest.mark.parametrize(
+    ("tags", "size", "aspect"),
+    [
+        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.07, 0.07]}, 0.07, 1),
+        ({"PixelSpacing": [0.1, 0], "NominalScannedPixelSpacing": [0.05, 0.05]}, 0.05, 1),
+        ({"PixelSpacing": [0.1, 0.05]}, 0.1, 0.5),
+    ],
+)
+def test_spacing_that_says_nothing_is_passed_over_and_pixels_may_be_oblong(
+    tmp_path, tags, size, aspect
+):
+    decoded = read_header(file(tmp_path / "a.dcm", smooth(16), **tags))
+    assert (decoded.pixel_spacing_mm, decoded.pixel_aspect) == (size, aspect)
+
+
+def test_a_slope_that_frames_share_and_the_window_of_a_frame_count(tmp_path):
+    stored = smooth(16)
+    shared = item(PixelValueTransformationSequence=[item(RescaleSlope=-1, RescaleIntercept=0)])
+    path = file(tmp_path / "a.dcm", stored, SharedFunctionalGroupsSequence=[shared])
+    np.testing.assert_array_equal(read_pixels(path), 65535 - stored)
+    windows = [
+        item(FrameVOILUTSequence=[item(WindowCenter=centre, WindowWidth=10_000)])
+        for centre in (5_000, 30_000, 60_000)
+    ]
+    path = file(
+        tmp_path / "b.dcm",
+        np.stack([stored] * 3),
+        Rows=24,
+        Columns=20,
+        NumberOfFrames=3,
+        PerFrameFunctionalGroupsSequence=windows,
+    )
+    levels = read_pixels(path)
+    assert (levels[stored < 25_000] == 0).all()
+    assert (levels[stored > 35_000] == 65535).all()
+
+
+@pytest.mark.parametrize("begin", [128, 132])
+def test_a_file_without_preamble_is_read(tmp_path, begin):
+    stored = smooth(16)
+    path = file(tmp_path / "a.dcm", stored)
+    content = path.read_bytes()
+    if begin == 128:  # without meta data either
+        begin = 144 + int.from_bytes(content[140:144], "little")
+    path.write_bytes(content[begin:])
+    np.testing.assert_array_equal(read_pixels(path), stored)
+
+
+def test_a_compressed_file_that_breaks_off_is_truncated_unless_only_its_end_mark_is_missing(
+    tmp_path,
+):
+    stored = smooth(16)
+    path = file(tmp_path / "a.dcm", stored)
+    data = pydicom.dcmread(path)
+    data.compress(pydicom.uid.RLELossless, encoding_plugin="pydicom")
+    data.save_as(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-8])
+    np.testing.assert_array_equal(read_pixels(path), stored)
+    for keep in (-40, len(content) - 200):
+        path.write_bytes(content[:keep])
+        with pytest.raises(DataError, match=r"a\.dcm: the file is truncated: \d+ bytes"):
+            read_pixels(path)
+
+
 def test_frames_share_side_and_size_of_a_pixel(tmp_path):
     shared = item(
         PixelMeasuresSequence=[item(PixelSpacing=[0.09, 0.09])],

@@ -189,3 +189,21 @@ def test_masks_are_resized_and_must_not_be_empty(tmp_path):
     px.write_png(tmp_path / "empty.png", np.zeros((20, 20), dtype=np.uint8))
     with pytest.raises(DataError, match="the mask is empty"):
         px.read_mask(tmp_path / "empty.png", 20, 20)
+
+
+def test_a_tiff_whose_lowest_value_is_white_is_turned_round(tmp_path):
+    pixels = picture(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", 65535 - pixels, photometric="miniswhite")
+    np.testing.assert_array_equal(px.read_pixels(tmp_path / "a.tif"), pixels)
+    tifffile.imwrite(tmp_path / "b.tif", pixels / np.float32(2), photometric="miniswhite")
+    with pytest.raises(px.DataError, match="lowest is white"):
+        px.read_pixels(tmp_path / "b.tif")
+
+
+def test_a_second_newline_after_the_header_of_a_pgm_is_no_pixel(tmp_path):
+    pixels, path = picture(np.uint8) | 128, tmp_path / "a.pgm"
+    path.write_bytes(b"P5\n5 7\n255\n\n" + pixels.tobytes())
+    np.testing.assert_array_equal(px.read_pixels(path), pixels)
+    path.write_bytes(b"P5\n5 7\n255\n\n" + pixels.tobytes()[:-1] + b"\n")
+    with pytest.raises(px.DataError, match="longer than its header says"):
+        px.read_pixels(path)

@@ -6,12 +6,12 @@ A header is trusted only as far as the file can hold what it claims. The values 
 
 from __future__ import annotations
 
-import math
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
 from second_look.decoding import ljpeg
-from second_look.decoding.greyscale import Values, grey_levels
+from second_look.decoding.acquisition import breast_density, pixel_spacing, side_of, view_of
+from second_look.decoding.greyscale import Values, add_functional_groups, grey_levels
 from second_look.decoding.special_views import special_view
 from second_look.errors import DataError
 from second_look.files import open_bounded
@@ -48,28 +49,8 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
     )
     for number in numbers
 }
-# Codes of a view and of the composition of the breast, SNOMED CT (context groups 4014, 6000) and
-# the older SNOMED RT.
-_VIEWS = {
-    "399162004": "CC",
-    "R-10242": "CC",
-    "399368009": "MLO",
-    "R-10226": "MLO",
-    "399260004": "ML",
-    "R-10224": "ML",
-    "399352003": "LM",
-    "R-10228": "LM",
-}
-_DENSITIES = {
-    "129716005": "1",
-    "F-01711": "1",
-    "129717001": "2",
-    "F-01712": "2",
-    "129718006": "3",
-    "F-01713": "3",
-    "129719003": "4",
-    "F-01714": "4",
-}
+# An item of compressed pixels, and the end of all items.
+_ITEM, _ITEM_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
 # What to do about a broken file.
 REPLACE = "Get the file again, or take it out of the data set."
 
@@ -81,12 +62,13 @@ class Header:
     Attributes:
         rows, cols: Size in px, as stored.
         bits: Significant bits a pixel, 1 to 16.
-        pixel_spacing_mm: Size of a pixel, None if the file does not say.
+        pixel_spacing_mm: Height of a pixel, None if the file does not say.
         side: L or R; "" if the file does not say, as for the next two.
         view: Such as CC or MLO.
         density: ACR density of the breast, 1 to 4.
         frames: Pictures in the file; the middle one is read.
         special_view: What makes it no whole breast in a standard view; "" if nothing does.
+        pixel_aspect: Width of a pixel as a share of its height.
     """
 
     rows: int
@@ -98,11 +80,18 @@ class Header:
     density: str = ""
     frames: int = 1
     special_view: str = ""
+    pixel_aspect: float = 1.0
 
     @property
     def frame(self) -> int:
         """Which of the frames is read, from 0: the middle one."""
         return (self.frames - 1) // 2
+
+
+def is_dicom(start: bytes) -> bool:
+    """Whether a file that begins so is DICOM; without preamble it begins with group 2 or 8."""
+    bare = start[:2] in (b"\2\0", b"\x08\0") and start[3:4] == b"\0"
+    return start[128:132] == b"DICM" or bare
 
 
 def read_header(path: Path) -> Header:
@@ -134,6 +123,7 @@ def read_grey(path: Path, *, for_display: bool) -> npt.NDArray[Any]:
     values = _stored(data, header)
     if values.ndim == 3:
         return values
+    add_functional_groups(data, header.frame)
     return grey_levels(values, data, for_display=for_display)
 
 
@@ -141,7 +131,17 @@ def _read(path: Path, *, pixels: bool) -> FileDataset:
     with open_bounded(path) as stream, _quiet():
         _check_inflated(stream.read(1024), path)
         stream.seek(0)
-        return pydicom.dcmread(stream, stop_before_pixels=not pixels)
+        try:
+            return pydicom.dcmread(stream, stop_before_pixels=not pixels, force=True)
+        except (EOFError, TypeError):
+            # The end is missing; pydicom's error about it fails on a path that is no text.
+            stream.seek(0)
+            content = BytesIO(stream.read() + _ITEM_END)
+    try:
+        with _quiet():
+            return pydicom.dcmread(content, stop_before_pixels=not pixels, force=True)
+    except (EOFError, TypeError):
+        raise DataError("the file is truncated.", path, REPLACE) from None
 
 
 @contextmanager
@@ -157,7 +157,9 @@ def _check_inflated(start: bytes, path: Path) -> None:
     if _DEFLATED.encode() not in start:
         return
     # The group length, first of the file's own tags, leads to where the deflated part begins.
-    begin, limit = 144 + int.from_bytes(start[140:144], "little"), 2 * MAX_PIXELS + 1_000_000
+    meta = 132 if start[128:132] == b"DICM" else 0
+    begin = meta + 12 + int.from_bytes(start[meta + 8 : meta + 12], "little")
+    limit = 2 * MAX_PIXELS + 1_000_000
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     with path.open("rb") as stream:
         stream.seek(begin)
@@ -179,58 +181,19 @@ def _header(data: Dataset) -> Header:
     rows, cols, bits = int(data.Rows), int(data.Columns), int(data.BitsStored)
     if not 1 <= bits <= 16:
         raise DataError(f"expected 1 to 16 bits a pixel. Got {bits}.", remedy=REPLACE)
-    side, view, density = _side(data), _view(data), _density(data)
-    special = special_view(data)
-    return Header(rows, cols, bits, _spacing(data), side, view, density, frames, special)
-
-
-def _spacing(data: Dataset) -> float | None:
-    """Size of a pixel in the plane of the breast, mm."""
-    spacing = data.get("PixelSpacing") or _shared(data, "PixelMeasuresSequence", "PixelSpacing")
-    magnification = 1.0
-    if not spacing:
-        # At the detector: the breast is closer to the tube, and smaller by this factor.
-        spacing = data.get("ImagerPixelSpacing")
-        magnification = float(data.get("EstimatedRadiographicMagnificationFactor") or 1)
-    spacing = spacing or data.get("NominalScannedPixelSpacing")
-    try:
-        size = float(spacing[0]) / magnification if spacing else math.nan
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return size if 0 < size < math.inf else None
-
-
-def _side(data: Dataset) -> str:
-    frame = _shared(data, "FrameAnatomySequence", "FrameLaterality")
-    side = data.get("ImageLaterality") or data.get("Laterality") or frame or ""
-    return str(side) if str(side) in ("L", "R") else ""
-
-
-def _view(data: Dataset) -> str:
-    name = str(data.get("ViewPosition") or "").strip().upper()
-    return name or next((_VIEWS[code] for code in _codes(data, "ViewCodeSequence", _VIEWS)), "")
-
-
-def _density(data: Dataset) -> str:
-    """From the acquisition context, the only sequence in which DICOM gives it for an image."""
-    for item in data.get("AcquisitionContextSequence") or ():
-        for code in _codes(item, "ConceptCodeSequence", _DENSITIES):
-            return _DENSITIES[code]
-    return ""
-
-
-def _codes(data: Dataset, sequence: str, meanings: dict[str, str]) -> list[str]:
-    """The codes of a sequence that have a meaning here."""
-    items = data.get(sequence) or ()
-    return [code for item in items if (code := str(item.get("CodeValue", ""))) in meanings]
-
-
-def _shared(data: Dataset, sequence: str, name: str) -> Any:  # noqa: ANN401
-    """A value that all frames share; None if there is none."""
-    for group in data.get("SharedFunctionalGroupsSequence") or ():
-        for item in group.get(sequence) or ():
-            return item.get(name)
-    return None
+    height_mm, aspect = pixel_spacing(data)
+    return Header(
+        rows,
+        cols,
+        bits,
+        height_mm,
+        side_of(data),
+        view_of(data),
+        breast_density(data),
+        frames,
+        special_view(data),
+        aspect,
+    )
 
 
 def _stored(data: FileDataset, header: Header) -> Values:
@@ -248,7 +211,9 @@ def _stored(data: FileDataset, header: Header) -> Values:
             f"the header claims {header.rows} x {header.cols} px, more than any film has.",
             remedy=REPLACE,
         )
-    syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
+    syntax = _syntax(data)
+    if syntax not in _NATIVE:
+        _check_whole(data)
     if syntax in _NATIVE:
         values = _native(data, header, samples, syntax)
     elif syntax in _DECODERS:
@@ -262,6 +227,27 @@ def _stored(data: FileDataset, header: Header) -> Values:
             remedy="Convert it, such as with `gdcmconv --raw`.",
         )
     return values if samples > 1 else _significant(values, data)
+
+
+def _syntax(data: FileDataset) -> UID:
+    """The transfer syntax; without preamble and meta data, the one that the file was read by."""
+    named = str(data.file_meta.get("TransferSyntaxUID", ""))
+    if named or data.file_meta:
+        return UID(named)
+    implicit, little = data.original_encoding
+    return UID(_NATIVE[0] if implicit else _NATIVE[1] if little else _BIG_ENDIAN)
+
+
+def _check_whole(data: FileDataset) -> None:
+    """Refuse compressed pixels that end within an item; a missing end after the last is fine."""
+    content, position = data.PixelData, 0
+    while content[position : position + 4] == _ITEM:
+        position += 8 + int.from_bytes(content[position + 4 : position + 8], "little")
+    if position > len(content):
+        raise DataError(
+            f"the file is truncated: {position - len(content)} bytes of the picture are missing.",
+            remedy=REPLACE,
+        )
 
 
 def _native(data: FileDataset, header: Header, samples: int, syntax: UID) -> Values:

@@ -22,6 +22,11 @@ Levels = npt.NDArray[np.float64]
 _NEGLIGIBLE = 0.001
 # Tags without which the levels are the stored values.
 _STEPS = ("ModalityLUTSequence", "RescaleSlope", "VOILUTSequence", "WindowCenter")
+# Tags of functional groups that decide how a frame is displayed (PS3.3 C.7.6.16.2.10, .11).
+_OF_FRAMES = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+}
 _CORRECT = "Correct the header, or take the file out of the data set."
 
 
@@ -60,6 +65,20 @@ def grey_levels(values: Values, data: Dataset, *, for_display: bool) -> Values:
     indices = values if low == 0 else values.astype(np.int32) - low
     mapped: Values = table[indices]
     return mapped
+
+
+def add_functional_groups(data: Dataset, frame: int) -> None:
+    """Give the header the slope and window of a frame, which multi-frame files keep elsewhere."""
+    groups = [
+        *list(data.get("SharedFunctionalGroupsSequence") or ())[:1],
+        *list(data.get("PerFrameFunctionalGroupsSequence") or ())[frame : frame + 1],
+    ]
+    for group in groups:
+        for sequence, names in _OF_FRAMES.items():
+            for item in list(group.get(sequence) or ())[:1]:
+                for name in names:
+                    if name in item:
+                        setattr(data, name, item[name].value)
 
 
 def _display_levels(ramp: npt.NDArray[np.int64], data: Dataset) -> Levels:

@@ -21,7 +21,7 @@ from PIL import Image
 from skimage.transform import resize
 
 from second_look.decoding import dicom
-from second_look.decoding.dicom import MAX_PIXELS, REPLACE, Header
+from second_look.decoding.dicom import MAX_PIXELS, REPLACE, Header, is_dicom
 from second_look.decoding.ljpeg import decode, is_lossless, read_frame
 from second_look.errors import DataError
 from second_look.files import open_bounded, written_whole
@@ -193,7 +193,7 @@ def _by_format(
             start = stream.read(132)
         if start[:2] == b"P5":
             return pgm(path)
-        if start[128:132] == b"DICM":
+        if is_dicom(start):
             return dicom(path)
         if start[:4] in (b"II*\0", b"MM\0*"):
             return tiff(path)
@@ -286,6 +286,8 @@ def _pgm_pixels(path: Path) -> Pixels:
     cols, rows, limit, start = _pgm_parts(path)
     dtype = np.dtype(np.uint8 if limit < 256 else ">u2")
     expected, size = rows * cols * dtype.itemsize, path.stat().st_size - start
+    if size == expected + 1 and _begins_with_newline(path, start):
+        start, size = start + 1, expected
     if size != expected:
         hint = ""
         if size == 2 * expected:
@@ -306,6 +308,14 @@ def _pgm_pixels(path: Path) -> Pixels:
     return pixels.astype(dtype.newbyteorder("="))
 
 
+def _begins_with_newline(path: Path, start: int) -> bool:
+    """Whether a byte too many is a second newline of the header, and no newline at the end."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        content = stream.read()
+    return content[:1] == b"\n" and content[-1:] != b"\n"
+
+
 def _tiff_header(path: Path) -> Header:
     with _tiff_page(path) as page:
         return Header(page.imagelength, page.imagewidth, min(int(page.bitspersample), 16))
@@ -313,8 +323,17 @@ def _tiff_header(path: Path) -> Header:
 
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
     with _tiff_page(path) as page:
-        pixels: npt.NDArray[np.generic] = page.asarray()
-        return pixels
+        pixels: npt.NDArray[Any] = page.asarray()
+        if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE:
+            return pixels
+        if pixels.dtype.kind not in "bu":
+            raise DataError(
+                f"expected whole numbers where the lowest is white. Got {pixels.dtype}.",
+                location=path,
+                remedy="Save the picture with 8 or 16 bit.",
+            )
+        white = (1 << int(page.bitspersample)) - 1
+        return ~pixels if pixels.dtype.kind == "b" else white - pixels
 
 
 @contextmanager

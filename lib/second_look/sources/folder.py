@@ -184,7 +184,8 @@ def _image(
     notes: Notes,
 ) -> dict[str, Any]:
     """A row of the catalogue's images, but for its label."""
-    aspect = cells.number(row["aspect"], "aspect") or header.cols / header.rows
+    stored = header.cols * header.pixel_aspect / header.rows
+    aspect = cells.number(row["aspect"], "aspect") or stored
     cols = max(1, round(header.rows * aspect))
     if header.rows * cols > MAX_PIXELS:
         raise UnusableError(f"the aspect {aspect:g} makes {header.rows} x {cols} px of it")
