@@ -25,9 +25,9 @@
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the data set of notebook 01
-patch_size: int = 256  # window size, px of the prepared images [16, 4096]
+patch_size: int = 64  # window size, px of the prepared images [16, 4096]
 patch_size_mm: float = 0.0  # window size in mm, resampled to patch_size; 0: use pixels [0, 500]
-stride: int = 64  # px between neighbouring windows that later notebooks use [1, 4096]
+stride: int = 32  # px between neighbouring windows that later notebooks use [1, 4096]
 strides: list[int] = [16, 32, 64, 128, 256]  # px, for the curves against stride [1, 4096]
 min_breast_share: float = 0.5  # share of the window that must lie on the breast [0, 1]
 min_lesion_share: float = 0.5  # a window counts for a lesion if it has this share of it [0, 1]

@@ -25,18 +25,18 @@
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the outputs of notebooks 01 to 03
-patch_size: int = 256  # window size, px, if notebook 02 has not made the windows [16, 1024]
+patch_size: int = 64  # window size, px, if notebook 02 has not made the windows [16, 1024]
 generator: str = "dcgan"  # generator of the samples, one of those that notebook 03 trained
-patches: int = 192  # patches in a training set of one kind; 60,000 in the paper [8, 10000000]
-added_shares: list[float] = [0.25, 0.5, 1.0]  # samples to add per original patch [0, 10]
+patches: int = 288  # patches in a training set of one kind; 60,000 in the paper [8, 10000000]
+added_shares: list[float] = [1.0]  # samples to add per original patch [0, 10]
 architecture: str = "small"  # {small|mobilenet_v2|resnet18|resnet50|resnet101|convnext_tiny}
 size: int = 64  # px, size of the classifier's input [32, 1024]
 batch_size: int = 32  # patches per batch [1, 4096]
-epochs: int = 3  # passes over `patches` patches; 25 in the paper [1, 1000]
+epochs: int = 12  # passes over `patches` patches; 25 in the paper [1, 1000]
 learning_rate: float = 1e-3  # highest learning rate [1e-6, 1]
 seeds: list[int] = [0, 1]  # of weights and batches, one training each [0, 1000000]
 validation_windows: int = 200  # real windows to validate on after each epoch [10, 1000000]
-test_windows: int = 500  # real windows to test on [10, 1000000]
+test_windows: int = 2000  # real windows to test on [10, 1000000]
 seed: int = 0  # of windows and intervals [0, 1000000]
 
 # %% tags=["train"]

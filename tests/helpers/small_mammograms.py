@@ -20,6 +20,7 @@ SPLITS = ("train", "train", "val", "test")
 def small_settings(**changes: object) -> DataSettings:
     """Settings of a data set of 64 small phantoms of 16 patients, or what differs from them."""
     small = {"patients": 16, "image_rows": 256, "image_cols": 208, "seed": 2}
+    small |= {"lesion_contrast": 1.0, "test_share": 0.2}
     return replace(LAB_SETTINGS, **small | changes)
 
 

@@ -39,12 +39,13 @@ LAB_SETTINGS = DataSettings(
     box_format="rowcol",
     max_lost=0.1,
     dataset="folder",
-    patients=24,
-    image_rows=1024,
-    image_cols=832,
+    patients=72,
+    image_rows=512,
+    image_cols=416,
+    lesion_contrast=2.0,
     phantom_form="folder",
     val_share=0.2,
-    test_share=0.2,
+    test_share=0.35,
     seed=0,
 )
 LAB_WORKERS = 2
