@@ -159,7 +159,7 @@ run.table(data_survey.split_table(data), "splits", "Images (patients) by label a
 # included and who was not, how the splits compare, what the labels rest on, and what so many
 # patients can show.
 
-# %%
+# %% tags=["answer"]
 patient_flow = cohort.flow(data)
 run.table(patient_flow, "flow", "Images and patients from the source to the splits.")
 run.figure(
@@ -310,7 +310,7 @@ run.figure(
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 Markdown(data_survey.findings(data, estimates, paper_percent))
 
 # %% [markdown]

@@ -88,7 +88,7 @@ run.result(
     verdict=patching.count_verdict(patch_size),
 )  # fmt: skip
 
-# %%
+# %% tags=["answer"]
 run.figure(
     patching_figures.counts_against_stride(counts, paper.low, paper.high),
     "counts",
@@ -222,7 +222,7 @@ run.figure(
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 Markdown(patching.findings(windows, largest_strides, costs, synthetic=data.synthetic))
 
 # %% [markdown]

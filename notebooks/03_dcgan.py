@@ -194,7 +194,7 @@ run.wrote(*trained_generators.weight_files(gans))
 # All pictures are on the same grey scale, from black to the brightest level of the original
 # patches, without contrast stretching.
 
-# %%
+# %% tags=["answer"]
 white = sets.scaling.high
 strips = dcgan.strip_table(gans)
 real = dcgan.real_examples(data, sets, size=dcgan_size)
@@ -283,7 +283,7 @@ Markdown("\n".join(lines))
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 Markdown(quality.findings(measures, losses, synthetic=data.synthetic))
 
 # %% [markdown]

@@ -159,7 +159,7 @@ run.figure(
 # %% [markdown]
 # ## Do samples help when they are added to original patches?
 
-# %%
+# %% tags=["answer"]
 run.figure(
     gan_figures.augmentation(table, baselines["balanced_accuracy"].iloc[0]),
     "augmentation",
@@ -181,7 +181,7 @@ Markdown(results.below_chance(table, baselines, matrix, paper_accuracy))
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 Markdown(results.findings(table, gains, synthetic=data.synthetic))
 
 # %% [markdown]

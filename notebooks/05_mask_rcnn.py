@@ -184,7 +184,7 @@ tests = {name: part.in_split("test") for name, part in by_training.items()}
 # 3b below. Bands and intervals are 95 %: Student's t on the logit scale, the error from a bootstrap
 # over patients. An AUC of 1 is not certain: its interval is that of the patients of the rarer kind.
 
-# %%
+# %% tags=["answer"]
 per_image = results.auc_table(test, "image", seed=seed)
 run.table(per_image, "auc_images", "AUC per image of test patients, with its chance level.")
 run.figure(
@@ -293,7 +293,7 @@ run.figure(
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 tables = {"image": per_image, "patch": per_patch, "froc": froc, "precision": average_precision,
           "dice": dice}  # fmt: skip
 paper = {name: claim(name).value for name in ("fig-3a", "fig-3b")}

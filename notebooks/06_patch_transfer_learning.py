@@ -157,7 +157,7 @@ main_scores = test_scores[test_scores["architecture"] == architecture]
 curve = patch_transfer.learning_curve(main_scores, seed=seed)
 run.table(curve, "learning_curve_table", "Measures by number of patches, with 95 % intervals.")
 
-# %% tags=["outlines"]
+# %% tags=["outlines", "answer"]
 run.figure(
     transfer_figures.learning_curve(curve, baselines, patch_transfer.MEASURES),
     "learning_curve",
@@ -345,10 +345,10 @@ run.table(
 # %% [markdown]
 # ## Results and limits
 
-# %% tags=["outlines"]
+# %% tags=["outlines", "answer"]
 Markdown(patch_transfer.findings(curve, effect, baselines))
 
-# %%
+# %% tags=["answer"]
 Markdown(whole_image.findings(aucs))
 
 # %% [markdown]

@@ -125,7 +125,7 @@ run.figure(
     f"each unit and question {study.CHOICE}.",
 )  # fmt: skip
 
-# %%
+# %% tags=["answer"]
 diagrams = study.reliability(chosen, bins=bins, seed=seed, draws=draws)
 run.figure(
     draw.reliability(
@@ -348,7 +348,7 @@ if len(worst):
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 tables = {"bands": bands, "depth": effect, "points": points, "prevalence": shifted}
 calibration_claims.report(run, chosen, measured, bands, effect, synthetic=synthetic)
 Markdown(findings.findings(chosen, measured, tables, synthetic=synthetic))

@@ -131,7 +131,7 @@ run.table(checklist.table(run_facts), "claim_checklist", "CLAIM 2024, item by it
 # %% [markdown]
 # ## What was found, and what it does not mean
 
-# %%
+# %% tags=["answer"]
 Markdown(study.findings(card, evidence))
 
 # %% [markdown]

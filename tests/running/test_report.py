@@ -25,8 +25,9 @@ from PIL import Image
 from second_look.claims import CLAIMS
 from second_look.errors import OutputError
 from second_look.outputs import Run, open_run, table_html
-from second_look.running import report
-from second_look.running.report import build_report, contained, markdown, shrink_pictures
+from second_look.running import report_pictures
+from second_look.running.report import build_report, contained, markdown
+from second_look.running.report_pictures import as_webp, shrink_pictures
 
 SURVEY, PATCHING = "01_data_survey", "02_patching"
 NAMES = [SURVEY, PATCHING, "03_dcgan"]
@@ -455,13 +456,13 @@ def test_folders_of_this_machine_are_left_out(run: Run) -> None:
 
 def test_pictures_shrink_until_the_page_fits(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(build(run))
-    monkeypatch.setattr(report, "MOST_BYTES", size - 200_000)
+    monkeypatch.setattr(report_pictures, "MOST_BYTES", int(0.8 * size))
     text = build(run)
-    assert len(text.encode()) < size - 200_000
+    assert len(text.encode()) < 0.8 * size
     pictures = re.findall(r"base64,([A-Za-z0-9+/=]+)", text)
     sizes = [Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures]
     assert sizes == [(900, 225), (40, 20)]
-    monkeypatch.setattr(report, "MOST_BYTES", 1000)
+    monkeypatch.setattr(report_pictures, "MOST_BYTES", 1000)
     with pytest.raises(OutputError, match=r"report\.html: .*Show fewer or smaller figures"):
         build(run)
 
@@ -470,6 +471,30 @@ def test_shrinking_keeps_what_is_small_enough() -> None:
     page = f'<img src="data:image/png;base64,{png(40, 20)}">'
     assert shrink_pictures(page, 40) == page
     assert shrink_pictures(page, 20) != page
+
+
+def test_pictures_are_webp_where_that_is_smaller(run: Run) -> None:
+    text = build(run)
+    assert "data:image/webp" in text
+    tiny = f'<img src="data:image/png;base64,{png(1, 1)}">'
+    assert len(as_webp(tiny)) <= len(tiny)
+
+
+def test_a_notebook_opens_with_its_answer_and_folds_its_steps(run: Run) -> None:
+    cells = [
+        new_markdown_cell("# 02 · Patching\n\nHow many patches?"),
+        cell("count()", displayed(text_html="<p>a step</p>")),
+        cell("draw()", displayed(text_html="<p>the figure</p>"), tags=("answer",)),
+        cell("say()", displayed(text_markdown="**Nine.**"), tags=("answer",)),
+    ]
+    save(run.folder, PATCHING, cells)
+    section = re.search(rf'<section id="{PATCHING}">.*?</section>', build(run), re.DOTALL)
+    assert section is not None
+    texts = ["How many patches?", "<strong>Nine.</strong>", "the figure", "<summary>How:", "a step"]
+    places = [section[0].index(text) for text in texts]
+    assert places == sorted(places)
+    assert "count" in section[0]
+    assert '<details class="steps">' in section[0]
 
 
 # ------------------------------------------------------------------ in a browser

@@ -11,9 +11,7 @@ used.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,16 +23,16 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from nbconvert.filters.ansi import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from second_look.errors import NotApplicableError, OutputError
+from second_look.errors import NotApplicableError
 from second_look.files import write_text
 from second_look.outputs import readable
 from second_look.paper import RELATED_WORK
 from second_look.records import Records, load_json, load_results, remedy
+from second_look.running.report_pictures import fitted
 from second_look.studies.scorecard import card as scorecard
 from second_look.studies.scorecard import positive_control
 from second_look.verdicts import (
@@ -49,9 +47,6 @@ from second_look.verdicts import (
 )
 
 OUT_OF_DATE = "out of date"
-MOST_BYTES = 25_000_000
-# Widths (px) that pictures are reduced to, one after the other, where the page is too large.
-WIDTHS = (1600, 1200, 900, 600)
 _CLASSES = {
     REPRODUCED: "yes",
     IN_PART: "part",
@@ -60,6 +55,8 @@ _CLASSES = {
     NOT_MEASURED: "none",
     CANNOT: "none",
 }
+# Cells whose output answers the question of their notebook: the report shows them first.
+ANSWER = "answer"
 _SKIPPED_TAGS = {"papermill-error-cell-tag"}
 _TAGS = {"parameters": "parameters: defaults", "injected-parameters": "parameters of this run"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -75,7 +72,6 @@ _ATTRIBUTES = {
 }
 _FIGURE_ID = re.compile(r"\d\d_\w+")
 _LINK_WITHIN = re.compile(r"(?:\./)?(\d\d_\w+)\.(?:ipynb|py)|\.\./figures/(\w+)\.(?:png|svg)")
-_PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
 # These read what nh3 has written, where < and > stand in tags only.
 _IMAGE_TAG = re.compile(r"<img\b[^>]*>")
 _TABLE_TAGS = re.compile(r"<table\b[^>]*>|</table>")
@@ -91,7 +87,9 @@ class Section:
         name: Of the notebook, and its anchor on the page.
         title: Its first heading.
         status: Of its last run, as run.json says.
-        body: HTML.
+        intro: HTML of its first cell: what it asks.
+        answer: HTML of what its cells tagged "answer" show: what was found, and a figure.
+        body: HTML of all else.
         headings: (anchor, text) of its sections.
         failed: Whether a cell of it stopped with an error.
         not_applicable: Whether the data set does not hold what it is about.
@@ -101,6 +99,8 @@ class Section:
     name: str
     title: str = ""
     status: str = ""
+    intro: str = ""
+    answer: str = ""
     body: str = ""
     headings: list[tuple[str, str]] = field(default_factory=list)
     failed: bool = False
@@ -156,7 +156,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     path = outputs / "report.html"
     # The page is for others, who have no use for the folders of this machine.
     page = page.replace(html.escape(str(outputs.resolve())), f"outputs/{html.escape(outputs.name)}")
-    write_text(path, _fitted(page, path))
+    write_text(path, fitted(page, path))
     return path
 
 
@@ -178,38 +178,6 @@ def _template() -> Any:  # noqa: ANN401
     )
     environment.filters["readable"] = readable
     return environment.get_template("report.html")
-
-
-def _fitted(page: str, path: Path) -> str:
-    """The page, with smaller pictures where it would be too large."""
-    for width in WIDTHS:
-        if len(page.encode()) < MOST_BYTES:
-            return page
-        page = shrink_pictures(page, width)
-    size = len(page.encode())
-    if size >= MOST_BYTES:
-        raise OutputError(
-            f"{path}: {size / 1e6:.0f} MB, more than the {MOST_BYTES / 1e6:.0f} MB that a reader "
-            "should have to load. Show fewer or smaller figures and tables."
-        )
-    return page
-
-
-def shrink_pictures(page: str, width: int) -> str:
-    """The page with each of its PNG pictures reduced to a width, px; narrower ones stay."""
-
-    def smaller(match: re.Match[str]) -> str:
-        with Image.open(io.BytesIO(base64.b64decode(match[1]))) as picture:
-            if picture.width <= width:
-                return match[0]
-            height = max(1, round(picture.height * width / picture.width))
-            stream = io.BytesIO()
-            picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(
-                stream, "PNG", optimize=True
-            )
-        return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-    return _PICTURE.sub(smaller, page)
 
 
 # ------------------------------------------------------------------ scorecard
@@ -261,20 +229,30 @@ def _outdated(name: str, records: Records, status: str) -> str:
 
 def _section(name: str, notebook: Mapping[str, Any], status: str, outdated: str) -> Section:
     section = Section(name, title=name, status=status, outdated=outdated)
-    parts = []
+    steps, answers = [], []
     for cell in notebook["cells"]:
         tags = set(cell["metadata"].get("tags", []))
         source = "".join(cell["source"])
         if tags & _SKIPPED_TAGS or not source.strip():
             continue
         if cell["cell_type"] == "markdown":
-            parts.append(_anchored(markdown(source), section))
+            text = _anchored(markdown(source), section)
+            if section.intro or steps:
+                steps.append(text)
+            else:
+                section.intro = text
         elif cell["cell_type"] == "code":
-            parts.append(_code(source, next((_TAGS[tag] for tag in tags & set(_TAGS)), "code")))
-            parts += [_output(output, section) for output in cell["outputs"]]
+            steps.append(_code(source, next((_TAGS[tag] for tag in tags & set(_TAGS)), "code")))
+            shown = "\n".join(_output(output, section) for output in cell["outputs"])
+            if ANSWER in tags and not section.failed:
+                answers.append(shown)
+            else:
+                steps.append(shown)
         if section.not_applicable:
             break
-    section.body = "\n".join(part for part in parts if part)
+    section.body = "\n".join(step for step in steps if step)
+    # Sentences come first, then the figures that they are about.
+    section.answer = "\n".join(sorted(answers, key=lambda answer: "<figure" in answer))
     return section
 
 
