@@ -484,7 +484,7 @@ def test_a_notebook_opens_with_its_answer_and_folds_its_steps(run: Run) -> None:
     cells = [
         new_markdown_cell("# 02 · Patching\n\nHow many patches?"),
         cell("count()", displayed(text_html="<p>a step</p>")),
-        cell("draw()", displayed(text_html="<p>the figure</p>"), tags=("answer",)),
+        cell("draw()", displayed(text_html="<figure>the figure</figure>"), tags=("answer",)),
         cell("say()", displayed(text_markdown="**Nine.**"), tags=("answer",)),
     ]
     save(run.folder, PATCHING, cells)
