@@ -83,8 +83,22 @@ def test_a_second_run_says_what_was_up_to_date(finished: Project) -> None:
     done = run_all(finished)
     assert done.returncode == 0
     assert done.stderr == ""
-    report = finished.outputs / "smoke" / "report.html"
+    report = "outputs/smoke/report.html"  # from where the user stands
     assert done.stdout == f"01_make: up to date\n02_use: up to date\nThe report: {report}\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_answer_at_once(option: str) -> None:
+    """Without a single library; timed, they took seconds."""
+    code = (
+        "import sys, run_all\n"
+        f"try:\n    run_all.main([{option!r}])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'numpy', 'pandas', 'ruamel', 'jupytext', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, text=True, capture_output=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_nothing_slow_is_imported_where_nothing_runs(finished: Project) -> None:
@@ -108,6 +122,7 @@ def test_nothing_slow_is_imported_where_nothing_runs(finished: Project) -> None:
         (["--set", "stride=0"], "--set stride=0: stride must lie between 1 and 4096. Got 0."),
         (["--set", "rows=many"], "--set rows=many: rows must be of type int. Got 'many'."),
         (["--only", "03"], "no notebook '03'. There are: 01_make, 02_use."),
+        (["--list", "03"], "no notebook '03'. There are: 01_make, 02_use."),
         (["--params", "params/smok.yaml"], "params/smok.yaml: there is no such file. Here are:"),
         (["--outputs", "run_all.py"], "smoke: cannot be written (Not a directory). Choose another"),
     ],
@@ -133,13 +148,25 @@ def test_every_problem_of_the_parameters_is_named_at_once(finished: Project) -> 
     assert len(done.stderr.splitlines()) == 3
 
 
-def test_list_shows_notebooks_and_parameters(
+def test_list_shows_the_notebooks_and_what_the_set_changes(
     finished: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main_of(finished)(["--list"]) == 0
+    assert main_of(finished)(["--list", "--set", "rows=7"]) == 0
     printed = capsys.readouterr().out
-    assert "02_use\n" in printed
+    assert "02_use\n    02 · use: does it work?\n" in printed
+    assert "    rows = 7 (default: 3)\n" in printed
+    assert "stride" not in printed
+    assert printed.endswith("--list 01\n")
+
+
+def test_list_of_a_notebook_shows_all_its_parameters(
+    finished: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main_of(finished)(["--list", "02"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("02 · use: does it work?\n")
     assert "    stride: int = 64\n        px [1, 4096]\n" in printed
+    assert "rows" not in printed
 
 
 def test_list_shows_what_a_run_with_these_options_would_get(
@@ -147,11 +174,10 @@ def test_list_shows_what_a_run_with_these_options_would_get(
 ) -> None:
     params = tmp_path / "mine.yaml"
     params.write_text("02_use:\n  stride: 32\n")
-    assert main_of(finished)(["--list", "--params", str(params), "--set", "rows=7"]) == 0
+    assert main_of(finished)(["--list", "02", "--params", str(params), "--set", "seed=7"]) == 0
     printed = capsys.readouterr().out
     assert "    stride: int = 32 (default: 64)\n" in printed
-    assert "    rows: int = 7 (default: 3)\n" in printed
-    assert "    seed: int = 0\n" in printed
+    assert "    seed: int = 7 (default: 0)\n" in printed
 
 
 def test_a_list_that_is_read_in_part_ends_quietly(finished: Project) -> None:
@@ -172,6 +198,8 @@ def test_a_list_that_is_read_in_part_ends_quietly(finished: Project) -> None:
         ["--train", "01", "--from", "02"],
         ["--train", "01", "--force"],
         ["--only", "01", "--from", "02"],
+        ["--train", "01", "--plan"],
+        ["--list", "01", "--plan"],
     ],
 )
 def test_options_that_exclude_each_other_are_refused(

@@ -1,4 +1,4 @@
-"""The command line: python -m second_look download mias | cbis."""
+"""Second Look: get data and weights, look at a data set, plan a run, compare two runs."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from second_look.errors import ParameterError, SecondLookError
-from second_look.sources.download import SPLITS, Selection, download_cbis, download_mias
+from second_look import version
+
+# Every handler imports what it needs itself, so that --help and --version answer at once.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0 on success, 2 after an error, 130 if it was interrupted."""
-    options = _parser().parse_args(arguments)
-    try:
-        if options.data_set == "mias":
-            print(download_mias(options.folder))
-        else:
-            _cbis(options)
-    except SecondLookError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
-        return 130
-    return 0
+    """Run a command; returns its status as `running.commands.exit_status` does."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        print(f"second_look {version()}")
+        return 0
+    if options.handler is None:
+        parser.error("expected a command, such as download; --help shows them")
+    from second_look.running.commands import exit_status
+
+    return exit_status(lambda: options.handler(options))
+
+
+def _mias(options: argparse.Namespace) -> None:
+    from second_look.sources.download import download_mias
+
+    print(download_mias(options.folder))
 
 
 def _cbis(options: argparse.Namespace) -> None:
+    from second_look.sources.download import Selection, download_cbis
+
     offers: list[str] = []
 
     def confirm(offer: str) -> bool:
         offers.append(offer)
-        print(offer)
-        return options.yes or _asked()
+        return _confirmed(offer, options)
 
     selection = Selection(options.split, options.patients)
     count = download_cbis(options.folder, selection, confirm=confirm)
@@ -44,7 +49,46 @@ def _cbis(options: argparse.Namespace) -> None:
         print("Nothing was fetched." if offers else "Everything is there already.")
 
 
-def _asked() -> bool:
+def _weights(options: argparse.Namespace) -> None:
+    from second_look.errors import ParameterError
+    from second_look.running.notebooks import find_notebooks
+    from second_look.running.parameters import read_cells
+    from second_look.running.weights import (
+        choose_weights,
+        download_weights,
+        known_weights,
+        weights_of_params,
+    )
+
+    if options.names:
+        files = choose_weights(options.names)
+    elif params := sorted(Path("params").glob("*.yaml")):
+        files = weights_of_params(params, read_cells(find_notebooks(Path("notebooks"))))
+    else:
+        raise ParameterError(
+            "there is no folder params here whose files name weights. Name them: "
+            f"{', '.join(known_weights())}."
+        )
+    offers: list[str] = []
+
+    def confirm(offer: str) -> bool:
+        offers.append(offer)
+        return _confirmed(offer, options)
+
+    paths = download_weights(files, options.folder, confirm=confirm)
+    for path in paths:
+        print(path)
+    if not paths:
+        print("Nothing was fetched." if offers else "Everything is there already.")
+
+
+def _confirmed(offer: str, options: argparse.Namespace) -> bool:
+    """Show what would be fetched; whether the user wants it."""
+    from second_look.errors import ParameterError
+
+    print(offer)
+    if options.yes:
+        return True
     try:
         return input("Fetch them? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -55,21 +99,34 @@ def _asked() -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="second_look", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    download = commands.add_parser("download", help="get a public data set")
-    sets = download.add_subparsers(dest="data_set", required=True)
-    mias = sets.add_parser("mias", help="mini-MIAS, 322 images; for research only")
-    cbis = sets.add_parser("cbis", help="CBIS-DDSM, 1,566 patients, 164 GB; CC BY 3.0")
-    for data_set in (mias, cbis):
-        data_set.add_argument(
-            "--folder", type=Path, default=Path("data"), help="where it goes (default: data)"
-        )
-    cbis.add_argument("--split", choices=SPLITS, default="", help="only this official split")
+    parser.add_argument("--version", action="store_true", help="show the version")
+    parser.set_defaults(handler=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    download = commands.add_parser("download", help="get a public data set, or start weights")
+    _add_downloads(download.add_subparsers(required=True, metavar="WHAT"))
+    return parser
+
+
+def _add_downloads(downloads: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mias = downloads.add_parser("mias", help="mini-MIAS, 322 images; for research only")
+    mias.set_defaults(handler=_mias)
+    cbis = downloads.add_parser("cbis", help="CBIS-DDSM, 1,566 patients, 164 GB; CC BY 3.0")
+    cbis.add_argument("--split", choices=("train", "test"), default="", help="only this one")
     cbis.add_argument(
         "--patients", type=int, default=0, metavar="N", help="only the first N patients"
     )
     cbis.add_argument("--yes", action="store_true", help="fetch without confirmation")
-    return parser
+    cbis.set_defaults(handler=_cbis)
+    weights = downloads.add_parser("weights", help="what networks start from: ImageNet, COCO")
+    weights.add_argument(
+        "names", nargs="*", metavar="NAME", help="such as resnet50; default: all of params/*.yaml"
+    )
+    weights.add_argument("--yes", action="store_true", help="fetch without confirmation")
+    weights.set_defaults(handler=_weights)
+    for parser in (mias, cbis, weights):
+        parser.add_argument(
+            "--folder", type=Path, default=Path("data"), help="where it goes (default: data)"
+        )
 
 
 if __name__ == "__main__":

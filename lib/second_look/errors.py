@@ -65,6 +65,10 @@ class OutputError(SecondLookError):
     """The outputs cannot be written, or one that was expected does not exist."""
 
 
+class NotebookFailedError(SecondLookError):
+    """A notebook stopped with an error; its outputs so far are kept."""
+
+
 class CheckpointError(SecondLookError):
     """A checkpoint or a file of weights does not fit, or cannot be read."""
 

@@ -31,11 +31,11 @@ from helpers.small_project import (
     small_project,
 )
 from second_look import source_code
-from second_look.errors import OutputError, ParameterError
+from second_look.errors import NotebookFailedError, OutputError, ParameterError
 from second_look.outputs import load_results
 from second_look.running import pipeline
 from second_look.running.notebooks import find_notebooks
-from second_look.running.parameters import load_params
+from second_look.running.parameters import load_params, read_cells
 from second_look.running.pipeline import (
     DONE,
     FAILED,
@@ -45,8 +45,6 @@ from second_look.running.pipeline import (
     UP_TO_DATE,
     Choice,
     Notebook,
-    NotebookFailedError,
-    read_cells,
     run,
 )
 from second_look.running.processes import run_code

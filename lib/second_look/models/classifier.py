@@ -35,7 +35,8 @@ OWN = "network/"
 # Mean and standard deviation of ImageNet's colours, as its weights were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_WEIGHTS: Mapping[str, Any] = {
+# Architecture -> torchvision's weights: url, meta.
+IMAGENET_WEIGHTS: Mapping[str, Any] = {
     "resnet18": zoo.ResNet18_Weights.DEFAULT,
     "resnet50": zoo.ResNet50_Weights.DEFAULT,
     "resnet101": zoo.ResNet101_Weights.DEFAULT,
@@ -160,7 +161,7 @@ def load_imagenet(network: Classifier, path: Path) -> list[str]:
 
 def imagenet_url(architecture: str) -> str:
     """Where torchvision's ImageNet weights of an architecture can be had."""
-    return str(_WEIGHTS[architecture].url)
+    return str(IMAGENET_WEIGHTS[architecture].url)
 
 
 def find_imagenet(architecture: str, folders: Sequence[Path]) -> Path:
@@ -173,9 +174,10 @@ def find_imagenet(architecture: str, folders: Sequence[Path]) -> Path:
     Raises:
         CheckpointError: It is not there; says how to get it.
     """
-    if architecture not in _WEIGHTS:
+    if architecture not in IMAGENET_WEIGHTS:
         raise CheckpointError(
-            f"there are no ImageNet weights for {architecture!r}. Choose one of {tuple(_WEIGHTS)}."
+            f"there are no ImageNet weights for {architecture!r}. "
+            f"Choose one of {tuple(IMAGENET_WEIGHTS)}."
         )
     url = imagenet_url(architecture)
     names = (f"{architecture}_imagenet.safetensors", url.rsplit("/", 1)[1])

@@ -88,6 +88,15 @@ def without_cells(cells: Sequence[Any], tags: Collection[str]) -> list[Any]:
     return result
 
 
+def notebook_title(notebook: Path) -> str:
+    """The first heading of a notebook, without its mark; its name where it has none."""
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        heading, _, _ = "".join(cell["source"]).partition("\n")
+        if cell["cell_type"] == "markdown" and heading.startswith("# "):
+            return heading.removeprefix("# ").strip()
+    return notebook.stem
+
+
 def _in_step(notebook: Path) -> bool:
     """Whether a notebook has the cells of the .py beside it; so it has where there is none."""
     script = notebook.with_suffix(".py")

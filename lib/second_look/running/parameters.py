@@ -120,7 +120,7 @@ class Parameter:
         if self.choices and str(value) not in self.choices:
             return (
                 f"{self.name} must be one of {', '.join(self.choices)}. Got {value!r}"
-                f"{_nearest(str(value), self.choices)}"
+                f"{nearest(str(value), self.choices)}"
             )
         return ""
 
@@ -172,6 +172,11 @@ def read_cell(notebook: Path) -> dict[str, Parameter]:
     }
     parameters = [_parse(notebook, line, comments.get(line.end_lineno or 0, "")) for line in lines]
     return {parameter.name: parameter for parameter in parameters}
+
+
+def read_cells(notebooks: Mapping[str, Path]) -> dict[str, dict[str, Parameter]]:
+    """Notebook -> the parameters that its cell defines."""
+    return {name: read_cell(path) for name, path in notebooks.items()}
 
 
 def _parse(notebook: Path, line: ast.stmt, text: str) -> Parameter:
@@ -228,7 +233,7 @@ def load_params(
     }
     for section in sections:
         if section not in cells and section != COMMON:
-            hint = _nearest(section, [COMMON, *cells])
+            hint = nearest(section, [COMMON, *cells])
             problems.append(f"{path}: unknown section {section!r}{hint}")
     # The common section comes first, so that a notebook's own one wins.
     for section in sorted(set(sections) & {COMMON, *cells}, key=lambda name: name != COMMON):
@@ -268,7 +273,7 @@ def _put(
     owners = [notebook for notebook in targets if name in cells[notebook]]
     if not owners:
         valid_names = {key for notebook in targets for key in cells[notebook] if key != OUTPUTS}
-        problems.append(f"{source}: unknown parameter {name!r}{_nearest(name, valid_names)}")
+        problems.append(f"{source}: unknown parameter {name!r}{nearest(name, valid_names)}")
     for notebook in owners:
         problem = cells[notebook][name].problem(value)
         if problem and f"{source}: {problem}" not in problems:
@@ -290,7 +295,7 @@ def _override(
         return
     section, _, key = name.rpartition(".")
     if section and section not in cells:
-        problems.append(f"--set {override}: unknown notebook{_nearest(section, cells)}")
+        problems.append(f"--set {override}: unknown notebook{nearest(section, cells)}")
         return
     try:
         value = YAML(typ="safe", pure=True).load(text) if text.strip() else ""
@@ -331,8 +336,8 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _nearest(name: str, valid_names: Iterable[str]) -> str:
-    """End of a message: the valid name that was meant, or all of them where none is similar."""
+def nearest(name: str, valid_names: Iterable[str]) -> str:
+    """The end of a message: the valid name that was meant, or all of them where none is similar."""
     names = sorted(valid_names)
     matches = difflib.get_close_matches(name, names, n=1)
     return f". Did you mean {matches[0]!r}?" if matches else f". There are: {', '.join(names)}."

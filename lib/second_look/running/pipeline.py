@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from second_look.errors import NotApplicableError, OutputError, SecondLookError
+from second_look.errors import NotApplicableError, NotebookFailedError, OutputError
 from second_look.files import DATA_VARIABLE, write_json
 from second_look.records import MANIFESTS, Records, begin_record, load_json
 from second_look.running.notebooks import cells_to_run, choose_notebook, find_notebooks
-from second_look.running.parameters import OUTPUTS, Parameter, load_params, read_cell
+from second_look.running.parameters import OUTPUTS, load_params, read_cells
 from second_look.running.provenance import (
     QUARANTINE,
     dependencies,
@@ -53,15 +53,6 @@ class Choice:
     only: str = ""
     start: str = ""
     force: bool = False
-
-
-class NotebookFailedError(SecondLookError):
-    """A notebook stopped with an error; its outputs so far are kept."""
-
-
-def read_cells(notebooks: Mapping[str, Path]) -> dict[str, dict[str, Parameter]]:
-    """Notebook -> the parameters that its cell defines."""
-    return {name: read_cell(path) for name, path in notebooks.items()}
 
 
 def run(

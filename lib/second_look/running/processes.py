@@ -17,8 +17,7 @@ from typing import Any
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import silenced
 from second_look.running.notebooks import choose_notebook, find_notebooks, tags_to_skip
-from second_look.running.parameters import OUTPUTS, load_params
-from second_look.running.pipeline import read_cells
+from second_look.running.parameters import OUTPUTS, load_params, read_cells
 
 _PARAMETERS, _TRAIN = "parameters", "train"
 

@@ -6,7 +6,6 @@ Incomplete files are never where a reader looks for them.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import re
 import shutil
@@ -20,12 +19,12 @@ from typing import Protocol
 
 import idc_index_data
 import pandas as pd
-import pooch
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from second_look.errors import DataError, MissingDataError, OutputError, ParameterError
+from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.files import sha256, write_text
+from second_look.sources.fetching import RemoteFile, check_room, fetch_file, free_bytes, gigabytes
 from second_look.sources.mias import read_mias
 from second_look.sources.mias_files import ADDRESS
 
@@ -34,8 +33,6 @@ MIAS_IMAGES = 322
 SPLITS = ("train", "test")
 # The archive, and its content while it is checked.
 _MIAS_BYTES = 600_000_000
-# Room that a download leaves free on the disk.
-_SPARE_BYTES = 1_000_000_000
 # Series of CBIS-DDSM that are fetched at a time, of 24 MB on average.
 _BATCH = 16
 _ATTEMPTS = 3
@@ -104,9 +101,13 @@ def download_mias(
     archive = folder / MIAS_ARCHIVE
     record = folder / f"{MIAS_ARCHIVE}.sha256"
     recorded = _recorded(record)
-    _check_room(folder, _MIAS_BYTES)
-    came_now = not archive.is_file()
-    _fetch_file(archive, address, checksum or recorded, retries)
+    check_room(folder, _MIAS_BYTES)
+    remote = RemoteFile(
+        address,
+        checksum or recorded,
+        f"Try again; if the archive itself has changed, remove {record}.",
+    )
+    came_now = fetch_file(archive, remote, retries=retries)
     if recorded and not checksum:
         return archive
     try:
@@ -127,35 +128,6 @@ def _recorded(record: Path) -> str:
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise DataError("expected a SHA-256 checksum.", record, "Remove the file.")
     return f"sha256:{digest}"
-
-
-def _fetch_file(target: Path, address: str, checksum: str, retries: int) -> None:
-    """Fetch one file over HTTP, unless it is there with that checksum."""
-    site, _, name = address.rpartition("/")
-    shelf = pooch.create(
-        path=target.parent,
-        base_url=f"{site}/",
-        registry={target.name: checksum or None},
-        urls={target.name: f"{site}/{name}"},
-        retry_if_failed=retries,
-    )
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=60)
-    try:
-        shelf.fetch(target.name, downloader=downloader)
-    except ValueError as error:
-        raise DataError(
-            f"what came has another checksum than {checksum}.",
-            location=address,
-            remedy=f"Try again; if the archive itself has changed, remove {target}.sha256.",
-        ) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(f"{target}: no space left on the disk.") from error
-        raise MissingDataError(
-            f"the download failed ({type(error).__name__}: {error}).",
-            location=address,
-            remedy=f"Check the network and try again, or put the archive at {target} by hand.",
-        ) from error
 
 
 def _check_mias(archive: Path) -> None:
@@ -293,7 +265,7 @@ def download_cbis(
     if missing.empty:
         return 0
     size = int(missing["bytes"].sum())
-    _check_room(folder, size)
+    check_room(folder, size)
     if not confirm(_offer(selected, missing, folder)):
         return 0
     client = connect()
@@ -314,14 +286,10 @@ def _offer(selected: pd.DataFrame, missing: pd.DataFrame, folder: Path) -> str:
     present = selected["bytes"].sum() - missing["bytes"].sum()
     return (
         f"CBIS-DDSM: {selected['patient'].nunique():,} patients, {len(selected):,} series, "
-        f"{selected['files'].sum():,} files, {_gigabytes(selected['bytes'].sum())}. "
-        f"{_gigabytes(present)} of them are there; {_gigabytes(missing['bytes'].sum())} go to "
-        f"{folder}, which has {_gigabytes(_free_bytes(folder))} free."
+        f"{selected['files'].sum():,} files, {gigabytes(selected['bytes'].sum())}. "
+        f"{gigabytes(present)} of them are there; {gigabytes(missing['bytes'].sum())} go to "
+        f"{folder}, which has {gigabytes(free_bytes(folder))} free."
     )
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:,.2f} GB"
 
 
 def _fetch_batch(
@@ -348,7 +316,7 @@ def _fetch_batch(
         return
     first = remaining.iloc[0]
     problem = series_problem(draft / first["path"], first["files"], first["bytes"])
-    _check_room(folder, int(remaining["bytes"].sum()))
+    check_room(folder, int(remaining["bytes"].sum()))
     again = "What has arrived is kept: run the same command again to continue."
     arrived = any((draft / path).is_dir() for path in remaining["path"])
     if len(remaining) == len(batch) and not arrived:
@@ -382,20 +350,3 @@ def _move_complete(table: pd.DataFrame, draft: Path, folder: Path) -> None:
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             (draft / row.path).rename(target)
-
-
-def _check_room(folder: Path, size: int) -> None:
-    free = _free_bytes(folder)
-    if free < size + _SPARE_BYTES:
-        raise OutputError(
-            f"{folder}: {_gigabytes(size)} are needed, and {_gigabytes(_SPARE_BYTES)} to spare; "
-            f"{_gigabytes(free)} are free. Free some, choose another folder or fetch less."
-        )
-
-
-def _free_bytes(folder: Path) -> int:
-    """Free room on the disk that the folder is on, or will be."""
-    existing = folder.resolve()
-    while not existing.exists():
-        existing = existing.parent
-    return shutil.disk_usage(existing).free
