@@ -82,6 +82,34 @@ def _weights(options: argparse.Namespace) -> None:
         print("Nothing was fetched." if offers else "Everything is there already.")
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from second_look.running.commands import RunOptions, show_plan
+
+    run = RunOptions(
+        params=options.params,
+        notebooks=options.notebooks,
+        outputs=options.outputs,
+        overrides=tuple(options.set),
+    )
+    return show_plan(run)
+
+
+def _survey(options: argparse.Namespace) -> None:
+    from second_look.running.commands import print_lines
+    from second_look.running.survey import survey_lines
+
+    print_lines(survey_lines(options.params, options.notebooks, options.set))
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from second_look.running.commands import print_lines
+    from second_look.running.compare import MOVED, compare_runs, describe_changes
+
+    changes = compare_runs(options.first, options.second)
+    print_lines(describe_changes(changes))
+    return 1 if any(change.verdict == MOVED for change in changes) else 0
+
+
 def _confirmed(offer: str, options: argparse.Namespace) -> bool:
     """Show what would be fetched; whether the user wants it."""
     from second_look.errors import ParameterError
@@ -104,6 +132,24 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
     download = commands.add_parser("download", help="get a public data set, or start weights")
     _add_downloads(download.add_subparsers(required=True, metavar="WHAT"))
+    survey = commands.add_parser("survey", help="read a data set and count it; prepares nothing")
+    survey.set_defaults(handler=_survey)
+    plan = commands.add_parser("plan", help="what a run needs, what is missing, how long it takes")
+    plan.set_defaults(handler=_plan)
+    for command in (survey, plan):
+        command.add_argument(
+            "--params", type=Path, default=Path("params/smoke.yaml"), metavar="FILE",
+            help="parameter file (default: params/smoke.yaml)",
+        )  # fmt: skip
+        command.add_argument("--notebooks", type=Path, default=Path("notebooks"), metavar="FOLDER")
+        command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    plan.add_argument("--outputs", type=Path, default=Path("outputs"), metavar="FOLDER")
+    compare = commands.add_parser(
+        "compare", help="which numbers of two runs moved by more than their intervals"
+    )
+    compare.add_argument("first", type=Path, metavar="A", help="folder of a set: outputs/smoke")
+    compare.add_argument("second", type=Path, metavar="B")
+    compare.set_defaults(handler=_compare)
     return parser
 
 

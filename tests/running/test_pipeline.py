@@ -453,8 +453,8 @@ def test_a_second_run_at_once_is_refused_and_a_dead_one_is_not(
     project: Project, executed: list[str]
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from second_look.running.pipeline import _locked\n"
-        f"with _locked(Path({str(project.set)!r})):\n"
+        "import sys; from pathlib import Path; from second_look.running.exclusive import locked\n"
+        f"with locked(Path({str(project.set)!r})):\n"
         "    print('locked', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

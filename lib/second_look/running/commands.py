@@ -77,6 +77,22 @@ def run_notebooks(options: RunOptions) -> None:
     print(from_here(f"The report: {report}"))
 
 
+def show_plan(options: RunOptions) -> int:
+    """Print what a run with these options would do; returns 2 where something is missing."""
+    from second_look.running.pipeline import Choice, plan_run
+    from second_look.running.plan import describe
+
+    plan = plan_run(
+        options.params,
+        options.notebooks,
+        options.outputs,
+        choice=Choice(options.only, options.start, options.force),
+        overrides=options.overrides,
+    )
+    print_lines([from_here(line) for line in describe(plan)])
+    return 2 if plan.missing else 0
+
+
 def train_notebook(options: RunOptions, notebook: str) -> None:
     """Run what one notebook trains, by all processes that were started."""
     from second_look.running.processes import train

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from second_look.errors import NotApplicableError, NotebookFailedError, OutputError
 from second_look.files import DATA_VARIABLE, write_json
 from second_look.records import MANIFESTS, Records, begin_record, load_json
+from second_look.running.exclusive import absolute_data_variable, locked
+from second_look.running.needs import SURVEY, check_needs
 from second_look.running.notebooks import cells_to_run, choose_notebook, find_notebooks
 from second_look.running.parameters import OUTPUTS, load_params, read_cells
 from second_look.running.provenance import (
@@ -26,7 +25,11 @@ from second_look.running.provenance import (
     quarantine_in_words,
 )
 from second_look.running.report import OUT_OF_DATE, build_report
+from second_look.running.time_left import TimeLeft
 from second_look.source_code import content_hash, library_files
+
+if TYPE_CHECKING:
+    from second_look.running.plan import Plan
 
 DONE, UP_TO_DATE = "done", "up to date"
 FAILED, INTERRUPTED = "failed", "interrupted"
@@ -36,8 +39,6 @@ NOT_APPLICABLE = "not applicable"
 # Kernels log warnings about their transport, and tracebacks when they are stopped. Errors of a
 # notebook are reported by this module instead.
 _QUIET = ["--IPKernelApp.log_level=CRITICAL"]
-# The file systems of some clusters have no locks; a second run cannot be refused there.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
@@ -86,32 +87,96 @@ def run(
     values = load_params(params_file, cells, overrides)
     chosen = _chosen(list(paths), choice)
     outputs = (outputs_root / params_file.stem).resolve()
-    with _locked(outputs), _absolute_data_variable():
+    with locked(outputs), absolute_data_variable():
         _check_same_set(outputs, params_file)
         notebooks = [
             Notebook(name, path.resolve(), outputs, values[name]) for name, path in paths.items()
         ]
+        pending = _pending(notebooks, chosen, force=choice.force)
+        check_needs(values, pending)
+        time_left = _expected_times(notebooks, pending)
         log = RunLog(outputs, params_file, notebooks, chosen)
         for notebook in notebooks:
             status = log.statuses[notebook.name]
             if notebook.name in chosen:
-                _bring_up_to_date(notebook, log, force=choice.force)
+                _bring_up_to_date(notebook, log, time_left, force=choice.force)
             elif chosen[0] > notebook.name and status not in (UP_TO_DATE, NOT_APPLICABLE):
                 print(f"{notebook.name}: {status}, not chosen to run")
         log.look_again()
         return build_report(outputs, list(paths))
 
 
-def _bring_up_to_date(notebook: Notebook, log: RunLog, *, force: bool) -> None:
+def plan_run(
+    params_file: Path,
+    notebooks_folder: Path,
+    outputs_root: Path,
+    *,
+    choice: Choice | None = None,
+    overrides: Sequence[str] = (),
+) -> Plan:
+    """What `run` would do with the same arguments; nothing is written."""
+    choice = choice or Choice()
+    paths = find_notebooks(notebooks_folder)
+    values = load_params(params_file, read_cells(paths), overrides)
+    chosen = _chosen(list(paths), choice)
+    outputs = (outputs_root / params_file.stem).resolve()
+    with absolute_data_variable():
+        notebooks = [
+            Notebook(name, path.resolve(), outputs, values[name]) for name, path in paths.items()
+        ]
+        pending = _pending(notebooks, chosen, force=choice.force)
+        return _plan(notebooks, pending, measure=True)
+
+
+def _pending(notebooks: Sequence[Notebook], chosen: Sequence[str], *, force: bool) -> list[str]:
+    """The notebooks that would run; later ones may follow, where these change what they read."""
+    return [
+        notebook.name
+        for notebook in notebooks
+        if notebook.name in chosen
+        and (force or notebook.state() not in (UP_TO_DATE, NOT_APPLICABLE))
+    ]
+
+
+def _plan(notebooks: Sequence[Notebook], pending: Sequence[str], *, measure: bool) -> Plan:
+    # It brings torch with it, which is not needed where everything is up to date.
+    from second_look.running.plan import make_plan
+
+    return make_plan(
+        notebooks[0].outputs,
+        {notebook.name: notebook.values for notebook in notebooks},
+        {notebook.name: notebook.state() for notebook in notebooks},
+        pending,
+        {notebook.name: notebook.record() for notebook in notebooks},
+        measure=measure,
+    )
+
+
+def _expected_times(notebooks: Sequence[Notebook], pending: Sequence[str]) -> TimeLeft:
+    """Say how long the run takes, where the notebooks are those of this project."""
+    if not pending or notebooks[0].name != SURVEY:
+        return TimeLeft({})
+    from second_look.running.plan import short
+
+    plan = _plan(notebooks, pending, measure=False)
+    print(short(plan), flush=True)
+    for line in plan.impossible():
+        print(f"This cannot work: {line}", flush=True)
+    return TimeLeft({row.notebook: row.seconds for row in plan.rows if row.runs and row.seconds})
+
+
+def _bring_up_to_date(notebook: Notebook, log: RunLog, time_left: TimeLeft, *, force: bool) -> None:
     """Run one notebook unless it is up to date, and record its status."""
     status = INTERRUPTED
     try:
         if not force and (state := notebook.state()) in (UP_TO_DATE, NOT_APPLICABLE):
             status = state
+            time_left.finish(notebook.name)
             print(f"{notebook.name}: {status}")
             return
-        print(f"{notebook.name}: running", flush=True)
+        print(f"{notebook.name}: running{time_left.of(notebook.name)}", flush=True)
         seconds, megabytes = notebook.execute(log.made_with)
+        time_left.finish(notebook.name, seconds)
         reason = notebook.record().get("not_applicable")
         status = NOT_APPLICABLE if reason else DONE
         if reason:
@@ -336,45 +401,3 @@ def _check_same_set(outputs: Path, params_file: Path) -> None:
             f"{outputs}: holds what {earlier.resolve()} made. Give {params_file} another name, or "
             "choose another folder with --outputs."
         )
-
-
-@contextmanager
-def _absolute_data_variable() -> Iterator[None]:
-    """Within the block, the environment variable is resolved from here, for the kernels."""
-    previous = os.environ.get(DATA_VARIABLE)
-    if previous:
-        os.environ[DATA_VARIABLE] = str(Path(previous).expanduser().resolve())
-    try:
-        yield
-    finally:
-        if previous:
-            os.environ[DATA_VARIABLE] = previous
-
-
-@contextmanager
-def _locked(outputs: Path) -> Iterator[None]:
-    """Refuse a second run on the same outputs; the lock is released when its process ends."""
-    try:
-        outputs.mkdir(parents=True, exist_ok=True)
-        stream = (outputs / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            f"{outputs}: cannot be written ({error.strerror}). "
-            "Choose another folder with --outputs, or change its rights."
-        ) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            raise OutputError(
-                f"{outputs}: another run (process {stream.read() or 'unknown'}) is writing here. "
-                "Wait for it, or end it."
-            ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield

@@ -118,12 +118,17 @@ class GanTask(Task):
         Gradients are averaged over processes by hand: two networks with parts that grow take turns,
         which a wrapper for several processes does not follow.
         """
-        self._fabric, self._folder = fabric, folder
-        for module in self.modules.values():
-            module.to(fabric.device)
+        self._folder = folder
+        self.use(fabric)
         self.patches.open(fabric.device)
         if not strips(folder):
             self._keep_strip(0)
+
+    def use(self, fabric: Fabric) -> None:
+        """Put networks on the device of a process."""
+        self._fabric = fabric
+        for module in self.modules.values():
+            module.to(fabric.device)
 
     def step(self, number: int) -> Mapping[str, Tensor]:
         """One update of both networks."""

@@ -1,0 +1,58 @@
+"""One run at a time on a folder of outputs, with the data where the user says they are."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from second_look.errors import OutputError
+from second_look.files import DATA_VARIABLE
+
+# The file systems of some clusters have no locks; a second run cannot be refused there.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def absolute_data_variable() -> Iterator[None]:
+    """Within the block, the environment variable is resolved from here, for the kernels."""
+    previous = os.environ.get(DATA_VARIABLE)
+    if previous:
+        os.environ[DATA_VARIABLE] = str(Path(previous).expanduser().resolve())
+    try:
+        yield
+    finally:
+        if previous:
+            os.environ[DATA_VARIABLE] = previous
+
+
+@contextmanager
+def locked(outputs: Path) -> Iterator[None]:
+    """Refuse a second run on the same outputs; the lock is released when its process ends."""
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+        stream = (outputs / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"{outputs}: cannot be written ({error.strerror}). "
+            "Choose another folder with --outputs, or change its rights."
+        ) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            raise OutputError(
+                f"{outputs}: another run (process {stream.read() or 'unknown'}) is writing here. "
+                "Wait for it, or end it."
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
