@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from second_look.errors import OutputError
 from second_look.files import DATA_VARIABLE
@@ -56,3 +57,9 @@ def locked(outputs: Path) -> Iterator[None]:
         stream.write(str(os.getpid()))
         stream.flush()
         yield
+
+
+def with_absolute_data_root(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with data_root resolved from here, not from the folder where notebooks run."""
+    root = values.get("data_root")
+    return {**values, "data_root": str(Path(root).expanduser().resolve())} if root else {**values}

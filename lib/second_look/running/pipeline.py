@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 from second_look.errors import NotApplicableError, NotebookFailedError, OutputError
 from second_look.files import DATA_VARIABLE, write_json
 from second_look.records import MANIFESTS, Records, begin_record, load_json
-from second_look.running.exclusive import absolute_data_variable, locked
+from second_look.running.exclusive import (
+    absolute_data_variable,
+    locked,
+    with_absolute_data_root,
+)
 from second_look.running.needs import SURVEY, check_needs
 from second_look.running.notebooks import cells_to_run, choose_notebook, find_notebooks
 from second_look.running.parameters import OUTPUTS, load_params, read_cells
@@ -83,8 +87,7 @@ def run(
     """
     choice = choice or Choice()
     paths = find_notebooks(notebooks_folder)
-    cells = read_cells(paths)
-    values = load_params(params_file, cells, overrides)
+    values = load_params(params_file, read_cells(paths), overrides)
     chosen = _chosen(list(paths), choice)
     outputs = (outputs_root / params_file.stem).resolve()
     with locked(outputs), absolute_data_variable():
@@ -214,7 +217,7 @@ class Notebook:
         self.name, self.path, self.outputs = name, path, outputs
         self.values = {key: value for key, value in values.items() if key != OUTPUTS}
         self.executed = outputs / "notebooks" / f"{name}.ipynb"
-        self._passed = _with_absolute_data_root(self.values)
+        self._passed = with_absolute_data_root(self.values)
         self._outputs_parameter = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
         self._record = outputs / MANIFESTS / f"{name}.json"
 
@@ -380,12 +383,6 @@ def _chosen(names: Sequence[str], choice: Choice) -> list[str]:
     if choice.start:
         return list(names[names.index(choose_notebook(choice.start, names)) :])
     return list(names)
-
-
-def _with_absolute_data_root(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with data_root resolved from here, not from the folder where notebooks run."""
-    root = values.get("data_root")
-    return {**values, "data_root": str(Path(root).expanduser().resolve())} if root else {**values}
 
 
 def _relative(params_file: Path, outputs: Path) -> str:
