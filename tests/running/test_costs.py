@@ -27,19 +27,19 @@ def real_pass(name: str, count: int, side: int) -> tuple[float, float]:
 @pytest.mark.parametrize("name", ["small", "mobilenet_v2"])
 def test_what_is_counted_is_what_a_real_pass_keeps(name: str) -> None:
     counted = cost(Network(CLASSIFIER, name, 64, 64))
-    flops, kept = real_pass(name, 2, 64)
+    flops, kept_bytes = real_pass(name, 2, 64)
     assert counted.forward_flops == flops
-    assert counted.kept_bytes == pytest.approx(kept, rel=0.01)
+    assert counted.kept_bytes == pytest.approx(kept_bytes, rel=0.01)
     assert counted.step_flops == 3 * flops
 
 
 def test_memory_grows_with_pixels_and_pictures() -> None:
-    quarter, whole = (cost(Network(CLASSIFIER, "resnet18", n, n)) for n in (128, 256))
-    assert whole.kept_bytes == pytest.approx(4 * quarter.kept_bytes, rel=0.02)
-    assert whole.weight_bytes == 16 * whole.parameters
-    assert whole.memory(8) - whole.memory(4) == pytest.approx(4 * whole.kept_bytes)
-    halved = whole.memory(8) - whole.memory(8, bits=16)
-    assert halved == pytest.approx(4 * whole.kept_bytes)
+    quarter, full = (cost(Network(CLASSIFIER, "resnet18", n, n)) for n in (128, 256))
+    assert full.kept_bytes == pytest.approx(4 * quarter.kept_bytes, rel=0.02)
+    assert full.weight_bytes == 16 * full.parameters
+    assert full.memory(8) - full.memory(4) == pytest.approx(4 * full.kept_bytes)
+    halved = full.memory(8) - full.memory(8, bits=16)
+    assert halved == pytest.approx(4 * full.kept_bytes)
 
 
 def test_resnet50_is_as_published() -> None:

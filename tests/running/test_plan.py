@@ -162,17 +162,17 @@ def test_a_disk_that_is_too_small_is_said(
 
 
 def test_unknown_notebooks_are_planned_without_numbers(tmp_path: Path) -> None:
-    made = make_plan(
+    planned_run = make_plan(
         tmp_path, {"01_make": {"rows": 3}}, {"01_make": "not run"}, ["01_make"], {}, measure=False
     )
-    assert made.rows[0].seconds is None
-    assert "01_make" in "\n".join(describe(made))
+    assert planned_run.rows[0].seconds is None
+    assert "01_make" in "\n".join(describe(planned_run))
 
 
 def test_planning_writes_nothing(tmp_path: Path) -> None:
     project: Project = small_project(tmp_path)
-    made = pipeline.plan_run(project.params, project.notebooks, project.outputs)
-    assert [row.state for row in made.rows] == ["not run", "not run"]
+    planned_run = pipeline.plan_run(project.params, project.notebooks, project.outputs)
+    assert [row.state for row in planned_run.rows] == ["not run", "not run"]
     assert not project.outputs.exists()
 
 
@@ -202,8 +202,8 @@ def test_what_is_not_measured_has_the_speed_of_its_kind(tmp_path: Path) -> None:
     assert unmeasured.flops_per_second(SMALL, 8) == speed._CORE_SPEED
     Speeds(LAPTOP, tmp_path / "b.json", lambda *_: 1.0).seconds(SMALL, 8)
     later = Speeds(LAPTOP, tmp_path / "b.json", None)
-    other = Network(CLASSIFIER, "small", 128, 128)
-    assert later.flops_per_second(other, 8) == pytest.approx(8 * cost(SMALL).step_flops)
+    larger = Network(CLASSIFIER, "small", 128, 128)
+    assert later.flops_per_second(larger, 8) == pytest.approx(8 * cost(SMALL).step_flops)
 
 
 def test_large_steps_are_timed_on_less() -> None:
@@ -246,12 +246,12 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 def test_time_left_follows_what_has_finished() -> None:
     left = TimeLeft({"01": 60.0, "02": 120.0, "03": 60.0})
-    assert left.of("01") == ", about 1.0 min; 4.0 min to go in all"
+    assert left.announce("01") == ", about 1.0 min; 4.0 min to go in all"
     left.finish("01", 120.0)
-    assert left.of("02") == ", about 4.0 min; 6.0 min to go in all"
+    assert left.announce("02") == ", about 4.0 min; 6.0 min to go in all"
     left.finish("02")  # up to date
     assert left.seconds() == 120.0
-    assert left.of("09") == ""
+    assert left.announce("09") == ""
 
 
 # ------------------------------------------------------------------ the command

@@ -131,14 +131,14 @@ def test_without_a_network_the_address_is_named(tmp_path: Path) -> None:
 
 
 def test_published_files_carry_their_checksum() -> None:
-    known = known_weights()
-    assert {"resnet50", "mobilenet_v2", "inception_v3", "mask_rcnn_coco.h5"} <= set(known)
-    for name, file in known.items():
+    published = known_weights()
+    assert {"resnet50", "mobilenet_v2", "inception_v3", "mask_rcnn_coco.h5"} <= set(published)
+    for name, file in published.items():
         assert len(file.digits) == (0 if name == "mask_rcnn_coco.h5" else 8)
         assert 5e6 < file.size < 1e9
-    assert choose_weights(["mask_rcnn_coco.h5", known["resnet50"].file]) == [
-        known["mask_rcnn_coco.h5"],
-        known["resnet50"],
+    assert choose_weights(["mask_rcnn_coco.h5", published["resnet50"].file]) == [
+        published["mask_rcnn_coco.h5"],
+        published["resnet50"],
     ]
 
 
@@ -172,7 +172,7 @@ def test_missing_weights_come_with_the_command_that_gets_them(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     (needed,) = needed_weights(values_of_06(tmp_path, "imagenet"))
-    assert needed.known == "mobilenet_v2"
+    assert needed.published == "mobilenet_v2"
     assert "python -m second_look download weights mobilenet_v2" in needed.problem
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / known_weights()["mobilenet_v2"].file).touch()

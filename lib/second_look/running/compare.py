@@ -49,8 +49,10 @@ def compare_runs(first: Path, second: Path) -> list[Change]:
     rows = [{row["claim"]: row for row in _results(path)} for path in (first, second)]
     claims = list(dict.fromkeys([*rows[0], *rows[1]]))
     return [
-        Change(claim, one, two, _verdict(one, two))
-        for claim, one, two in ((name, rows[0].get(name), rows[1].get(name)) for name in claims)
+        Change(claim, first_row, second_row, _verdict(first_row, second_row))
+        for claim, first_row, second_row in (
+            (name, rows[0].get(name), rows[1].get(name)) for name in claims
+        )
     ]
 
 
@@ -85,11 +87,11 @@ def _verdict(first: Result | None, second: Result | None) -> str:
         return ONLY_SECOND if first is None else ONLY_FIRST
     if first["value"] == second["value"]:
         return SAME
-    inside = _inside(first["value"], second) and _inside(second["value"], first)
-    return WITHIN if inside else MOVED
+    within = _within_interval(first["value"], second) and _within_interval(second["value"], first)
+    return WITHIN if within else MOVED
 
 
-def _inside(value: float | None, result: Result) -> bool:
+def _within_interval(value: float | None, result: Result) -> bool:
     """Whether a value lies in the interval of a result; without one, only its own value does."""
     low, high = result.get("low"), result.get("high")
     if value is None or result["value"] is None or low is None or high is None:

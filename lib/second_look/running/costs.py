@@ -117,19 +117,19 @@ def passed(
     return counter.get_total_flops() / pictures, sum(blocks.values()) / pictures
 
 
-def _cost(flops: float, kept: float, *modules: nn.Module) -> Cost:
+def _cost(flops: float, saved: float, *modules: nn.Module) -> Cost:
     """Of a network that learns from each picture once: backward costs twice the forward pass."""
     parameters = sum(p.numel() for module in modules for p in module.parameters())
     weights = _FLOAT_BYTES * _NUMBERS_A_WEIGHT * parameters
-    return Cost(3 * flops, flops, kept, weights, parameters)
+    return Cost(3 * flops, flops, saved, weights, parameters)
 
 
 def _classifier(network: Network) -> Cost:
     with _META:
         classifier = Classifier(network.name, channels=network.channels)
     pictures = torch.empty(_PICTURES, 1, network.rows, network.cols, device=_META)
-    flops, kept = passed(lambda: classifier.maps(pictures), classifier)
-    return _cost(flops, kept, classifier)
+    flops, saved = passed(lambda: classifier.maps(pictures), classifier)
+    return _cost(flops, saved, classifier)
 
 
 def _detector(network: Network) -> Cost:
@@ -151,8 +151,8 @@ def _detector(network: Network) -> Cost:
         heads.box_predictor(heads.box_head(boxes))
         heads.mask_predictor(heads.mask_head(masks))
 
-    flops, kept = passed(forward, detector, pictures=1)
-    return _cost(flops, kept, detector)
+    flops, saved = passed(forward, detector, pictures=1)
+    return _cost(flops, saved, detector)
 
 
 def _gan(network: Network) -> Cost:
@@ -163,16 +163,18 @@ def _gan(network: Network) -> Cost:
     if isinstance(settings, dcgan.DcganSettings):
         with _META:
             generator, judge = dcgan.Generator(settings), dcgan.Discriminator(settings)
-        generated = [passed(partial(generator, noise), generator)]
-        judged = [passed(partial(judge, _pictures(settings.size)), judge)]
-        return _of_both(network.kind, generated, judged, generator, judge)
+        generator_passes = [passed(partial(generator, noise), generator)]
+        critic_passes = [passed(partial(judge, _pictures(settings.size)), judge)]
+        return _of_both(network.kind, generator_passes, critic_passes, generator, judge)
     with _META:
         growing, critic = progressive.Generator(settings), progressive.Critic(settings)
     parts = progressive.parts_of(settings)
     stages = [progressive.stage_at(settings, part, parts) for part in range(parts)]
-    generated = [passed(partial(growing.forward_at, noise, s), growing) for s in stages]
-    judged = [passed(partial(critic.forward_at, _pictures(s.size), s), critic) for s in stages]
-    return _of_both(network.kind, generated, judged, growing, critic)
+    generator_passes = [passed(partial(growing.forward_at, noise, s), growing) for s in stages]
+    critic_passes = [
+        passed(partial(critic.forward_at, _pictures(s.size), s), critic) for s in stages
+    ]
+    return _of_both(network.kind, generator_passes, critic_passes, growing, critic)
 
 
 def _pictures(size: int) -> Tensor:
@@ -188,7 +190,7 @@ def _of_both(
     """Operations are means over the stages of a training, memory is that of the largest."""
     flops_made = sum(flops for flops, _ in generators) / len(generators)
     flops_seen = sum(flops for flops, _ in discriminators) / len(discriminators)
-    kept = max(kept for _, kept in generators) + 2 * max(kept for _, kept in discriminators)
-    base = _cost(flops_made, kept, *modules)
+    saved = max(saved for _, saved in generators) + 2 * max(saved for _, saved in discriminators)
+    base = _cost(flops_made, saved, *modules)
     step = _GENERATOR_PASSES * flops_made + _DISCRIMINATOR_PASSES[kind] * flops_seen
-    return Cost(step, flops_made, kept, base.weight_bytes, base.parameters)
+    return Cost(step, flops_made, saved, base.weight_bytes, base.parameters)

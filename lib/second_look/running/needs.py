@@ -43,19 +43,19 @@ def lacks(values: Values, pending: Collection[str]) -> list[Lack]:
         values: Notebook -> its parameters, of all notebooks.
         pending: Those that would run.
     """
-    found = [Lack("", problem) for problem in missing_libraries()] if pending else []
+    missing = [Lack("", problem) for problem in missing_libraries()] if pending else []
     if SURVEY in pending and "source" in values[SURVEY]:
-        found += [Lack(SURVEY, problem) for problem in missing_data(values[SURVEY])]
+        missing += [Lack(SURVEY, problem) for problem in missing_data(values[SURVEY])]
     if any(_names_weights(values[name]) for name in pending):
         # It brings torchvision with it.
         from second_look.running.weights import needed_weights
 
-        found += [
+        missing += [
             Lack(needed.notebook, f"{needed.parameter}: {needed.problem}")
             for needed in needed_weights(values)
             if needed.problem and needed.notebook in pending
         ]
-    return found
+    return missing
 
 
 def check_needs(values: Values, pending: Collection[str]) -> None:

@@ -221,14 +221,14 @@ def _row(
     speeds: Speeds,
 ) -> Row:
     steps = tuple(_step(training, speeds) for training in work.trainings) if runs else ()
-    given = {key: value for key, value in parameters.items() if key != "outputs"}
-    if record.get("seconds") and record.get("parameters") == given:
+    parameter_values = {key: value for key, value in parameters.items() if key != "outputs"}
+    if record.get("seconds") and record.get("parameters") == parameter_values:
         seconds = float(record["seconds"])
         return Row(name, state, runs, work, steps, seconds, None, recorded=True)
     if not work.other_s:
         return Row(name, state, runs, work, steps, None, None)
-    others = work.other_s * speeds.slowness() if runs else work.other_s
-    seconds = others + sum(step.seconds for step in steps)
+    untrained_s = work.other_s * speeds.slowness() if runs else work.other_s
+    seconds = untrained_s + sum(step.seconds for step in steps)
     gpu_seconds = work.other_s + sum(step.gpu_seconds for step in steps)
     return Row(name, state, runs, work, steps, seconds, gpu_seconds)
 
@@ -356,7 +356,7 @@ def _notes(plan: Plan) -> list[str]:
         tera = speed.GPU_SPEEDS[CLASSIFIER] / 1e12
         lines.append(
             f"Times and memory of one H100 or H200 are estimates ({tera:.0f} TFLOP/s in bf16 for "
-            "classifiers, a third of that for the others); no run on a GPU stands behind them."
+            "classifiers, a third of that for the untrained_s); no run on a GPU stands behind them."
         )
     return lines
 

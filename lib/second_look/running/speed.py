@@ -161,10 +161,10 @@ def gpu_seconds(network: Network, batch: int) -> float:
 
 def reduced(network: Network, batch: int, device: str) -> tuple[Network, int]:
     """The network on fewer pictures, or smaller ones, so that a step takes about a second."""
-    limit, least = _limit(device), 1 if network.kind == DETECTOR else 4
+    limit, min_batch = _limit(device), 1 if network.kind == DETECTOR else 4
     flops = cost(network).step_flops
-    while batch > least and batch * flops > limit:
-        batch = max(least, batch // 2)
+    while batch > min_batch and batch * flops > limit:
+        batch = max(min_batch, batch // 2)
     while min(network.rows, network.cols) >= 128 and batch * flops > limit:
         network = _halved(network)
         flops /= 4  # near enough

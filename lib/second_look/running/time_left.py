@@ -14,8 +14,8 @@ def duration(seconds: float | None) -> str:
     """Seconds as people say them; – for None."""
     if seconds is None:
         return "–"
-    for least, size, unit in (*_UNITS, *_SMALL_UNITS):
-        if seconds >= least:
+    for threshold, size, unit in (*_UNITS, *_SMALL_UNITS):
+        if seconds >= threshold:
             number = seconds / size
             return f"{number:,.0f} {unit}" if number >= 9.95 else f"{number:.1f} {unit}"
     return f"{seconds:.0f} s"
@@ -32,7 +32,7 @@ class TimeLeft:
         self._expected = dict(expected)
         self._planned = self._taken = 0.0
 
-    def of(self, notebook: str) -> str:
+    def announce(self, notebook: str) -> str:
         """What follows "running" of a notebook; "" where nothing is known of it."""
         if notebook not in self._expected:
             return ""

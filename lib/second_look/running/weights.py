@@ -63,14 +63,14 @@ class NeededWeights:
     Attributes:
         notebook, parameter: Where they are named.
         value: As the parameter names them.
-        known: Name of the published file; "" for a file of the user's own.
+        published: Name of the published file; "" for a file of the user's own.
         problem: Why they cannot be used, with the remedy; "" where they are there.
     """
 
     notebook: str
     parameter: str
     value: str
-    known: str
+    published: str
     problem: str = ""
 
 
@@ -100,13 +100,13 @@ def choose_weights(names: Iterable[str]) -> list[WeightsFile]:
     Raises:
         ParameterError: There is no such file; names the nearest.
     """
-    known = known_weights()
-    by_file = {file.file: file for file in known.values()}
+    published = known_weights()
+    by_file = {file.file: file for file in published.values()}
     chosen = {}
     for name in names:
-        file = known.get(name) or by_file.get(name)
+        file = published.get(name) or by_file.get(name)
         if file is None:
-            raise ParameterError(f"there are no weights {name!r}{nearest(name, known)}")
+            raise ParameterError(f"there are no weights {name!r}{nearest(name, published)}")
         chosen[file.name] = file
     return list(chosen.values())
 
@@ -123,10 +123,10 @@ def needed_weights(values: Mapping[str, Mapping[str, Any]]) -> list[NeededWeight
         root = str(parameters.get("data_root", data_root))
         for parameter, value, architecture in _named(parameters):
             file = Path(value).name
-            known = architecture if value == IMAGENET else _known_name(file)
+            published = architecture if value == IMAGENET else _known_name(file)
             problem = _problem(value, architecture, root, parameters)
             needed.setdefault(
-                (notebook, value), NeededWeights(notebook, parameter, value, known, problem)
+                (notebook, value), NeededWeights(notebook, parameter, value, published, problem)
             )
     return list(needed.values())
 
@@ -134,10 +134,10 @@ def needed_weights(values: Mapping[str, Mapping[str, Any]]) -> list[NeededWeight
 def weights_of_params(params_files: Iterable[Path], cells: Cells) -> list[WeightsFile]:
     """The published files that params files name, each once."""
     names = {
-        needed.known: None
+        needed.published: None
         for path in params_files
         for needed in needed_weights(load_params(path, cells))
-        if needed.known
+        if needed.published
     }
     return choose_weights(names)
 
@@ -159,7 +159,7 @@ def _named(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _known_name(file: str) -> str:
-    return next((known.name for known in known_weights().values() if known.file == file), "")
+    return next((weights.name for weights in known_weights().values() if weights.file == file), "")
 
 
 def _problem(value: str, architecture: str, data_root: str, parameters: Mapping[str, Any]) -> str:
@@ -181,9 +181,9 @@ def _problem(value: str, architecture: str, data_root: str, parameters: Mapping[
     candidates = [root / path] if of_data and root else [path, Path("notebooks") / path]
     if any(candidate.is_file() for candidate in candidates):
         return ""
-    known = _known_name(path.name)
-    if known:
-        return f"{candidates[0]} is not there. {_command([known])}"
+    published = _known_name(path.name)
+    if published:
+        return f"{candidates[0]} is not there. {_command([published])}"
     return f"{candidates[0]} is not there{nearest(value, [IMAGENET, RANDOM, *known_weights()])}"
 
 

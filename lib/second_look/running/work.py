@@ -157,16 +157,16 @@ def work_of(notebook: str, values: Values, cohort: Cohort, survey: Values) -> Wo
     number = notebook[:2]
     if number not in FIXED_S or not _is_known(number, values):
         return Work(cohort.images)
-    other = FIXED_S[number] + IMAGE_S.get(number, 0.0) * cohort.images
+    untrained_s = FIXED_S[number] + IMAGE_S.get(number, 0.0) * cohort.images
     disk = 2e7
     if number == "01":
-        each = PREPARE_S + (DRAW_S if survey["source"] == "phantom" else 0.0)
-        other += each * cohort.pixels / 1e6 / max(1, min(2, survey["workers"]))
+        megapixel_s = PREPARE_S + (DRAW_S if survey["source"] == "phantom" else 0.0)
+        untrained_s += megapixel_s * cohort.pixels / 1e6 / max(1, min(2, survey["workers"]))
         disk += 3 * cohort.pixels  # 16-bit pixels and a region map of 8 bits
     if number == "07":
-        other *= max(0.2, values["draws"] / 1000)
+        untrained_s *= max(0.2, values["draws"] / 1000)
     trainings = _TRAININGS[number](values, cohort) if number in _TRAININGS else ()
-    return Work(cohort.images, tuple(trainings), other, disk)
+    return Work(cohort.images, tuple(trainings), untrained_s, disk)
 
 
 def _is_known(number: str, values: Values) -> bool:
@@ -245,8 +245,8 @@ def _patches_and_images(values: Values, cohort: Cohort) -> list[Training]:
     for depth in values["depths"]:
         deeper = Network(CLASSIFIER, depth, size, size)
         updates = seeds * values["depth_patches"] // batch
-        seen = looked_at * seeds // models
-        trainings.append(Training(f"depth: {depth}", deeper, batch, updates, seeds, seen))
+        predicted = looked_at * seeds // models
+        trainings.append(Training(f"depth: {depth}", deeper, batch, updates, seeds, predicted))
     trainings += _whole_images(values, cohort, seeds)
     return trainings
 
