@@ -291,9 +291,10 @@ def _head(plan: Plan) -> list[str]:
         lines.append(f"Other work keeps {busy:.1f} of {cores} cores busy: all takes longer now.")
     if cohort:
         basis = "prepared" if cohort.prepared else "expected"
+        size = f", up to {cohort.rows}×{cohort.cols} px" if cohort.rows else ""
         lines.append(
             f"Images {basis}: {cohort.images:,} (train {cohort.train:,}, val {cohort.val:,}, "
-            f"test {cohort.test:,}), up to {cohort.rows}×{cohort.cols} px"
+            f"test {cohort.test:,}){size}"
         )
     return lines
 
