@@ -25,6 +25,7 @@ SOURCES = (SAMPLES, IMAGES, LESIONS, PATCHES, WHOLE_IMAGES)
 TABLE = "08_positive_control"
 YES, NOT_SHOWN = "yes", "not shown"
 CHANCE = 0.5
+_GENERATORS = {"dcgan": "DCGAN", "progressive": "progressive growing"}
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -127,7 +128,8 @@ def _samples(texture: pd.DataFrame) -> list[Skill]:
         low, high = (np.nan, np.nan) if blind else (over.low, over.high)
         learnt.append(
             Skill(
-                str(architecture), "distance of its samples' texture, in floors", over.value, low,
+                _GENERATORS.get(str(architecture), str(architecture)),
+                "distance of its samples' texture, in floors", over.value, low,
                 high, n=over.n, null=SUFFICIENT, beside="most that is sufficient", higher=False,
                 reason=reason,
             )
