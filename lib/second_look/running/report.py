@@ -229,7 +229,8 @@ def _outdated(name: str, records: Records, status: str) -> str:
 
 def _section(name: str, notebook: Mapping[str, Any], status: str, outdated: str) -> Section:
     section = Section(name, title=name, status=status, outdated=outdated)
-    steps, answers = [], []
+    steps: list[str] = []
+    answers: list[str] = []
     for cell in notebook["cells"]:
         tags = set(cell["metadata"].get("tags", []))
         source = "".join(cell["source"])
@@ -243,11 +244,11 @@ def _section(name: str, notebook: Mapping[str, Any], status: str, outdated: str)
                 section.intro = text
         elif cell["cell_type"] == "code":
             steps.append(_code(source, next((_TAGS[tag] for tag in tags & set(_TAGS)), "code")))
-            shown = "\n".join(_output(output, section) for output in cell["outputs"])
+            displays = "\n".join(_output(output, section) for output in cell["outputs"])
             if ANSWER in tags and not section.failed:
-                answers.append(shown)
+                answers.append(displays)
             else:
-                steps.append(shown)
+                steps.append(displays)
         if section.not_applicable:
             break
     section.body = "\n".join(step for step in steps if step)
