@@ -179,7 +179,8 @@ def drawn(count: int) -> Iterator[Picture]:
         height, width, middle = rng.uniform((0.35, 0.3, 0.45), (0.5, 0.6, 0.55)) * SIDE
         breast = ((rows - middle) / height) ** 2 + (cols / width) ** 2 < 1
         noise = np.fft.irfft2(fall * np.fft.rfft2(rng.normal(size=(SIDE, SIDE))))
-        yield fingerprint(np.rint(breast * (20_000 + 3000 * noise / noise.std())))
+        levels = np.clip(128 + 50 * (noise - noise.mean()) / noise.std(), 1, 255)
+        yield (breast * levels).astype(np.uint8)
 
 
 def growth(counts: list[int]) -> pd.DataFrame:

@@ -40,7 +40,8 @@ IMAGES = pa.DataFrameSchema(
         # Size with square pixels; a stretched file is resampled to it when it is read.
         "rows": pa.Column(int, pa.Check.ge(1)),
         "cols": pa.Column(int, pa.Check.ge(1)),
-        "bits": pa.Column(int, pa.Check.in_range(1, 16)),
+        # Of the brightest level that a pixel can have; 0 where the file does not say.
+        "bits": pa.Column(int, pa.Check.in_range(0, 16)),
         "pixel_spacing_mm": pa.Column(float, pa.Check.gt(0), nullable=True),
         "density": pa.Column(_text),
         "label": pa.Column(_text, pa.Check.isin(LABELS)),

@@ -19,6 +19,7 @@ EFFECTS = (
     "location unknown",
     "kept, corrected",
     "kept, label uncertain",
+    "kept, levels uncertain",
     "kept, mask uncertain",
 )
 
@@ -72,6 +73,11 @@ class Code(StrEnum):
     MASK_AMBIGUOUS = "mask_ambiguous", "several files are masks of the lesion, and they differ"
     MASK_OF_ANOTHER_IMAGE = "mask_of_another_image", "the mask has the shape of another image"
     MASK_RESAMPLED = "mask_resampled", "the mask has another size than the image: it is resampled"
+    DEPTH_FOUND = (
+        "depth_found",
+        "the files do not say how many of their bits are used: the brightest of all levels does",
+    )
+    FEW_LEVELS = "few_levels", "the picture fills a small share of the levels of its depth"
     MASK_DEPTH = "mask_depth", "the mask has more than 8 bits, but only two values"
 
 

@@ -69,6 +69,7 @@ class Header:
         frames: Pictures in the file; the middle one is read.
         special_view: What makes it no whole breast in a standard view; "" if nothing does.
         pixel_aspect: Width of a pixel as a share of its height.
+        bits_stated: Whether the file says how many bits are used; PNG and TIFF of 16 bits do not.
     """
 
     rows: int
@@ -81,6 +82,7 @@ class Header:
     frames: int = 1
     special_view: str = ""
     pixel_aspect: float = 1.0
+    bits_stated: bool = True
 
     @property
     def frame(self) -> int:

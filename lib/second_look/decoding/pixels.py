@@ -318,7 +318,8 @@ def _begins_with_newline(path: Path, start: int) -> bool:
 
 def _tiff_header(path: Path) -> Header:
     with _tiff_page(path) as page:
-        return Header(page.imagelength, page.imagewidth, min(int(page.bitspersample), 16))
+        bits = min(int(page.bitspersample), 16)
+        return Header(page.imagelength, page.imagewidth, bits, bits_stated=bits < 16)
 
 
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
@@ -385,7 +386,7 @@ def _lossless_pixels(path: Path) -> npt.NDArray[np.generic]:
 def _pillow_header(path: Path) -> Header:
     with open_bounded(path) as stream, Image.open(stream) as picture:
         bits = 1 if picture.mode == "1" else 16 if picture.mode.startswith("I") else 8
-        return Header(picture.height, picture.width, bits)
+        return Header(picture.height, picture.width, bits, bits_stated=bits < 16)
 
 
 def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:

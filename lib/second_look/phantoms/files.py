@@ -119,6 +119,7 @@ def _csv_row(
         "kind": "|".join(plan.kind for plan in plans),
         "assessment": "|".join(str(plan.assessment) for plan in plans),
         "subtlety": "|".join(str(plan.subtlety) for plan in plans),
+        "bits": str(settings.bits),
         "pixel_size_mm": repr(settings.spacing_mm),
     }
     if plans:

@@ -33,7 +33,7 @@ _COMPONENTS, _LEAST_VARIANCE = 100, 0.03
 # Likely copies are the most alike in the leaves of random projection trees (Dasgupta & Freund 2008,
 # STOC): as many comparisons a picture for any number of pictures. The least cosine saves the closer
 # look at most pictures; where one leaf holds all, there is time for it.
-_TREES, _LEAF, _LIKELY, _LEAST_COSINE = 32, 512, 3, 0.4
+_TREES, _LEAF, _LIKELY, _LEAST_COSINE = 32, 512, 3, 0.5
 # Signatures that are kept for the next comparison, 80 KB each.
 _CACHED = 4096
 

@@ -44,7 +44,7 @@ _POLAR = [SIDE / 2 + _RADII * np.sin(_TURNS), SIDE / 2 + _RADII * np.cos(_TURNS)
 _PASSED = np.subtract(*(np.exp(-2 * (np.pi * width * _RADII / SIDE) ** 2) for width in _SHAPE_PX))
 _HARMONICS = 24
 # Half a step of the angle, beside the best one; worth trying only above some correlation.
-_NUDGE, _WORTH_NUDGING = 90 / _ANGLES, 0.15
+_NUDGE, _WORTH_NUDGING = 90 / _ANGLES, 0.25
 
 
 def fingerprint(mammogram: Pixels) -> Fingerprint:

@@ -109,6 +109,7 @@ def _prepare(job: Job) -> dict[str, Any]:
         "image": {
             **_image_row(job, pixels.shape, cut.shape, transform),
             "breast_px": breast_px,
+            "brightest": int(pixels.max()),
             "content_hash": content,
         },
         "lesions": [

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from second_look.catalogue import Catalogue, table
 from second_look.errors import DataError, OutputError
 from second_look.files import write_json
+from second_look.preparing.depths import with_depths
 from second_look.preparing.fingerprints import from_text
 from second_look.preparing.image import Job, PrepareSettings, prepare_image
 from second_look.preparing.store import Prepared, path_of
@@ -168,6 +169,7 @@ def _record(job: Job) -> dict[str, Any] | None:
 def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
     """The records of all images as tables."""
     images, lesions, quarantine, fingerprints = [], [], [], []
+    datasets, files = [], []
     for job in jobs:
         record = _record(job)
         if record is None:
@@ -178,8 +180,14 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
         quarantine += record["quarantine"]
         if "image" in record:
             images.append(record["image"])
+            datasets.append(str(job.image["dataset"]))
+            files.append(str(job.image["path"]))
             fingerprints.append(from_text(record["fingerprint"]))
             lesions += [{"image_id": job.image_id} | lesion for lesion in record["lesions"]]
+    if not images:
+        raise DataError("no image could be prepared.", folder, "The quarantine says why.")
+    image_table, remarks = with_depths(pd.DataFrame(images), datasets, files)
+    quarantine += remarks
     if strict and quarantine:
         first = quarantine[0]
         raise DataError(
@@ -187,12 +195,10 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
             location=f"{first['file']} {first['lesion_id']}".strip(),
             remedy="Correct it, or run without strict.",
         )
-    if not images:
-        raise DataError("no image could be prepared.", folder, "The quarantine says why.")
     shares = ["area_px", "share_of_image", "share_of_breast", "inside_breast"]
     lesion_table = pd.DataFrame(lesions, columns=["lesion_id", "image_id", "code", *shares])
     lesion_table = lesion_table.astype(dict.fromkeys(shares, float) | {"code": int})
-    image_table = pd.DataFrame(images).astype({"pixel_spacing_mm": float})
+    image_table = image_table.astype({"pixel_spacing_mm": float})
     stack = np.stack(fingerprints)
     prepared = Prepared(folder, image_table, lesion_table, table(QUARANTINE, quarantine), stack)
     prepared.save()

@@ -46,6 +46,7 @@ class DataSettings:
         labels: For source folder: spelling of a label in that CSV -> its standard name.
         table_form: For source folder: form of the table, one of TABLE_FORMS.
         box_format: For source folder: rowcol, xywh or xyxy.
+        bits: For source folder: bits of the grey levels in 16-bit PNG and TIFF files; 0: found.
         max_lost: For source folder: largest share of images that may be left out.
         dataset: For source folder: name of the data set in every table.
         cbis_descriptions: For source folder, of images of CBIS-DDSM: folder of its case
@@ -72,6 +73,7 @@ class DataSettings:
     labels: Mapping[str, str] = field(default_factory=dict)
     table_form: str
     box_format: str
+    bits: int = 0
     max_lost: float = 1.0
     dataset: str
     cbis_descriptions: str = ""
@@ -227,6 +229,7 @@ def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
         columns=settings.columns,
         labels=settings.labels,
         box_format=BOX_FORMATS.get(settings.table_form, settings.box_format),
+        bits=settings.bits,
         max_lost=settings.max_lost,
         strict=settings.strict,
         converted=_converted(settings, table, cache),

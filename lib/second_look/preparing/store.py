@@ -31,7 +31,8 @@ class Prepared:
 
     Attributes:
         folder: Where they are.
-        images: One row an image: image_id; rows, cols (prepared px); bits; row_offset, col_offset,
+        images: One row an image: image_id; rows, cols (prepared px); bits, and brightest level of
+            the whole picture (white is 2**bits - 1); row_offset, col_offset,
             crop_rows, crop_cols, original_rows, original_cols, breast_px (original px);
             flipped; scale; pixel_spacing_mm (of a prepared pixel, NaN unknown); content_hash.
         lesions: One row per lesion: lesion_id, image_id; code in the region map (0: not located);

@@ -44,6 +44,7 @@ def read_folder(
     box_format: str = "rowcol",
     separator: str = "|",
     kind: str = "mass",
+    bits: int = 0,
     max_lost: float = 1.0,
     strict: bool = False,
     converted: Converted | None = None,
@@ -61,6 +62,8 @@ def read_folder(
         box_format: One of BOX_FORMATS.
         separator: Between the lesions of one cell.
         kind: Kind of the lesions if the table has no such column, one of KINDS.
+        bits: Of the grey levels in PNG and TIFF files of 16 bits if the table has no such column;
+            0: the values of all of them decide, when they are prepared.
         max_lost: Largest share of the images that may be left out, 0 to 1; below 1 no label may
             vanish either.
         strict: Raise at the first row that would go to the quarantine.
@@ -76,7 +79,7 @@ def read_folder(
             f"box_format must be one of {BOX_FORMATS}, kind of {KINDS}. Got {box_format}, {kind}."
         )
     form = FolderFormat(dataset, dict(columns or {}), dict(labels or {}), box_format, separator)
-    form = replace(form, kind=kind)
+    form = replace(form, kind=kind, bits=bits)
     table = Table(csv_path, root.resolve(), form, Quarantine(dataset, strict=strict))
     if converted is None:
         _add_rows(table, read_rows(csv_path, form.columns))
@@ -190,6 +193,7 @@ def _image(
     if header.rows * cols > MAX_PIXELS:
         raise UnusableError(f"the aspect {aspect:g} makes {header.rows} x {cols} px of it")
     spacing = cells.number(row["pixel_size_mm"], "pixel_size_mm")
+    given_bits = cells.bits(row["bits"]) or form.bits
     return {
         "image_id": image_id,
         "dataset": form.dataset,
@@ -198,7 +202,7 @@ def _image(
         "view": row["view"].upper() or header.view,
         "rows": header.rows,
         "cols": cols,
-        "bits": header.bits,
+        "bits": header.bits if header.bits_stated else given_bits,
         "pixel_spacing_mm": spacing or header.pixel_spacing_mm,
         "density": row["density"] or header.density,
         "split": cells.split(row["split"]),

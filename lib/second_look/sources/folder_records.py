@@ -34,6 +34,7 @@ class FolderFormat:
             (x_min,y_min,x_max,y_max), in pixels of the file.
         separator: Between the lesions of one cell.
         kind: Kind of the lesions if the table has no such column.
+        bits: Of the grey levels of files that do not say, if the table has no such column.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class FolderFormat:
     box_format: str = "rowcol"
     separator: str = "|"
     kind: str = "mass"
+    bits: int = 0
 
 
 @dataclass

@@ -31,6 +31,7 @@ OPTIONAL = (
     "boxes",
     "pixel_size_mm",
     "aspect",
+    "bits",
 )
 _ALL = (*REQUIRED, *OPTIONAL)
 # How tables write that a cell holds nothing.

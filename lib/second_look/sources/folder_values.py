@@ -164,6 +164,18 @@ def number(text: str, column: str) -> float | None:
     return value
 
 
+def bits(text: str) -> int:
+    """Significant bits of a pixel, 1 to 16; 0 if the cell is empty.
+
+    Raises:
+        UnusableError: It is something else: a guess would change the brightness.
+    """
+    value = number(text, "bits") or 0
+    if value not in range(17):
+        raise UnusableError(f"expected a whole number from 1 to 16 as bits. Got {text!r}")
+    return int(value)
+
+
 def required(text: str, column: str) -> str:
     """The text of a cell that may not be empty.
 

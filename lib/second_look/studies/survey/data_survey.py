@@ -65,9 +65,17 @@ def counts(dataset: Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "quantity", "count"])
 
 
+def with_depths(dataset: Dataset) -> pd.DataFrame:
+    """The images of the catalogue that were prepared, with the bits that count for them."""
+    bits = dataset.prepared.images.set_index("image_id")["bits"]
+    images = dataset.catalogue.images
+    images = images[images["image_id"].isin(bits.index)]
+    return images.assign(bits=images["image_id"].map(bits))
+
+
 def sizes(dataset: Dataset) -> pd.DataFrame:
     """Images by size and depth: dataset, rows and cols (min, median, max, px), bits, images."""
-    grouped = dataset.catalogue.images.groupby(["dataset", "bits"])
+    grouped = with_depths(dataset).groupby(["dataset", "bits"])
     table = grouped.agg(
         images=("image_id", "size"),
         rows_min=("rows", "min"),
