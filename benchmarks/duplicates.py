@@ -161,8 +161,8 @@ def _recall(
     hits = []
     for position, index in enumerate(chosen.tolist()):
         signatures = [
-            Signature.from_picture(originals[index]),
-            Signature.from_picture(changed[position]),
+            Signature(originals[index]),
+            Signature(changed[position]),
         ]
         is_likely = (index, len(originals) + position) in likely
         hits.append(is_likely and likeness(*signatures) >= MIN_CORRELATION)

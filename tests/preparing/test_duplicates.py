@@ -138,8 +138,8 @@ def test_a_fingerprint_does_not_depend_on_contrast_or_depth(phantom_films):
     np.testing.assert_array_equal(fingerprint(film.astype(np.uint16) * 257), expected)
     np.testing.assert_array_equal(from_text(to_text(expected)), expected)
     squared, different = fingerprint(film.astype(np.uint16) ** 2), fingerprint(phantom_films[4])
-    assert likeness(Signature.from_picture(expected), Signature.from_picture(squared)) > 0.8
-    assert likeness(Signature.from_picture(expected), Signature.from_picture(different)) < 0.3
+    assert likeness(Signature(expected), Signature(squared)) > 0.8
+    assert likeness(Signature(expected), Signature(different)) < 0.3
 
 
 def test_likely_copies_of_few_or_blank_pictures():

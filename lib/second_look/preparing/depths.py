@@ -52,7 +52,7 @@ def with_depths(
                     effect="kept, corrected",
                     file=files[int(np.flatnonzero(silent)[0])],
                 )
-        for index in np.flatnonzero(names == name):
+        for index in np.flatnonzero(names == name).tolist():
             white = (1 << int(bits[index])) - 1
             if brightest[index] < MIN_SHARE_OF_WHITE * white:
                 quarantine.add(

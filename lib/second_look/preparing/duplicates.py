@@ -34,7 +34,7 @@ _COMPONENTS, _LEAST_VARIANCE = 100, 0.03
 # STOC): as many comparisons a picture for any number of pictures. The least cosine saves the closer
 # look at most pictures; where one leaf holds all, there is time for it.
 _TREES, _LEAF, _LIKELY, _LEAST_COSINE = 32, 512, 3, 0.5
-# Signatures that are kept for the next comparison, 80 KB each.
+# Signatures that are kept for the next comparison, up to 100 KB each.
 _CACHED = 4096
 
 
@@ -79,7 +79,7 @@ def near_copies(
         min_correlation: Least correlation of a copy.
     """
     copies = dict.fromkeys(identical, 1.0)
-    signature = lru_cache(_CACHED)(lambda index: Signature.from_picture(fingerprints[index]))
+    signature = lru_cache(_CACHED)(lambda index: Signature(fingerprints[index]))
     # Of several copies of one picture some are likely only by way of others.
     for candidates in (likely_pairs, lambda _: _joined(copies, len(fingerprints))):
         for first, second in sorted(set(candidates(fingerprints)) - set(copies)):
