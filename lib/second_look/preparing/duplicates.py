@@ -44,7 +44,7 @@ def find_duplicates(
     """Pairs of images with the same content, or almost.
 
     Turned, mirrored, slightly shifted, rescaled, recompressed copies are found, and such with any
-    other monotone contrast; not those that were cropped.
+    other monotone contrast; not those that lost more than 2 % at each side.
 
     Args:
         prepared: Images with their fingerprints.
