@@ -481,8 +481,9 @@ def test_paths_to_data_start_where_the_run_does(
     """Notebooks run in their own folder, where a relative path would mean another place."""
     passed = {}
 
-    def pretend(source: str, *_: object, **options: object) -> None:
-        passed[Path(source).stem] = options["parameters"]
+    def pretend(_: object, draft: str, **options: object) -> None:
+        name = Path(draft).name.removeprefix(".").removesuffix(".draft.ipynb")
+        passed[name] = options["parameters"]
         passed["variable"] = os.environ["SECOND_LOOK_DATA"]
         shutil.copy(source, str(_[0]))
 

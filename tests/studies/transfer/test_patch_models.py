@@ -94,7 +94,9 @@ def pretrained(tmp_path_factory):
     """Folder of a run, and the weights of a model that was trained on phantoms in it."""
     outputs = tmp_path_factory.mktemp("run")
     # The phantoms exist already, so that no processes are started to prepare them.
-    phantoms = small_settings(image_rows=80, image_cols=65, seed=1_000_003)
+    phantoms = replace(
+        LAB_SETTINGS, patients=16, image_rows=80, image_cols=65, seed=1_000_003
+    )
     build_dataset(outputs / "pretraining", phantoms, workers=0)
     settings_file = outputs / "pretraining/dataset/settings.json"
     settings = settings_file.read_text()
