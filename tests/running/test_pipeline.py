@@ -481,11 +481,11 @@ def test_paths_to_data_start_where_the_run_does(
     """Notebooks run in their own folder, where a relative path would mean another place."""
     passed = {}
 
-    def pretend(_: object, draft: str, **options: object) -> None:
+    def pretend(notebook: nbformat.NotebookNode, draft: str, **options: object) -> None:
         name = Path(draft).name.removeprefix(".").removesuffix(".draft.ipynb")
         passed[name] = options["parameters"]
         passed["variable"] = os.environ["SECOND_LOOK_DATA"]
-        shutil.copy(source, str(_[0]))
+        nbformat.write(notebook, draft)
 
     monkeypatch.setattr(papermill, "execute_notebook", pretend)
     monkeypatch.chdir(tmp_path)

@@ -131,6 +131,7 @@ class Metric:
         compared: The two that it is the difference of, if it is one.
         trials: Independent trials that a share of 0 or 1 is worth; 0 where none is known.
         units: The most independent units that a share can be worth, or a difference of two.
+        tailed: Whether a long tail that nothing bounds is to be expected, as in a mean area.
     """
 
     statistic: Statistic
@@ -140,6 +141,7 @@ class Metric:
     compared: tuple[Statistic, ...] = ()
     trials: int = 0
     units: float = math.inf
+    tailed: bool = False
 
     def __call__(self, counts: Floats) -> Floats:
         """The metric in every draw."""
@@ -183,7 +185,7 @@ def mean(values: npt.ArrayLike, patients: Patients, weights: npt.ArrayLike = 1.0
     def statistic(counts: Floats) -> Floats:
         return ratio(counts @ sums, counts @ sizes)
 
-    return Metric(statistic, {"patients": int(np.count_nonzero(sizes))}, LEAST_FOR_MEAN)
+    return Metric(statistic, {"patients": int((sizes != 0).sum())}, LEAST_FOR_MEAN, tailed=True)
 
 
 def share(
@@ -360,7 +362,7 @@ def _with_ends(result: Estimate, drawn: Floats, metric: Metric, level: float) ->
         # Nobody differs: at most as many patients do as a share of 0 allows.
         furthest = share_limits(0.0, 0.0, 1, trials=metric.trials, units=1.0, level=level)[1]
         return replace(result, low=value - furthest, high=value + furthest, p=float(value == 0))
-    skew = skewness(drawn) if error else 0.0
+    skew = skewness(drawn, freedom, tailed=metric.tailed) if error else 0.0
     # As many units at least must differ as the difference is large.
     error = max(error, math.sqrt(abs(value) * max(0.0, 1 - abs(value)) / metric.units))
     low, high = real_limits(value, error, skew, freedom, level=level)

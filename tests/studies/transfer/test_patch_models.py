@@ -13,7 +13,7 @@ from second_look.catalogue import LABELS
 from second_look.errors import ParameterError
 from second_look.evaluation.predictions import CLASS_SCORES
 from second_look.models.classifier import build_classifier, load_own
-from second_look.preparing.dataset import build_dataset, open_dataset
+from second_look.preparing.dataset import LAB_SETTINGS, build_dataset, open_dataset
 from second_look.preparing.patches import HALF_RULE, window_table
 from second_look.studies.transfer import patch_models as study
 from second_look.studies.transfer import patch_transfer
@@ -94,9 +94,7 @@ def pretrained(tmp_path_factory):
     """Folder of a run, and the weights of a model that was trained on phantoms in it."""
     outputs = tmp_path_factory.mktemp("run")
     # The phantoms exist already, so that no processes are started to prepare them.
-    phantoms = replace(
-        LAB_SETTINGS, patients=16, image_rows=80, image_cols=65, seed=1_000_003
-    )
+    phantoms = replace(LAB_SETTINGS, patients=16, image_rows=80, image_cols=65, seed=1_000_003)
     build_dataset(outputs / "pretraining", phantoms, workers=0)
     settings_file = outputs / "pretraining/dataset/settings.json"
     settings = settings_file.read_text()
