@@ -204,7 +204,7 @@ panels = dcgan.samples_of_figures(
 run.figure(
     gan_figures.panels(panels, white),
     "samples",
-    "Figures 2a and 2b, original patches and samples of progressive growing, one panel per class.",
+    "Original patches, the samples of figures 2a and 2b and of other generators trained here.",
 )
 
 # %%

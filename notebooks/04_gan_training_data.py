@@ -145,7 +145,8 @@ results.report(run, table, baselines, budget=budget, how=how, synthetic=data.syn
 # %%
 run.table(
     results.samples_against_real(predictions, seed=seed), "samples_against_real",
-    "Training on samples only less training on as many original patches, paired over patients.",
+    "Training on samples only less training on as many original patches, paired over patients and "
+    "trainings.",
 )  # fmt: skip
 
 # %%
@@ -164,12 +165,12 @@ run.figure(
     gan_figures.augmentation(table, baselines["balanced_accuracy"].iloc[0]),
     "augmentation",
     "Measures on test patches against the share of samples added to the original training patches, "
-    "with 95 % intervals over patients.",
+    "with 95 % intervals over patients and trainings.",
 )
 
 # %%
 gains = results.gains(predictions, seed=seed)
-run.table(gains, "gains", "Effect of adding samples, paired over patients (0: no effect).")
+run.table(gains, "gains", "Effect of adding samples, paired over patients and trainings.")
 
 # %% [markdown]
 # ## What would an accuracy of 5 % mean?
@@ -187,5 +188,5 @@ Markdown(results.findings(table, gains, synthetic=data.synthetic))
 # %% [markdown]
 # **Limits.** The paper names neither the classifier nor the classes of its check, nor how many real
 # patches were of each class, so its 5 % can be compared with a random guess and with a constant
-# answer, but not reproduced. Intervals are over patients and hold for these generators: training
-# the generators again would give other samples.
+# answer, but not reproduced. Intervals are over patients and trainings of the classifier, and hold
+# for these generators: training them again would give other samples.

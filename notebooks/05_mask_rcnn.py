@@ -286,8 +286,8 @@ run.figure(
 examples = findings.examples(data, test, main, per_kind=4, height=480)
 run.figure(
     detection_figures.page(examples, 4), "page",
-    f"{main}: hits with the highest scores, lesions of images without any hit, and false alarms "
-    "with the highest scores.",
+    f"{main}: hits with the highest scores, lesions of images without any hit (if there are any), "
+    "and false alarms with the highest scores.",
 )  # fmt: skip
 
 # %% [markdown]

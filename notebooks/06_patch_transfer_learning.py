@@ -209,8 +209,8 @@ run.figure(
 # ## Scheme A: is an image positive if one of its patches is?
 #
 # All windows on the breast in every validation and test image are scored in one pass over the
-# image. This differs from cropped windows only at their borders, where the network sees the
-# surrounding tissue instead of padding.
+# image. At a window's borders the network then sees the surrounding tissue instead of padding,
+# which can change its scores; the table shows by how much.
 
 # %% tags=["outlines"]
 images = data.catalogue.images
@@ -241,8 +241,8 @@ numbers = [1, 2, 4, 8, 16, 32, 64, 128]
 run.figure(
     transfer_figures.flagged(scheme_a.flagged_by_number(image_scores, images, numbers)),
     "flagged",
-    "The more windows are used, the more images are flagged, whether malignant or not. Dotted: if "
-    "windows were independent of each other.",
+    "Share of images flagged, by the number of windows looked at. Dotted: if windows were "
+    "independent of each other.",
 )
 
 # %% [markdown]

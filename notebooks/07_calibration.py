@@ -209,7 +209,7 @@ points = decisions.operating_points(
 run.table(
     points, "operating_points",
     f"Thresholds for a sensitivity of {sensitivity:g} on validation patients, and what they do on "
-    f"test patients; screening: {screening:.2%} of women, for scores per patient only; observed: "
+    f"test patients; screening: {screening:.2%} positive, for scores per patient only; observed: "
     f"share of positives among the {decisions.NEAR:.0%} of the test units that rank nearest to the "
     "threshold.",
 )  # fmt: skip
@@ -257,7 +257,7 @@ if women:
     run.figure(
         draw.prevalence(shifted),
         "prevalence",
-        "Left: mean probability stated against the share of women with cancer. Right: ECE, with "
+        "Left: mean probability stated against the share of patients with cancer. Right: ECE, with "
         "95 % intervals over patients. After Platt scaling, without and with correction.",
     )
 
@@ -318,8 +318,8 @@ if len(by_group):
     run.figure(
         decision_figures.subgroups(by_group),
         "subgroups",
-        "AUC by group of test images with 95 % intervals over patients; open dots: too few "
-        "patients for an interval.",
+        "AUC by group of test images with 95 % intervals over patients; an open dot: too "
+        "few patients for an interval.",
     )
 
 # %%

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binomtest, skew
-from scipy.stats import t as t_distribution
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import t as student
+from scipy.stats import t as t_distribution
 from second_look.errors import DataError
 from second_look.evaluation import intervals, limits, resampling
 from second_look.evaluation.intervals import (

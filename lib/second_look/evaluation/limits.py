@@ -80,9 +80,9 @@ def believable(skewness: float, freedom: int) -> float:
         freedom: Degrees of freedom.
     """
     quantile = float(student.ppf(0.975, freedom))
-    # Solves most * (quantile + most / 6) = _TURNED, the share of the way to the turning point.
-    most = 3 * (math.sqrt(quantile**2 + 2 / 3 * _TURNED) - quantile)
-    return min(max(skewness, -most), most)
+    # Solves bound * (quantile + bound / 6) = _TURNED, the share of the way to the turning point.
+    bound = 3 * (math.sqrt(quantile**2 + 2 / 3 * _TURNED) - quantile)
+    return min(max(skewness, -bound), bound)
 
 
 def p_value(value: float, error: float, skewness: float, freedom: int) -> float:

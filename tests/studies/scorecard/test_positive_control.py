@@ -80,7 +80,7 @@ def test_the_sentences_say_on_whom_and_beside_what() -> None:
     measured = control.table(control.skills({control.LESIONS: FROC, control.WHOLE_IMAGES: AREAS}))
     text = control.sentences(measured, synthetic=True)
     assert "**2 of 3 measures show that something was learnt**, on phantom patients" in text
-    assert "0.90 [0.78, 0.97] (brightest blobs: 0.20)" in text
+    assert "0.90 [0.78, 0.97] (brightest blobs: 0.20): yes" in text
     assert "phantom" not in control.sentences(measured, synthetic=False)
 
 

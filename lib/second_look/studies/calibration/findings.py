@@ -206,8 +206,9 @@ def _bands(table: pd.DataFrame) -> list[str]:
     in_band = np.isclose(table["from"], PAPER_BAND)
     return [
         f"Where **{row.title}** ({row.method}) was {100 * row.confidence:.0f} % sure, in the band "
-        f"from {100 * PAPER_BAND:g} %, {in_words(row.observed, row.low, row.high, '.1%')} were "
-        f"wrong; {row.promised:.1%} were promised "
+        f"from {100 * PAPER_BAND:g} % to {100 * row.to:g} %, "
+        f"{in_words(row.observed, row.low, row.high, '.1%')} were wrong; "
+        f"{row.promised:.1%} were promised "
         f"({row.units:,} units)."
         for row in table[in_band].itertuples()
     ]
@@ -244,12 +245,12 @@ def _points(table: pd.DataFrame) -> list[str]:
             f"; {_percent(raw, 'observed')} of the test units next to it are positive. Its "
             f"sensitivity is {_percent(raw, 'sensitivity')}, its specificity "
             f"{_percent(raw, 'specificity')}. Of the units called positive "
-            f"{_percent(raw, 'ppv')} are"
+            f"{_percent(raw, 'ppv')} are positive"
         )
         if np.isfinite(raw["ppv_screening"]):
             text += (
                 f"; with as few positives as in screening {_percent(raw, 'ppv_screening', '.1%')} "
-                "would be, if women without cancer there were called as often as the test "
+                "would be, if patients without cancer there were called as often as the test "
                 "patients without it"
             )
         lines.append(f"{text}.")
@@ -260,10 +261,12 @@ def _prevalence(table: pd.DataFrame) -> list[str]:
     lines = []
     for title, rows in table.groupby("title", sort=False):
         rarest = rows[rows["prevalence"] == rows["prevalence"].min()].set_index("corrected")
+        corrected = rows.loc[rows["corrected"] == "yes", "ratio"]
         lines.append(
             f"**{title}**, where {100 * rarest['prevalence'].iloc[0]:.2g} % are positive: it "
             f"states {100 * rarest.loc['no', 'mean_probability']:.1f} % on average, "
             f"{rarest.loc['no', 'ratio']:.0f} times the true share; corrected for the prevalence, "
-            f"{100 * rarest.loc['yes', 'mean_probability']:.2f} %."
+            f"{100 * rarest.loc['yes', 'mean_probability']:.2f} %. Over all these prevalences the "
+            f"corrected mean is {corrected.min():.2f} to {corrected.max():.2f} times the true one."
         )
-    return lines or ["Screening: this run has no calibrated scores per woman."]
+    return lines or ["Screening: this run has no calibrated scores per patient."]

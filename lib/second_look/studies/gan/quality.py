@@ -304,20 +304,21 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
         times = ratio(table, "swd")
         lines.append(
             f"- **{architecture}** (trained for {seconds.sum() / 60:,.1f} minutes over "
-            f"{len(seconds)} sets): the texture of samples is {times:.1f} times as far from real "
-            "patches as those of different patients are apart; the Fréchet distance of features is "
-            f"{means.loc['frechet', 'samples']:.3g}, against {means.loc['frechet', 'real']:.3g} "
-            "for original patches."
+            f"{len(seconds)} classes): the texture of samples is {times:.1f} times as far from "
+            "original patches as those of different patients are apart; the Fréchet distance of "
+            f"features is {means.loc['frechet', 'samples']:.3g}, against "
+            f"{means.loc['frechet', 'real']:.3g} for original patches."
         )
-        missing = means.loc["missing", "samples"]
-        detail = f"{missing:.0%} of the fine detail is missing"
-        if missing < 0:
-            detail = f"{1 - missing:,.1f} times as much fine detail as in original patches: grain"
+        missing = table[table["measure"] == "missing"]
+        detail = "fine detail is missing (below 0: grain): " + ", ".join(
+            f"{row.label} {row.samples:.0%} (original {row.real:.0%})"
+            for row in missing.itertuples()
+        )
         similarity, real_similarity = means.loc["similarity", ["samples", "real"]]
         copies, real_copies = means.loc["copies", ["samples", "real"]]
         verdict = "some are copies" if copies > real_copies + 0.05 else "no sign of copies"
         lines.append(
-            f"  The power spectrum falls with β = {means.loc['slope', 'samples']:.2f} (real "
+            f"  The power spectrum falls with β = {means.loc['slope', 'samples']:.2f} (original "
             f"{means.loc['slope', 'real']:.2f}), and {detail}. Pairs of samples are "
             f"{_likeness(similarity, real_similarity)} (MS-SSIM {similarity:.2f} against "
             f"{real_similarity:.2f}). {copies:.0%} of the samples are less than half as far from "

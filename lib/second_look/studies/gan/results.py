@@ -176,7 +176,9 @@ def below_chance(
     row = table[(table["name"] == GENERATED) & (table["measure"] == "accuracy")].iloc[0]
     chance, rarest = baselines["accuracy"].iloc[0], baselines["accuracy"].iloc[-1]
     answers = matrix.sum(axis=0) / matrix.to_numpy().sum()
-    occurs = "occurs here" if row["high"] < chance else "does not occur here"
+    occurs = "occurs here" if row["high"] < chance else "is neither shown nor ruled out here"
+    if row["low"] > chance:
+        occurs = "does not occur here"
     contains = "contains" if row["low"] <= claimed <= row["high"] else "does not contain"
     if np.isnan(row["low"]):
         occurs, contains = "cannot be judged here", "would be needed to judge"
@@ -207,10 +209,13 @@ def findings(table: pd.DataFrame, gains: pd.DataFrame, *, synthetic: bool) -> st
         f"training on samples only, {_with_interval(balanced.loc[REAL])} after training on as many "
         "original patches."
     ]
-    for row in gains[gains["measure"] == "balanced_accuracy"].itertuples():
+    for row in gains.itertuples():
         effect = "helps" if row.low > 0 else "harms" if row.high < 0 else "no clear effect"
         gain = in_words(row.gain, row.low, row.high, "+.1%")
-        lines.append(f"- {row.added:.0%} samples added to the original patches: {gain}: {effect}.")
+        measure = row.measure.replace("_", " ")
+        lines.append(
+            f"- {row.added:.0%} samples added to the original patches, {measure}: {gain}: {effect}."
+        )
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
     return "\n".join(lines)

@@ -36,7 +36,7 @@ SAMPLES_OVER_REAL, OVER_BLOBS = "04_samples_against_real", "05_against_baseline"
 WHOLE_IMAGES = "06_whole_image_table"
 TABLES = (SAMPLES, WITHOUT_LOOKING, SAMPLES_OVER_REAL, OVER_BLOBS, WHOLE_IMAGES)
 _OVER_BLOBS = {
-    "auc": "AUC per image, malignant or not,",
+    "auc": "AUC per image, malignant or not",
     "sensitivity": "share of lesions found at one false positive per image",
     "dice": "Dice of the masks of lesions that both hit",
 }

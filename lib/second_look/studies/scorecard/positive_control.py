@@ -107,7 +107,7 @@ def sentences(measured: pd.DataFrame, *, synthetic: bool) -> str:
     lines = [
         f"- {row.method}, {row.measure}: "
         f"{in_words(row.value, row.low, row.high, '.2f', reason=_text(row.reason))} "
-        f"({row.beside}: {row.null:.2f})"
+        f"({row.beside}: {row.null:.2f}): {row.learnt}"
         for row in measured.itertuples()
     ]
     return "\n".join([f"{head} that no network had seen:", "", *lines])

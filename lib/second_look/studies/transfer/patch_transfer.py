@@ -252,9 +252,9 @@ def findings(curve: pd.DataFrame, effect: pd.DataFrame, baseline: pd.DataFrame) 
         plain = by_measure.loc[(row.start, row.patches, "accuracy")]
         lines.append(
             f"A start from {row.start} with {row.patches:,} patches, compared with a random one: "
-            f"{_points(row.value, row.low, row.high)} % points of balanced accuracy: {row.answer}"
-            f"{chance}; {_points(plain['value'], plain['low'], plain['high'])} % points of "
-            f"accuracy at the frequencies of the data set: {plain['answer']}."
+            f"{_points(row.value, row.low, row.high)} percentage points of balanced accuracy: "
+            f"{row.answer}{chance}; {_points(plain['value'], plain['low'], plain['high'])} "
+            f"percentage points of accuracy at the frequencies of the data set: {plain['answer']}."
         )
     return "\n".join(f"- {line}" for line in lines)
 
