@@ -278,7 +278,7 @@ def test_findings_are_made_from_the_numbers() -> None:
     # Two patients have a malignant patch.
     assert "33.3% [too few patients for an interval] after training on samples only" in text
     assert "100.0% [too few patients for an interval] after training on as many original" in text
-    assert "50% samples added to the original patches: -66.7%" in text
+    assert "50% samples added to the original patches, balanced accuracy: -66.7%" in text
     assert "no clear effect" in text
     assert "phantoms" in text
     assert "phantoms" not in results.findings(table, gains, synthetic=False)

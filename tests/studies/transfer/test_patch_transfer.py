@@ -282,7 +282,7 @@ def test_findings_have_the_numbers_of_the_run():
     assert f"file with 512 patches, compared with a random one: {expected:+.1f} [" in text
     plain = measured(effect, "accuracy")
     natural = f"{100 * plain['value']:+.1f} [{100 * plain['low']:+.1f}, {100 * plain['high']:+.1f}]"
-    natural += " % points of accuracy at the frequencies of the data set"
+    natural += " percentage points of accuracy at the frequencies of the data set"
     # Chance is 1/2 with two classes, above the random start's interval, and 1/4 with all four.
     at_chance = " (the random one is still at chance there)"
     (line,) = (line for line in text.splitlines() if "compared with" in line)
