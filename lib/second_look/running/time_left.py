@@ -50,4 +50,8 @@ class TimeLeft:
             self._planned, self._taken = self._planned + expected, self._taken + seconds
 
     def _corrected(self, seconds: float) -> float:
-        return seconds * self._taken / self._planned if self._planned else seconds
+        """Slower or faster than planned counts by the share of the plan that has shown it."""
+        if not self._planned:
+            return seconds
+        shown = self._planned / (self._planned + sum(self._expected.values()))
+        return seconds * (1 + shown * (self._taken / self._planned - 1))
