@@ -23,7 +23,7 @@ def drawn(form, side=0):
 
 
 def row(path, image_id, view="CC"):
-    base = {"image_id": image_id, "dataset": "d", "patient_id": image_id, "bits": 16}
+    base = {"image_id": image_id, "dataset": "d", "patient_id": image_id, "bits": 12}
     return base | {"rows": 256, "cols": 208, "label": "normal", "view": view, "path": str(path)}
 
 
