@@ -47,7 +47,8 @@ results = run.results_of_others()
 # interval is on the better side.
 
 # %%
-learnt = positive_control.table(positive_control.skills(positive_control.read_tables(run)))
+learnt_from = study.current_tables(run, positive_control.SOURCES)
+learnt = positive_control.table(positive_control.skills(learnt_from))
 run.table(learnt, "positive_control", "What the networks of this run learnt, on test patients.")
 Markdown(positive_control.sentences(learnt, synthetic=data.synthetic))
 

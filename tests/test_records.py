@@ -314,7 +314,7 @@ PERMITTED = {
     "studies/gan/quality.py": {"progress": "strips of this notebook's trainings"},
     "studies/survey/data_survey.py": {"public_ddsm_files": "a table of an installed package"},
     "studies/scorecard/conclusions.py": {"read_tables": "paths from Run.current"},
-    "studies/scorecard/positive_control.py": {"read_tables": "paths from Run.current"},
+    "studies/scorecard/card.py": {"current_tables": "paths from Run.current"},
     "studies/calibration/measures.py": {"load_groups": "checks them"},
     "studies/detection/training.py": {"weights_file": "settings of the data set"},
 }

@@ -37,6 +37,11 @@ class RunOptions:
     start: str = ""
     force: bool = False
 
+    @property
+    def folders(self) -> tuple[Path, Path, Path]:
+        """Params file, notebooks and outputs, in the order of `pipeline.run`."""
+        return self.params, self.notebooks, self.outputs
+
 
 def exit_status(command: Callable[[], int | None]) -> int:
     """Run a command; what the user can correct is one message.
@@ -67,13 +72,8 @@ def run_notebooks(options: RunOptions) -> None:
     """Run what is not up to date, and say where the report is."""
     from second_look.running.pipeline import Choice, run
 
-    report = run(
-        options.params,
-        options.notebooks,
-        options.outputs,
-        choice=Choice(options.only, options.start, options.force),
-        overrides=options.overrides,
-    )
+    choice = Choice(options.only, options.start, options.force)
+    report = run(*options.folders, choice=choice, overrides=options.overrides)
     print(from_here(f"The report: {report}"))
 
 
@@ -82,13 +82,8 @@ def show_plan(options: RunOptions) -> int:
     from second_look.running.pipeline import Choice, plan_run
     from second_look.running.plan import describe
 
-    plan = plan_run(
-        options.params,
-        options.notebooks,
-        options.outputs,
-        choice=Choice(options.only, options.start, options.force),
-        overrides=options.overrides,
-    )
+    choice = Choice(options.only, options.start, options.force)
+    plan = plan_run(*options.folders, choice=choice, overrides=options.overrides)
     print_lines([from_here(line) for line in describe(plan)])
     return 2 if plan.missing else 0
 

@@ -53,5 +53,5 @@ class TimeLeft:
         """Slower or faster than planned counts by the share of the plan that has shown it."""
         if not self._planned:
             return seconds
-        shown = self._planned / (self._planned + sum(self._expected.values()))
-        return seconds * (1 + shown * (self._taken / self._planned - 1))
+        done_share = self._planned / (self._planned + sum(self._expected.values()))
+        return seconds * (1 + done_share * (self._taken / self._planned - 1))

@@ -29,7 +29,7 @@ from second_look.sources.cbis_descriptions import (
     read_descriptions,
     survey_descriptions,
 )
-from second_look.sources.cbis_index import index_files, index_pictures, walk_files
+from second_look.sources.cbis_index import index_copy, index_files, walk_files
 from second_look.sources.cbis_masks import Picture, choose_mask
 
 __all__ = [
@@ -114,7 +114,7 @@ def read_cbis(
     reading = _Reading(quarantine, csvs)
     dicom_files = len(index)
     if not set(descriptions["image_series"]) & set(index["series_uid"]):
-        index = _copy_as_pictures(quarantine, root, descriptions)
+        index = index_copy(quarantine, root, descriptions)
     files = _pictures(quarantine, root.resolve(), index)
     if not set(descriptions["image_series"]) & set(files):
         raise MissingDataError(
@@ -130,25 +130,6 @@ def read_cbis(
     _quarantine_undescribed(quarantine, root.resolve(), index, descriptions)
     add_missing_csvs(quarantine, root, csvs)
     return Catalogue.from_rows(reading.images, reading.lesions, quarantine.rows)
-
-
-def _copy_as_pictures(
-    quarantine: Quarantine, root: Path, descriptions: pd.DataFrame
-) -> pd.DataFrame:
-    """The index of a copy as JPEG or PNG, and a word about its bits."""
-    columns = ["image_series", "crop_series", "mask_series"]
-    index = index_pictures(root, set(descriptions[columns].to_numpy().ravel()) - {""})
-    if len(index):
-        bits = sorted(set(index["bits_stored"]) - {0})
-        quarantine.add(
-            Code.FILE_OF_ANOTHER_FORMAT,
-            f"{len(index)} files are pictures of {' and '.join(map(str, bits))} bits, where "
-            "CBIS-DDSM is published as DICOM of 16: fine contrast is lost. Masks in JPEG are cut "
-            "at half level",
-            effect="kept, corrected",
-            file=root,
-        )
-    return index
 
 
 def find_csvs(root: Path) -> dict[str, Path]:

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from second_look.decoding.pixels import read_header
 from second_look.errors import DataError, MissingDataError
 from second_look.files import write_parquet
+from second_look.quarantine import Code, Quarantine
 
 _TEXT = {
     "series_uid": "SeriesInstanceUID",
@@ -254,3 +255,29 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     text = dict.fromkeys(["path", *_TEXT, "problem"], str)
     numbers = dict.fromkeys(["size", "mtime_ns", *_NUMBERS], "int64")
     return frame.astype({"dicom": bool} | text | numbers)
+
+
+def index_copy(quarantine: Quarantine, root: Path, descriptions: pd.DataFrame) -> pd.DataFrame:
+    """The index of a copy as JPEG or PNG, whose bits are said in the quarantine.
+
+    Args:
+        quarantine: Gets a row if there is such a copy.
+        root: Folder of the data set.
+        descriptions: Rows of the four CSVs.
+
+    Returns:
+        As `index_pictures`.
+    """
+    columns = ["image_series", "crop_series", "mask_series"]
+    index = index_pictures(root, set(descriptions[columns].to_numpy().ravel()) - {""})
+    if len(index):
+        bits = sorted(set(index["bits_stored"]) - {0})
+        quarantine.add(
+            Code.FILE_OF_ANOTHER_FORMAT,
+            f"{len(index)} files are pictures of {' and '.join(map(str, bits))} bits, where "
+            "CBIS-DDSM is published as DICOM of 16: fine contrast is lost. Masks in JPEG are cut "
+            "at half level",
+            effect="kept, corrected",
+            file=root,
+        )
+    return index

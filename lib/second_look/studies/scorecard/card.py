@@ -36,6 +36,12 @@ def rows(results: Results) -> list[dict[str, str]]:
     return card_rows
 
 
+def current_tables(run: Run, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Name -> table that an earlier notebook of this run left; only those that are up to date."""
+    paths = {name: run.current(f"tables/{name}.csv") for name in names}
+    return {name: pd.read_csv(path) for name, path in paths.items() if path}
+
+
 def table(results: Results) -> pd.DataFrame:
     """The rows as a table for people: section to notebook, without id and figure."""
     columns = ["section", "statement", "paper", "measured", "n", "how", "verdict", "notebook"]

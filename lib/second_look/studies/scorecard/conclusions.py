@@ -15,7 +15,7 @@ import pandas as pd
 from second_look.claims import claim
 from second_look.outputs import Run
 from second_look.records import is_out_of_date
-from second_look.studies.scorecard.card import Results, format_measurement
+from second_look.studies.scorecard.card import Results, current_tables, format_measurement
 from second_look.verdicts import (
     HIGHER,
     LOWER,
@@ -93,9 +93,8 @@ class Conclusion:
 
 def read_tables(run: Run) -> dict[str, pd.DataFrame]:
     """What earlier notebooks left that bears on a conclusion, by name; only what is up to date."""
-    paths = {name: run.current(f"tables/{name}.csv") for name in TABLES}
     starts = run.current(f"predictions/{STARTS}.parquet")
-    tables = {name: pd.read_csv(path) for name, path in paths.items() if path}
+    tables = current_tables(run, TABLES)
     if starts:
         models = pd.read_parquet(starts, columns=["model", "start", "averaged"])
         tables[STARTS] = models.drop_duplicates(ignore_index=True)

@@ -14,7 +14,6 @@ import pandas as pd
 
 from second_look.evaluation.intervals import in_words
 from second_look.evaluation.seeds import of_trainings
-from second_look.outputs import Run
 from second_look.paper import SUFFICIENT
 
 # Tables of earlier notebooks that the rows are read from.
@@ -62,17 +61,11 @@ class Skill:
         return YES if better else NOT_SHOWN
 
 
-def read_tables(run: Run) -> dict[str, pd.DataFrame]:
-    """The tables of this run that are up to date, by name."""
-    paths = {name: run.current(f"tables/{name}.csv") for name in SOURCES}
-    return {name: pd.read_csv(path) for name, path in paths.items() if path}
-
-
 def skills(tables: Tables) -> list[Skill]:
     """What was learnt, in the order of the notebooks; nothing where nothing was measured.
 
     Args:
-        tables: From `read_tables`.
+        tables: SOURCES, from `card.current_tables`.
     """
     readers: Sequence[tuple[str, Callable[[pd.DataFrame], list[Skill]]]] = (
         (SAMPLES, _samples),
@@ -180,7 +173,7 @@ def _patches(curve: pd.DataFrame) -> list[Skill]:
 
 
 def _whole_images(areas: pd.DataFrame) -> list[Skill]:
-    """Scheme A by its highest score, scheme B from the patch model at its largest size."""
+    """Scheme A by its highest score, scheme B from the patch model at the last of its sizes."""
     by_image = areas[areas["unit"] == "image"]
     from_patches = by_image[by_image["model"].str.contains(r"^scheme B.*start patches$")]
     chosen = {
