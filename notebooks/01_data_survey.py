@@ -41,6 +41,7 @@ labels: dict = {}  # source folder: label as the CSV spells it -> standard label
 table_form: str = "table"  # source folder: {table | coco | voc | inbreast | cesm | cmmd}
 box_format: str = "rowcol"  # source folder: how the CSV writes boxes {rowcol | xywh | xyxy}
 bits: int = 0  # source folder: bits used in 16-bit PNG and TIFF files; 0: by their values [0, 16]
+photometric: str = "MONOCHROME2"  # source folder: 1 if 0 is white {MONOCHROME1 | MONOCHROME2}
 max_lost: float = 0.1  # source folder: largest share of images that may be left out [0, 1]
 dataset: str = "folder"  # source folder: name of the data set in tables and figures
 cbis_descriptions: str = ""  # source folder: folder of CBIS-DDSM's four CSVs, which complete labels
@@ -117,7 +118,7 @@ settings = DataSettings(
     source=source, also=also, data_root=data_root, cbis_folder=cbis_folder,
     ddsm_folder=ddsm_folder, ddsm_cases=ddsm_cases, optical_density=optical_density,
     table=table, table_form=table_form, columns=columns, labels=labels, max_lost=max_lost,
-    bits=bits, cbis_descriptions=cbis_descriptions,
+    bits=bits, photometric=photometric, cbis_descriptions=cbis_descriptions,
     box_format=box_format, dataset=dataset, pixel_size_mm=pixel_size_mm, patients=patients,
     image_rows=image_rows, image_cols=image_cols, lesion_contrast=lesion_contrast,
     phantom_form=phantom_form, phantom_faults=phantom_faults, spacing_mm=spacing_mm,

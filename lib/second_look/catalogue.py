@@ -26,6 +26,8 @@ LABELS = ("normal", "benign_without_callback", "benign", "malignant")
 KINDS = ("mass", "calcification", "distortion", "asymmetry", "other")
 SPLITS = ("train", "val", "test")
 LATERALITIES = ("", "L", "R")
+# Photometric interpretation (PS3.3 C.7.6.3.1.2): the lowest level of a file is white, or black.
+PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2")
 
 _text = str
 # Digests of the tables that passed `_check` in this process.
@@ -42,6 +44,8 @@ IMAGES = pa.DataFrameSchema(
         "cols": pa.Column(int, pa.Check.ge(1)),
         # Of the brightest level that a pixel can have; 0 where the file does not say.
         "bits": pa.Column(int, pa.Check.in_range(0, 16)),
+        # MONOCHROME1: the file does not say that its lowest level is white. "": as the file says.
+        "photometric": pa.Column(_text, pa.Check.isin(("", *PHOTOMETRIC))),
         "pixel_spacing_mm": pa.Column(float, pa.Check.gt(0), nullable=True),
         "density": pa.Column(_text),
         "label": pa.Column(_text, pa.Check.isin(LABELS)),

@@ -41,6 +41,7 @@ class Code(StrEnum):
         "view_special",
         "a spot, magnification or stereo view, a specimen or a scout: no whole breast",
     )
+    NEGATIVE = "negative", "a negative, whose air is white: see photometric in README"
     BREAST_UNCERTAIN = "breast_uncertain", "the mask of the breast looks wrong: look at it"
     MIDDLE_FRAME = "middle_frame", "of several frames in a file the middle one is used"
     FILE_REPEATED = "file_repeated", "several files hold the same image or mask; one is used"

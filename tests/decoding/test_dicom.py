@@ -182,7 +182,7 @@ def test_what_is_not_needed_may_be_missing(tmp_path):
     gone = ["Modality", "SamplesPerPixel", "PixelRepresentation", "HighBit"]
     path = file(tmp_path / "a.dcm", pixels, without=gone)
     np.testing.assert_array_equal(read_pixels(path), pixels)
-    assert read_header(path) == Header(24, 20, 16)
+    assert read_header(path) == Header(24, 20, 16, photometric_stated=True)
 
 
 @pytest.mark.parametrize(

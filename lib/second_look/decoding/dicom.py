@@ -70,6 +70,8 @@ class Header:
         special_view: What makes it no whole breast in a standard view; "" if nothing does.
         pixel_aspect: Width of a pixel as a share of its height.
         bits_stated: Whether the file says how many bits are used; PNG and TIFF of 16 bits do not.
+        photometric_stated: Whether it says that its lowest level is white, or black; of the formats
+            other than DICOM only a TIFF can, whose lowest level is white.
     """
 
     rows: int
@@ -83,6 +85,7 @@ class Header:
     special_view: str = ""
     pixel_aspect: float = 1.0
     bits_stated: bool = True
+    photometric_stated: bool = False
 
     @property
     def frame(self) -> int:
@@ -195,6 +198,7 @@ def _header(data: Dataset) -> Header:
         frames,
         special_view(data),
         aspect,
+        photometric_stated=True,
     )
 
 

@@ -319,7 +319,13 @@ def _begins_with_newline(path: Path, start: int) -> bool:
 def _tiff_header(path: Path) -> Header:
     with _tiff_page(path) as page:
         bits = min(int(page.bitspersample), 16)
-        return Header(page.imagelength, page.imagewidth, bits, bits_stated=bits < 16)
+        return Header(
+            page.imagelength,
+            page.imagewidth,
+            bits,
+            bits_stated=bits < 16,
+            photometric_stated=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+        )
 
 
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:

@@ -37,6 +37,7 @@ LAB_SETTINGS = DataSettings(
     source="phantom",
     table_form="table",
     box_format="rowcol",
+    photometric="MONOCHROME2",
     max_lost=0.1,
     dataset="folder",
     patients=72,
@@ -102,8 +103,7 @@ def build_dataset(
     try:
         catalogue = clean_official_split(read_source(settings, folder / "raw"))
     except LostRowsError as error:
-        path = _save_quarantine(folder, Catalogue.from_rows([], quarantine=error.rows).quarantine)
-        raise DataError(error.problem, error.location, f"{error.remedy} See {path}.") from None
+        raise _with_quarantine(error, folder) from None
     catalogue = assign_splits(
         catalogue,
         seed=settings.seed,
@@ -112,14 +112,17 @@ def build_dataset(
     )
     # Written last, it marks a whole data set: from here on, old tables may stand by new images.
     (folder / MARK).unlink(missing_ok=True)
-    prepared = prepare(
-        catalogue,
-        folder / "prepared",
-        PrepareSettings(spacing_mm=settings.spacing_mm or None),
-        workers=workers,
-        scheduler=scheduler,
-        strict=settings.strict,
-    )
+    try:
+        prepared = prepare(
+            catalogue,
+            folder / "prepared",
+            PrepareSettings(spacing_mm=settings.spacing_mm or None),
+            workers=workers,
+            scheduler=scheduler,
+            strict=settings.strict,
+        )
+    except LostRowsError as error:
+        raise _with_quarantine(error, folder) from None
     lost = set(catalogue.images["image_id"]) - set(prepared.images["image_id"])
     quarantine = prepared.quarantine.to_dict("records")
     catalogue = catalogue.without_images(lost).with_quarantine(quarantine)
@@ -130,6 +133,12 @@ def build_dataset(
     write_parquet(folder / "duplicates.parquet", duplicates)
     write_json(folder / MARK, asdict(settings))
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
+
+
+def _with_quarantine(error: LostRowsError, folder: Path) -> DataError:
+    """The error, which names the file that its rows are written to."""
+    path = _save_quarantine(folder, Catalogue.from_rows([], quarantine=error.rows).quarantine)
+    return DataError(error.problem, error.location, f"{error.remedy} See {path}.")
 
 
 def _save_quarantine(folder: Path, rows: pd.DataFrame) -> Path:

@@ -7,7 +7,7 @@ is spread over processes is not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from skimage.transform import resize
 
-from second_look.catalogue import LABELS
-from second_look.decoding.pixels import read_header, read_square
+from second_look.catalogue import LABELS, PHOTOMETRIC
+from second_look.decoding.pixels import Pixels, read_header, read_square
 from second_look.decoding.special_views import special_view_name
 from second_look.errors import DataError
 from second_look.files import write_json
 from second_look.geometry import Box, Transform
 from second_look.preparing.breast import Mask, breast_side, find_breast
 from second_look.preparing.fingerprints import fingerprint, to_text
-from second_look.preparing.mask_checks import mask_doubt, special_shape
+from second_look.preparing.mask_checks import mask_doubt, negative_doubt, special_shape
 from second_look.preparing.outlines import Outline, draw_outlines
 from second_look.preparing.store import path_of, save_array
 from second_look.quarantine import Code, Quarantine
@@ -75,8 +75,33 @@ class Job:
         return path_of(self.folder, self.image_id, "json")
 
 
-class SpecialViewError(DataError):
-    """The picture shows no whole breast in a standard view."""
+class UnfitError(DataError):
+    """The picture can be read, but shows no whole breast in a standard view, or a negative.
+
+    Attributes:
+        code: For the quarantine.
+    """
+
+    def __init__(self, code: Code, problem: str) -> None:
+        super().__init__(problem)
+        self.code = code
+
+
+def read_original(image: Mapping[str, Any]) -> Pixels:
+    """The whole picture with square pixels and bright tissue bright, (rows, cols).
+
+    Args:
+        image: Row of the catalogue.
+
+    Raises:
+        DataError: It cannot be decoded.
+    """
+    pixels = read_square(Path(image["path"]), int(image["rows"]), int(image["cols"]))
+    if image["photometric"] != PHOTOMETRIC[0]:
+        return pixels
+    white = (1 << int(image["bits"])) - 1
+    inverted: Pixels = (white - np.minimum(pixels, white)).astype(pixels.dtype)
+    return inverted
 
 
 def prepare_image(job: Job) -> None:
@@ -84,19 +109,19 @@ def prepare_image(job: Job) -> None:
     try:
         record = _prepare(job)
     except DataError as error:
-        special = isinstance(error, SpecialViewError)
-        code = Code.VIEW_SPECIAL if special else Code.IMAGE_UNUSABLE
+        code = error.code if isinstance(error, UnfitError) else Code.IMAGE_UNUSABLE
         row = _quarantine_row(job, "", "image left out", code, error.problem)
         record = {"quarantine": [row]}
     write_json(job.record, {"key": job.key} | record)
 
 
 def _prepare(job: Job) -> dict[str, Any]:
-    path = Path(job.image["path"])
-    _check_view(read_header(path).special_view or _special_by_table(str(job.image["view"])))
-    pixels = read_square(path, int(job.image["rows"]), int(job.image["cols"]))
+    header = read_header(Path(job.image["path"]))
+    _check(Code.VIEW_SPECIAL, header.special_view or _special_by_table(str(job.image["view"])))
+    pixels = read_original(job.image)
+    _check(Code.NEGATIVE, negative_doubt(pixels))
     breast = find_breast(pixels)
-    _check_view(special_shape(pixels, breast))
+    _check(Code.VIEW_SPECIAL, special_shape(pixels, breast))
     breast_px = int(breast.sum())
     outlines = draw_outlines(job.lesions, breast)
     transform = _transform(job, breast)
@@ -131,12 +156,10 @@ def _special_by_table(view: str) -> str:
     return f"{kind}, by the view {view!r} in the table" if kind else ""
 
 
-def _check_view(reason: str) -> None:
-    """Raise a SpecialViewError if there is a reason to take the picture for a special view."""
+def _check(code: Code, reason: str) -> None:
+    """Raise an UnfitError if there is a reason to leave the picture out."""
     if reason:
-        raise SpecialViewError(
-            reason, remedy="Take it out of the data set, or correct the header or the table."
-        )
+        raise UnfitError(code, reason)
 
 
 def _doubtful(job: Job, doubt: str) -> Iterator[dict[str, str]]:

@@ -20,8 +20,34 @@ _TISSUE, _TISSUE_EDGE = 0.3, 0.12
 # A chest wall is at a side of the picture, or it is straight: half of the rows of the tissue end
 # within this distance, as a share of the width of the picture or of the tissue.
 _NEAR, _STRAIGHT_SHARE = 0.03, 0.5
+# Levels this close to the darkest and the brightest, as a share of their distance, count as black
+# and as white. Where so much more of the picture is white than black, it is a negative: that holds
+# for none of 2,001 real mammograms (CBIS-DDSM masses, mini-MIAS, CDD-CESM; at most 0.08) and for all
+# of their negatives but six, of breasts that fill the picture or films with a wide white frame.
+_EXTREME, _NEGATIVE = 0.1, 0.12
 # Air is black and even on a digital image: so much of it is no brighter than this share of white.
 _BLACK, _EVEN_SHARE = 0.01, 0.98
+
+
+def negative_doubt(pixels: Pixels) -> str:
+    """Why a picture looks like a negative, whose air is white; "" if it does not.
+
+    The side of the chest wall cannot tell: a third of the films of CBIS-DDSM show it at the other
+    side than the label of the breast suggests.
+
+    Args:
+        pixels: Grey levels, (rows, cols).
+    """
+    small = _averaged(pixels, *_steps(pixels.shape))
+    low, high = np.quantile(small, [0.005, 0.995])
+    black = float(np.mean(small < low + _EXTREME * (high - low)))
+    white = float(np.mean(small > high - _EXTREME * (high - low)))
+    if white - black <= _NEGATIVE:
+        return ""
+    return (
+        f"it looks like a negative: {white:.0%} of the picture is nearly white and {black:.0%} "
+        "nearly black, but air has to be black"
+    )
 
 
 def mask_doubt(pixels: Pixels, breast: Mask) -> str:
@@ -82,8 +108,17 @@ def _black_around(small: npt.NDArray[np.float32], mask: Mask) -> bool:
 
 def _reduced(pixels: Pixels, breast: Mask) -> tuple[npt.NDArray[np.float32], Mask]:
     """Both at about the working size; grey levels are means over a few pixels."""
-    step = max(1, max(pixels.shape) // _WORKING_SIZE)
+    half, stride = _steps(pixels.shape)
+    return _averaged(pixels, half, stride), breast[::half, ::half][::stride, ::stride]
+
+
+def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many px to leave out before averaging, and over how many of the others to average."""
+    step = max(1, max(shape) // _WORKING_SIZE)
     half = max(1, step // 2)
-    coarse = uniform_filter(pixels[::half, ::half].astype(np.float32), max(1, step // half))
-    stride = step // half
-    return coarse[::stride, ::stride], breast[::half, ::half][::stride, ::stride]
+    return half, step // half
+
+
+def _averaged(pixels: Pixels, half: int, stride: int) -> npt.NDArray[np.float32]:
+    coarse = uniform_filter(pixels[::half, ::half].astype(np.float32), stride)
+    return coarse[::stride, ::stride]

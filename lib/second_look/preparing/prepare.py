@@ -9,7 +9,8 @@ not at all, and one that is done is not done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,13 +21,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from second_look.catalogue import Catalogue, table
-from second_look.errors import DataError, OutputError
+from second_look.errors import DataError, LostRowsError, OutputError
 from second_look.files import write_json
 from second_look.preparing.depths import with_depths
 from second_look.preparing.fingerprints import from_text
 from second_look.preparing.image import Job, PrepareSettings, prepare_image
 from second_look.preparing.store import Prepared, path_of
-from second_look.quarantine import QUARANTINE
+from second_look.quarantine import QUARANTINE, Code
 from second_look.source_code import code_digest, content_hash
 
 # A scheduler that does not answer within this time is not there.
@@ -166,6 +167,26 @@ def _record(job: Job) -> dict[str, Any] | None:
     return record if complete and record.get("key") == job.key else None
 
 
+def _check_negatives(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -> None:
+    """Single negatives are left out; a data set of them is read wrongly.
+
+    Raises:
+        LostRowsError: At least half of the pictures of a data set look like negatives.
+    """
+    for dataset, count in Counter(str(job.image["dataset"]) for job in jobs).items():
+        rows = [row for row in quarantine if row["dataset"] == dataset]
+        negatives = [row for row in rows if row["code"] == Code.NEGATIVE]
+        if 2 * len(negatives) >= count:
+            raise LostRowsError(
+                f"{len(negatives)} of {count} pictures look like negatives, such as "
+                f"{negatives[0]['file']}: {negatives[0]['reason']}.",
+                f"data set {dataset}",
+                "Set photometric to MONOCHROME1 (a parameter of notebook 01, or a column of the "
+                "table), or correct the files.",
+                quarantine,
+            )
+
+
 def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
     """The records of all images as tables."""
     images, lesions, quarantine, fingerprints = [], [], [], []
@@ -184,6 +205,7 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
             files.append(str(job.image["path"]))
             fingerprints.append(from_text(record["fingerprint"]))
             lesions += [{"image_id": job.image_id} | lesion for lesion in record["lesions"]]
+    _check_negatives(jobs, quarantine)
     if not images:
         raise DataError("no image could be prepared.", folder, "The quarantine says why.")
     image_table, remarks = with_depths(pd.DataFrame(images), datasets, files)

@@ -47,6 +47,7 @@ class DataSettings:
         table_form: For source folder: form of the table, one of TABLE_FORMS.
         box_format: For source folder: rowcol, xywh or xyxy.
         bits: For source folder: bits of the grey levels in 16-bit PNG and TIFF files; 0: found.
+        photometric: For source folder: one of PHOTOMETRIC, of files that do not say.
         max_lost: For source folder: largest share of images that may be left out.
         dataset: For source folder: name of the data set in every table.
         cbis_descriptions: For source folder, of images of CBIS-DDSM: folder of its case
@@ -74,6 +75,7 @@ class DataSettings:
     table_form: str
     box_format: str
     bits: int = 0
+    photometric: str
     max_lost: float = 1.0
     dataset: str
     cbis_descriptions: str = ""
@@ -230,6 +232,7 @@ def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
         labels=settings.labels,
         box_format=BOX_FORMATS.get(settings.table_form, settings.box_format),
         bits=settings.bits,
+        photometric=settings.photometric,
         max_lost=settings.max_lost,
         strict=settings.strict,
         converted=_converted(settings, table, cache),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,8 @@ import pandas as pd
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS
-from second_look.decoding.pixels import read_square
 from second_look.preparing.dataset import Dataset
+from second_look.preparing.image import read_original
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Example:
 def original_view(dataset: Dataset, image_id: str, height: int) -> View:
     """The whole mammogram as it was acquired, `height` rows high, with its lesions."""
     image = dataset.catalogue.images.set_index("image_id").loc[image_id]
-    pixels = read_square(Path(image["path"]), int(image["rows"]), int(image["cols"]))
+    pixels = read_original(image)
     factor = height / pixels.shape[0]
     width = max(1, round(pixels.shape[1] * factor))
     rows, cols = _prepared_positions(dataset, image_id, (height, width), factor)

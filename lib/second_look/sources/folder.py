@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from second_look.catalogue import KINDS, Catalogue, worst
+from second_look.catalogue import KINDS, PHOTOMETRIC, Catalogue, worst
 from second_look.decoding.dicom import MAX_PIXELS, Header
 from second_look.quarantine import Code, Quarantine
 from second_look.sources import folder_values as cells
@@ -45,6 +45,7 @@ def read_folder(
     separator: str = "|",
     kind: str = "mass",
     bits: int = 0,
+    photometric: str = PHOTOMETRIC[1],
     max_lost: float = 1.0,
     strict: bool = False,
     converted: Converted | None = None,
@@ -64,6 +65,8 @@ def read_folder(
         kind: Kind of the lesions if the table has no such column, one of KINDS.
         bits: Of the grey levels in PNG and TIFF files of 16 bits if the table has no such column;
             0: the values of all of them decide, when they are prepared.
+        photometric: One of PHOTOMETRIC, of files that do not say, if the table has no such column:
+            whether the lowest level is white or black.
         max_lost: Largest share of the images that may be left out, 0 to 1; below 1 no label may
             vanish either.
         strict: Raise at the first row that would go to the quarantine.
@@ -74,12 +77,14 @@ def read_folder(
         DataError: It is empty or lacks a required column, or its boxes are in another format.
         LostRowsError: More than `max_lost` of the images, or all of a label, cannot be used.
     """
-    if box_format not in BOX_FORMATS or kind not in KINDS:
-        raise ValueError(
-            f"box_format must be one of {BOX_FORMATS}, kind of {KINDS}. Got {box_format}, {kind}."
-        )
+    choices = {"box_format": BOX_FORMATS, "kind": KINDS, "photometric": PHOTOMETRIC}
+    for (name, allowed), value in zip(
+        choices.items(), (box_format, kind, photometric), strict=True
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}. Got {value!r}.")
     form = FolderFormat(dataset, dict(columns or {}), dict(labels or {}), box_format, separator)
-    form = replace(form, kind=kind, bits=bits)
+    form = replace(form, kind=kind, bits=bits, photometric=photometric)
     table = Table(csv_path, root.resolve(), form, Quarantine(dataset, strict=strict))
     if converted is None:
         _add_rows(table, read_rows(csv_path, form.columns))
@@ -193,7 +198,14 @@ def _image(
     if header.rows * cols > MAX_PIXELS:
         raise UnusableError(f"the aspect {aspect:g} makes {header.rows} x {cols} px of it")
     spacing = cells.number(row["pixel_size_mm"], "pixel_size_mm")
-    given_bits = cells.bits(row["bits"]) or form.bits
+    bits = header.bits if header.bits_stated else cells.bits(row["bits"]) or form.bits
+    photometric = cells.photometric(row["photometric"]) or form.photometric
+    white_is_lowest = photometric == PHOTOMETRIC[0] and not header.photometric_stated
+    if white_is_lowest and not bits:
+        raise UnusableError(
+            f"{photometric} needs the column or parameter bits: a file of 16 bits does not say "
+            "which level is black"
+        )
     return {
         "image_id": image_id,
         "dataset": form.dataset,
@@ -202,7 +214,8 @@ def _image(
         "view": row["view"].upper() or header.view,
         "rows": header.rows,
         "cols": cols,
-        "bits": header.bits if header.bits_stated else given_bits,
+        "bits": bits,
+        "photometric": photometric if white_is_lowest else "",
         "pixel_spacing_mm": spacing or header.pixel_spacing_mm,
         "density": row["density"] or header.density,
         "split": cells.split(row["split"]),

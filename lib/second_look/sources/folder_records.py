@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from second_look.catalogue import PHOTOMETRIC
 from second_look.errors import DataError, LostRowsError, first_few
 from second_look.quarantine import Code, Quarantine
 from second_look.sources import folder_values as cells
@@ -35,6 +36,7 @@ class FolderFormat:
         separator: Between the lesions of one cell.
         kind: Kind of the lesions if the table has no such column.
         bits: Of the grey levels of files that do not say, if the table has no such column.
+        photometric: One of PHOTOMETRIC, for files that do not say, likewise.
     """
 
     dataset: str
@@ -44,6 +46,7 @@ class FolderFormat:
     separator: str = "|"
     kind: str = "mass"
     bits: int = 0
+    photometric: str = PHOTOMETRIC[1]
 
 
 @dataclass

@@ -32,6 +32,7 @@ OPTIONAL = (
     "pixel_size_mm",
     "aspect",
     "bits",
+    "photometric",
 )
 _ALL = (*REQUIRED, *OPTIONAL)
 # How tables write that a cell holds nothing.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from second_look.catalogue import KINDS, LABELS, SPLITS
+from second_look.catalogue import KINDS, LABELS, PHOTOMETRIC, SPLITS
 from second_look.decoding.dicom import Header
 from second_look.geometry import Box
 from second_look.quarantine import Code
@@ -174,6 +174,18 @@ def bits(text: str) -> int:
     if value not in range(17):
         raise UnusableError(f"expected a whole number from 1 to 16 as bits. Got {text!r}")
     return int(value)
+
+
+def photometric(text: str) -> str:
+    """One of PHOTOMETRIC; "" if the cell is empty.
+
+    Raises:
+        UnusableError: It is something else: a guess would make a negative of the picture.
+    """
+    name = text.upper().replace(" ", "")
+    if name not in ("", *PHOTOMETRIC):
+        raise UnusableError(f"expected {' or '.join(PHOTOMETRIC)} as photometric. Got {text!r}")
+    return name
 
 
 def required(text: str, column: str) -> str:

@@ -1,0 +1,96 @@
+"""Pictures whose air is white: noticed, left out, or read as what they are where the table says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.small_dicom import file
+from helpers.small_mammograms import small_settings
+from second_look.decoding.pixels import read_pixels, write_png
+from second_look.errors import DataError
+from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
+from second_look.preparing.dataset import build_dataset
+from second_look.preparing.image import read_original
+from second_look.preparing.mask_checks import negative_doubt
+from second_look.preparing.prepare import prepare
+from second_look.quarantine import Code
+from second_look.sources.folder import read_folder
+
+
+@pytest.fixture(scope="module")
+def mammograms():
+    """Four phantoms, 8 bit."""
+    settings = PhantomSettings(patients=2, rows=256, cols=208, bits=8, seed=2)
+    breasts = [breast for patient in range(2) for breast in plan_patient(settings, patient)]
+    return [draw_image(settings, breast, "CC").pixels for breast in breasts]
+
+
+def written(root, mammograms, negatives):
+    """A folder with a table; the pictures with these numbers are negatives."""
+    rows = ["path,patient,label,split"]
+    for number, pixels in enumerate(mammograms):
+        write_png(root / f"{number}.png", 255 - pixels if number in negatives else pixels)
+        rows.append(f"{number}.png,p{number},normal,train")
+    (root / "t.csv").write_text("\n".join(rows))
+    return root / "t.csv"
+
+
+def test_a_single_negative_is_left_out_and_said(tmp_path, mammograms):
+    table = written(tmp_path, mammograms, {2})
+    prepared = prepare(read_folder(table, tmp_path, dataset="own"), tmp_path / "out", workers=0)
+    assert list(prepared.images["image_id"]) == ["0", "1", "3"]
+    (row,) = prepared.quarantine.to_dict("records")
+    assert (row["image_id"], row["effect"], row["code"]) == ("2", "image left out", Code.NEGATIVE)
+    assert "looks like a negative" in row["reason"]
+
+
+def test_a_whole_set_of_negatives_is_an_error_that_names_the_remedy(tmp_path, mammograms):
+    written(tmp_path, mammograms, range(4))
+    settings = small_settings(source="folder", data_root=str(tmp_path), table="t.csv")
+    with pytest.raises(DataError, match=r"4 of 4 .* Set photometric to MONOCHROME1") as error:
+        build_dataset(tmp_path / "out", settings, workers=0)
+    assert "quarantine.csv" in str(error.value)
+    assert (tmp_path / "out" / "dataset" / "quarantine.csv").read_text().count("a negative") == 4
+
+
+def test_negatives_that_are_said_to_be_some_are_read_as_what_they_show(tmp_path, mammograms):
+    table = written(tmp_path, mammograms, range(4))
+    catalogue = read_folder(table, tmp_path, dataset="own", photometric="MONOCHROME1")
+    for image, pixels in zip(catalogue.images.to_dict("records"), mammograms, strict=True):
+        np.testing.assert_array_equal(read_original(image), pixels)
+    prepared = prepare(catalogue, tmp_path / "out", workers=0)
+    assert (len(prepared.images), len(prepared.quarantine)) == (4, 0)
+
+
+def test_a_column_says_it_of_single_pictures(tmp_path):
+    pixels = np.tile(np.arange(40, dtype=np.uint8), (40, 1))
+    write_png(tmp_path / "a.png", pixels)
+    write_png(tmp_path / "b.png", pixels)
+    write_png(tmp_path / "c.png", pixels.astype(np.uint16))
+    file(tmp_path / "d.dcm", pixels, PhotometricInterpretation="MONOCHROME1")
+    (tmp_path / "t.csv").write_text(
+        "path,patient,label,photometric\na.png,p,normal,monochrome1\nb.png,q,normal,negative\n"
+        "c.png,r,normal,MONOCHROME1\nd.dcm,s,normal,MONOCHROME1\n"
+    )
+    catalogue = read_folder(tmp_path / "t.csv", tmp_path, dataset="own")
+    # A DICOM file says so itself: what it holds is not turned round twice.
+    assert catalogue.images.set_index("image_id")["photometric"].to_dict() == {
+        "a": "MONOCHROME1",
+        "d": "",
+    }
+    reasons = " ".join(catalogue.quarantine["reason"])
+    assert "MONOCHROME1 or MONOCHROME2 as photometric. Got 'negative'" in reasons
+    assert "MONOCHROME1 needs the column or parameter bits" in reasons
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_every_real_negative_is_noticed_and_no_real_mammogram_accused(cbis_mass_folder):
+    films = sorted(cbis_mass_folder.glob("*/images/*.jpg"))[::8]
+    digital = cbis_mass_folder.parent / "cesm-cc-87" / "images"
+    paths = [*films, *sorted(digital.iterdir())] if digital.is_dir() else films
+    assert len(films) == 199
+    for path in paths:
+        pixels = read_pixels(path)
+        assert negative_doubt(pixels) == "", path
+        assert negative_doubt(255 - pixels), path
