@@ -273,8 +273,8 @@ run.figure(
 # ## Does anything leak between the splits?
 #
 # Two images of the same patient resemble each other, so if a patient is in both training and test
-# set, a model can recognise her instead of diagnosing. The check compares patient ids, and also
-# the images themselves, because the same image can appear under two names.
+# set, a model can recognise the patient instead of diagnosing. The check compares patient ids, and
+# also the images themselves, because the same image can appear under two names.
 
 # %%
 run.table(data_survey.leak_checks(data), "leaks", "Checks for leaks between the splits.")

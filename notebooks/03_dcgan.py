@@ -268,7 +268,8 @@ run.figure(
 # The paper assesses its samples by eye. Here the measure is the distance between the texture of
 # samples and of original patches (sliced Wasserstein), divided by its floor, the distance between
 # original patches of different patients. A value of 1 would be as good as these; up to 1.5 counts
-# as such. The interval is over the generators, one a class. Two controls take the place of the
+# as such. It is the mean over the classes; their generators are one training, since all come from
+# one seed, so there is no interval of trainings. Two controls take the place of the
 # samples: the measure must find original patches of yet other patients sufficient, and their pixels
 # in random order, the same grey levels without texture, not. Otherwise it can tell nothing.
 
@@ -284,7 +285,7 @@ Markdown("\n".join(lines))
 # ## What was found, and what it does not mean
 
 # %% tags=["answer"]
-Markdown(quality.findings(measures, losses, synthetic=data.synthetic))
+Markdown(quality.findings(measures, progress, losses, synthetic=data.synthetic))
 
 # %% [markdown]
 # **Limits.** No measure here shows that a radiologist would take a sample for a mammogram, or that

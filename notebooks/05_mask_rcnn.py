@@ -129,6 +129,9 @@ models = training.train_models(
 repeats = training.train_again(data, settings, loop, Path(outputs) / "checkpoints", seeds=seeds)
 
 # %%
+Markdown(training.network_sentence(models[0]))
+
+# %%
 run.table(
     training.training_table([*models, *repeats]), "training",
     "Data, length and size of each training.",

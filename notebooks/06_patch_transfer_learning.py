@@ -251,7 +251,7 @@ run.figure(
 # The weights of the patch model (or other weights) initialize a model that gets the whole image at
 # once. The epoch with the best AUC on validation patients is kept; "tta" (test-time
 # augmentation) averages over the image and its mirror image. The score of a breast is the mean over
-# its views; that of a patient is the higher one of her two breasts. The paper's "worse than 0.81
+# its views; that of a patient is the higher one of the two breasts. The paper's "worse than 0.81
 # and 0.87" counts as reproduced only with the paper's number of patches, if the whole interval by
 # image is below 0.81 and the model is above chance (for scheme A: the patch model is). It is
 # refuted if the interval is above 0.87, and undecided otherwise.

@@ -34,13 +34,13 @@ outputs: str = "../outputs/lab"  # folder of the run, with the predictions of ea
 bins: int = 15  # of the calibration errors, as Guo et al. take them [2, 1000]
 confidence_bands: list[float] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9]  # where bands begin [0, 1]
 sensitivity: float = 0.9  # that a threshold is fitted for, on validation patients [0.01, 1]
-screening: float = 0.006  # share of positives in screening: about 6 in 1000 women [0.0001, 0.5]
+screening: float = 0.006  # share of positives in screening: about 6 in 1000 [0.0001, 0.5]
 prevalences: list[float] = [0.006, 0.02, 0.05, 0.1, 0.2]  # of the weighted test set [0.0001, 0.5]
 recall_rates: list[float] = [0.05, 0.1, 0.2]  # share of units recalled in validation [0.001, 1]
 benefit_thresholds: list[float] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5]  # net benefit [0.001, 0.99]
 failures_shown: int = 4  # missed cancers and false alarms each, as pictures [1, 16]
 models_shown: int = 4  # questions drawn in figures; tables hold all models [1, 12]
-draws: int = 1000  # bootstrap draws of patients for each interval [20, 100000]
+draws: int = 2000  # bootstrap draws of patients for each interval; 2000 elsewhere [20, 100000]
 seed: int = 0  # of the bootstrap [0, 1000000]
 
 # %%
@@ -109,7 +109,8 @@ run.table(
     study.readable(measured), "measures",
     "Every model on test patients as it is, and after each method fitted on validation patients. "
     "The change of ECE is paired over patients. ECE of a perfect model: mean and range of 95 % of "
-    "simulated samples. Slope, intercept and O:E: intervals of the level 97.5 %.",
+    "simulated samples. Slope, intercept and O:E: intervals of the level 97.5 %. What lies "
+    f"beyond the bounds of the search ({study.BOUNDS}) is no number.",
 )  # fmt: skip
 
 # %%
@@ -195,14 +196,15 @@ run.figure(
 # can be read as a probability. The test units whose scores rank nearest to the
 # threshold show that: how many of them are positive?
 #
-# The positive predictive value (PPV) is that of the test units. Screening counts women, so its
+# The positive predictive value (PPV) is that of the test units. Screening counts patients, so its
 # prevalence is applied to scores per patient alone, never to patches or images. Even there the PPV
 # is a calculation: it takes the false alarms from these test patients, whose negatives are mostly
-# benign lesions that somebody wanted to see again, while most women in screening have no finding.
+# benign lesions that somebody wanted to see again, while most patients in screening have no
+# finding.
 
 # %%
-women = decisions.women(study.choose(calibrated, max_groups=len(calibrated)))
-usable = decisions.without_repeats([*decisions.usable(chosen), *women])
+per_patient = decisions.per_patient(study.choose(calibrated, max_groups=len(calibrated)))
+usable = decisions.without_repeats([*decisions.usable(chosen), *per_patient])
 points = decisions.operating_points(
     usable, sensitivity=sensitivity, prevalence=screening, seed=seed, draws=draws
 )
@@ -238,22 +240,22 @@ if usable:
 # %% [markdown]
 # ## What happens at low prevalence?
 #
-# CBIS-DDSM holds 45 % malignant images, mini-MIAS 16 %, and screening finds about six women in a
-# thousand. The test patients are weighted to lower prevalences; a model that was calibrated on the
-# data set then overstates the risk by far. Bayes' rule corrects this if the images of each class
-# stay the same and both prevalences are known (Saerens et al. 2002): the new one, and the one that
-# the probabilities start from. A model trained on balanced classes starts from one half, and
-# temperature leaves it there. Platt scaling on validation patients gives it theirs, so the
-# correction starts from its probabilities.
+# CBIS-DDSM holds 45 % malignant images, mini-MIAS 16 %, and screening finds about six cancers in
+# a thousand patients. The test patients are weighted to lower prevalences; a model that was
+# calibrated on the data set then overstates the risk by far. Bayes' rule corrects this if the
+# images of each class stay the same and both prevalences are known (Saerens et al. 2002): the new
+# one, and the one that the probabilities start from. A model trained on balanced classes starts
+# from one half, and temperature leaves it there. Platt scaling on validation patients gives it
+# theirs, so the correction starts from its probabilities.
 
 # %%
 shifted = decisions.prevalence_shift(
-    women, prevalences=[*prevalences, screening], bins=bins, seed=seed, draws=draws
+    per_patient, prevalences=[*prevalences, screening], bins=bins, seed=seed, draws=draws
 )
 run.table(shifted, "prevalence", "Calibration by prevalence, without and with the correction.")
 
 # %%
-if women:
+if per_patient:
     run.figure(
         draw.prevalence(shifted),
         "prevalence",
@@ -264,7 +266,7 @@ if women:
 # %% [markdown]
 # ## What is a decision worth?
 #
-# A clinic does not choose a sensitivity but how many women it can recall. Each threshold below
+# A clinic does not choose a sensitivity but how many patients it can recall. Each threshold below
 # recalls at most that share of the validation units; the table says what it does on test patients.
 # **Net benefit** (Vickers & Elkin 2006) counts cancers found less false alarms, weighted by the
 # odds of the threshold probability: a model is worth something where its curve lies above both

@@ -44,7 +44,7 @@ results = run.results_of_others()
 # A failure says something about a method only if the same code can succeed. Each row is measured on
 # patients that no network had seen, beside what has learnt nothing: chance, the brightest blobs, or
 # for generators the largest distance that still counts as sufficient. "Yes" stands where the whole
-# interval is on the better side.
+# interval, for generators the range of their classes, is on the better side.
 
 # %%
 learnt_from = study.current_tables(run, positive_control.SOURCES)
@@ -77,7 +77,7 @@ run.table(study.table(card), "card", "The paper's claims and this run's measurem
 run.table(study.counts(card), "verdicts", "Rows by topic and verdict.")
 
 # %%
-Markdown(study.links(card))
+Markdown(study.links(card, run.folder))
 
 # %% [markdown]
 # ## Related work

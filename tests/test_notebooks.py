@@ -132,3 +132,10 @@ def test_a_changed_half_is_found() -> None:
     notebook = jupytext.reads("# %%\nx = 2\n", "py:percent")
     with pytest.raises(NotebookDifference):
         compare_notebooks(script, notebook, fmt="py:percent")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_patients_are_called_patients(name: str) -> None:
+    """The same notebooks run on synthetic images, which show no woman."""
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert not re.findall(r"\b(?:wom[ae]n|she|her)\b", source, re.IGNORECASE)

@@ -178,7 +178,9 @@ class Run:
             "low": _plain(low),
             "high": _plain(high),
             "n": _plain(n),
-            "how": "; ".join(filter(None, (how, reason, *noted(paper_claim, conditions)))),
+            "how": "; ".join(
+                dict.fromkeys(filter(None, (how, reason, *noted(paper_claim, conditions))))
+            ),
             "verdict": rule_verdict if synthetic or verdict is None else verdict,
             "figure": self._anchor(figure) if figure else None,
             "notebook": self.notebook,

@@ -20,6 +20,8 @@ LEARNING_RATES = (0.002, 0.0002)
 # Figures 2a and 2b: samples whose texture lies farther than so many times the distance of real ones
 # from real ones are insufficient. The paper has no such limit; it judged by eye.
 SUFFICIENT = 1.5
+# What generators are called where people read of them.
+GENERATOR_NAMES = {"dcgan": "DCGAN", "progressive": "progressive growing"}
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,13 @@ def verdict(
     return answer
 
 
+def luck(trainings: int, effect: str) -> str:
+    """Why so few trainings show nothing of an effect; "" where there are enough of them."""
+    if trainings >= MIN_TRAININGS:
+        return ""
+    return f"{_IN_LETTERS[trainings]} cannot separate {effect} from luck"
+
+
 def limits(claim: Claim) -> tuple[float, float]:
     """Between which values a claim holds; infinite where it is open on that side.
 

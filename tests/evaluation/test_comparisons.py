@@ -51,6 +51,14 @@ def test_two_perfect_models_may_differ_on_other_patients():
     assert (-gap.low, gap.high) == pytest.approx((1 - 0.025 ** (1 / 20), 1 - 0.025 ** (1 / 20)))
 
 
+def test_identical_answers_have_neither_interval_nor_p():
+    patients = Patients.from_ids(range(20))
+    sides = share(np.arange(20) < 15, patients), share(np.arange(20) < 15, patients)
+    gap = comparisons.paired_difference(*sides, patients, seed=0)
+    assert str(gap) == "0 [the same answers for every patient]"
+    assert np.isnan([gap.low, gap.high, gap.p]).all()
+
+
 def test_few_patients_give_no_difference_an_interval_or_p():
     patients = Patients.from_ids(range(7))
     sides = share(np.arange(7) < 4, patients), share(np.arange(7) < 3, patients)

@@ -174,7 +174,7 @@ def test_images_with_a_lesion_of_unknown_place_are_left_out_and_said(images, tru
     marked = marks(result, truths, hidden)
     assert len(marked.image_patients) == 59
     assert len(marked.best) == len(truths) - 2
-    assert "1 images with a lesion of unknown place left out" in marked.description
+    assert "; 1 image with a lesion of unknown place left out" in marked.description
 
 
 def test_false_alarms_may_be_counted_on_normal_images_only(images, truths):

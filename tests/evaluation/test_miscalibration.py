@@ -112,11 +112,27 @@ def test_what_cannot_be_judged_says_why():
     assert "too few patients" in two.ratio.reason
 
 
-def test_separated_classes_have_ends_at_the_bounds():
+def test_what_lies_at_a_bound_of_the_search_is_no_number():
+    """The bounds were printed as ends of intervals: a slope of 20 [1.3, 20]."""
     probability = np.r_[np.full(20, 0.2), np.full(20, 0.8)]
     line = mis.line(probability, probability > 0.5, Patients(np.arange(40), 40))
-    assert line.slope.value == line.slope.high == mis.SLOPES[1]
+    assert line.slope.value == line.slope.high == np.inf
     assert line.slope.low > 1
+    assert str(line.slope) == (
+        f"undefined ({line.slope.low:.3g} to beyond the search's bound, {mis.SLOPES[1]:g})"
+    )
+    assert mis.verdict(line) == "underconfident", "what the other end shows holds"
+    heat = mis.temperature(
+        two_columns(probability), (probability > 0.5).astype(np.int64), Patients(np.arange(40), 40)
+    )
+    assert heat.low == -np.inf
+    assert heat.reason.startswith(f"below the search's bound, {mis.TEMPERATURES[0]:g}, to ")
+    bounded = Estimate(2.0, 1.0, 3.0, 9, 9)
+    assert mis.beyond(bounded, (0.5, 4.0)) is bounded
+    assert str(mis.beyond(bounded, (0.5, 3.0))) == "2 [1 to beyond the search's bound, 3]"
+    ends = "2 [below the search's bound, 1, to beyond the search's bound, 3]"
+    assert str(mis.beyond(bounded, (1.0, 3.0))) == ends
+    assert mis.beyond(Estimate(0.0, 0.0, 3.0, 9, 9), (-np.inf, 9.0)).low == 0, "O:E ends at 0"
 
 
 def test_the_temperature_is_guos_and_its_interval_holds_the_truth():

@@ -409,6 +409,7 @@ def test_foreign_pictures_are_named_and_links_stay_on_the_page() -> None:
         "[a](02_patching.ipynb) [b](./02_patching.py) [c](../figures/01_areas.png) [d](other.md)"
     )
     assert Page(markdown(links)).values("href") == ["#02_patching", "#02_patching", "#01_areas"]
+    assert Page(markdown("[a](../tables/01_counts.csv)")).values("href") == ["#01_counts"]
     assert Page(markdown("[a](https://doi.org/1)")).values("href") == ["https://doi.org/1"]
 
 

@@ -187,7 +187,8 @@ def _in_words(
     kind = "malignant " if target == "malignant" else ""
     unit = f"{kind}lesions" if by == "lesion" else f"images with {kind}lesions"
     normal = "normal " if alarms_on == "normal" else ""
-    skipped = f"; {left_out} images with a lesion of unknown place left out" if left_out else ""
+    unlocated = f"{left_out} image{'s' * (left_out != 1)}"
+    skipped = f"; {unlocated} with a lesion of unknown place left out" if left_out else ""
     return (
         f"hit: {RULES[rule]}; {lesions} {unit}; "
         f"false positives over {images} {normal}images{skipped}"

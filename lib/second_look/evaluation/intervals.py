@@ -28,6 +28,8 @@ Floats = npt.NDArray[np.float64]
 # Counts of the patients in each draw, float64 (draws, patients), in; a number a draw, or an array
 # (draws, ...), out; NaN where a draw leaves it undefined.
 Statistic = Callable[[Floats], Floats]
+# Why two models have no interval whose difference is 0 for every patient.
+IDENTICAL = "the same answers for every patient"
 # Bootstrap samples, of numbers and of whole curves, whose points are read by eye.
 DRAWS, CURVE_DRAWS = 2000, 500
 # Coverage of the intervals.
@@ -47,7 +49,7 @@ class Estimate:
 
     Attributes:
         value: The estimate on all patients; NaN where it is undefined.
-        low, high: Ends of the interval; NaN where there is none.
+        low, high: Ends of the interval; NaN where there is none, infinite where none was reached.
         n: Observations.
         patients: Patients that they come from.
         reason: Why the value or its interval is undefined; "" where both are there.
@@ -105,13 +107,13 @@ def in_words(value: float, low: float, high: float, form: str = ".3g", *, reason
     """A number with its interval as people read it; without one, why it has none.
 
     Args:
-        value: The number; NaN where it is undefined.
+        value: The number; NaN or infinite where it is undefined.
         low: Lower end of its interval; NaN where there is none.
         high: Upper end.
         form: How the numbers are written, such as ".1%".
         reason: Why the number or its interval is undefined, or what else is to be said of it.
     """
-    if np.isnan(value):
+    if not np.isfinite(value):
         return f"undefined ({reason or 'too few patients'})"
     if not (np.isfinite(low) and np.isfinite(high)):
         return f"{value:{form}} [{reason or 'too few patients for an interval'}]"
@@ -353,15 +355,13 @@ def _with_ends(result: Estimate, drawn: Floats, metric: Metric, level: float) ->
             value, error, freedom, trials=metric.trials, units=metric.units, level=level
         )
         return replace(result, low=low, high=high)
-    everybody = np.ones((1, result.patients))
-    if (
-        metric.compared
-        and metric.trials
-        and all(part(everybody)[0] in (0.0, 1.0) for part in metric.compared)
-    ):
+    perfect = [part(np.ones((1, result.patients)))[0] in (0, 1) for part in metric.compared]
+    if metric.trials and perfect and all(perfect):
         # Nobody differs: at most as many patients do as a share of 0 allows.
         furthest = share_limits(0.0, 0.0, 1, trials=metric.trials, units=1.0, level=level)[1]
         return replace(result, low=value - furthest, high=value + furthest, p=float(value == 0))
+    if metric.compared and value == error == 0:
+        return replace(result, reason=IDENTICAL)
     skew = skewness(drawn, freedom, tailed=metric.tailed) if error else 0.0
     # As many units at least must differ as the difference is large.
     error = max(error, math.sqrt(abs(value) * max(0.0, 1 - abs(value)) / metric.units))

@@ -19,7 +19,7 @@ most probable class is right, and its probability is that class's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,11 @@ from second_look.evaluation.roc import Bools
 VERDICT_LEVEL = 1 - (1 - LEVEL) / 2
 # Score of each patient, float64 (patients,), and its variance if all units were independent.
 Scores = tuple[Floats, float]
-# Where intervals are cut off.
+# Where the search for numbers and ends stops. What lies at a bound is not known, but for O:E at 0.
 SLOPES, INTERCEPTS, RATIOS = (-5.0, 20.0), (-20.0, 20.0), (0.0, 1000.0)
 TEMPERATURES = (0.05, 20.0)
+# So near to a bound a search has run into it.
+_AT_BOUND = 1e-9
 # Samples of a perfect model.
 SIMULATIONS = 300
 # Chance to find a miscalibration that counts as "could have been seen".
@@ -83,9 +85,9 @@ def line(
     if np.ptp(odds) > 0:
         slope = _estimate(_slope_scores(odds, true, patients), SLOPES, patients, level)
     return Line(
-        slope,
-        _estimate(of_intercept, INTERCEPTS, patients, level),
-        _estimate(of_ratio, RATIOS, patients, level),
+        beyond(slope, SLOPES),
+        beyond(_estimate(of_intercept, INTERCEPTS, patients, level), INTERCEPTS),
+        beyond(_estimate(of_ratio, RATIOS, patients, level), (-np.inf, RATIOS[1])),
     )
 
 
@@ -109,7 +111,24 @@ def temperature(
     if not np.isfinite(inverse.value):
         return inverse
     value, low, high = (1 / number for number in (inverse.value, inverse.high, inverse.low))
-    return Estimate(value, low, high, inverse.n, inverse.patients)
+    return beyond(Estimate(value, low, high, inverse.n, inverse.patients), TEMPERATURES)
+
+
+def beyond(searched: Estimate, bounds: tuple[float, float]) -> Estimate:
+    """An estimate with what lies at a bound of the search made infinite, and the bound in words."""
+    bottom, top = (number + sign * _AT_BOUND for number, sign in zip(bounds, (1, -1), strict=True))
+
+    def unbounded(number: float) -> float:
+        return -np.inf if number <= bottom else np.inf if number >= top else number
+
+    value, low, high = map(unbounded, (searched.value, searched.low, searched.high))
+    if np.isfinite([low, high]).all() or np.isnan(searched.low):
+        return searched
+    texts = {-np.inf: f"below the search's bound, {bounds[0]:g},",
+             np.inf: f"beyond the search's bound, {bounds[1]:g}"}  # fmt: skip
+    start, end = (texts.get(number, f"{number:.3g}") for number in (low, high))
+    reason = start.rstrip(",") if low == high else f"{start} to {end.rstrip(',')}"
+    return replace(searched, value=value, low=low, high=high, reason=reason)
 
 
 def _log_odds(probability: Floats) -> Floats:
@@ -148,7 +167,7 @@ def _estimate(
 
     Args:
         scores: Of the patients at a number, falling in sum as it rises.
-        bounds: Where numbers and ends are cut off.
+        bounds: Where numbers and ends are cut off: see `beyond`.
         patients: Of the units.
         level: Coverage of the interval.
     """
@@ -187,7 +206,7 @@ def verdict(calibration: Line, *, binary: bool = True) -> str:
         binary: Whether probabilities are risks; else they are those of the most probable class.
     """
     slope, ratio = calibration.slope, calibration.ratio
-    if not np.isfinite(ratio.low):
+    if np.isnan(ratio.low):
         return f"not judged: {ratio.reason}"
     quantity = "risks" if binary else "confidence"
     verdicts = {
@@ -264,7 +283,7 @@ def latent_correlation(probability: Floats, true: Bools, patients: Patients) -> 
     if len(patients.codes) == patients.count or true.all() or not true.any():
         return 0.0
     odds = _log_odds(probability)
-    slope = line(probability, true, patients).slope.value
+    slope = float(np.clip(line(probability, true, patients).slope.value, *SLOPES))
     fitted = _fitted((slope if np.isfinite(slope) else 1.0) * odds, true)
     residuals = (true - fitted) / np.sqrt(np.maximum(fitted * (1 - fitted), 1e-6))
     sizes = patients.sums(1.0)

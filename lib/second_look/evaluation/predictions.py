@@ -141,7 +141,7 @@ def combine(predictions: pd.DataFrame, unit: str) -> pd.DataFrame:
     """Scores of images as scores of breasts or patients.
 
     The views of a breast are averaged, as two readings of the same tissue; a patient is as
-    suspicious as the more suspicious of her breasts. The label is the worst one.
+    suspicious as the more suspicious of the two breasts. The label is the worst one.
 
     Args:
         predictions: Of images, of one target, with column laterality.

@@ -71,7 +71,9 @@ _ATTRIBUTES = {
     "th": {"colspan", "rowspan", "scope", "style"},
 }
 _FIGURE_ID = re.compile(r"\d\d_\w+")
-_LINK_WITHIN = re.compile(r"(?:\./)?(\d\d_\w+)\.(?:ipynb|py)|\.\./figures/(\w+)\.(?:png|svg)")
+_LINK_WITHIN = re.compile(
+    r"(?:\./)?(\d\d_\w+)\.(?:ipynb|py)|\.\./(?:figures|tables)/(\w+)\.(?:png|svg|csv)"
+)
 # These read what nh3 has written, where < and > stand in tags only.
 _IMAGE_TAG = re.compile(r"<img\b[^>]*>")
 _TABLE_TAGS = re.compile(r"<table\b[^>]*>|</table>")
@@ -266,8 +268,8 @@ def markdown(text: str) -> str:
 def contained(markup: str) -> str:
     """HTML without anything that acts, loads or changes the page around it.
 
-    Links to notebooks and figures of the project become links within the page. Tables, and on
-    phones pictures, can be scrolled sideways where they are too wide.
+    Links to notebooks, figures and tables of the project become links within the page. Tables, and
+    on phones pictures, can be scrolled sideways where they are too wide.
     """
     markup = _CLEANER.clean(markup)
     markup = _TABLE_TAGS.sub(_scrolled_table, markup)

@@ -21,14 +21,14 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def women():
-    """The same fault, a score per woman."""
+def patients_scored():
+    """The same fault, a score per patient."""
     table = binary_predictions(patients=2400, units_per_patient=1, unit="patient", temperature=2.0)
     return study.calibrate(groups({"06": table}))
 
 
 def balanced_training(prevalence, patients=6000):
-    """Scores of a model trained on balanced classes, right there; women at natural prevalence."""
+    """Scores of a model trained on balanced classes, of patients at natural prevalence."""
     table = binary_predictions(patients=patients, units_per_patient=1, unit="patient", seed=1)
     rng = np.random.default_rng(2)
     ill = rng.random(patients) < prevalence
@@ -95,14 +95,14 @@ def test_a_threshold_keeps_its_decisions_and_gets_its_meaning(images):
     assert raw["ppv"] == pytest.approx(precision_score(test.classes, called))
     assert raw["sensitivity_low"] <= 0.9 <= raw["sensitivity_high"]
     assert raw["ppv_low"] < raw["ppv"] < raw["ppv_high"]
-    # Screening counts women: images get no number for it.
+    # Screening counts patients: images get no number for it.
     assert points[list(decisions.SCREENING)].isna().all(axis=None)
 
 
-def test_screening_is_for_scores_per_woman(women):
-    assert decisions.women(women) == women
+def test_screening_is_for_scores_per_patient(patients_scored):
+    assert decisions.per_patient(patients_scored) == patients_scored
     points = decisions.operating_points(
-        women, sensitivity=0.9, prevalence=0.006, seed=0, draws=200
+        patients_scored, sensitivity=0.9, prevalence=0.006, seed=0, draws=200
     ).set_index("method")
     mended = points.loc[TEMPERATURE]
     assert mended["at_screening"] < mended["threshold"] / 10
@@ -114,8 +114,8 @@ def test_screening_is_for_scores_per_woman(women):
     assert np.ptp(points.loc[[AS_IT_IS, TEMPERATURE, "Platt"], "at_screening"]) < 1e-3
 
 
-def test_groups_without_women_are_not_moved_to_screening(images):
-    assert decisions.women(images) == []
+def test_groups_without_scores_per_patient_are_not_moved_to_screening(images):
+    assert decisions.per_patient(images) == []
     assert decisions.without_repeats([*images, *images]) == images
 
 
@@ -127,12 +127,14 @@ def test_on_validation_the_threshold_reaches_what_was_asked(images):
         assert (scores[val.classes == 1] >= row.threshold).mean() >= 0.9
 
 
-def test_screening_spoils_calibration_and_the_correction_mends_it(women):
-    table = decisions.prevalence_shift(women, prevalences=[0.006, 0.1], bins=15, seed=0, draws=50)
+def test_screening_spoils_calibration_and_the_correction_mends_it(patients_scored):
+    table = decisions.prevalence_shift(
+        patients_scored, prevalences=[0.006, 0.1], bins=15, seed=0, draws=50
+    )
     rows = table.set_index(["corrected", "prevalence"])
     prevalence = table["prevalence"].max()
     assert sorted(table["prevalence"].unique()) == [0.006, 0.1, prevalence]
-    assert prevalence == pytest.approx(women[0].test.classes.mean(), abs=1e-6)
+    assert prevalence == pytest.approx(patients_scored[0].test.classes.mean(), abs=1e-6)
     assert rows.loc[("no", 0.006), "ratio"] > 20
     assert rows.loc[("yes", 0.006), "ratio"] == pytest.approx(1, abs=0.25)
     for prevalence in (0.006, 0.1):

@@ -10,7 +10,9 @@ import jupytext
 import pandas as pd
 import pytest
 from helpers.made_predictions import binary_predictions, several_depths
+from second_look.evaluation.intervals import DRAWS
 from second_look.outputs import load_results, open_run
+from second_look.studies.calibration import measures
 
 NOTEBOOK = Path(__file__).resolve().parents[3] / "notebooks" / "07_calibration.py"
 FIGURES = (
@@ -74,6 +76,9 @@ def test_every_figure_and_table_is_there(finished):
 def test_captions_take_their_rules_from_the_code():
     source = NOTEBOOK.read_text()
     assert 'f"each unit and question {study.CHOICE}' in source
+    assert "{study.BOUNDS}" in source
+    assert measures.BOUNDS == "slope -5 to 20; intercept -20 to 20; temperature 0.05 to 20"
+    assert f"draws: int = {DRAWS} " in source, "an AUC here and in notebook 06 is one number"
     assert "{decisions.NEAR:.0%} of the test units that rank nearest" in source
 
 
@@ -94,7 +99,7 @@ def test_the_claim_stands_beside_what_was_measured(finished):
 def test_the_findings_are_made_of_numbers(finished):
     _, text = finished
     assert text.count("temperature lowers it") >= 2
-    assert "the deeper network is worse calibrated" in text
+    assert "one training cannot separate depth from luck" in text
     assert "no AUC of two classes by more than 0," in text
     assert re.search(r"was 8\d % sure, .* were promised", text)
     assert re.search(r"where 0\.6 % are positive: it states \d+\.\d % on average", text)

@@ -158,7 +158,7 @@ def test_memory_grows_with_the_images_of_a_step(trained, tmp_path):
     memory.report(run, table, settings, synthetic=False)
     (row,) = load_results(tmp_path)
     assert row["value"] == pytest.approx(table["total_gb"][1])
-    assert "small, 96×64 px, 32 bits: 1 images" in row["how"]
+    assert "small, 96×64 px, 32 bits: 1 image " in row["how"]
 
 
 def test_what_autograd_keeps_is_counted_once():

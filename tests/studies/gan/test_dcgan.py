@@ -131,8 +131,8 @@ def test_strips_and_their_history_are_samples_of_their_epoch(gans, strips) -> No
     samples = make_samples(gan.generator, gan.patches.scaling, range(4), seed=0)[:, 0]
     np.testing.assert_allclose(final[:4], samples.numpy(), atol=1e-3)
     history = dcgan.sample_history(strips, max_samples=2)
-    assert [time for time, _ in history["dcgan, benign"]] == ["0 epochs", "20 epochs"]
-    np.testing.assert_array_equal(history["dcgan, benign"][1][1], final[0])
+    assert [time for time, _ in history["DCGAN, benign"]] == ["0 epochs", "20 epochs"]
+    np.testing.assert_array_equal(history["DCGAN, benign"][1][1], final[0])
     real = dict.fromkeys(CLASSES, final)
     panels = dcgan.samples_of_figures(
         strips, real, early_epochs=10, epochs=20, progressive_epochs=2
@@ -191,7 +191,7 @@ def test_later_notebooks_find_the_generators(gans, outputs) -> None:
     assert set(trained_generators.open_generators(run, "dcgan")) == set(CLASSES)
 
 
-def test_every_measure_has_its_floor(data, windows, gans, sets, outputs) -> None:
+def test_every_measure_has_its_floor(data, windows, gans, sets, strips, outputs) -> None:
     features = feature_space(
         data, windows, architecture="small", weights=None, size=32, steps=3, folder=outputs, seed=0
     )
@@ -203,9 +203,18 @@ def test_every_measure_has_its_floor(data, windows, gans, sets, outputs) -> None
     assert short.loc["swd", "samples"] > short.loc["swd", "real"]
     again = quality.measure_all(data, gans, sets.windows, features, count=16, seed=0)
     pd.testing.assert_frame_equal(again, table)
-    text = quality.findings(table, dcgan.loss_table(gans), synthetic=True)
-    assert "**dcgan**" in text
+    progress = quality.progress(data, strips, sets.windows, seed=0)
+    text = quality.findings(table, progress, dcgan.loss_table(gans), synthetic=True)
     assert "phantoms" in text
+    assert "**DCGAN**" in text
+    assert "dcgan" not in text
+    # The number of the text is that of figure 2b: both stood there, 0.9 and 0.777.
+    run = open_run(outputs, notebook="03_numbers")
+    _, figure_2b = gan_claims.report_figures(
+        run, progress, epochs=(10, 20), budget=FULL, synthetic=True
+    )
+    number = figure_2b.removeprefix("- Fig. 2b: ").split(" [")[0]
+    assert f"the texture of its samples is {number} times as far" in text
 
 
 def test_real_patches_in_the_place_of_samples_get_the_floor(data, sets) -> None:
@@ -236,7 +245,7 @@ def test_halves_are_of_different_patients_of_all_data_sets(data, sets) -> None:
     first_pictures = cut(data.prepared, first, size=32)
     assert all((first_pictures == picture).all(axis=(1, 2)).any() for picture in real.first)
     assert len(pictures) == 2 * len(real.first)
-    # The same id in two data sets is two women, so there are two groups.
+    # The same id in two data sets is two patients, so there are two groups.
     twice = windows.assign(patient_id="x", dataset=np.resize(["a", "b"], len(windows)))
     assert set(quality.real_halves(data, twice, size=32, count=4, seed=0).patients) <= {
         "a\nx",
@@ -260,8 +269,8 @@ def test_copies_are_found_among_all_training_patches(data, sets) -> None:
 
 def test_the_nearest_real_patches_are_shown(data, gans, sets) -> None:
     pairs = quality.nearest_pairs(data, gans, sets.windows, count=3, seed=0)
-    assert next(iter(pairs)) == "dcgan benign"
-    samples, nearest = pairs["dcgan benign"]
+    assert next(iter(pairs)) == "DCGAN, benign"
+    samples, nearest = pairs["DCGAN, benign"]
     assert samples.shape == nearest.shape == (3, SIZE, SIZE)
 
 
@@ -275,16 +284,18 @@ def test_spectra_have_one_line_a_set(data, gans, sets) -> None:
     }
 
 
-def made_progress(ratios, control=1.1, noise=6.0):
-    """Distances of three classes' samples at three epochs, in floors of 10."""
+def made_progress(ratios, control=1.1, noise=6.0, seeds=3):
+    """Distances of three classes' samples at three epochs, in floors of 10, a training a seed."""
     rows = [
-        (architecture, label, epoch, 10.0 * ratio * factor, 10.0, 10.0 * control, 10.0 * noise)
+        (architecture, label, seed, epoch, 16, 10.0 * ratio * factor * (1 + seed / 50), 10.0)
         for architecture, by_epoch in ratios.items()
+        for seed in range(seeds)
         for label, factor in zip("abc", (0.9, 1.0, 1.1), strict=True)
         for epoch, ratio in by_epoch.items()
     ]
-    columns = ["architecture", "label", "epoch", "swd", "floor", "control", "noise"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["architecture", "label", "seed", "epoch", "samples", "swd", "floor"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(control=10.0 * control, noise=10.0 * noise)
 
 
 FULL = {"patches": 4000, "size in px": 256}
@@ -302,7 +313,8 @@ def recorded(folder, progress, *, epochs=(50, 1000), budget=FULL, synthetic=Fals
 
 def test_figures_2a_and_2b_become_numbers_with_intervals(tmp_path) -> None:
     rows, lines = recorded(tmp_path, made_progress(POOR))
-    assert rows["fig-2a"]["value"] == pytest.approx(4 * (0.9 * 1.1) ** (1 / 3))
+    mean_of_classes, mean_of_trainings = (0.9 * 1.1) ** (1 / 3), (1.02 * 1.04) ** (1 / 3)
+    assert rows["fig-2a"]["value"] == pytest.approx(4 * mean_of_classes * mean_of_trainings)
     assert rows["fig-2a"]["low"] < rows["fig-2a"]["value"] < rows["fig-2a"]["high"]
     assert {row["verdict"] for row in rows.values()} == {REPRODUCED}
     assert len(lines) == 2
@@ -310,6 +322,17 @@ def test_figures_2a_and_2b_become_numbers_with_intervals(tmp_path) -> None:
     rows, _ = recorded(tmp_path, made_progress(POOR), synthetic=True)
     assert {row["verdict"] for row in rows.values()} == {SYNTHETIC}
     assert recorded(tmp_path, made_progress({"progressive": {0: 2.0}})) == ({}, [])
+
+
+def test_classes_are_not_trainings(tmp_path) -> None:
+    """Three classes of one seed counted as the three trainings that a verdict needs."""
+    progress = made_progress({**POOR, "progressive": {7: 1.0}}, seeds=1)
+    rows, lines = recorded(tmp_path, progress)
+    assert set(rows) == {"fig-2a", "fig-2b", "newer-gans"}
+    for row in rows.values():
+        assert row["verdict"] == f"{UNDECIDED}: one training, at least 3 are needed"
+        assert row["low"] is None
+    assert lines[0].startswith("- Fig. 2a: 3.99 [one training], texture after 50 epochs")
 
 
 @pytest.mark.parametrize(

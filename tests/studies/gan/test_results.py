@@ -279,7 +279,15 @@ def test_findings_are_made_from_the_numbers() -> None:
     assert "33.3% [too few patients for an interval] after training on samples only" in text
     assert "100.0% [too few patients for an interval] after training on as many original" in text
     assert "50% samples added to the original patches, balanced accuracy: -66.7%" in text
-    assert "no clear effect" in text
+    # A few more patients, and the interval is clear of 0: with two trainings it shows nothing yet.
+    wide = repeated(predictions)
+    two = results.findings(
+        results.summary(wide, seed=0), results.gains(wide, seed=0), synthetic=True
+    )
+    assert "two trainings cannot separate the effect of samples from luck" in two
+    trained = repeated(made_predictions(worse, seeds=(0, 1, 2)))
+    gains_of_three = results.gains(trained, seed=0)
+    assert "]: harms." in results.findings(table, gains_of_three, synthetic=True)
     assert "phantoms" in text
     assert "phantoms" not in results.findings(table, gains, synthetic=False)
 

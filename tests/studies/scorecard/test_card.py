@@ -67,12 +67,18 @@ def test_two_measurements_of_a_claim_are_two_rows(results):
     assert values == ["322", "330"]
 
 
-def test_links_lead_to_the_figures(results):
-    lines = scorecard.links(results).splitlines()
+def test_links_lead_to_files_that_are_there(results, tmp_path):
+    """Claims that a table shows had links to a picture of it, which there is not."""
+    for name in ("tables/01_counts.csv", "figures/06_whole_image_auc.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    lines = scorecard.links(results, tmp_path).splitlines()
     assert len(lines) == 2
-    assert f"[01_counts](../figures/01_counts.png), {REPRODUCED}" in lines[0]
+    assert f"[01_counts](../tables/01_counts.csv), {REPRODUCED}" in lines[0]
     assert "[06_whole_image_auc](../figures/06_whole_image_auc.png)" in lines[1]
-    assert scorecard.links([]) == "Nothing has been measured yet."
+    paths = [line.split("](../")[1].split(")")[0] for line in lines]
+    assert all((tmp_path / path).is_file() for path in paths)
+    assert scorecard.links([], tmp_path) == "Nothing has been measured yet."
 
 
 def test_verdicts_are_counted_results_apart_from_settings(results):
@@ -137,3 +143,6 @@ def test_findings_hold_the_runs_numbers(results):
     patches, _, transfer, _ = (conclusion.text for conclusion in conclusions.CONCLUSIONS)
     assert f"{patches} Evidence here: 1 {conclusions.OPEN}." in text
     assert f"{transfer} Evidence here: 1 {conclusions.FOR}." in text
+    synthetic = scorecard.findings(results, conclusions.table(results, {}, synthetic=True))
+    sentence = "Evidence here: none; 1 measurement of synthetic images, which judge nothing."
+    assert f"{transfer} {sentence}" in synthetic

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from second_look.studies.scorecard import checklist
 
@@ -27,6 +29,18 @@ def test_the_answers_hold_the_run_s_numbers(filled, phantom_data):
     assert f"{len(images)} images of {images['patient_id'].nunique()} patients" in text
     assert "AUC by image: 0.812" in text
     assert "{" not in text
+
+
+def test_synthetic_images_are_not_called_retrospective_data(filled, phantom_data):
+    """Phantoms were "retrospective, on public data", "de-identified by their publishers"."""
+    text = " ".join(filled["answer"])
+    for word in ("retrospective", "publishers", "public data"):
+        assert word not in text
+    original = replace(phantom_data, synthetic=False)
+    facts = checklist.facts(original, [], standards="exact", precision="little")
+    answers = checklist.table(facts).set_index("item")["answer"]
+    assert answers[5].startswith("retrospective")
+    assert "published" in answers[11]
 
 
 def test_without_an_auc_the_checklist_says_so(phantom_data):

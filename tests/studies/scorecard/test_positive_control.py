@@ -38,6 +38,7 @@ def samples(ratio: float, noise: float = 5.0) -> pd.DataFrame:
     """Texture of the samples of three generators at about a multiple of its floor."""
     ratios = ratio * np.array([0.95, 1.0, 1.05])
     last = pd.DataFrame({"swd": ratios * 20, "floor": 20.0, "noise": 20.0 * noise, "epoch": 9})
+    last = last.assign(samples=16)
     first = last.assign(swd=400.0, epoch=0)
     return pd.concat([first, last]).assign(architecture="dcgan")
 
@@ -61,6 +62,9 @@ def test_samples_have_to_be_clearly_nearer_than_what_is_sufficient(
 ) -> None:
     (skill,) = control.skills({control.SAMPLES: samples(ratio)})
     assert skill.value == pytest.approx(ratio, rel=0.01)
+    # Three classes are no three trainings: what is shown is their range.
+    assert (skill.low, skill.high) == pytest.approx((0.95 * ratio, 1.05 * ratio))
+    assert (skill.reason, skill.n) == ("range of classes", 48)
     assert skill.learnt == learnt
 
 

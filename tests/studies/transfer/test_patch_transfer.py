@@ -11,6 +11,7 @@ from helpers.made_predictions import class_predictions
 from second_look.catalogue import LABELS
 from second_look.evaluation.intervals import Estimate
 from second_look.evaluation.predictions import CLASS_SCORES
+from second_look.evaluation.seeds import OverTrainings
 from second_look.studies.transfer import patch_transfer as study
 from second_look.training.loop import Trained
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, roc_auc_score
@@ -91,19 +92,27 @@ def test_the_curve_has_the_means_over_seeds():
             assert row["between_trainings"] > 0 < row["between_patients"]
 
 
-def test_identical_models_differ_by_exactly_zero():
+def three(make, **settings):
+    """Three trainings of a model."""
+    return concatenate(*(make(seed=seed, **settings) for seed in range(3)))
+
+
+def test_identical_answers_are_called_so_and_have_no_interval():
+    """They had the gain 0 [0, 0] with p = 1, as if no other patient could tell the models apart."""
     table = model()
     effect = study.transfer_effect(
         concatenate(table, table.assign(start="file")), seed=0, draws=DRAWS
     )
     assert effect["measure"].tolist() == list(study.MEASURES)
-    assert (effect[["value", "low", "high"]] == 0).all(axis=None)
-    assert set(effect["answer"]) == {"no difference seen"}
+    assert (effect["value"] == 0).all()
+    assert effect[["low", "high", "p", "p_holm"]].isna().all(axis=None)
+    assert set(effect["reason"]) == {"the same answers for every patient"}
+    assert set(effect["answer"]) == {"the answers are identical"}
 
 
 def test_a_perfect_start_helps_and_one_at_chance_harms():
     effect = study.transfer_effect(
-        concatenate(random_scores(), perfect(start="imagenet")), seed=0, draws=DRAWS
+        concatenate(three(random_scores), three(perfect, start="imagenet")), seed=0, draws=DRAWS
     )
     baseline, best = direct(random_scores()), direct(perfect())
     for row in effect.to_dict("records"):
@@ -111,10 +120,26 @@ def test_a_perfect_start_helps_and_one_at_chance_harms():
         assert 0 < row["low"] <= row["value"] <= row["high"]
     assert set(effect["answer"]) == {"helps"}
     reverse = study.transfer_effect(
-        concatenate(random_scores(start="imagenet"), perfect()), seed=0, draws=DRAWS
+        concatenate(three(random_scores, start="imagenet"), three(perfect)), seed=0, draws=DRAWS
     )
     assert set(reverse["answer"]) == {"harms"}
     assert reverse["value"].tolist() == pytest.approx((-effect["value"]).tolist())
+
+
+@pytest.mark.parametrize(("seeds", "number"), [((0,), "one training"), ((0, 1), "two trainings")])
+def test_few_trainings_cannot_separate_a_start_from_luck(seeds, number):
+    """One training of each start said "helps", at the chance level of another seed."""
+    tables = [make(seed=seed, start=start) for seed in seeds
+              for make, start in ((random_scores, "random"), (perfect, "imagenet"))]  # fmt: skip
+    effect = study.transfer_effect(concatenate(*tables), seed=0, draws=DRAWS)
+    assert (effect["low"] > 0).all()
+    luck = f"{number} cannot separate the start from luck"
+    assert set(effect["answer"]) == {luck}
+    curve = study.learning_curve(concatenate(*tables), seed=0, draws=DRAWS)
+    test = windows("test", list(LABELS))
+    text = study.findings(curve, effect, study.baselines(windows("train", ["normal"]), test))
+    assert text.count(luck) == 1
+    assert "helps" not in text
 
 
 def test_differences_are_paired_over_patients():
@@ -125,6 +150,7 @@ def test_differences_are_paired_over_patients():
     predictions = concatenate(
         scored(table, ~failures), scored(table, ~hard).assign(start="imagenet")
     )
+    predictions = concatenate(*(predictions.assign(seed=seed) for seed in range(3)))
     effect = study.transfer_effect(predictions, seed=0, draws=DRAWS)
     curve = study.learning_curve(predictions, seed=0, draws=DRAWS)
     gain = measured(effect, "accuracy")
@@ -169,8 +195,10 @@ def test_each_number_of_patches_is_compared_with_the_random_start_of_that_number
     [(0.01, 0.1, "helps"), (-0.1, -0.01, "harms"), (-0.1, 0.1, "no difference seen")],
 )
 def test_only_an_interval_that_excludes_zero_is_an_answer(low, high, expected):
-    assert study.answer(Estimate(0.0, low, high, 10, 5)) == expected
-    assert study.answer(Estimate(0.0, np.nan, np.nan, 10, 5, "reason")) == "undefined"
+    of_three = OverTrainings(Estimate(0.0, low, high, 10, 5), 0.1, 0.1, np.zeros(3))
+    assert study.answer(of_three) == expected
+    nothing = Estimate(0.0, np.nan, np.nan, 10, 5, "reason")
+    assert study.answer(OverTrainings(nothing, np.nan, np.nan, np.zeros(3))) == "undefined"
 
 
 # ------------------------------------------------------------------ one model
@@ -286,7 +314,12 @@ def test_findings_have_the_numbers_of_the_run():
     # Chance is 1/2 with two classes, above the random start's interval, and 1/4 with all four.
     at_chance = " (the random one is still at chance there)"
     (line,) = (line for line in text.splitlines() if "compared with" in line)
-    assert f"balanced accuracy: {gain['answer']}{at_chance}; {natural}: {plain['answer']}" in line
+    assert gain["answer"] == plain["answer"]
+    assert f"balanced accuracy{at_chance}; {natural}: {plain['answer']}." in line
     four = study.baselines(windows("train", ["normal"]), windows("test", list(LABELS)))
     text = study.findings(curve, effect, four)
-    assert f"balanced accuracy: {gain['answer']}; {natural}" in text
+    assert f"balanced accuracy; {natural}" in text
+    answered = effect.assign(
+        answer=effect["answer"].where(effect["measure"] == "accuracy", "helps")
+    )
+    assert f"balanced accuracy: helps; {natural}" in study.findings(curve, answered, four)

@@ -83,7 +83,7 @@ def usable(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
     ]
 
 
-def women(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
+def per_patient(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
     """`usable` groups of patients whose probabilities have the prior of their validation patients.
 
     Training on balanced classes leaves the probabilities with a prior of one half, whatever the
@@ -115,7 +115,7 @@ def operating_points(
     Args:
         calibrated: Groups that are `usable`.
         sensitivity: Wanted; the threshold is the highest that reaches it on validation units.
-        prevalence: Of women with cancer in screening.
+        prevalence: Of patients with cancer in screening.
         seed: Of the draws.
         draws: Bootstrap samples.
 
@@ -123,15 +123,15 @@ def operating_points(
         KEYS, title, method, threshold, observed (how often units next to it are positive), the
         sensitivity, specificity and ppv on test, ppv_screening (each with _low and _high),
         at_screening (the probability that the threshold stands for there), prevalence (of the test
-        units). What is of screening is NaN for all units but the patients of `women`.
+        units). What is of screening is NaN for all groups but those of `per_patient`.
     """
-    of_women = {id(model) for model in women(calibrated)}
+    screened_models = {id(model) for model in per_patient(calibrated)}
     rows = []
     for model in calibrated:
         for method in model.methods:
             row = _operating_point(model, method, sensitivity, seed, draws)
             screened = dict.fromkeys(SCREENING, float("nan"))
-            if id(model) in of_women:
+            if id(model) in screened_models:
                 screened = _at_screening(model, method, row["threshold"], prevalence, seed, draws)
             rows.append({**model.group.key, "title": model.group.title, "method": method,
                          **row, **screened})  # fmt: skip
@@ -240,8 +240,8 @@ def prevalence_shift(
     told this one and the new one.
 
     Args:
-        calibrated: From `women`.
-        prevalences: Shares of women with cancer, besides that of the test patients.
+        calibrated: From `per_patient`.
+        prevalences: Shares of patients with cancer, besides that of the test patients.
         bins: Of the error.
         seed: Of the draws.
         draws: Bootstrap samples.

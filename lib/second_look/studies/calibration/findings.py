@@ -17,6 +17,7 @@ from second_look.studies.calibration.measures import (
     TEMPERATURE,
     Calibrated,
 )
+from second_look.verdicts import MIN_TRAININGS, luck
 
 # The band of confidence that the paper speaks of.
 PAPER_BAND = 0.8
@@ -165,15 +166,19 @@ def _recalibrated(model: Calibrated, measured: pd.DataFrame) -> str:
         effect = "temperature raises it"
     else:
         effect = "no difference is shown"
+    degree = _with_interval(heat, ".2f")
+    if not np.isfinite(heat["value"]):
+        degree = f"{model.temperature:g}, the bound of the search,"
     return (
-        f"{text}. After a temperature of {_with_interval(heat, '.2f')} the ECE is "
+        f"{text}. After a temperature of {degree} the ECE is "
         f"{_with_interval(scaled)}; the change is {_with_interval(change)}: {effect}."
     )
 
 
 def _could_have_been_seen(calibration: mis.Line) -> str:
     """What miscalibration would have been found in most samples of this size."""
-    if not (np.isfinite(calibration.slope.low) and np.isfinite(calibration.ratio.low)):
+    ends = [(e.low, e.high) for e in (calibration.slope, calibration.ratio)]
+    if not np.isfinite(ends).all():
         return ""
     slope, ratio = mis.detectable(calibration.slope), mis.detectable(calibration.ratio)
     return (
@@ -219,6 +224,8 @@ def _depth(table: pd.DataFrame) -> list[str]:
     for row in table.itertuples():
         if np.isnan(row.low):
             outcome = "not judged"
+        elif row.seeds < MIN_TRAININGS:
+            outcome = luck(row.seeds, "depth")
         elif row.low > 0:
             outcome = "the deeper network is worse calibrated, as Guo et al. found"
         elif row.high < 0:

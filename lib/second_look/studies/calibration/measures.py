@@ -122,7 +122,7 @@ def load_groups(run: Run) -> tuple[list[Group], bool]:
 def with_patients(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The tables, and of each with images of known laterality one more with a row per patient.
 
-    Screening counts women: only a score per woman can be moved to its prevalence.
+    Screening counts patients: only a score per patient can be moved to its prevalence.
     """
     result = dict(tables)
     for file, table in tables.items():
@@ -268,6 +268,13 @@ def readable(measured: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
+# Bounds of the searches in words, for captions.
+BOUNDS = "; ".join(
+    f"{name} {low:g} to {high:g}"
+    for name, (low, high) in {
+        "slope": mis.SLOPES, "intercept": mis.INTERCEPTS, "temperature": mis.TEMPERATURES
+    }.items()
+)  # fmt: skip
 # The rule of `choose` in words, for captions.
 CHOICE = "the model with the highest macro AUC on validation patients"
 

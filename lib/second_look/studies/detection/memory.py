@@ -59,7 +59,10 @@ def report(run: Run, table: pd.DataFrame, settings: DetectSettings, *, synthetic
         synthetic: Whether the images are phantoms.
     """
     total = table.set_index("images")["total_gb"]
-    needs = ", ".join(f"{count} images {gigabytes:.2g} GB" for count, gigabytes in total.items())
+    needs = ", ".join(
+        f"{count} image{'s' * (count != 1)} {gigabytes:.2g} GB"
+        for count, gigabytes in total.items()
+    )
     run.result(
         "mrcnn-memory", float(total[IMAGES_PER_GPU]), figure="memory", synthetic=synthetic,
         how=f"{settings.model}, {settings.frame.rows}×{settings.frame.cols} px, 32 bits: {needs}",

@@ -27,6 +27,10 @@ from second_look.training.loop import LoopSettings, Trained, train
 from second_look.verdicts import Budget, differences
 
 WITHOUT_NORMALS = "trained without normals"
+# What figures call the LOSSES, in their order.
+LOSS_NAMES = (
+    "proposals: object or not", "proposals: box", "heads: class", "heads: box", "heads: mask",
+)  # fmt: skip
 # The validation measure that training selects weights by.
 VALIDATED = "val_froc"
 
@@ -259,6 +263,16 @@ def training_table(models: Sequence[Model]) -> pd.DataFrame:
     )
 
 
+def network_sentence(model: Model) -> str:
+    """Which network was trained, with the number of its parameters beside the paper's."""
+    parameters = sum(p.numel() for p in model.task.detector.parameters())
+    paper = claim("mrcnn-params").value
+    size = f"**{model.name}** has {parameters:,} parameters"
+    if parameters == paper:
+        return f"{size}: it is the paper's network."
+    return f"{size}, the paper's network {paper:,.0f}: what follows is measured on a stand-in."
+
+
 def training_curves(models: Sequence[Model]) -> pd.DataFrame:
     """The five losses and the validation against steps.
 
@@ -266,8 +280,7 @@ def training_curves(models: Sequence[Model]) -> pd.DataFrame:
         model, curve ("validation", or the name of a loss), step, value, kept (the step of the
         selected weights).
     """
-    names = {name: name.removeprefix("loss_").replace("_", " ") for name in LOSSES}
-    names[VALIDATED] = "validation"
+    names = dict(zip(LOSSES, LOSS_NAMES, strict=True)) | {VALIDATED: "validation"}
     parts = [
         model.trained.curve(name)[["step", "value"]].assign(
             model=model.name, curve=title, kept=model.trained.best_step

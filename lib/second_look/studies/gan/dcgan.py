@@ -216,11 +216,12 @@ def train_gans(
 
 
 def strip_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
-    """The samples saved during training: architecture, label, step, epoch, path."""
+    """The samples saved during training: architecture, label, seed, step, epoch, path."""
     rows = [
         {
             "architecture": architecture,
             "label": label,
+            "seed": gan.patches.seed,
             "step": step,
             "epoch": step / gan.patches.steps_an_epoch,
             "path": path,
@@ -292,11 +293,16 @@ def sample_history(
     history = {}
     for (architecture, label), rows in strips.groupby(["architecture", "label"], sort=False):
         indices = np.unique(np.linspace(0, len(rows) - 1, max_samples).round().astype(int))
-        history[f"{architecture}, {label}"] = [
+        history[generator_name(architecture, label)] = [
             (_epochs(row.epoch), np.load(row.path)[0].astype(np.float32))
             for row in rows.iloc[indices].itertuples()
         ]
     return history
+
+
+def generator_name(architecture: str, label: str) -> str:
+    """A generator as people read of it: its kind and its class."""
+    return f"{paper.GENERATOR_NAMES[architecture]}, {label.replace('_', ' ')}"
 
 
 def _epochs(count: float) -> str:

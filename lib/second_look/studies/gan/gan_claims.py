@@ -7,27 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from second_look.claims import claim
 from second_look.evaluation.seeds import of_trainings
 from second_look.outputs import Run
 from second_look.paper import SUFFICIENT
 from second_look.studies.gan.dcgan import DCGAN, PROGRESSIVE
+from second_look.studies.gan.quality import nearest_epochs, texture
 from second_look.verdicts import Budget, Conditions, Control
 
 FIGURES = ("fig-2a", "fig-2b")
-
-
-def nearest_epochs(progress: pd.DataFrame, architecture: str, epoch: float) -> pd.DataFrame:
-    """The row of each class whose samples are nearest to an epoch, of one architecture.
-
-    Args:
-        progress: Of studies.gan.quality.progress.
-        architecture: Of the generators.
-        epoch: Of the samples; infinite: the last ones.
-    """
-    rows = progress[progress["architecture"] == architecture]
-    last = float(rows["epoch"].max()) if len(rows) else 0.0
-    distance = (rows["epoch"] - min(epoch, last)).abs()
-    return rows.loc[distance.groupby(rows["label"]).idxmin()]
 
 
 def control(rows: pd.DataFrame) -> Control:
@@ -52,8 +40,8 @@ def report_figures(
 ) -> list[str]:
     """Record figures 2a and 2b as numbers; nothing if no DCGAN was trained.
 
-    The number is the distance of the samples' texture from original patches divided by its floor,
-    the geometric mean over the classes. There is one generator a class; each counts as a training.
+    The number is `quality.texture`. A training is one seed, which trains a generator a class:
+    classes differ by what they show, and say nothing of the luck of a training.
 
     Args:
         run: Of the notebook.
@@ -70,13 +58,13 @@ def report_figures(
         rows = nearest_epochs(progress, DCGAN, epoch)
         if rows.empty:
             continue
-        over = of_trainings(rows["swd"] / rows["floor"], n=len(rows))
+        over = texture(rows)
         reached = float(rows["epoch"].min())
         how = (
             f"texture after {reached:,.0f} epochs: distance from original patches divided by its "
-            "floor, over the generators of the classes"
+            "floor, mean over the classes"
         )
-        lines.append(f"- {claim_id}: {over.estimate}, {how}.")
+        lines.append(f"- {claim(claim_id).section}: {over.estimate}, {how}.")
         run.result(
             claim_id, over.estimate, how=how, figure="progress", synthetic=synthetic,
             conditions=Conditions(over.trainings, {**budget, "epochs": reached}, control(rows)),
@@ -95,16 +83,16 @@ def report_newer(run: Run, progress: pd.DataFrame, *, synthetic: bool) -> None:
         synthetic: Whether the patches are phantoms'.
     """
     last: Mapping[str, pd.DataFrame] = {
-        name: nearest_epochs(progress, name, np.inf).set_index("label")
+        name: nearest_epochs(progress, name, np.inf).set_index(["seed", "label"])
         for name in (DCGAN, PROGRESSIVE)
     }
     if any(rows.empty for rows in last.values()):
         return
     ratios = {name: rows["swd"] / rows["floor"] for name, rows in last.items()}
-    shares = (ratios[PROGRESSIVE] / ratios[DCGAN]).dropna()
-    over = of_trainings(shares, n=len(shares))
+    shares = np.log(ratios[PROGRESSIVE] / ratios[DCGAN]).dropna()
+    over = of_trainings(np.exp(shares.groupby("seed").mean()), n=len(shares))
     run.result(
         "newer-gans", over.estimate, figure="progress", synthetic=synthetic,
-        how="progressive growing, over the generators of the classes, each by its own floor",
+        how="progressive growing, mean over the classes, each by its own floor",
         conditions=Conditions(over.trainings),
     )  # fmt: skip

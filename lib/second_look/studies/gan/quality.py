@@ -13,8 +13,11 @@ from second_look.batches.sampler import cut
 from second_look.catalogue import patient_keys
 from second_look.errors import DataError
 from second_look.evaluation import generative
+from second_look.evaluation.seeds import OverTrainings, of_trainings
 from second_look.models.generator import stream_samples
+from second_look.paper import GENERATOR_NAMES
 from second_look.preparing.dataset import Dataset
+from second_look.studies.gan.dcgan import generator_name
 from second_look.studies.gan.features import Features
 from second_look.training.gan import TrainedGan
 
@@ -209,14 +212,13 @@ def progress(
         seed: Of the halves and of the distance's random projections.
 
     Returns:
-        architecture, label, epoch, swd, floor (of the other half of the original patches), control
-        (the same for two halves drawn anew: original patches in the place of samples), noise (the
-        same for noise with the grey levels of the other half).
+        architecture, label, seed (of the training), epoch, samples, swd, floor (of the other half
+        of the original patches), control (the same for two halves drawn anew: original patches in
+        the place of samples), noise (the same for noise with the grey levels of the other half).
     """
     rows = []
-    for (architecture, label), label_strips in strips.groupby(
-        ["architecture", "label"], sort=False
-    ):
+    names = ["architecture", "label", "seed"]
+    for (architecture, label, training), label_strips in strips.groupby(names, sort=False):
         samples_by_epoch = {
             row.epoch: np.load(row.path).astype(np.float32) for row in label_strips.itertuples()
         }
@@ -227,10 +229,35 @@ def progress(
         control = _texture(again.first, again.second, seed)
         noise = _texture(real.first, _noise_like(real.second, seed), seed)
         for epoch, samples in samples_by_epoch.items():
-            row = {"architecture": architecture, "label": label, "epoch": epoch}
-            swd = _texture(real.first, samples, seed)
-            rows.append({**row, "swd": swd, "floor": floor, "control": control, "noise": noise})
-    return pd.DataFrame(rows)
+            distances = (_texture(real.first, samples, seed), floor, control, noise)
+            rows.append((architecture, label, training, epoch, len(samples), *distances))
+    columns = [*names, "epoch", "samples", "swd", "floor", "control", "noise"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def nearest_epochs(progress: pd.DataFrame, architecture: str, epoch: float) -> pd.DataFrame:
+    """The row of each class and training whose samples are nearest to an epoch.
+
+    Args:
+        progress: Of `progress`.
+        architecture: Of the generators.
+        epoch: Of the samples; infinite: the last ones.
+    """
+    rows = progress[progress["architecture"] == architecture]
+    last = float(rows["epoch"].max()) if len(rows) else 0.0
+    distance = (rows["epoch"] - min(epoch, last)).abs()
+    return rows.loc[distance.groupby([rows["label"], rows["seed"]]).idxmin()]
+
+
+def texture(rows: pd.DataFrame) -> OverTrainings:
+    """Distance of texture divided by its floor: geometric mean over classes, then over trainings.
+
+    Args:
+        rows: Of `nearest_epochs`; each seed is a training.
+    """
+    ratios = np.log(rows["swd"] / rows["floor"])
+    by_training = np.exp(ratios.groupby(rows["seed"]).mean())
+    return of_trainings(by_training, n=int(rows["samples"].sum()))
 
 
 def _noise_like(pictures: FLOATS, seed: int) -> FLOATS:
@@ -285,15 +312,18 @@ def nearest_pairs(
             distances = generative.nearest_real(samples, training.pictures, training.patients)
             nearest_windows = windows[label].iloc[distances["nearest"]]
             nearest = cut(dataset.prepared, nearest_windows, size=size)
-            pairs[f"{architecture} {label}"] = (samples, nearest)
+            pairs[generator_name(architecture, label)] = (samples, nearest)
     return pairs
 
 
-def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) -> str:
+def findings(
+    quality: pd.DataFrame, progress: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool
+) -> str:
     """The findings of notebook 03 as Markdown, with the numbers of this run.
 
     Args:
         quality: Of `measure_all`.
+        progress: Of `progress`.
         losses: Of studies.gan.dcgan.loss_table.
         synthetic: Whether the patches are phantoms'.
     """
@@ -301,11 +331,12 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
     for architecture, table in quality.groupby("architecture", sort=False):
         means = table.groupby("measure")[["samples", "real"]].mean()
         seconds = losses[losses["architecture"] == architecture].groupby("label")["seconds"].max()
-        times = ratio(table, "swd")
+        times = texture(nearest_epochs(progress, str(architecture), np.inf)).estimate.value
         lines.append(
-            f"- **{architecture}** (trained for {seconds.sum() / 60:,.1f} minutes over "
-            f"{len(seconds)} classes): the texture of samples is {times:.1f} times as far from "
-            "original patches as those of different patients are apart; the Fréchet distance of "
+            f"- **{GENERATOR_NAMES[str(architecture)]}** (trained for "
+            f"{seconds.sum() / 60:,.1f} minutes over {len(seconds)} classes): the texture of its "
+            f"samples is {times:.3g} times as far from original patches as those of different "
+            "patients are apart; the Fréchet distance of "
             f"features is {means.loc['frechet', 'samples']:.3g}, against "
             f"{means.loc['frechet', 'real']:.3g} for original patches."
         )
@@ -328,12 +359,6 @@ def findings(quality: pd.DataFrame, losses: pd.DataFrame, *, synthetic: bool) ->
     if synthetic:
         lines.append("- **These images are phantoms:** the numbers check the code, not the paper.")
     return "\n".join(lines)
-
-
-def ratio(quality: pd.DataFrame, name: str) -> float:
-    """Mean over the sets of a table of a measure divided by its floor."""
-    rows = quality[quality["measure"] == name]
-    return float((rows["samples"] / rows["real"]).mean())
 
 
 def _likeness(similarity: float, real_similarity: float) -> str:

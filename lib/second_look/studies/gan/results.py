@@ -15,7 +15,7 @@ from second_look.evaluation.predictions import classes, probabilities
 from second_look.evaluation.seeds import OverTrainings, estimate_of, metrics_over_trainings
 from second_look.outputs import Run
 from second_look.studies.gan.classifiers import GENERATED, REAL
-from second_look.verdicts import Budget, Conditions, Control
+from second_look.verdicts import Budget, Conditions, Control, luck
 
 
 def summary(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
@@ -83,9 +83,10 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
     Returns:
         name, added (samples as a share of the original patches), measure, gain, low, high, p,
-        reason (why no interval), p_holm (Holm's over all rows).
+        reason (why no interval), trainings, p_holm (Holm's over all rows).
     """
     columns = ["name", "added", "measure", "gain", "low", "high", "p", "reason"]
+    columns.append("trainings")
     rows = []
     for name, model_predictions in predictions.groupby("model", sort=False):
         if name in (GENERATED, REAL):
@@ -94,7 +95,7 @@ def gains(predictions: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         for measure, over in _over_real(model_predictions, predictions, seed).items():
             gain = over.estimate
             ends = (gain.value, gain.low, gain.high, gain.p, gain.reason)
-            rows.append((name, added, measure, *ends))
+            rows.append((name, added, measure, *ends, over.trainings))
     return with_holm(pd.DataFrame(rows, columns=columns))
 
 
@@ -210,8 +211,9 @@ def findings(table: pd.DataFrame, gains: pd.DataFrame, *, synthetic: bool) -> st
         "original patches."
     ]
     for row in gains.itertuples():
-        effect = "helps" if row.low > 0 else "harms" if row.high < 0 else "no clear effect"
-        gain = in_words(row.gain, row.low, row.high, "+.1%")
+        direction = "helps" if row.low > 0 else "harms" if row.high < 0 else "no clear effect"
+        effect = luck(row.trainings, "the effect of samples") or direction
+        gain = in_words(row.gain, row.low, row.high, "+.1%", reason=row.reason)
         measure = row.measure.replace("_", " ")
         lines.append(
             f"- {row.added:.0%} samples added to the original patches, {measure}: {gain}: {effect}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from second_look.claims import CLAIMS, TOPICS, claim
 from second_look.outputs import Run, readable
 from second_look.paper import RELATED_WORK
 from second_look.records import is_out_of_date
-from second_look.verdicts import CANNOT, NOT_MEASURED, Claim, head, limits
+from second_look.verdicts import CANNOT, NOT_MEASURED, SYNTHETIC, Claim, head, limits
 
 Results = Sequence[Mapping[str, Any]]
 # Images of MNIST, and of CIFAR-10, as the paper counts them.
@@ -48,13 +49,19 @@ def table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows(results))[columns]
 
 
-def links(results: Results) -> str:
-    """Where each measured claim is shown, as Markdown."""
-    lines = [
-        f"- {row['statement']}: [{row['figure']}](../figures/{row['figure']}.png), {row['verdict']}"
-        for row in rows(results)
-        if row["figure"]
-    ]
+def links(results: Results, folder: Path) -> str:
+    """Where each measured claim is shown, as Markdown: figures, or tables where there is no figure.
+
+    Args:
+        results: From `Run.results`.
+        folder: Of the run; executed notebooks lie in a folder of it.
+    """
+    lines = []
+    for row in filter(lambda row: row["figure"], rows(results)):
+        path = f"figures/{row['figure']}.png"
+        if not (folder / path).is_file():
+            path = f"tables/{row['figure']}.csv"
+        lines.append(f"- {row['statement']}: [{row['figure']}](../{path}), {row['verdict']}")
     return "\n".join(lines) or "Nothing has been measured yet."
 
 
@@ -167,10 +174,13 @@ def findings(results: Results, evidence: pd.DataFrame) -> str:
         parts = [f"{row.rows} “{row.verdict}”" for row in of_topic.itertuples()]
         lines.append(f"Of the {of_topic['rows'].sum()} rows on {topic}: {', '.join(parts)}.")
     for text, rows_of_conclusion in evidence.groupby("conclusion", sort=False):
-        sides = ", ".join(
-            f"{n} {side}" for side, n in rows_of_conclusion["speaks"].value_counts().items()
-        )
-        lines.append(f"{text} Evidence here: {sides}.")
+        sides = rows_of_conclusion["speaks"].value_counts()
+        evidence_text = ", ".join(f"{n} {side}" for side, n in sides.items())
+        if SYNTHETIC in sides:
+            n = len(rows_of_conclusion)
+            evidence_text = f"none; {n} measurement{'s' * (n != 1)} of synthetic images, which "
+            evidence_text += "judge nothing"
+        lines.append(f"{text} Evidence here: {evidence_text}.")
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -51,7 +51,7 @@ ITEMS = (
          "research only, no clinical use is intended", "README"),
     Item(_INTRODUCTION, "aims and hypotheses", YES, "the paper's claims, each with a margin that "
          "was fixed before measuring", "08"),
-    Item(_DESIGN, "prospective or retrospective", YES, "retrospective, on public data", "01"),
+    Item(_DESIGN, "prospective or retrospective", YES, "{design}", "01"),
     Item(_DESIGN, "goal of the study", YES, "replication and extension",
          "README"),
     Item(_DATA, "sources of the data", YES, "{dataset}: {images} images of {patients} patients",
@@ -62,21 +62,17 @@ ITEMS = (
          "wall at the left", "01; lib/second_look/preparing"),
     Item(_DATA, "selection of subsets", YES, "windows by a stated rule and stride; none by hand",
          "02"),
-    Item(_DATA, "de-identification", NOT_APPLICABLE, "public data, de-identified by their "
-         "publishers", "01"),
+    Item(_DATA, "de-identification", NOT_APPLICABLE, "{identities}", "01"),
     Item(_DATA, "missing data", YES, "unknown values stay unknown and are counted; nothing is "
          "imputed", "01, baseline table and quarantine"),
     Item(_DATA, "acquisition", PARTLY, "as the source states it: size, depth, pixel spacing; "
          "scanner and exposure are not recorded", "01"),
     Item(_STANDARD, "how the reference standard was obtained", YES, "{standards}", "01"),
-    Item(_STANDARD, "why this reference standard", PARTLY, "it is the one that the data sets "
-         "come with, and the paper's", "01"),
-    Item(_STANDARD, "who annotated, and how qualified", PARTLY, "as far as the publishers say; no "
-         "annotation was added", "01"),
-    Item(_STANDARD, "annotation of the test set", YES, "as in training: no other standard is "
-         "public", "01"),
-    Item(_STANDARD, "agreement within and between raters", NO, "the data sets give one annotation "
-         "an image", "–"),
+    Item(_STANDARD, "why this reference standard", PARTLY, "{standard_reason}", "01"),
+    Item(_STANDARD, "who annotated, and how qualified", PARTLY, "{annotators}", "01"),
+    Item(_STANDARD, "annotation of the test set", YES, "as in training: there is no other "
+         "standard", "01"),
+    Item(_STANDARD, "agreement within and between raters", NO, "{agreement}", "–"),
     Item(_PARTITIONS, "how the data were partitioned", YES, "{partitions}", "01"),
     Item(_PARTITIONS, "level at which the partitions are disjoint", YES, "patients; checked by id "
          "and by comparing the images", "01"),
@@ -117,10 +113,28 @@ ITEMS = (
          "device", "README"),
     Item(_OTHER, "protocol and further details", YES, "the notebooks are the protocol",
          "notebooks"),
-    Item(_OTHER, "availability of software, model and data", YES, "code with its license; public "
-         "data by their publishers' terms", "README"),
+    Item(_OTHER, "availability of software, model and data", YES, "{availability}",
+         "README"),
     Item(_OTHER, "funding", PARTLY, "none is declared", "–"),
 )  # fmt: skip
+
+
+_OF_SOURCE = {
+    "design": "retrospective: the images existed before this study",
+    "identities": "by those who published the data, before this study",
+    "standard_reason": "it is the one that the data sets come with, and the paper's",
+    "annotators": "as far as the publishers say; no annotation was added",
+    "agreement": "the data sets give one annotation an image",
+    "availability": "code with its license; public data by their publishers' terms",
+}
+_OF_PHANTOMS = {
+    "design": "neither: the images are synthetic, drawn for this run",
+    "identities": "synthetic images show nobody",
+    "standard_reason": "lesions are known exactly, since they were drawn",
+    "annotators": "nobody: what was drawn is recorded",
+    "agreement": "there are no raters",
+    "availability": "code with its license; it draws the images anew",
+}
 
 
 def facts(
@@ -151,7 +165,7 @@ def facts(
         and result["value"] is not None
         and not is_out_of_date(result)
     ]
-    return {
+    return (_OF_PHANTOMS if dataset.synthetic else _OF_SOURCE) | {
         "dataset": dataset.name,
         "images": f"{len(images):,}",
         "patients": f"{keys.nunique():,}",

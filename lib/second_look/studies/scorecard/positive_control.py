@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from second_look.evaluation.intervals import in_words
-from second_look.evaluation.seeds import of_trainings
-from second_look.paper import SUFFICIENT
+from second_look.paper import GENERATOR_NAMES, SUFFICIENT
 
 # Tables of earlier notebooks that the rows are read from.
 SAMPLES, IMAGES, LESIONS = "03_texture", "05_auc_images", "05_froc"
@@ -24,7 +23,6 @@ SOURCES = (SAMPLES, IMAGES, LESIONS, PATCHES, WHOLE_IMAGES)
 TABLE = "08_positive_control"
 YES, NOT_SHOWN = "yes", "not shown"
 CHANCE = 0.5
-_GENERATORS = {"dcgan": "DCGAN", "progressive": "progressive growing"}
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -35,12 +33,13 @@ class Skill:
     Attributes:
         method: Of the paper.
         measure: What is measured on test patients.
-        value, low, high: With its 95 % interval; NaN ends where there is none.
+        value, low, high: With its 95 % interval, of generators the range of the classes; NaN ends
+            where there is none.
         n: Units that it is measured on.
         null: The value of what has learnt nothing.
         beside: What this null is.
         higher: Whether more is better.
-        reason: Why there is no interval.
+        reason: Why there is no interval, or what the ends are.
     """
 
     method: str
@@ -56,7 +55,7 @@ class Skill:
 
     @property
     def learnt(self) -> str:
-        """Yes only if the whole interval is on the better side of the null."""
+        """Yes only if the whole interval, or range, is on the better side of the null."""
         better = self.low > self.null if self.higher else self.high < self.null
         return YES if better else NOT_SHOWN
 
@@ -111,20 +110,23 @@ def _text(cell: object) -> str:
 
 
 def _samples(texture: pd.DataFrame) -> list[Skill]:
-    """Samples of the generators, one a class: the distance of their texture, in floors."""
+    """Samples of the generators: the distance of their texture, in floors, mean and range.
+
+    One training gives a generator a class. Classes are no trainings, so their range is no interval.
+    """
     learnt = []
     for architecture, rows in texture.groupby("architecture", sort=False):
         last = rows[rows["epoch"] == rows["epoch"].max()]
-        over = of_trainings(last["swd"] / last["floor"], n=len(last)).estimate
+        ratios = last["swd"] / last["floor"]
         blind = bool((last["noise"] <= SUFFICIENT * last["floor"]).any())
-        reason = "mere noise is as near: the measure cannot tell" if blind else over.reason
-        low, high = (np.nan, np.nan) if blind else (over.low, over.high)
+        reason = "mere noise is as near: the measure cannot tell" if blind else "range of classes"
+        low, high = (np.nan, np.nan) if blind else (ratios.min(), ratios.max())
         learnt.append(
             Skill(
-                _GENERATORS.get(str(architecture), str(architecture)),
-                "distance of its samples' texture, in floors", over.value, low,
-                high, n=over.n, null=SUFFICIENT, beside="most that is sufficient", higher=False,
-                reason=reason,
+                GENERATOR_NAMES.get(str(architecture), str(architecture)),
+                "distance of its samples' texture, in floors", float(np.exp(np.log(ratios).mean())),
+                low, high, n=int(last["samples"].sum()), null=SUFFICIENT,
+                beside="most that is sufficient", higher=False, reason=reason,
             )
         )  # fmt: skip
     return learnt

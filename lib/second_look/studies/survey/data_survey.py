@@ -268,7 +268,7 @@ def findings(dataset: Dataset, estimates: pd.DataFrame, paper_percent: dict[str,
         lines.append(
             f"- The official split leaks: {len(leaking):,} images of {patients:,} "
             f"patient{'s' if patients > 1 else ''} were excluded from training because the test "
-            f"set has images of {'them' if patients > 1 else 'her'} too."
+            f"set has images of {'them' if patients > 1 else 'that patient'} too."
         )
     lines += _label_findings(dataset)
     for row in estimates[estimates["share_of"] == "image"].itertuples():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from second_look.evaluation import classification
 from second_look.evaluation.comparisons import with_holm
 from second_look.evaluation.intervals import (
     DRAWS,
-    Estimate,
+    IDENTICAL,
     Patients,
     Statistic,
     difference,
@@ -25,6 +26,7 @@ from second_look.evaluation.seeds import COLUMNS, OverTrainings, metrics_over_tr
 from second_look.models.classifier import RANDOM
 from second_look.studies.transfer.patch_models import PatchModel
 from second_look.studies.windows import training_windows
+from second_look.verdicts import luck
 
 # Columns of OverTrainings.row besides the value and its ends.
 _FURTHER = ["n", "patients", "reason", *COLUMNS]
@@ -82,7 +84,7 @@ def transfer_effect(predictions: pd.DataFrame, *, seed: int, draws: int = DRAWS)
                     "measure": measure,
                     **over.row,
                     "p": over.estimate.p,
-                    "answer": answer(over.estimate),
+                    "answer": answer(over),
                 }
                 for measure, over in _gains(of_start, baseline, seed, draws).items()
             ]
@@ -128,13 +130,18 @@ def _gains(
     return metrics_over_trainings(gains, patients, seed=seed, share=False, draws=draws)
 
 
-def answer(gain: Estimate) -> str:
-    """Whether a start helps: it does, or harms, only if the interval is on one side of zero."""
-    if np.isnan(gain.low):
+def answer(gain: OverTrainings) -> str:
+    """Whether a start helps: it does, or harms, only if the interval is on one side of zero.
+
+    Fewer than 3 trainings answer nothing: another seed may turn the sign.
+    """
+    estimate = gain.estimate
+    if estimate.reason == IDENTICAL:
+        return "the answers are identical"
+    if np.isnan(estimate.low):
         return "undefined"
-    if gain.low > 0:
-        return "helps"
-    return "harms" if gain.high < 0 else "no difference seen"
+    direction = "helps" if estimate.low > 0 else "harms" if estimate.high < 0 else ""
+    return luck(gain.trainings, "the start") or direction or "no difference seen"
 
 
 def best_model(models: Sequence[PatchModel], start: str = "") -> PatchModel:
@@ -250,11 +257,12 @@ def findings(curve: pd.DataFrame, effect: pd.DataFrame, baseline: pd.DataFrame) 
         untaught = at_chance(curve, baseline, row.patches, RANDOM)
         chance = " (the random one is still at chance there)" if untaught else ""
         plain = by_measure.loc[(row.start, row.patches, "accuracy")]
+        balanced_answer = "" if row.answer == plain["answer"] else f": {row.answer}"
         lines.append(
             f"A start from {row.start} with {row.patches:,} patches, compared with a random one: "
-            f"{_points(row.value, row.low, row.high)} percentage points of balanced accuracy: "
-            f"{row.answer}{chance}; {_points(plain['value'], plain['low'], plain['high'])} "
-            f"percentage points of accuracy at the frequencies of the data set: {plain['answer']}."
+            f"{_points(row._asdict())} percentage points of balanced accuracy{balanced_answer}"
+            f"{chance}; {_points(plain)} percentage points of accuracy at the frequencies of the "
+            f"data set: {plain['answer']}."
         )
     return "\n".join(f"- {line}" for line in lines)
 
@@ -279,8 +287,9 @@ def _percent(row: Mapping[str, float]) -> str:
     return in_words(row["value"], row["low"], row["high"], ".0%")
 
 
-def _points(value: float, low: float, high: float) -> str:
-    return in_words(100 * value, 100 * low, 100 * high, "+.1f")
+def _points(row: Mapping[str, Any]) -> str:
+    value, low, high = (100 * row[name] for name in ("value", "low", "high"))
+    return in_words(value, low, high, "+.1f", reason=row["reason"])
 
 
 def _statistics(predictions: pd.DataFrame) -> tuple[Patients, dict[str, list[Statistic]]]:
