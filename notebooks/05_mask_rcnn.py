@@ -46,6 +46,8 @@ validate_every: int = 160  # steps between validations; 0: at the end only [0, 1
 max_validation_images: int = 32  # most images per validation; 0: all [0, 100000]
 patch_size: int = 64  # px of the prepared images, size of the patches of figure 3b [16, 4096]
 stride: int = 32  # px between these patches [1, 4096]
+viewer_cases: int = 12  # most cases of each outcome in the case viewer; 0: no viewer [0, 1000]
+viewer_mb: float = 0.6  # MB, most that its pictures may add to the report [0, 20]
 accelerator: str = "auto"  # training device {auto | cpu | cuda}
 precision: str = "auto"  # auto: bf16 on GPUs that support it {auto | 32-true | bf16-mixed}
 seeds: list[int] = [0]  # of weights, order and augmentation, one training each [0, 1000000]
@@ -63,6 +65,7 @@ from second_look.claims import claim
 from second_look.preparing.dataset import open_dataset, require
 from second_look.preparing.patches import HALF_RULE
 from second_look.studies.detection import findings, memory, results, training, trainings
+from second_look.viewer import widget
 
 # %% tags=["train"]
 style.use_style()
@@ -291,6 +294,14 @@ run.figure(
     detection_figures.page(examples, 4), "page",
     f"{main}: hits with the highest scores, lesions of images without any hit (if there are any), "
     "and false alarms with the highest scores.",
+)  # fmt: skip
+
+# %% [markdown]
+# In the case viewer each can be looked at, pixel by pixel, with both views of the breast.
+
+# %% tags=["answer"]
+widget.show_detections(
+    run, data, detected, main, per_outcome=viewer_cases, megabytes=viewer_mb
 )  # fmt: skip
 
 # %% [markdown]

@@ -57,6 +57,8 @@ image_batch_size: int = 8  # images per batch [1, 1024]
 image_learning_rate: float = 4e-4  # highest learning rate for whole images [1e-6, 1]
 image_balance: str = "natural"  # labels by frequency, or drawn equally often {balanced|natural}
 image_label_smoothing: float = 0.1  # share of the target spread over all classes [0, 0.9]
+viewer_cases: int = 8  # most cases of each outcome in the case viewer; 0: no viewer [0, 1000]
+viewer_mb: float = 0.6  # MB, most that its pictures may add to the report [0, 20]
 image_patience: int = 0  # epochs without a better AUC before it stops; 0: never [0, 1000]
 seed: int = 0  # of samples and intervals [0, 1000000]
 
@@ -73,6 +75,7 @@ from second_look.studies.transfer import controls, dense_windows, patch_models, 
 from second_look.studies.transfer import scheme_a, transfer_claims, whole_image
 from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
 from second_look.studies.windows import open_windows, sample_windows
+from second_look.viewer import widget
 
 # %% tags=["train"]
 style.use_style()
@@ -318,6 +321,16 @@ run.figure(
     "heat_maps",
     "Scores of the patch model by location.",
 )
+
+# %% [markdown]
+# The case viewer lays the heat map over the pixels of more images, with the true outlines and the
+# other view of the breast.
+
+# %% tags=["outlines", "answer"]
+widget.show_scheme_a(
+    run, data, image_scores, best.network, size=patch_size, scales=scales,
+    per_outcome=viewer_cases, megabytes=viewer_mb,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Could any of this be obtained without learning the task?

@@ -75,14 +75,7 @@ def original_view(dataset: Dataset, image_id: str, height: int) -> View:
     pixels = read_original(image)
     factor = height / pixels.shape[0]
     width = max(1, round(pixels.shape[1] * factor))
-    rows, cols = _prepared_positions(dataset, image_id, (height, width), factor)
-    regions = np.asarray(dataset.prepared.regions(image_id))
-    in_image = ((rows >= 0) & (rows < regions.shape[0]))[:, None] & (
-        (cols >= 0) & (cols < regions.shape[1])
-    )
-    row_index = np.clip(rows.astype(int), 0, regions.shape[0] - 1)
-    col_index = np.clip(cols.astype(int), 0, regions.shape[1] - 1)
-    placed = np.where(in_image, regions[np.ix_(row_index, col_index)], 0).astype(np.uint8)
+    placed = region_map(dataset, image_id, (height, width))
     spacing = float(image["pixel_spacing_mm"])
     return View(
         image_id,
@@ -111,20 +104,47 @@ def heat_view(
         The view, and the scores float32 (rows, cols), NaN outside the breast.
     """
     view = original_view(dataset, image_id, height)
+    return view, heat_map(dataset, image_id, windows, score, view.picture.shape)
+
+
+def heat_map(
+    dataset: Dataset, image_id: str, windows: pd.DataFrame, score: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Window scores over the whole mammogram in `shape` pixels, float32, NaN outside the breast.
+
+    Args:
+        dataset: The data set.
+        image_id: Which image.
+        windows: As in `heat_view`.
+        score: As in `heat_view`.
+        shape: Rows and columns of the map.
+    """
     grid = windows.pivot_table(index="row", columns="col", values=score)
     half = float(windows["size"].iloc[0]) / 2
-    factor = height / int(dataset.catalogue.images.set_index("image_id").loc[image_id, "rows"])
-    rows, cols = _prepared_positions(dataset, image_id, view.picture.shape, factor)
+    factor = shape[0] / int(dataset.catalogue.images.set_index("image_id").loc[image_id, "rows"])
+    rows, cols = _prepared_positions(dataset, image_id, shape, factor)
     row_centres = np.clip(rows, grid.index[0] + half, grid.index[-1] + half)
     col_centres = np.clip(cols, grid.columns[0] + half, grid.columns[-1] + half)
     lines = np.stack(
         [np.interp(col_centres, grid.columns + half, line) for line in grid.to_numpy()]
     )
     heat = np.stack([np.interp(row_centres, grid.index + half, line) for line in lines.T], axis=1)
-    heat_in_breast: npt.NDArray[np.float32] = np.where(view.regions > 0, heat, np.nan).astype(
-        np.float32
+    breast = region_map(dataset, image_id, shape) > 0
+    heat_in_breast: npt.NDArray[np.float32] = np.where(breast, heat, np.nan).astype(np.float32)
+    return heat_in_breast
+
+
+def region_map(dataset: Dataset, image_id: str, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """The region map over the whole mammogram, reduced to `shape`, uint8 (rows, cols)."""
+    factor = shape[0] / int(dataset.catalogue.images.set_index("image_id").loc[image_id, "rows"])
+    rows, cols = _prepared_positions(dataset, image_id, shape, factor)
+    regions = np.asarray(dataset.prepared.regions(image_id))
+    in_image = ((rows >= 0) & (rows < regions.shape[0]))[:, None] & (
+        (cols >= 0) & (cols < regions.shape[1])
     )
-    return view, heat_in_breast
+    row_index = np.clip(rows.astype(int), 0, regions.shape[0] - 1)
+    col_index = np.clip(cols.astype(int), 0, regions.shape[1] - 1)
+    return np.where(in_image, regions[np.ix_(row_index, col_index)], 0).astype(np.uint8)
 
 
 def prepared_view(dataset: Dataset, image_id: str, height: int) -> View:

@@ -1,7 +1,8 @@
 """The report: one page with the scorecard first, then every notebook that ran.
 
-The page needs no other file and no network; a content policy in its head forbids both. What the
-notebooks show passes a list of permitted tags and attributes (nh3) on its way to the page.
+The page needs no other file and no network; a content policy in its head forbids both, and every
+script but its own two (report_scripts.py). What the notebooks show passes a list of permitted tags
+and attributes (nh3) on its way to the page.
 
 nbconvert's HTML exporter would not shorten this module: even its `basic` template brings prompts,
 nested frames and scripts of widgets. Folded code and failed cells would need a template that
@@ -33,6 +34,7 @@ from second_look.outputs import readable
 from second_look.paper import RELATED_WORK
 from second_look.records import Records, load_json, load_results, remedy
 from second_look.running.report_pictures import fitted
+from second_look.running.report_scripts import cases_of, policy, scripts, style
 from second_look.studies.scorecard import card as scorecard
 from second_look.studies.scorecard import positive_control
 from second_look.verdicts import (
@@ -137,7 +139,10 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     ]
     results = records.with_verdicts(load_results(outputs), filter(outdated.get, outdated))
     anchors = {section.name for section in sections}
-    anchors |= set(re.findall(r'<figure id="([^"]+)"', "".join(s.body for s in sections)))
+    markup = "".join(section.answer + section.body for section in sections)
+    anchors |= set(re.findall(r'<figure id="([^"]+)"', markup))
+    cases = cases_of(outputs, records, anchors)
+    programs = scripts(with_cases=bool(cases))
     rows = _scorecard(results, anchors)
     synthetic = any(row["verdict"] == SYNTHETIC for row in results)
     page = _template().render(
@@ -151,6 +156,11 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
         synthetic=synthetic,
         related=RELATED_WORK,
         sections=sections,
+        cases=cases,
+        terms=sorted({term for part in cases for term in part.terms}),
+        scripts=programs,
+        script_policy=policy(programs),
+        viewer_style=style() if cases else "",
         missing=[name for name in notebooks if name not in anchors],
         highlight_light=HtmlFormatter(style="default").get_style_defs("pre"),
         highlight_dark=HtmlFormatter(style="github-dark").get_style_defs("pre"),

@@ -1,0 +1,66 @@
+// Tables of the report: sorted by a click on a column's name, searched where they are long.
+const LONG = 12;
+const words = (cell) => cell.textContent.trim();
+
+/** The number that a cell begins with; NaN where it has none. */
+function asNumber(text) {
+  const match = text.replaceAll(",", "").replace("−", "-").match(/^[-+]?\d+(\.\d+)?(e[-+]?\d+)?/i);
+  return match ? Number(match[0]) : NaN;
+}
+
+/** Rows by a column: numbers by size, other texts by name; cells without a value come last. */
+function sorted(rows, column, falling) {
+  const keys = new Map(rows.map((row) => [row, words(row.cells[column])]));
+  const empty = (key) => key === "" || key === "–";
+  const numbers = rows.every((row) => empty(keys.get(row)) || !Number.isNaN(asNumber(keys.get(row))));
+  return [...rows].sort((first, second) => {
+    const a = keys.get(first), b = keys.get(second);
+    if (empty(a) || empty(b)) return empty(a) - empty(b);
+    const order = numbers ? asNumber(a) - asNumber(b) : a.localeCompare(b);
+    return falling ? -order : order;
+  });
+}
+
+function makeSortable(table) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const falling = head.getAttribute("aria-sort") === "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+      body.append(...sorted([...body.rows], column, falling));
+    });
+  });
+}
+
+function makeSearchable(table, frame) {
+  const body = table.tBodies[0], rows = [...body.rows];
+  const label = document.createElement("label"), input = document.createElement("input");
+  const count = document.createElement("span");
+  label.className = "search";
+  label.append("Search this table ", input, count);
+  input.type = "search";
+  count.setAttribute("role", "status");
+  input.addEventListener("input", () => {
+    const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !wanted.every((word) => text.includes(word));
+    }
+    count.textContent = wanted.length ? ` ${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
+  });
+  frame.before(label);
+}
+
+for (const frame of document.querySelectorAll(".scroll:has(> table)")) {
+  const table = frame.querySelector("table");
+  const rows = table.tHead?.rows.length === 1 && table.tBodies.length === 1 ? [...table.tBodies[0].rows] : [];
+  const columns = table.tHead?.rows[0].cells.length;
+  if (rows.length > 1 && rows.every((row) => row.cells.length === columns)) makeSortable(table);
+  if (rows.length >= LONG) makeSearchable(table, frame);
+}
