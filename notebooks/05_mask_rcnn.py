@@ -28,7 +28,7 @@
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the data set of notebook 01
-model: str = "small"  # network {paper | torchvision | mobilenet | small}
+model: str = "small"  # paper, torchvision, mobilenet, small, or a network of timm
 weights: str = ""  # start weights: a file in the data root, or imagenet; empty: from scratch
 image_rows: int = 256  # px, rows of the frame that every image is fitted into [64, 8192]
 image_cols: int = 192  # px, columns of the frame [64, 8192]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 
 
@@ -78,3 +79,10 @@ def first_few(names: Iterable[object], limit: int = 10) -> str:
     texts = [str(name) for name in names]
     ending = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + ending
+
+
+def nearest(name: str, valid_names: Iterable[str]) -> str:
+    """The end of a message: the valid name that was meant, or all of them where none is similar."""
+    names = sorted(valid_names)
+    matches = difflib.get_close_matches(name, names, n=1)
+    return f". Did you mean {matches[0]!r}?" if matches else f". There are: {first_few(names, 40)}."

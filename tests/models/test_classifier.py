@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from second_look.catalogue import LABELS
-from second_look.errors import CheckpointError
-from second_look.models import classifier as models
+from second_look.errors import CheckpointError, ParameterError
+from second_look.models import backbones
 from second_look.models.classifier import (
-    ARCHITECTURES,
     build_classifier,
     find_imagenet,
     freeze_statistics,
@@ -20,6 +20,17 @@ from second_look.models.classifier import (
 )
 from torch import nn
 from torchvision import models as zoo
+
+# The project's, torchvision's, and of timm: with what follows the mean of the maps (ConvNeXt,
+# MobileNetV3), with another padding and other levels (EfficientNet-Lite).
+ARCHITECTURES = (
+    "small",
+    "mobilenet_v2",
+    "resnet18",
+    "convnext_atto",
+    "mobilenetv3_small_050",
+    "tf_efficientnet_lite0",
+)
 
 
 @pytest.fixture
@@ -51,19 +62,29 @@ def test_the_seed_decides_the_weights() -> None:
     assert not all(torch.equal(first[key], of_other_seed[key]) for key in first)
 
 
+def published(architecture: str) -> nn.Module:
+    """The network of the library that publishes its weights, with random ones."""
+    torch.manual_seed(0)
+    if architecture == "mobilenet_v2":
+        return zoo.mobilenet_v2(weights=None, num_classes=1000).eval()
+    return timm.create_model(architecture, pretrained=False).eval()
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES[1:])
-def test_an_imagenet_start_computes_what_torchvision_does(
+def test_an_imagenet_start_computes_what_its_library_does(
     architecture, pictures, tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
-    reference = getattr(zoo, architecture)(weights=None, num_classes=1000).eval()
+    reference = published(architecture)
     path = save(reference, tmp_path / "weights.pth")
     network = build_classifier(architecture, seed=1).eval()
     left_out = load_imagenet(network, path)
     assert len(left_out) == 2, "weight and bias of ImageNet's own last layer"
-    colour = torch.tensor(models.IMAGENET_MEAN)[:, None, None]
-    spread = torch.tensor(models.IMAGENET_STD)[:, None, None]
-    last = reference.fc if architecture.startswith("resnet") else reference.classifier[-1]
+    mean, std = backbones.colours(architecture)
+    if architecture == "tf_efficientnet_lite0":
+        assert (mean, std) == ((0.5,) * 3, (0.5,) * 3)
+    colour, spread = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    of_torchvision = architecture == "mobilenet_v2"
+    last = reference.classifier[-1] if of_torchvision else reference.get_classifier()
     with torch.no_grad():
         network.head = last
         expected = reference((pictures.expand(-1, 3, -1, -1) - colour) / spread)
@@ -77,7 +98,8 @@ def test_one_channel_sums_the_colours(tmp_path: Path) -> None:
     grey = build_classifier("resnet18", seed=1, channels=1)
     load_imagenet(grey, path)
     assert torch.allclose(
-        grey.state_dict()["backbone.conv1.weight"], reference.conv1.weight.sum(1, keepdim=True)
+        grey.state_dict()["backbone.network.conv1.weight"],
+        reference.conv1.weight.sum(1, keepdim=True),
     )
 
 
@@ -106,13 +128,19 @@ def test_no_code_is_run_from_a_file_of_weights(tmp_path: Path) -> None:
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    with pytest.raises(CheckpointError, match=r"Download https://\S+resnet50\S+ into one of them"):
-        find_imagenet("resnet50", [tmp_path])
+    for name in ("resnet50", "tf_efficientnet_lite0", "mobilenet_v2"):
+        with pytest.raises(
+            CheckpointError, match=rf"Download https://\S+{name}\S+ into one of them"
+        ):
+            find_imagenet(name, [tmp_path])
     with pytest.raises(CheckpointError, match="no ImageNet weights for 'small'"):
         find_imagenet("small", [tmp_path])
     mine = tmp_path / "resnet50_imagenet.safetensors"
     mine.touch()
     assert find_imagenet("resnet50", [tmp_path]) == mine
+    of_torchvision = tmp_path / "resnet18-f37072fd.pth"
+    of_torchvision.touch()
+    assert find_imagenet("resnet18", [tmp_path]) == of_torchvision
 
 
 def test_another_classifier_is_a_start_too(tmp_path: Path) -> None:
@@ -125,9 +153,9 @@ def test_another_classifier_is_a_start_too(tmp_path: Path) -> None:
 
 def test_a_start_is_named_with_the_digest_of_its_file(tmp_path: Path) -> None:
     network = build_classifier("resnet18", seed=0)
-    initial = network.state_dict()["backbone.conv1.weight"].clone()
+    initial = network.state_dict()["backbone.network.conv1.weight"].clone()
     assert load_start(network, "random", []) == "random"
-    assert torch.equal(network.state_dict()["backbone.conv1.weight"], initial)
+    assert torch.equal(network.state_dict()["backbone.network.conv1.weight"], initial)
     path = save(zoo.resnet18(weights=None), tmp_path / "resnet18_imagenet.pth")
     path = path.rename(tmp_path / "resnet18-f37072fd.pth")
     named = load_start(network, "imagenet", [tmp_path])
@@ -165,15 +193,32 @@ def test_statistics_that_several_gpus_share_are_frozen_too() -> None:
     assert not any(norm.training for norm in norms)
 
 
-def test_the_real_imagenet_weights_fit(data_root: Path) -> None:
-    network = build_classifier("mobilenet_v2", seed=0)
-    left_out = load_imagenet(network, find_imagenet("mobilenet_v2", [data_root / "weights"]))
-    assert left_out == ["classifier.1.bias", "classifier.1.weight"]
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "tf_efficientnet_lite0"])
+def test_the_real_imagenet_weights_fit(data_root: Path, architecture) -> None:
+    network = build_classifier(architecture, seed=0)
+    left_out = load_imagenet(network, find_imagenet(architecture, [data_root / "weights"]))
+    assert [name.split(".")[0] for name in left_out] == ["classifier"] * 2
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(2, 4), (3, 1)])
+def test_an_input_or_output_that_makes_no_sense(channels, classes) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        build_classifier("small", seed=0, channels=channels, classes=classes)
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "classes"), [("alexnet", 3, 4), ("small", 2, 4), ("small", 3, 1)]
+    ("name", "message"),
+    [
+        ("efficientnet_lite_0", "there is no network 'efficientnet_lite_0'.*'efficientnet_lite0'"),
+        ("vit_tiny_patch16_224", "no feature maps for pictures of any size"),
+    ],
 )
-def test_what_there_is_not(name, channels, classes) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        build_classifier(name, seed=0, channels=channels, classes=classes)
+def test_a_network_that_is_unknown_or_has_no_maps(name, message) -> None:
+    with pytest.raises(ParameterError, match=message):
+        build_classifier(name, seed=0)
+
+
+def test_a_new_last_layer_is_quiet() -> None:
+    """timm draws that of an EfficientNet from ±1/√classes: huge scores ruin what it knows."""
+    network = build_classifier("tf_efficientnet_lite0", seed=0, classes=2)
+    assert float(network.head.weight.detach().abs().max()) < 0.03

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from second_look.models.classifier import ARCHITECTURES, build_classifier
+from second_look.models.classifier import build_classifier
 from second_look.models.folded import folded, is_folded, restore_normalisation
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -44,7 +44,9 @@ def test_the_function_stays_and_the_statistics_are_those_of_the_pictures() -> No
         assert torch.allclose(normed, network.backbone[1](first), atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture", ["small", "mobilenet_v2", "resnet18", "tf_efficientnet_lite0", "convnext_atto"]
+)
 def test_folding_keeps_the_function(architecture) -> None:
     network = build_classifier(architecture, seed=0)
     pixels = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0))

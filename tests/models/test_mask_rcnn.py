@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from second_look.errors import ParameterError
 from second_look.models.detection_parts import LOSSES, Anchors, Detector
 from second_look.models.mask_rcnn import DETECTORS, build_detector, parameter_table
 from second_look.models.resnet_matterport import (
@@ -245,7 +246,7 @@ def test_a_grey_picture_is_brought_to_what_the_backbone_knows():
 
 
 def test_wrong_names_and_sizes_are_named():
-    with pytest.raises(ValueError, match=r"a detector must be one of .*Got 'resnet'"):
+    with pytest.raises(ParameterError, match=r"no network 'resnet'. Did you mean"):
         build_detector("resnet")
     with pytest.raises(ValueError, match="two classes or more"):
         build_detector("small", classes=1)

@@ -14,6 +14,8 @@ from typing import Any
 
 import h5py
 import pytest
+import timm
+from safetensors.torch import save
 from second_look import __main__ as command
 from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.running import weights
@@ -94,7 +96,7 @@ def test_a_draft_of_another_file_is_not_kept(server: Any, tmp_path: Path) -> Non
 
 
 def test_weights_are_offered_with_their_size_and_fetched_once(server: Any, tmp_path: Path) -> None:
-    file = WeightsFile("net", server.address, len(CONTENT), DIGITS)
+    file = WeightsFile("net", server.address, len(CONTENT), DIGITS, f"net-{DIGITS}.pth")
     offers: list[str] = []
     assert download_weights([file], tmp_path, confirm=lambda text: bool(offers.append(text))) == []
     assert server.asked == []
@@ -108,8 +110,9 @@ def test_weights_are_offered_with_their_size_and_fetched_once(server: Any, tmp_p
 def test_matterports_file_is_known_by_its_layers(
     server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = WeightsFile("coco.h5", server.address.replace("net", "coco"), len(CONTENT), "")
-    with pytest.raises(DataError, match="not Matterport's file"):
+    address = server.address.replace("net", "coco")
+    file = WeightsFile(weights.MATTERPORT, address, len(CONTENT), "", weights.MATTERPORT)
+    with pytest.raises(DataError, match=r"not the file of mask_rcnn_coco\.h5"):
         download_weights([file], tmp_path, confirm=lambda _: True)
     assert list((tmp_path / "weights").iterdir()) == []
     with h5py.File(tmp_path / "whole.h5", "w") as content:
@@ -122,7 +125,7 @@ def test_matterports_file_is_known_by_its_layers(
 
 
 def test_without_a_network_the_address_is_named(tmp_path: Path) -> None:
-    file = WeightsFile("net", "http://127.0.0.1:9/net.pth", 10, "")
+    file = WeightsFile("net", "http://127.0.0.1:9/net.pth", 10, "", "net.pth")
     with pytest.raises(
         MissingDataError, match=r"127\.0\.0\.1:9/net\.pth.*put the file at"
     ) as error:
@@ -130,20 +133,37 @@ def test_without_a_network_the_address_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "weights" / "net.pth") in str(error.value)
 
 
-def test_published_files_carry_their_checksum() -> None:
+def test_a_file_of_timm_is_tried_on_its_network(server: Any, tmp_path: Path) -> None:
+    name = "mobilenetv3_small_050"
+    file = WeightsFile(name, server.address, len(CONTENT), "", f"{name}.safetensors")
+    with pytest.raises(DataError, match=f"not the file of {name}.*cannot be read as weights"):
+        download_weights([file], tmp_path, confirm=lambda _: True)
+    server.content = save(timm.create_model(name, pretrained=False).state_dict())
+    (path,) = download_weights([file], tmp_path, confirm=lambda _: True)
+    assert path.name == f"{name}.safetensors"
+    assert path.with_name(f"{path.name}.sha256").is_file()
+
+
+def test_published_files_carry_their_checksum_where_there_is_one() -> None:
     published = known_weights()
-    assert {"resnet50", "mobilenet_v2", "inception_v3", "mask_rcnn_coco.h5"} <= set(published)
+    assert set(published) == {
+        "mobilenet_v2",
+        "inception_v3",
+        weights.MASK_RCNN,
+        "mask_rcnn_coco.h5",
+    }
     for name, file in published.items():
         assert len(file.digits) == (0 if name == "mask_rcnn_coco.h5" else 8)
         assert 5e6 < file.size < 1e9
-    assert choose_weights(["mask_rcnn_coco.h5", published["resnet50"].file]) == [
-        published["mask_rcnn_coco.h5"],
-        published["resnet50"],
-    ]
+    chosen = choose_weights(["mask_rcnn_coco.h5", published["mobilenet_v2"].file, "resnet50"])
+    assert chosen[:2] == [published["mask_rcnn_coco.h5"], published["mobilenet_v2"]]
+    assert chosen[2].address.startswith("https://huggingface.co/timm/resnet50.")
+    assert chosen[2].file == "resnet50.safetensors"
+    assert chosen[2].size == pytest.approx(94e6, rel=0.02)  # without its last layer
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    with pytest.raises(ParameterError, match=r"no weights 'resnet5'\. Did you mean 'resnet50'\?"):
+    with pytest.raises(ParameterError, match=r"no weights 'resnet5'\. Did you mean 'resnet50"):
         choose_weights(["resnet5"])
 
 
@@ -152,7 +172,7 @@ def test_the_params_files_name_these() -> None:
     full = {file.name for file in weights_of_params([REPO / "params" / "full.yaml"], cells)}
     assert full == {"resnet50", "mask_rcnn_coco.h5"}
     mias = {file.name for file in weights_of_params([REPO / "params" / "mias.yaml"], cells)}
-    assert mias == {"mobilenet_v2"}
+    assert mias == {"tf_efficientnet_lite0"}
     assert weights_of_params([REPO / "params" / "smoke.yaml"], cells) == []
 
 
@@ -202,7 +222,7 @@ def test_the_command_says_what_it_would_fetch(
     monkeypatch.setattr("builtins.input", lambda _: "n")
     assert command.main(["download", "weights", "resnet18", "--folder", "there"]) == 0
     printed = capsys.readouterr().out
-    assert "0.05 GB, to there/weights" in printed
+    assert "0.04 GB, to there/weights" in printed
     assert printed.endswith("Nothing was fetched.\n")
     assert command.main(["download", "weights", "resnet19"]) == 2
     assert "Did you mean 'resnet18'?" in capsys.readouterr().err

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
-from second_look.errors import DataError, MissingDataError
+from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.models.mask_rcnn import build_detector
 from second_look.training.start_weights import SOURCES, start_from
 from torchvision.models import mobilenet_v2
@@ -45,6 +46,36 @@ def test_the_backbone_starts_from_a_file_of_mobilenet(tmp_path):
     assert len(report) == len(body)
     for name, value in body.items():
         assert torch.equal(value, source[f"features.{name}"]), name
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenetv3_small_050", "convnext_atto", "tf_efficientnet_lite0"]
+)
+def test_the_backbone_starts_from_a_classifier_of_timm(tmp_path, name):
+    torch.manual_seed(3)
+    classifier = timm.create_model(name, pretrained=False).eval()
+    save_file(classifier.state_dict(), tmp_path / "imagenet.safetensors")
+    detector = build_detector(name).eval()
+    report = start_from(detector, name, str(tmp_path / "imagenet.safetensors"))
+    assert report["loaded"].all()
+    assert len(report) > 100
+    picture = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        levels = detector.backbone.body(picture)
+        expected = classifier.forward_intermediates(picture, intermediates_only=True)
+    assert [tuple(level.shape[2:]) for level in levels] == [(8, 12), (4, 6), (2, 3)]
+    assert torch.allclose(levels[-1], expected[-1], atol=1e-4)
+    lower = detector.frozen_in("upper")
+    learnt = [k for k, _ in detector.backbone.body.named_parameters()]
+    assert 0 < len(lower) < len(learnt) / 2
+    assert all(prefix.removeprefix("backbone.body.") in learnt for prefix in lower)
+
+
+def test_a_network_without_a_pyramid_is_refused():
+    with pytest.raises(ParameterError, match="no feature maps of 1/8, 1/16, 1/32"):
+        build_detector("vit_tiny_patch16_224")
+    with pytest.raises(ParameterError, match="there is no network 'papper'"):
+        build_detector("papper")
 
 
 def test_torchvision_s_own_file_loads_but_for_the_layers_of_its_classes(tmp_path):

@@ -1,10 +1,11 @@
-"""Mask R-CNN under one interface: the paper's, today's, and two that a CPU can train.
+"""Mask R-CNN under one interface: the paper's, today's, and those that a CPU can train.
 
 | name | network | start weights |
 |---|---|---|
 | paper | Matterport's ResNet-101-FPN, as the paper used it | mask_rcnn_coco.h5 |
 | torchvision | ResNet-50-FPN v2, what one would take today | COCO, from torchvision |
 | mobilenet | MobileNetV2-FPN with narrow heads | ImageNet, MobileNetV2 |
+| any of timm | its pyramid with narrow heads, such as tf_efficientnet_lite0 | ImageNet, of timm |
 | small | 1 million parameters with group normalisation | none: it learns from nothing |
 """
 
@@ -26,6 +27,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from second_look.catalogue import LABELS
+from second_look.models.backbones import IMAGENET_MEAN, IMAGENET_STD, TimmPyramid, colours
 from second_look.models.detection_parts import BOX_WEIGHTS, Detector, LesionHeads
 from second_look.models.resnet_matterport import paper_detector
 
@@ -71,20 +73,21 @@ def build_detector(name: str, *, classes: int = CLASSES, detections: int = DETEC
     """A Mask R-CNN without its start weights.
 
     Args:
-        name: One of DETECTORS.
+        name: One of DETECTORS, or a convolutional network of timm.
         classes: With background.
         detections: Boxes of an image that are kept, best first.
 
     Raises:
-        ValueError: There is no such network, or fewer than two classes.
+        ParameterError: There is no such network, or it has no pyramid.
+        ValueError: Fewer than two classes.
     """
-    if name not in DETECTORS:
-        raise ValueError(f"a detector must be one of {tuple(DETECTORS)}. Got {name!r}.")
     if classes < 2 or detections < 1:
         raise ValueError(
             f"expected two classes or more and a detection at least. Got {classes}, {detections}."
         )
-    return DETECTORS[name](classes, detections)
+    if name in DETECTORS:
+        return DETECTORS[name](classes, detections)
+    return _on_timm(name, classes, detections)
 
 
 def parameter_table(detector: Detector) -> pd.DataFrame:
@@ -168,6 +171,19 @@ def _mobilenet(classes: int, detections: int) -> Detector:
     )
 
 
+def _on_timm(name: str, classes: int, detections: int) -> Detector:
+    pyramid = TimmPyramid(name, 96)
+    return _assembled(
+        pyramid,
+        96,
+        256,
+        classes,
+        detections,
+        frozen={"heads": ("backbone.body",), "upper": pyramid.lower_parts()},
+        normalization=colours(name),
+    )
+
+
 def _assembled(
     backbone: nn.Module,
     channels: int,
@@ -175,6 +191,7 @@ def _assembled(
     classes: int,
     detections: int,
     frozen: dict[str, tuple[str, ...]] | None = None,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] = (IMAGENET_MEAN, IMAGENET_STD),
 ) -> Detector:
     """Torchvision's parts on a pyramid from 1/8 to 1/64, narrow and with few proposals."""
     anchors = AnchorGenerator(_SMALL_ANCHORS, (_RATIOS,) * len(_SMALL_ANCHORS))
@@ -206,7 +223,9 @@ def _assembled(
         "mask_head": MaskRCNNHeads(channels, (64, 64), 1),
         "mask_predictor": MaskRCNNPredictor(64, 64, classes),
     }
-    return Detector(backbone, rpn, LesionHeads(heads, mean_losses=False), frozen=frozen)
+    mean, spread = normalization
+    parts = LesionHeads(heads, mean_losses=False)
+    return Detector(backbone, rpn, parts, mean=mean, spread=spread, frozen=frozen)
 
 
 def _torchvision(classes: int, detections: int) -> Detector:
@@ -250,3 +269,6 @@ DETECTORS: dict[str, Callable[[int, int], Detector]] = {
     "mobilenet": _mobilenet,
     "small": _small,
 }
+# Detectors whose backbone starts from ImageNet weights → its name as a classifier; a detector on a
+# network of timm has that network's name.
+BACKBONES = {"mobilenet": "mobilenet_v2"}

@@ -13,12 +13,11 @@ as list[int]. A list may be empty only where its default is.
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import json
 import re
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from second_look.errors import ParameterError
+from second_look.errors import ParameterError, nearest
 
 COMMON = "common"
 # run_all.py gives it to every notebook; a params file may not.
@@ -334,10 +333,3 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
         name: {str(key): value for key, value in section.items()}
         for name, section in sections.items()
     }
-
-
-def nearest(name: str, valid_names: Iterable[str]) -> str:
-    """The end of a message: the valid name that was meant, or all of them where none is similar."""
-    names = sorted(valid_names)
-    matches = difflib.get_close_matches(name, names, n=1)
-    return f". Did you mean {matches[0]!r}?" if matches else f". There are: {', '.join(names)}."

@@ -1,7 +1,8 @@
 """Files of start weights: which are known, which a set of parameters needs, and how to get them.
 
-torchvision publishes the first digits of a file's SHA-256 in its name. Of Matterport's file no
-checksum is published: its layers are counted the first time, and its SHA-256 is written beside it.
+torchvision publishes the first digits of a file's SHA-256 in its name. Of timm's files and of
+Matterport's no checksum is published: what came is tried on its network the first time, and its
+SHA-256 is written beside it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,34 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import timm
+import torch
 from torchvision import models as zoo
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 
-from second_look.errors import CheckpointError, DataError, MissingDataError, ParameterError
+from second_look.errors import (
+    CheckpointError,
+    DataError,
+    MissingDataError,
+    ParameterError,
+    nearest,
+)
 from second_look.files import sha256, write_text
-from second_look.models.classifier import IMAGENET, IMAGENET_WEIGHTS, RANDOM, find_imagenet
+from second_look.models.backbones import MOBILENET, SMALL
+from second_look.models.classifier import (
+    IMAGENET,
+    RANDOM,
+    Classifier,
+    find_imagenet,
+    imagenet_file,
+    imagenet_url,
+    load_imagenet,
+)
 from second_look.models.inception import INCEPTION
+from second_look.models.mask_rcnn import BACKBONES, DETECTORS
 from second_look.models.matterport import RELEASE
 from second_look.preparing.reading import find_data_root
-from second_look.running.parameters import Cells, load_params, nearest
+from second_look.running.parameters import Cells, load_params
 from second_look.sources.fetching import RemoteFile, check_room, fetch_file, gigabytes
 from second_look.studies.transfer.starts import PATCHES, PHANTOM
 
@@ -43,17 +62,14 @@ class WeightsFile:
         address: Where it is published.
         size: Bytes.
         digits: The first ones of its SHA-256; "" where none are published.
+        file: Its name on disk.
     """
 
     name: str
     address: str
     size: int
     digits: str
-
-    @property
-    def file(self) -> str:
-        """Its name on disk."""
-        return self.address.rpartition("/")[2]
+    file: str
 
 
 @dataclass(frozen=True)
@@ -75,9 +91,9 @@ class NeededWeights:
 
 
 def known_weights() -> dict[str, WeightsFile]:
-    """Name -> file of all weights that this project can start from."""
+    """Name -> file of the weights that do not belong to a network of timm."""
     published = {
-        **IMAGENET_WEIGHTS,
+        MOBILENET: zoo.MobileNet_V2_Weights.DEFAULT,
         INCEPTION: zoo.Inception_V3_Weights.IMAGENET1K_V1,
         MASK_RCNN: MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
     }
@@ -87,11 +103,21 @@ def known_weights() -> dict[str, WeightsFile]:
             str(weights.url),
             round(weights.meta["_file_size"] * _MEBIBYTE),
             Path(weights.url).stem.rpartition("-")[2],
+            Path(weights.url).name,
         )
         for name, weights in published.items()
     ]
-    files.append(WeightsFile(MATTERPORT, RELEASE, _MATTERPORT_BYTES, ""))
+    files.append(WeightsFile(MATTERPORT, RELEASE, _MATTERPORT_BYTES, "", Path(RELEASE).name))
     return {file.name: file for file in files}
+
+
+def _of_timm(name: str) -> WeightsFile | None:
+    """The published weights of a network of timm; None where there are none."""
+    if name in (SMALL, MOBILENET) or not imagenet_url(name):
+        return None
+    with torch.device("meta"):
+        numbers = sum(part.numel() for part in Classifier(name).parameters())
+    return WeightsFile(name, imagenet_url(name), 4 * numbers, "", imagenet_file(name))
 
 
 def choose_weights(names: Iterable[str]) -> list[WeightsFile]:
@@ -104,9 +130,10 @@ def choose_weights(names: Iterable[str]) -> list[WeightsFile]:
     by_file = {file.file: file for file in published.values()}
     chosen = {}
     for name in names:
-        file = published.get(name) or by_file.get(name)
+        file = published.get(name) or by_file.get(name) or _of_timm(name)
         if file is None:
-            raise ParameterError(f"there are no weights {name!r}{nearest(name, published)}")
+            names_of_all = [*published, *timm.list_models()]
+            raise ParameterError(f"there are no weights {name!r}{nearest(name, names_of_all)}")
         chosen[file.name] = file
     return list(chosen.values())
 
@@ -149,7 +176,8 @@ def _named(parameters: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         architecture = str(parameters["feature_architecture"])
         named.append(("feature_weights", str(parameters["feature_weights"]), architecture))
     if parameters.get("weights"):
-        architecture = "mobilenet_v2" if parameters.get("model") == "mobilenet" else ""
+        model = str(parameters.get("model", ""))
+        architecture = BACKBONES.get(model, "" if model in DETECTORS else model)
         named.append(("weights", str(parameters["weights"]), architecture))
     for parameter in ("starts", "image_starts"):
         for start in parameters.get(parameter, ()):
@@ -236,15 +264,25 @@ def _fetch(file: WeightsFile, path: Path, retries: int, pause_s: float) -> None:
     if file.digits:
         return
     try:
-        with h5py.File(path) as content:
-            layers = [name for name in _MATTERPORT_LAYERS if name not in content]
-    except OSError as error:
-        layers = [str(error)]
-    if layers:
+        _try(file, path)
+    except (OSError, CheckpointError) as error:
         path.unlink()
         raise DataError(
-            f"what came is not Matterport's file: no {', '.join(layers)}.",
-            file.address,
-            "Try again.",
-        )
+            f"what came is not the file of {file.name}: {error}.", file.address, "Try again."
+        ) from None
     write_text(path.with_name(f"{path.name}.sha256"), f"{sha256(path)}  {path.name}\n")
+
+
+def _try(file: WeightsFile, path: Path) -> None:
+    """Whether a file without a published checksum is what it should be.
+
+    Raises:
+        CheckpointError, OSError: It is not.
+    """
+    if file.name != MATTERPORT:
+        load_imagenet(Classifier(file.name), path)
+        return
+    with h5py.File(path) as content:
+        missing = [name for name in _MATTERPORT_LAYERS if name not in content]
+    if missing:
+        raise CheckpointError(f"no {', '.join(missing)}")

@@ -25,6 +25,9 @@ from second_look.models.folded import is_folded, restore_normalisation
 from second_look.training.loop import LoopSettings, Trained, train
 from second_look.training.task import Task
 
+# Pictures of a batch whose statistics are good enough to learn with.
+SOUND_BATCH = 16
+
 
 class BatchSource(Protocol):
     """Pictures to learn from; batch number `step` is the same whenever it is asked for."""
@@ -70,7 +73,7 @@ class InitialNetwork:
     """The network that a training starts with.
 
     Attributes:
-        architecture: One of models.classifier.ARCHITECTURES.
+        architecture: Of models.classifier.Classifier.
         channels: Of its input, 1 or 3.
         start: "random", "imagenet" or a file of weights, as `load_start` takes it.
         folders: Where ImageNet weights may lie.
@@ -243,9 +246,9 @@ def train_classifier(
 def keeps_statistics(network: Classifier, start: str, source: BatchSource) -> bool:
     """Make a network ready to learn; whether its batch normalisation should keep its statistics.
 
-    Weights from elsewhere come with statistics that small batches only spoil, so they are kept.
-    Where the normalisation was folded away, it is put back with the statistics of the first batch,
-    and has to learn like that of a network with random weights.
+    Weights from elsewhere come with statistics that small batches only spoil: with fewer than
+    SOUND_BATCH pictures they are kept. Where the normalisation was folded away, it is put back with
+    the statistics of the first batch, and has to learn like that of a network with random weights.
 
     Args:
         network: With the weights that it starts from.
@@ -258,7 +261,7 @@ def keeps_statistics(network: Classifier, start: str, source: BatchSource) -> bo
         pixels, _ = source.share(0, 0, 1, network.head.weight.device)
         restore_normalisation(network, pixels)
         return False
-    return True
+    return int(source.identity()["batch_size"]) < SOUND_BATCH
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 
 from second_look.errors import DataError, MissingDataError
+from second_look.models.backbones import TimmPyramid
 from second_look.models.classifier import imagenet_url
 from second_look.models.detection_parts import Detector
 from second_look.models.matterport import RELEASE, load_matterport
@@ -49,7 +50,8 @@ def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
     if not weights:
         return pd.DataFrame(columns=_COLUMNS)
     path = Path(weights).expanduser()
-    if model not in SOURCES:
+    source = SOURCES[model] if model in SOURCES else imagenet_url(model)
+    if not source:
         raise DataError(
             f"the network {model!r} has no weights to start from.", path, 'Set weights to "".'
         )
@@ -57,7 +59,7 @@ def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
         raise MissingDataError(
             "there is no such file of weights.",
             path,
-            f"Download {SOURCES[model]} and give its place as the parameter weights, or set "
+            f"Download {source} and give its place as the parameter weights, or set "
             'weights to "" to train from scratch on purpose.',
         )
     if model == "paper":
@@ -70,7 +72,21 @@ def start_from(detector: Detector, model: str, weights: str) -> pd.DataFrame:
             if key.startswith("features.") and not key.startswith("features.18.")
         }
         return _load(detector.backbone.body, body, (), path)  # type: ignore[arg-type]
+    if isinstance(detector.backbone, TimmPyramid):
+        return _load(detector.backbone.body, _of_body(detector.backbone, tensors), (), path)
     return _load(detector, tensors, _OUTPUTS, path)
+
+
+def _of_body(pyramid: TimmPyramid, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a classifier of timm that its pyramid has too, under the pyramid's names.
+
+    What lies above the last level is left out: last layers, and convolutions before them. timm
+    names a part of a sequence stages_0 in the one, stages.0 in the other.
+    """
+    state = pyramid.body.state_dict()
+    flattened = {name: name.replace(".", "_", 1) for name in tensors if name not in state}
+    named = {flattened.get(name, name): tensor.float() for name, tensor in tensors.items()}
+    return {name: tensor for name, tensor in named.items() if name in state}
 
 
 def _load(

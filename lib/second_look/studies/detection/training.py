@@ -17,7 +17,7 @@ from second_look.claims import claim
 from second_look.errors import ParameterError
 from second_look.models.classifier import IMAGENET, find_imagenet
 from second_look.models.detection_parts import LOSSES
-from second_look.models.mask_rcnn import build_detector, parameter_table
+from second_look.models.mask_rcnn import BACKBONES, DETECTORS, build_detector, parameter_table
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.reading import find_data_root
 from second_look.preparing.views import Target
@@ -81,11 +81,11 @@ def weights_file(dataset: Dataset, weights: str, model: str) -> str:
     root = find_data_root(str(settings.get("data_root", "")))
     if weights != IMAGENET:
         return str(root / weights)
-    if model != "mobilenet":
+    if model in DETECTORS and model not in BACKBONES:
         raise ParameterError(
             f"the network {model!r} does not start from ImageNet weights alone. Name its file."
         )
-    return str(find_imagenet("mobilenet_v2", [root / "weights"]))
+    return str(find_imagenet(BACKBONES.get(model, model), [root / "weights"]))
 
 
 def in_words(settings: DetectSettings) -> str:

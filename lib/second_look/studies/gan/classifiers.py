@@ -40,7 +40,7 @@ class Plan:
     """Training settings of every classifier of the comparison: all get the same number of updates.
 
     Attributes:
-        architecture: Of models.classifier.ARCHITECTURES.
+        architecture: Of models.classifier.Classifier.
         size: Of the network's input patches, px.
         patches: In a training set of one kind.
         batch_size: Patches per batch.

@@ -43,7 +43,7 @@ def feature_space(
     Args:
         dataset: Of the windows.
         windows: Of the training patients; the classifier is trained on their classes.
-        architecture: Of models.classifier.ARCHITECTURES, or inception_v3.
+        architecture: Of models.classifier.Classifier, or inception_v3.
         weights: ImageNet weights to use as they are; None trains a classifier (except Inception,
             which needs weights).
         size: To which pictures are resampled first, px.

@@ -38,7 +38,7 @@ class PatchSettings:
     """How a patch model is trained.
 
     Attributes:
-        architecture: One of models.classifier.ARCHITECTURES.
+        architecture: Of models.classifier.Classifier.
         size: Of a patch, px.
         batch_size: Patches per batch.
         learning_rate: Highest learning rate.

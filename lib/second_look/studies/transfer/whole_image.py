@@ -61,7 +61,7 @@ class WholeImageSettings:
     """How a model of whole mammograms is trained.
 
     Attributes:
-        architecture: One of models.classifier.ARCHITECTURES.
+        architecture: Of models.classifier.Classifier.
         epochs: Passes over the training images.
         batch_size: Images per batch.
         learning_rate: Highest learning rate.
