@@ -73,6 +73,8 @@ class Code(StrEnum):
     MASK_UNREADABLE = "mask_unreadable", "the mask cannot be read"
     MASK_AMBIGUOUS = "mask_ambiguous", "several files are masks of the lesion, and they differ"
     MASK_OF_ANOTHER_IMAGE = "mask_of_another_image", "the mask has the shape of another image"
+    MASK_INVERTED = "mask_inverted", "the mask has the lesion dark on a bright ground"
+    MASK_CONTRADICTED = "mask_contradicted", "mask and box contradict each other: the box counts"
     MASK_RESAMPLED = "mask_resampled", "the mask has another size than the image: it is resampled"
     DEPTH_FOUND = (
         "depth_found",

@@ -11,7 +11,8 @@ from helpers.small_dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, JPEG, RLE, fi
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from second_look.decoding import dicom
-from second_look.decoding.pixels import Header, read_header, read_mask, read_pixels
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import Header, read_header, read_pixels
 from second_look.errors import DataError
 
 RNG = np.random.default_rng(0)

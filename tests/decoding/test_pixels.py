@@ -180,19 +180,6 @@ def test_a_stretched_picture_becomes_square(tmp_path):
     np.testing.assert_array_equal(px.read_square(tmp_path / "a.png", 40, 40), pixels)
 
 
-def test_masks_are_resized_and_must_not_be_empty(tmp_path):
-    mask = np.zeros((20, 20), dtype=np.uint8)
-    mask[5:15, 4:12] = 255
-    px.write_png(tmp_path / "m.png", mask)
-    np.testing.assert_array_equal(px.read_mask(tmp_path / "m.png", 20, 20), mask > 0)
-    small = px.read_mask(tmp_path / "m.png", 10, 10)
-    assert small[4:6, 3:5].all()
-    assert abs(small.sum() - 20) <= 6
-    px.write_png(tmp_path / "empty.png", np.zeros((20, 20), dtype=np.uint8))
-    with pytest.raises(DataError, match="the mask is empty"):
-        px.read_mask(tmp_path / "empty.png", 20, 20)
-
-
 def test_a_tiff_whose_lowest_value_is_white_is_turned_round(tmp_path):
     pixels = picture(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", 65535 - pixels, photometric="miniswhite")

@@ -34,9 +34,9 @@ from pydicom.encaps import encapsulate
 from second_look.catalogue import Catalogue
 from second_look.decoding import ljpeg
 from second_look.decoding.dicom import MAX_PIXELS
+from second_look.decoding.masks import read_mask
 from second_look.decoding.pixels import (
     read_header,
-    read_mask,
     read_pixels,
     write_pgm,
     write_png,

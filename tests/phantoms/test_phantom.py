@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 from second_look.catalogue import LABELS
-from second_look.decoding.pixels import read_mask, read_pixels
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import read_pixels
 from second_look.errors import DataError
 from second_look.geometry import Box
 from second_look.phantoms import files as phantom_files

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from helpers.real_cbis import read_cbis_masses
 from scipy.ndimage import binary_fill_holes, binary_opening, gaussian_filter
-from second_look.decoding.pixels import read_mask, read_pixels, read_square
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import read_pixels, read_square
 from second_look.errors import DataError
 from second_look.phantoms import digital
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient

@@ -11,7 +11,7 @@ from conftest import real_data
 from helpers.small_cbis import IMAGE, NAMES, Roi, drawn, picture, uid, write_dicom, write_set
 from pydicom import dcmread
 from second_look.catalogue import assign_splits, clean_official_split
-from second_look.decoding.pixels import read_mask
+from second_look.decoding.masks import read_mask
 from second_look.errors import DataError, LeakageError, MissingDataError
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
 

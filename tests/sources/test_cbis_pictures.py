@@ -10,7 +10,8 @@ import pytest
 from conftest import real_data
 from helpers.small_cbis import NAMES, Roi, drawn, picture, write_csvs
 from PIL import Image
-from second_look.decoding.pixels import read_header, read_mask, read_pixels
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import read_header, read_pixels
 from second_look.errors import DataError, MissingDataError
 from second_look.preparing.outlines import draw_outlines
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions

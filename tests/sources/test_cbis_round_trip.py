@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from second_look.catalogue import assign_splits, check_no_patient_leak, clean_official_split, worst
-from second_look.decoding.pixels import read_mask, read_pixels
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import read_pixels
 from second_look.errors import LeakageError
 from second_look.phantoms.cbis import FAULTS, LAYOUTS, write_cbis_layout
 from second_look.phantoms.phantom import PhantomSettings, draw_image

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from second_look.decoding.ljpeg import encode
-from second_look.decoding.pixels import read_header, read_mask, read_pixels
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import read_header, read_pixels
 from second_look.errors import DataError, MissingDataError
 from second_look.phantoms.ddsm import outline_of, write_ddsm_layout
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from helpers.small_dicom import file
 from PIL import Image
-from second_look.decoding.pixels import read_mask, write_png
+from second_look.decoding.masks import read_mask
+from second_look.decoding.pixels import write_png
 from second_look.errors import DataError
 from second_look.preparing.dataset import LAB_SETTINGS
 from second_look.preparing.reading import read_source

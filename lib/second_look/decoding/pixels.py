@@ -34,10 +34,6 @@ _PGM_HEADER = re.compile(
 )
 # The frame header of a lossless JPEG must be within so many bytes.
 _JPEG_START = 65536
-# A mask so many times as long as its image belongs to another one, and is slow to resample.
-_MASK_RATIO = 16
-# Of the 8 bits of a JPEG.
-_HALF_LEVEL = 128
 
 
 def read_header(path: Path) -> Header:
@@ -95,35 +91,16 @@ def read_square(path: Path, rows: int, cols: int) -> Pixels:
     return rounded
 
 
-def read_mask(path: Path, rows: int, cols: int) -> npt.NDArray[np.bool_]:
-    """Read a lesion mask: every non-zero pixel is inside; in a JPEG, from half of its levels on.
+def read_mask_values(path: Path) -> Pixels:
+    """Decode a mask: the values as they are stored, (rows, cols), uint8 or uint16.
 
-    Returns:
-        (rows, cols); a mask of another size is resampled, and a pixel of which at least half is
-        inside counts.
+    Of a PNG with transparency that varies this is the opacity; of one with a palette of colours,
+    the indices.
 
     Raises:
-        DataError: The file cannot be read or holds no lesion pixel.
+        DataError: As for `read_pixels`, except that all values may be the same.
     """
-    header = read_header(path)
-    if max(header.rows / rows, header.cols / cols) > _MASK_RATIO:
-        raise DataError(
-            f"the mask has {header.rows} x {header.cols} px, the image {rows} x {cols}.",
-            location=path,
-            remedy="Give the mask of this image.",
-        )
-    grey = _read_grey(path, for_display=False)
-    # Compression leaves grey levels of a few per cent around every edge.
-    mask = grey >= _HALF_LEVEL if is_lossy(path) else grey > 0
-    if mask.shape != (rows, cols):
-        mask = resize(mask.astype(np.float32), (rows, cols), order=1, anti_aliasing=True) >= 0.5
-    if not mask.any():
-        raise DataError(
-            "the mask is empty.",
-            location=path,
-            remedy="Give a mask with the lesion in it, or none.",
-        )
-    return mask
+    return _read_grey(path, for_display=False, pillow=_pillow_mask)
 
 
 def is_lossy(path: Path) -> bool:
@@ -146,7 +123,12 @@ def write_png(path: Path, pixels: Pixels) -> None:
         Image.fromarray(pixels).save(draft, "PNG", compress_level=1)
 
 
-def _read_grey(path: Path, *, for_display: bool) -> Pixels:
+def _read_grey(
+    path: Path,
+    *,
+    for_display: bool,
+    pillow: Callable[[Path], npt.NDArray[Any]] | None = None,
+) -> Pixels:
     """The picture in a file, with what a DICOM header says about display if `for_display`."""
     pixels = _by_format(
         path,
@@ -156,7 +138,7 @@ def _read_grey(path: Path, *, for_display: bool) -> Pixels:
         ),  # checks sizes itself, and reads its header once
         _of_stated_size(_tiff_pixels),
         _of_stated_size(_lossless_pixels),
-        _of_stated_size(_pillow_pixels),
+        _of_stated_size(pillow or _pillow_pixels),
     )
     return _grey(np.asarray(pixels), path)
 
@@ -400,3 +382,16 @@ def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:
         if picture.mode in ("P", "LA", "PA"):
             picture = picture.convert("RGB")
         return np.asarray(picture)
+
+
+def _pillow_mask(path: Path) -> npt.NDArray[np.generic]:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
+        if picture.mode in ("LA", "PA", "RGBA"):
+            opacity = np.asarray(picture.convert("RGBA"))[..., 3]
+            if opacity.min() != opacity.max():
+                return opacity
+        if picture.mode == "P":
+            colours = np.asarray(picture.convert("RGB"))
+            if (colours != colours[..., :1]).any():
+                return np.asarray(picture)
+    return _pillow_pixels(path)

@@ -182,12 +182,11 @@ def _transform(job: Job, breast: Mask) -> Transform:
 
 
 def _unlocated(job: Job, outlines: Sequence[Outline]) -> Iterator[dict[str, str]]:
-    """Rows for the quarantine, one for each lesion whose location cannot be used."""
+    """Rows for the quarantine, one for each lesion whose location is unusable or was corrected."""
     for outline in outlines:
         if outline.code:
-            yield _quarantine_row(
-                job, outline.lesion_id, "location unknown", outline.code, outline.problem
-            )
+            effect = "location unknown" if outline.mask is None else "kept, corrected"
+            yield _quarantine_row(job, outline.lesion_id, effect, outline.code, outline.problem)
 
 
 def _crop(breast: Mask, margin: float) -> Box:

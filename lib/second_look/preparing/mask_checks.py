@@ -22,8 +22,8 @@ _TISSUE, _TISSUE_EDGE = 0.3, 0.12
 _NEAR, _STRAIGHT_SHARE = 0.03, 0.5
 # Levels this close to the darkest and the brightest, as a share of their distance, count as black
 # and as white. Where so much more of the picture is white than black, it is a negative: that holds
-# for none of 2,001 real mammograms (CBIS-DDSM masses, mini-MIAS, CDD-CESM; at most 0.08) and for all
-# of their negatives but six, of breasts that fill the picture or films with a wide white frame.
+# for none of 2,001 real mammograms (CBIS-DDSM masses, mini-MIAS, CDD-CESM; at most 0.08), and for
+# all of their negatives but six, of breasts that fill the picture or films with a wide white frame.
 _EXTREME, _NEGATIVE = 0.1, 0.12
 # Air is black and even on a digital image: so much of it is no brighter than this share of white.
 _BLACK, _EVEN_SHARE = 0.01, 0.98
@@ -120,5 +120,7 @@ def _steps(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _averaged(pixels: Pixels, half: int, stride: int) -> npt.NDArray[np.float32]:
-    coarse = uniform_filter(pixels[::half, ::half].astype(np.float32), stride)
+    coarse: npt.NDArray[np.float32] = uniform_filter(
+        pixels[::half, ::half].astype(np.float32), stride
+    )
     return coarse[::stride, ::stride]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import label, regionprops
 
-from second_look.decoding.pixels import read_mask
+from second_look.decoding.masks import LesionMask, read_lesion_mask
 from second_look.errors import DataError
 from second_look.geometry import Box
 from second_look.quarantine import Code
 
 Mask = npt.NDArray[np.bool_]
+
+# A mask of which less lies in the boxes contradicts them, and by how much boxes are widened at each
+# side, as a share of their length and in px. Of 1,592 masks of CBIS-DDSM at least 0.98 does.
+_AGREEING, _SLACK, _SLACK_PX = 0.5, 0.1, 2.0
+# A lesion with more of the area of the breast is none: the largest outline of CDD-CESM, of a mass
+# that fills the breast, has 0.68.
+_MOST_OF_BREAST = 0.9
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Outline:
         lesion_id, pathology: As in the catalogue.
         mask: Its pixels, bool (rows, cols) of the original; None where it has no usable place.
         inside_breast: Share of them on the breast, 0 to 1.
-        code, problem: For the quarantine, of a lesion without a mask; None and "" if it is usable.
+        code, problem: For the quarantine, of a lesion without a mask, or whose mask was corrected;
+            None and "" otherwise.
     """
 
     lesion_id: str
@@ -50,6 +58,9 @@ def draw_outlines(lesions: Sequence[Mapping[str, Any]], breast: Mask) -> list[Ou
     file share out its connected parts: each part goes to the box that covers most of it, a part
     that no box meets to the nearest box. A lesion without a place, with an unreadable or empty
     mask, or whose middle lies in the air gets no mask, and the problem says why.
+
+    A mask most of which lies outside of all boxes contradicts them: the boxes count. A lesion that
+    covers nearly all of the breast has no place.
 
     Args:
         lesions: Rows of the catalogue's lesion table, all of one image.
@@ -98,7 +109,7 @@ def _draw_from_mask(
 ) -> None:
     """Share the connected parts of one mask file out among its lesions."""
     try:
-        union = read_mask(path, *shape)
+        mask = read_lesion_mask(path, *shape)
     except DataError as error:
         for index in members:
             drawn[index] = replace(
@@ -109,22 +120,55 @@ def _draw_from_mask(
         return
     boxes = {index: _box_of(lesions[index]) for index in members}
     boxed = {index: box for index, box in boxes.items() if box is not None}
-    if len(members) == 1 or not boxed:
+    code: Code | None = Code.MASK_INVERTED if mask.remark else None
+    problem = f"mask {path.name}: {mask.remark}" if mask.remark else ""
+    within = _share_within(mask.labels > 0, boxed.values())
+    if boxed and within < _AGREEING:
+        code, masks = Code.MASK_CONTRADICTED, _in_boxes(boxed, shape)
+        problem = f"mask {path.name}: {within:.0%} of it lies in the boxes, which count"
+    else:
+        masks = _shared_out(mask, members, boxed)
+    for index, pixels in masks.items():
+        drawn[index] = replace(drawn[index], mask=pixels, code=code, problem=problem)
+
+
+def _shared_out(
+    mask: LesionMask, members: Sequence[int], boxed: Mapping[int, Box]
+) -> dict[int, Mask]:
+    """Lesion -> its pixels."""
+    union, shape = mask.labels > 0, mask.labels.shape
+    if len(members) == 1:
+        return {members[0]: union}
+    if not boxed:
+        if mask.labels.max() == len(members):
+            return {index: mask.labels == number for number, index in enumerate(members, start=1)}
         # Without boxes nobody can tell the lesions apart: each is the whole mask.
-        for index in members:
-            drawn[index] = replace(drawn[index], mask=union)
-        return
+        return dict.fromkeys(members, union)
     masks = {index: np.zeros(shape, dtype=bool) for index in boxed}
-    parts = label(union)
-    for part in regionprops(parts):
+    for part in regionprops(label(mask.labels)):
         owner = _owner(part.bbox, boxed)
         masks[owner][part.slice] |= part.image
-    for index, mask in masks.items():
-        if mask.any():
-            drawn[index] = replace(drawn[index], mask=mask)
-        else:
-            # Two boxes on one part: the lesion is what of it lies in its box.
-            drawn[index] = replace(drawn[index], mask=union & _pixels_in(boxed[index], shape))
+    # Two boxes on one part: the lesion is what of it lies in its box.
+    return {
+        index: pixels if pixels.any() else union & _pixels_in(boxed[index], shape)
+        for index, pixels in masks.items()
+    }
+
+
+def _in_boxes(boxed: Mapping[int, Box], shape: tuple[int, int]) -> dict[int, Mask]:
+    return {index: _pixels_in(box, shape) for index, box in boxed.items()}
+
+
+def _share_within(mask: Mask, boxes: Iterable[Box]) -> float:
+    """Share of a mask that lies in boxes, which are often drawn a little too narrow."""
+    within = np.zeros_like(mask)
+    for box in boxes:
+        rows, cols = _SLACK * box.height + _SLACK_PX, _SLACK * box.width + _SLACK_PX
+        within |= _pixels_in(
+            Box(box.row_min - rows, box.col_min - cols, box.row_max + rows, box.col_max + cols),
+            mask.shape,
+        )
+    return float(np.count_nonzero(mask & within) / np.count_nonzero(mask))
 
 
 def _owner(bbox: tuple[int, int, int, int], boxes: Mapping[int, Box]) -> int:
@@ -152,7 +196,7 @@ def _pixels_in(box: Box, shape: tuple[int, int]) -> Mask:
 def _checked(outline: Outline, breast: Mask) -> Outline:
     """The outline with its share on the breast, or without a place where it lies in the air."""
     mask = outline.mask
-    if mask is None or outline.problem:
+    if mask is None:
         return outline
     box = Box.of_mask(mask)
     if box is None:
@@ -169,5 +213,13 @@ def _checked(outline: Outline, breast: Mask) -> Outline:
             mask=None,
             code=Code.LESION_OFF_BREAST,
             problem="the middle of the lesion lies in the air beside the breast",
+        )
+    of_breast = np.count_nonzero(mask) / np.count_nonzero(breast)
+    if of_breast > _MOST_OF_BREAST:
+        return replace(
+            outline,
+            mask=None,
+            code=Code.LOCATION_UNUSABLE,
+            problem=f"the lesion would have {of_breast:.0%} of the area of the breast",
         )
     return replace(outline, inside_breast=float((mask & breast).sum() / mask.sum()))
