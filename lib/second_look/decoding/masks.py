@@ -92,7 +92,8 @@ def _labels(values: Pixels) -> npt.NDArray[np.uint8]:
     if len(levels) == 1:
         return np.full(values.shape, int(levels[0] > 0), dtype=np.uint8)
     if len(levels) > _MOST_LABELS or any(_is_edge(values, level) for level in levels[1:-1]):
-        return (2 * values.astype(np.int64) >= levels[-1]).astype(np.uint8)
+        bright: npt.NDArray[np.uint8] = (2 * values.astype(np.int64) >= levels[-1]).astype(np.uint8)
+        return bright
     return np.searchsorted(levels, values).astype(np.uint8)
 
 

@@ -21,6 +21,7 @@ from second_look.sources.folder_records import (
     FolderFormat,
     Table,
     check_box_format,
+    check_box_sizes,
     check_losses,
     drop_incomplete,
     say_other_endings,
@@ -74,7 +75,8 @@ def read_folder(
 
     Raises:
         MissingDataError: The table is not there.
-        DataError: It is empty or lacks a required column, or its boxes are in another format.
+        DataError: It is empty or lacks a required column, or its boxes are in another format or of
+            images of another size.
         LostRowsError: More than `max_lost` of the images, or all of a label, cannot be used.
     """
     choices = {"box_format": BOX_FORMATS, "kind": KINDS, "photometric": PHOTOMETRIC}
@@ -94,6 +96,7 @@ def read_folder(
             table.quarantine.add(code, reason, effect=effect, file=csv_path)
         _add_rows(table, converted.rows)
     check_box_format(table)
+    check_box_sizes(table)
     drop_incomplete(table)
     say_other_endings(table)
     catalogue = Catalogue.from_rows(table.images.values(), table.lesions, table.quarantine.rows)

@@ -21,6 +21,10 @@ from second_look.sources.folder_values import BOX_FORMATS, UnusableError
 # More boxes than this outside their images, all of which fit in another format: the format is
 # wrong, and those that seem to fit lie in wrong places.
 MISFITS = 0.1
+# Boxes are of pictures of another size if that share lies beyond them, of so many at least, or if
+# of so many none reaches beyond this share of the rows and of the columns: where lesions lie
+# anywhere, that happens once in 25,000 sets.
+_LEAST_BEYOND, _LEAST_WITHIN, _REACH = 5, 20, 0.6
 
 
 @dataclass(frozen=True)
@@ -171,4 +175,34 @@ def check_box_format(table: Table) -> None:
             f"they fit as {' or '.join(better)}.",
             table.csv_path,
             "Set box_format to what the boxes are, or correct them.",
+        )
+
+
+def check_box_sizes(table: Table) -> None:
+    """Boxes that were drawn on larger or smaller copies of the pictures lie in wrong places.
+
+    Raises:
+        DataError: Says how far they reach.
+    """
+    ends = []
+    for text, rows, cols in table.boxes:
+        try:
+            box = cells.parse_box(text, table.form.box_format)
+        except UnusableError:
+            continue
+        if box.height > 0 and box.width > 0:
+            ends.append((box.row_max / rows, box.col_max / cols))
+    if not ends:
+        return
+    beyond = sum(max(end) > 1 + MISFITS for end in ends)
+    rows_reach, cols_reach = (max(reach) for reach in zip(*ends, strict=True))
+    larger = beyond >= _LEAST_BEYOND and beyond > MISFITS * len(ends)
+    smaller = len(ends) >= _LEAST_WITHIN and max(rows_reach, cols_reach) < _REACH
+    if larger or smaller:
+        raise DataError(
+            f"the {len(ends)} boxes reach up to {rows_reach:.2g} times the rows and "
+            f"{cols_reach:.2g} times the columns of their images: they seem to be made for images "
+            "of another size.",
+            table.csv_path,
+            "Give the images that they were drawn on, or scale the boxes.",
         )
