@@ -6,21 +6,24 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import nbformat
-import numpy as np
 import pandas as pd
 import pytest
-from helpers.browsers import browsing
+from helpers.small_report import (
+    PATCHING,
+    SURVEY,
+    cell,
+    displayed,
+    failing_cells,
+    png,
+    save,
+    small_run,
+)
 from nbformat.v4 import (
-    new_code_cell,
     new_markdown_cell,
-    new_notebook,
-    new_output,
 )
 from PIL import Image
 from second_look.claims import CLAIMS
@@ -30,9 +33,7 @@ from second_look.running import report_pictures
 from second_look.running.report import build_report, contained, markdown
 from second_look.running.report_pictures import as_webp, shrink_pictures
 
-SURVEY, PATCHING = "01_data_survey", "02_patching"
 NAMES = [SURVEY, PATCHING, "03_dcgan"]
-WIDE = "".join(f"<td>a_rather_long_value_{k}</td>" for k in range(20))
 
 
 class Page(HTMLParser):
@@ -58,96 +59,9 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def png(width: int = 40, height: int = 20, seed: int = 0) -> str:
-    noise = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(noise).save(stream, "PNG")
-    return base64.b64encode(stream.getvalue()).decode()
-
-
-def displayed(**data: str) -> Any:
-    bundle = {key.replace("_", "/"): value for key, value in data.items()}
-    return new_output("display_data", bundle)
-
-
-def cell(source: str, *outputs: Any, tags: tuple[str, ...] = ()) -> Any:
-    return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
-
-
-def figure_html(anchor: str, picture: str, caption: str) -> str:
-    return (
-        f'<figure id="{anchor}"><img style="max-width:100%" alt="{caption}" '
-        f'src="data:image/png;base64,{picture}"><figcaption>{caption}</figcaption></figure>'
-    )
-
-
-def survey_cells() -> list[Any]:
-    return [
-        new_markdown_cell(
-            "# 01 · Survey: which *images*?\n\nSee [patching](02_patching.ipynb), "
-            "![far](https://example.org/a.png) and <script>alert(1)</script>a text."
-        ),
-        cell("stride = 64", tags=("parameters",)),
-        cell("stride = 32", tags=("injected-parameters",)),
-        new_markdown_cell("## How many & why?\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
-        cell(
-            "run.figure(f, 'areas')",
-            new_output("stream", name="stdout", text="said \x1b[31mred\x1b[0m <b>\n"),
-            new_output("stream", name="stderr", text="100%|####| 3/3"),
-            displayed(**{"application_vnd.jupyter.widget-view+json": "{}", "text_plain": "a bar"}),
-            displayed(text_html=figure_html("01_areas", png(1200, 300), "Areas of lesions.")),
-        ),
-        cell("table", displayed(text_html=f"<style>p {{}}</style><table><tr>{WIDE}</tr></table>")),
-        cell("plot()", displayed(image_png=png(seed=1), text_plain="<Figure size 1x1>")),
-        cell("Markdown(x)", displayed(text_markdown="**Found:** 3 of `4`.")),
-        cell("x", new_output("execute_result", {"text/plain": "a < b"}, execution_count=1)),
-        new_markdown_cell("## How many & why?"),
-    ]
-
-
-def failing_cells() -> list[Any]:
-    error = new_output(
-        "error", ename="DataError", evalue="row 3 <bad>", traceback=["\x1b[31mTraceback\x1b[0m"]
-    )
-    return [
-        new_markdown_cell(
-            "An Exception was encountered.", metadata={"tags": ["papermill-error-cell-tag"]}
-        ),
-        new_markdown_cell("# 02 · Patching: how many?"),
-        cell("1 / 0", error),
-    ]
-
-
-def save(outputs: Path, name: str, cells: list[Any]) -> None:
-    path = outputs / "notebooks" / f"{name}.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=cells), path)
-
-
-def run_json(outputs: Path) -> None:
-    state = {
-        "status": "done", "seconds": 12.5, "peak_memory_mb": 812, "seed": 3,
-        "parameters": {"source": "phantom", "seed": 3},
-    }  # fmt: skip
-    facts = {
-        "commit": "abc123", "dirty": True, "device": "a GPU", "platform": "Linux", "python": "3.11",
-        "versions": {"numpy": "2.0"},
-        "notebooks": {SURVEY: state, PATCHING: {**state, "status": "out of date"}},
-    }  # fmt: skip
-    (outputs / "run.json").write_text(json.dumps(facts))
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """An outputs folder with one executed notebook and four results."""
-    run = open_run(tmp_path / "small", notebook=SURVEY)
-    save(run.folder, SURVEY, survey_cells())
-    run_json(run.folder)
-    run.result("data-mias", 322, n=322, how="counted")
-    run.result("area-mass", 1.52149, low=1.21977, high=1.83514, n=26, figure="areas")
-    run.result("area-calc", 0.9, low=0.8, high=1.0, figure="not_on_the_page")
-    run.result("size-range", 1024, low=1024, high=1024, n=1234)
-    return run
+    return small_run(tmp_path / "small")
 
 
 def build(run: Run) -> str:
@@ -494,49 +408,3 @@ def test_a_notebook_opens_with_its_answer_and_folds_its_steps(run: Run) -> None:
     assert places == sorted(places)
     assert "count" in section[0]
     assert '<details class="steps">' in section[0]
-
-
-# ------------------------------------------------------------------ in a browser
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Any]:
-    with browsing(chromium) as started:
-        yield started
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
-def test_a_reader_sees_all_of_it(run: Run, browser: Any, width: int, scheme: str) -> None:
-    save(run.folder, PATCHING, failing_cells())
-    build(run)
-    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    complaints: list[str] = []
-    asked: list[str] = []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.goto((run.folder / "report.html").as_uri())
-    for folded in tab.locator("details").all():
-        folded.evaluate("fold => { fold.open = true }")
-    widths = tab.evaluate("[...document.images].map(image => image.naturalWidth)")
-    page_width = tab.evaluate("document.documentElement.scrollWidth")
-    row_text = tab.locator("#claim-area-mass").inner_text()
-    backgrounds = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-    tab.close()
-    assert complaints == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert sorted(widths) == [40, 1200]
-    assert page_width <= width
-    assert "1.52 [1.22, 1.84] % of image" in row_text
-    assert (backgrounds == "rgb(255, 255, 255)") == (scheme == "light")
-
-
-@pytest.mark.browser
-def test_what_is_too_wide_for_a_phone_is_seen_by_the_check(browser: Any, tmp_path: Path) -> None:
-    (tmp_path / "wide.html").write_text(f"<table><tr>{WIDE}</tr></table>")
-    tab = browser.new_page(viewport={"width": 390, "height": 900})
-    tab.goto((tmp_path / "wide.html").as_uri())
-    assert tab.evaluate("document.documentElement.scrollWidth") > 390
-    tab.close()

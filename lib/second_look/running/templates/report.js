@@ -47,16 +47,35 @@ function makeSearchable(table, frame) {
   input.type = "search";
   count.setAttribute("role", "status");
   input.addEventListener("input", () => {
-    const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !wanted.every((word) => text.includes(word));
-    }
-    count.textContent = wanted.length ? ` ${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
+    const wanted = input.value.trim().toLowerCase();
+    for (const row of rows)
+      row.hidden = ![...row.cells].some((cell) => cell.textContent.toLowerCase().includes(wanted));
+    count.textContent = wanted ? ` ${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
   });
   frame.before(label);
 }
 
+/** The contents say where one is: in the last section that has begun above the middle. */
+function followReading() {
+  const links = [...document.querySelectorAll('nav[aria-label="Contents"] a')];
+  const targets = links.map((link) => document.getElementById(link.hash.slice(1)));
+  const mark = () => {
+    let current = null;
+    targets.forEach((target, index) => {
+      // What is folded away has no place on the page.
+      if (target?.getClientRects().length && target.getBoundingClientRect().top < innerHeight / 2)
+        current = links[index];
+    });
+    for (const link of links)
+      if (link === current) link.setAttribute("aria-current", "location");
+      else link.removeAttribute("aria-current");
+  };
+  let waiting = 0;
+  addEventListener("scroll", () => { waiting ||= requestAnimationFrame(() => { waiting = 0; mark(); }); });
+  mark();
+}
+
+followReading();
 for (const frame of document.querySelectorAll(".scroll:has(> table)")) {
   const table = frame.querySelector("table");
   const rows = table.tHead?.rows.length === 1 && table.tBodies.length === 1 ? [...table.tBodies[0].rows] : [];
