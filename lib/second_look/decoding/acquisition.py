@@ -1,4 +1,4 @@
-"""What a DICOM header says of the acquisition: pixel size, side, view, density of the breast."""
+"""What a DICOM header says of the acquisition: pixel size, side, view, density, exposed field."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from pydicom.dataset import Dataset
+
+from second_look.geometry import Box
 
 # Codes of a view and of the composition of the breast, SNOMED CT (context groups 4014, 6000) and
 # the older SNOMED RT.
@@ -75,6 +77,27 @@ def breast_density(data: Dataset) -> str:
         for code in _codes(item, "ConceptCodeSequence", _DENSITIES):
             return _DENSITIES[code]
     return ""
+
+
+def exposed_field(data: Dataset) -> Box | None:
+    """What rectangular collimators and shutters leave free, px; None if the header does not say.
+
+    PS3.3 C.8.7.3 and C.7.6.11 number rows and columns from 1 and give the first and the last that
+    are hidden. A field of no area is a mistake and is passed over.
+    """
+    rows, cols = float(data.Rows), float(data.Columns)
+    field = picture = Box(0.0, 0.0, rows, cols)
+    for device in ("Collimator", "Shutter"):
+        if "RECTANGULAR" not in str(data.get(f"{device}Shape") or ""):
+            continue
+        names = ("UpperHorizontal", "LeftVertical", "LowerHorizontal", "RightVertical")
+        try:
+            top, left, bottom, right = (float(data.get(f"{device}{name}Edge")) for name in names)
+        except (TypeError, ValueError):
+            continue
+        free = field.intersection(Box(top, left, bottom - 1, right - 1))
+        field = free if free.height > 0 and free.width > 0 else field
+    return None if field == picture else field
 
 
 def _codes(data: Dataset, sequence: str, meanings: dict[str, str]) -> list[str]:

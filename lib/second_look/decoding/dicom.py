@@ -25,11 +25,23 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
 from second_look.decoding import ljpeg
-from second_look.decoding.acquisition import breast_density, pixel_spacing, side_of, view_of
-from second_look.decoding.greyscale import Values, add_functional_groups, grey_levels
+from second_look.decoding.acquisition import (
+    breast_density,
+    exposed_field,
+    pixel_spacing,
+    side_of,
+    view_of,
+)
+from second_look.decoding.greyscale import (
+    Values,
+    add_functional_groups,
+    grey_levels,
+    is_padding,
+)
 from second_look.decoding.special_views import special_view
 from second_look.errors import DataError
 from second_look.files import open_bounded
+from second_look.geometry import Box
 
 # More than any film scanner writes (CBIS-DDSM: 7111 x 5431); a header that claims more is broken.
 MAX_PIXELS = 200_000_000
@@ -72,6 +84,8 @@ class Header:
         bits_stated: Whether the file says how many bits are used; PNG and TIFF of 16 bits do not.
         photometric_stated: Whether it says that its lowest level is white, or black; of the formats
             other than DICOM only a TIFF can, whose lowest level is white.
+        field: What the collimator leaves free, px as stored; None if the file does not say.
+        unprocessed: Levels of the detector that are not meant to be looked at.
     """
 
     rows: int
@@ -86,6 +100,8 @@ class Header:
     pixel_aspect: float = 1.0
     bits_stated: bool = True
     photometric_stated: bool = False
+    field: Box | None = None
+    unprocessed: bool = False
 
     @property
     def frame(self) -> int:
@@ -113,8 +129,8 @@ def read_grey(path: Path, *, for_display: bool) -> npt.NDArray[Any]:
 
     Args:
         path: The file.
-        for_display: Apply what the header says about display; else keep the stored values, with
-            bright tissue bright.
+        for_display: Apply what the header says about display, and make padding black; else keep
+            the stored values, with bright tissue bright.
 
     Returns:
         Unsigned (rows, cols); (rows, cols, 3) of a picture in colour.
@@ -129,7 +145,10 @@ def read_grey(path: Path, *, for_display: bool) -> npt.NDArray[Any]:
     if values.ndim == 3:
         return values
     add_functional_groups(data, header.frame)
-    return grey_levels(values, data, for_display=for_display)
+    levels = grey_levels(values, data, for_display=for_display)
+    padding = is_padding(values, data) if for_display else None
+    # Padding has no brightness of its own: it may be stored as white.
+    return levels if padding is None else np.where(padding, levels.dtype.type(0), levels)
 
 
 def _read(path: Path, *, pixels: bool) -> FileDataset:
@@ -199,6 +218,8 @@ def _header(data: Dataset) -> Header:
         special_view(data),
         aspect,
         photometric_stated=True,
+        field=exposed_field(data),
+        unprocessed=str(data.get("PresentationIntentType") or "") == "FOR PROCESSING",
     )
 
 

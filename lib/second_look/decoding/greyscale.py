@@ -67,6 +67,22 @@ def grey_levels(values: Values, data: Dataset, *, for_display: bool) -> Values:
     return mapped
 
 
+def is_padding(values: Values, data: Dataset) -> npt.NDArray[np.bool_] | None:
+    """Pixels that only fill the picture up (PS3.3 C.7.5.1.1.2), as stored; None if there are none.
+
+    Args:
+        values: As stored, (rows, cols).
+        data: The header.
+    """
+    padding = data.get("PixelPaddingValue")
+    if padding is None:
+        return None
+    limit = data.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(padding), int(padding if limit is None else limit)))
+    pixels: npt.NDArray[np.bool_] = (values >= low) & (values <= high)
+    return pixels if pixels.any() else None
+
+
 def add_functional_groups(data: Dataset, frame: int) -> None:
     """Give the header the slope and window of a frame, which multi-frame files keep elsewhere."""
     groups = [

@@ -43,14 +43,14 @@ def write_folder_layout(folder: Path, settings: PhantomSettings) -> None:
     """
     rows = []
     with tqdm(total=settings.patients * 4, desc="drawing phantoms", unit="image") as progress:
-        for breast, view in _all_views(settings):
+        for breast, view in all_views(settings):
             name = f"p{breast.patient:04d}_{breast.laterality}_{view}"
             # Drawn even where the file is there: the table needs the lesions that were drawn.
             image = draw_image(settings, breast, view)
             path = folder / "images" / f"{name}.png"
             if not path.is_file():
                 write_png(path, image.pixels)
-            rows.append(_csv_row(folder, settings, name, breast, view, image))
+            rows.append(table_row(folder, settings, name, breast, view, image))
             progress.update()
     write_folder_csv(folder / "images.csv", rows)
 
@@ -92,14 +92,15 @@ def mias_circle_of(lesion: DrawnLesion) -> tuple[int, int, int]:
     return row, col, int(np.ceil(np.hypot(rows - row, cols - col).max()))
 
 
-def _all_views(settings: PhantomSettings) -> Iterator[tuple[PlannedBreast, str]]:
+def all_views(settings: PhantomSettings) -> Iterator[tuple[PlannedBreast, str]]:
+    """Every breast of a set in both views."""
     for patient in range(settings.patients):
         for breast in plan_patient(settings, patient):
             for view in VIEWS:
                 yield breast, view
 
 
-def _csv_row(
+def table_row(
     folder: Path,
     settings: PhantomSettings,
     name: str,
@@ -107,6 +108,7 @@ def _csv_row(
     view: str,
     image: PhantomImage,
 ) -> dict[str, str]:
+    """The row of one image in the table, whose mask is written."""
     plans = [lesion.plan for lesion in image.lesions]
     row = {
         "path": f"images/{name}.png",

@@ -12,6 +12,7 @@ from second_look.catalogue import Catalogue
 from second_look.files import write_json
 from second_look.phantoms.cbis import FAULTS, LAYOUTS, write_cbis_layout
 from second_look.phantoms.ddsm import write_ddsm_layout
+from second_look.phantoms.digital_files import write_digital_layout
 from second_look.phantoms.files import write_folder_layout, write_mias_layout
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.sources.cbis_ddsm import read_cbis
@@ -21,7 +22,7 @@ from second_look.sources.mias import read_mias
 
 DATASET = "phantom"
 CBIS = "cbis_"
-FORMS = ("folder", "mias", "ddsm", *(f"{CBIS}{layout}" for layout in LAYOUTS))
+FORMS = ("folder", "digital", "mias", "ddsm", *(f"{CBIS}{layout}" for layout in LAYOUTS))
 
 
 def read_phantom(
@@ -32,7 +33,8 @@ def read_phantom(
     Args:
         cache: Where to.
         settings: What is drawn.
-        form: One of FORMS: a user's own folder with a table, mini-MIAS, the originals of DDSM, or
+        form: One of FORMS: a user's own folder with a table, the same of digital
+            systems in DICOM, mini-MIAS, the originals of DDSM, or
             CBIS-DDSM in one of its layouts.
         faults: In the form of CBIS-DDSM, with every known fault of the real files.
 
@@ -67,6 +69,7 @@ def _writer(form: str, *, faults: bool) -> Callable[[Path, PhantomSettings], obj
         return partial(write_cbis_layout, layout=form.removeprefix(CBIS), faults=chosen)
     return {
         "folder": write_folder_layout,
+        "digital": write_digital_layout,
         "mias": write_mias_layout,
         "ddsm": write_ddsm_layout,
     }[form]

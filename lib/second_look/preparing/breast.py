@@ -18,6 +18,7 @@ from skimage.transform import resize
 
 from second_look.decoding.pixels import Pixels
 from second_look.errors import DataError
+from second_look.geometry import Box
 
 Mask = npt.NDArray[np.bool_]
 
@@ -43,6 +44,24 @@ _THIN_PX = 2
 _NOTCH_SHARE = 0.1
 # Share of its bounding box that only a rectangle fills: a film on the padding of its scan.
 _RECTANGLE = 0.95
+
+
+def exposed(pixels: Pixels, field: Box | None) -> Pixels:
+    """The picture with everything outside of a field as dark as the darkest pixel in it.
+
+    Args:
+        pixels: Grey levels, (rows, cols).
+        field: In px of these; None is the whole picture.
+    """
+    if field is None:
+        return pixels
+    part = tuple(
+        slice(round(start), round(stop))
+        for start, stop in ((field.row_min, field.row_max), (field.col_min, field.col_max))
+    )
+    dark = np.full_like(pixels, pixels[part].min())
+    dark[part] = pixels[part]
+    return dark
 
 
 def find_breast(pixels: Pixels) -> Mask:
@@ -89,11 +108,11 @@ def breast_side(breast: Mask) -> str:
 
 
 def _reduced(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """The image with its longest side at the working size, grey levels 0 to 1."""
+    """The image with its longest side at the working size at most, grey levels 0 to 1."""
     step = max(1, max(pixels.shape) // (2 * _WORKING_SIZE))
     # Plain subsampling down to twice the working size: the rest is averaged.
     coarse = pixels[::step, ::step].astype(np.float32)
-    factor = _WORKING_SIZE / max(coarse.shape)
+    factor = min(1.0, _WORKING_SIZE / max(coarse.shape))  # enlarged edges are no longer sharp
     shape = tuple(max(8, round(length * factor)) for length in coarse.shape)
     small = resize(coarse, shape, order=1, anti_aliasing=True)
     low, high = np.quantile(small, [0.005, 0.995])

@@ -17,12 +17,13 @@ import numpy.typing as npt
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS, PHOTOMETRIC
+from second_look.decoding.dicom import Header
 from second_look.decoding.pixels import Pixels, read_header, read_square
 from second_look.decoding.special_views import special_view_name
 from second_look.errors import DataError
 from second_look.files import write_json
 from second_look.geometry import Box, Transform
-from second_look.preparing.breast import Mask, breast_side, find_breast
+from second_look.preparing.breast import Mask, breast_side, exposed, find_breast
 from second_look.preparing.fingerprints import fingerprint, to_text
 from second_look.preparing.mask_checks import mask_doubt, negative_doubt, special_shape
 from second_look.preparing.outlines import Outline, draw_outlines
@@ -119,9 +120,11 @@ def _prepare(job: Job) -> dict[str, Any]:
     header = read_header(Path(job.image["path"]))
     _check(Code.VIEW_SPECIAL, header.special_view or _special_by_table(str(job.image["view"])))
     pixels = read_original(job.image)
-    _check(Code.NEGATIVE, negative_doubt(pixels))
-    breast = find_breast(pixels)
-    _check(Code.VIEW_SPECIAL, special_shape(pixels, breast))
+    # What the collimator hides is as bright as the system likes, often white.
+    free = exposed(pixels, _field(header, pixels.shape))
+    _check(Code.NEGATIVE, negative_doubt(free))
+    breast = find_breast(free)
+    _check(Code.VIEW_SPECIAL, special_shape(free, breast))
     breast_px = int(breast.sum())
     outlines = draw_outlines(job.lesions, breast)
     transform = _transform(job, breast)
@@ -144,7 +147,8 @@ def _prepare(job: Job) -> dict[str, Any]:
         "quarantine": [
             *_unlocated(job, outlines),
             *_cut_lesions(job, outlines, transform),
-            *_doubtful(job, mask_doubt(pixels, breast)),
+            *_doubtful(job, mask_doubt(free, breast)),
+            *_unprocessed(job, header),
         ],
         "fingerprint": to_text(fingerprint(pixels)),
     }
@@ -166,6 +170,20 @@ def _doubtful(job: Job, doubt: str) -> Iterator[dict[str, str]]:
     """A row for the quarantine if the breast mask looks wrong."""
     if doubt:
         yield _quarantine_row(job, "", "kept, mask uncertain", Code.BREAST_UNCERTAIN, doubt)
+
+
+def _unprocessed(job: Job, header: Header) -> Iterator[dict[str, str]]:
+    """A row for the quarantine if the levels are those of a detector."""
+    if header.unprocessed:
+        reason = "its presentation intent is FOR PROCESSING: levels of a detector"
+        yield _quarantine_row(job, "", "kept, levels uncertain", Code.UNPROCESSED, reason)
+
+
+def _field(header: Header, shape: tuple[int, int]) -> Box | None:
+    """The exposed field in px of the picture with square pixels."""
+    if header.field is None:
+        return None
+    return header.field.scaled(shape[0] / header.rows, shape[1] / header.cols)
 
 
 def _transform(job: Job, breast: Mask) -> Transform:

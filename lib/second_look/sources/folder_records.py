@@ -195,7 +195,7 @@ def check_box_sizes(table: Table) -> None:
     if not ends:
         return
     beyond = sum(max(end) > 1 + MISFITS for end in ends)
-    rows_reach, cols_reach = (max(reach) for reach in zip(*ends, strict=True))
+    rows_reach, cols_reach = map(max, zip(*ends, strict=True))
     larger = beyond >= _LEAST_BEYOND and beyond > MISFITS * len(ends)
     smaller = len(ends) >= _LEAST_WITHIN and max(rows_reach, cols_reach) < _REACH
     if larger or smaller:
