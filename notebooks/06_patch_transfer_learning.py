@@ -60,6 +60,8 @@ image_label_smoothing: float = 0.1  # share of the target spread over all classe
 viewer_cases: int = 8  # most cases of each outcome in the case viewer; 0: no viewer [0, 1000]
 viewer_mb: float = 0.6  # MB, most that its pictures may add to the report [0, 20]
 image_patience: int = 0  # epochs without a better AUC before it stops; 0: never [0, 1000]
+two_view_epochs: int = 1  # passes over the breasts with both views at once; 0: none [0, 1000]
+two_view_learning_rate: float = 1e-4  # highest learning rate of these [1e-6, 1]
 seed: int = 0  # of samples and intervals [0, 1000000]
 
 # %% tags=["train"]
@@ -72,7 +74,8 @@ from second_look.figures import transfer as transfer_figures
 from second_look.outputs import open_run
 from second_look.preparing.dataset import open_dataset, require
 from second_look.studies.transfer import controls, dense_windows, patch_models, patch_transfer
-from second_look.studies.transfer import scheme_a, transfer_claims, whole_image
+from second_look.studies.transfer import linear_probe, scheme_a, transfer_claims, two_views
+from second_look.studies.transfer import whole_image
 from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
 from second_look.studies.windows import open_windows, sample_windows
 from second_look.viewer import widget
@@ -275,8 +278,21 @@ image_models = whole_image.train_all(
 scheme_b_predictions = patch_models.concatenate(model.predictions for model in image_models)
 run.parquet(scheme_b_predictions, "predictions/06_scheme_b.parquet")
 
+# %% [markdown]
+# The trivial baseline beside them is a linear model on the features of a network that has never
+# seen a mammogram: what ImageNet alone gives, without any training of the network. It is there
+# where a start with published weights is.
+
 # %%
-image_predictions = patch_models.concatenate([*patch_predictions, scheme_b_predictions])
+probe_predictions = linear_probe.linear_probe(
+    data, architecture=architecture, start=linear_probe.probe_start([*image_starts, *starts]),
+    size=image_sizes[0], folder=run.folder, weights=weights,
+)  # fmt: skip
+
+# %%
+image_predictions = patch_models.concatenate(
+    [*patch_predictions, scheme_b_predictions, probe_predictions]
+)
 aucs = whole_image.auc_table(image_predictions, seed=seed)
 run.table(aucs, "whole_image_table", "AUC, malignant or not, on test patients.")
 run.figure(
@@ -299,6 +315,28 @@ run.table(gains, "whole_image_gains", "Gain of each start by image.")
 size_gains = whole_image.size_gains(scheme_b_predictions, seed=seed)
 run.table(size_gains, "whole_image_sizes", "Gain of larger images: difference in AUC by image.")
 transfer_claims.report_resizing(run, size_gains, data)
+
+# %% [markdown]
+# ## What do both views of a breast say together?
+#
+# Radiologists read the two views of a breast together. The model of single views that ranks
+# validation patients best is trained further on both views at once: their features meet before the
+# last layer (a breast with one view stands there twice). It begins as the mean of its answers to
+# the single views, so the gain is what the views say only together.
+
+# %% tags=["train"]
+fused = two_views.train_all(
+    data, image_models, image_settings, epochs=two_view_epochs,
+    learning_rate=two_view_learning_rate, folder=run.folder,
+)  # fmt: skip
+
+# %%
+gains_of_views = two_views.gains(fused, scheme_b_predictions, seed=seed)
+if not gains_of_views.empty:
+    run.parquet(fused, "predictions/06_two_views.parquet")
+    run.table(two_views.pair_table(data), "two_view_breasts", "Breasts by the views they have.")
+    run.table(gains_of_views, "two_views", "AUC by breast with both views, and its gain, paired.")
+Markdown(two_views.findings(gains_of_views))
 
 # %% tags=["outlines"]
 any_window = scheme_a.auc(scheme_a_predictions, "any window", seed=seed)
