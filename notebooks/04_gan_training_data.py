@@ -44,6 +44,7 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
+from second_look.evaluation.seeds import interval_words
 from second_look.figures import gan as gan_figures
 from second_look.figures import style
 from second_look.outputs import open_run
@@ -114,7 +115,7 @@ run.figure(
     gan_figures.accuracy_by_epoch(curve, baselines, paper_accuracy, names),
     "accuracy_by_epoch",
     f"Accuracy on original patches of validation patients by epoch, means over {len(seeds)} seeds; "
-    "shaded: 95 % intervals over patients.",
+    f"shaded: {interval_words(curve)}.",
 )
 
 # %% [markdown]
@@ -162,10 +163,10 @@ run.figure(
 
 # %% tags=["answer"]
 run.figure(
-    gan_figures.augmentation(table, baselines["balanced_accuracy"].iloc[0]),
+    gan_figures.augmentation(table, baselines),
     "augmentation",
-    "Measures on test patches against the share of samples added to the original training patches, "
-    "with 95 % intervals over patients and trainings.",
+    "Measures on test patches against the share of samples added to the original training patches; "
+    f"{interval_words(table)}.",
 )
 
 # %%

@@ -58,6 +58,7 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
+from second_look.evaluation.seeds import interval_words
 from second_look.figures import detection as detection_figures
 from second_look.figures import style
 from second_look.outputs import open_run
@@ -241,7 +242,7 @@ froc = results.sensitivity_table(test, seed=seed)
 run.table(froc, "froc", "Sensitivity at the usual numbers of false positives per image.")
 run.figure(
     detection_figures.froc(results.froc_panels(test), froc), "froc",
-    "FROC for any lesion, test patients; bars: 95 % intervals over patients.",
+    f"FROC for any lesion, test patients; bars: {interval_words(froc)}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -280,8 +281,9 @@ run.table(
 groups = results.group_table(test, main, seed=seed)
 run.table(groups, "groups", "Sensitivity at one false positive per image, by group of lesions.")
 run.figure(
-    detection_figures.groups(groups), "groups", f"{main}: sensitivity by group, test patients."
-)
+    detection_figures.groups(groups), "groups",
+    f"{main}: sensitivity by group, test patients; {interval_words(groups)}.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What do hits, misses and false alarms look like?

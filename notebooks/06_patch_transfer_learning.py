@@ -69,6 +69,7 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
+from second_look.evaluation.seeds import interval_words
 from second_look.figures import style
 from second_look.figures import transfer as transfer_figures
 from second_look.outputs import open_run
@@ -161,13 +162,13 @@ run.figure(
 # %% tags=["outlines"]
 main_scores = test_scores[test_scores["architecture"] == architecture]
 curve = patch_transfer.learning_curve(main_scores, seed=seed)
-run.table(curve, "learning_curve_table", "Measures by number of patches, with 95 % intervals.")
+run.table(curve, "learning_curve_table", "Measures by number of patches, with their intervals.")
 
 # %% tags=["outlines", "answer"]
 run.figure(
     transfer_figures.learning_curve(curve, baselines, patch_transfer.MEASURES),
     "learning_curve",
-    f"{architecture} on {data.name}: measures by number of patches, intervals over patients; "
+    f"{architecture} on {data.name}: measures by number of patches; {interval_words(curve)}; "
     "crosses: the paper's accuracies.",
 )
 
@@ -191,7 +192,8 @@ run.table(effect, "transfer_table", "Gain of each start over the random one.")
 run.figure(
     transfer_figures.transfer(effect, patch_transfer.MEASURES),
     "transfer",
-    "Gain of each start over the random one, intervals over patients; right of the line it helps.",
+    f"Gain of each start over the random one; {interval_words(effect)}; right of the line the "
+    "start did better.",
 )
 
 # %% tags=["train", "outlines"]
@@ -298,8 +300,8 @@ run.table(aucs, "whole_image_table", "AUC, malignant or not, on test patients.")
 run.figure(
     transfer_figures.auc_forest(aucs),
     "whole_image_auc",
-    f"AUC, malignant or not, {data.name}, test patients, 95 % intervals over patients; dashed: the "
-    "AUCs that the paper compares with.",
+    f"AUC, malignant or not, {data.name}, test patients; {interval_words(aucs)}; dashed: the AUCs "
+    "that the paper compares with.",
 )
 
 # %% [markdown]

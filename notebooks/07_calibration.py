@@ -48,6 +48,7 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
+from second_look.evaluation.seeds import interval_words
 from second_look.figures import calibration as draw
 from second_look.figures import data_survey as survey_figures
 from second_look.figures import decisions as decision_figures
@@ -115,14 +116,15 @@ run.table(
 
 # %%
 chosen = study.choose(calibrated, max_groups=models_shown)
+errors = findings.one_measure(measured, chosen, "ece")
 run.figure(
     draw.errors_by_method(
-        findings.one_measure(measured, chosen, "ece"),
-        findings.one_measure(measured, chosen, "ece_perfect"), findings.titles(chosen), "ECE",
+        errors, findings.one_measure(measured, chosen, "ece_perfect"),
+        findings.titles(chosen), "ECE",
     ),
     "ece_by_method",
-    "ECE on test patients before and after recalibration, with 95 % intervals over patients; grey: "
-    "what a perfect model of this size shows in 95 % of samples, with the mean. For "
+    f"ECE on test patients before and after recalibration; {interval_words(errors)}; grey: what a "
+    "perfect model of this size shows in 95 % of samples, with the mean. For "
     f"each unit and question {study.CHOICE}.",
 )  # fmt: skip
 
@@ -134,8 +136,8 @@ run.figure(
     ),
     "reliability_width",
     f"Reliability on test patients in {bins} bins of equal width, as it is and after temperature: "
-    "dots on the dotted line mean what they say, bars are 95 % intervals over patients; below, "
-    "the units in each bin.",
+    f"dots on the dotted line mean what they say; bars: {interval_words(diagrams)}; below, the "
+    "units in each bin.",
 )
 
 # %%
@@ -167,8 +169,8 @@ if len(effect):
     run.figure(
         draw.error_against_depth(depths[depths["family"].isin(effect["family"])]),
         "ece_by_depth",
-        "ECE on test patients against depth, with 95 % intervals over patients; open: after "
-        "temperature. Lines join the means of the seeds.",
+        f"ECE on test patients against depth; {interval_words(depths)}; open: after temperature. "
+        "Lines join the means of the seeds.",
     )
 
 # %% [markdown]
@@ -184,8 +186,8 @@ run.table(bands, "bands", "Error promised and observed by how sure the model is 
 run.figure(
     draw.confidence_bands(bands),
     "confidence_bands",
-    "Wrong answers by band of confidence: dots with 95 % intervals over patients are what was "
-    "observed, dashes what the confidence promises. Bands that no answer falls into are left out.",
+    "Wrong answers by band of confidence: dots are what was observed, dashes what the confidence "
+    f"promises; {interval_words(bands)}. A band stays empty where no answer falls into it.",
 )
 
 # %% [markdown]
@@ -218,14 +220,12 @@ run.table(
 
 # %%
 if usable:
+    curves = decisions.roc_curves(usable, seed=seed, draws=draws)
     run.figure(
-        roc_curves(
-            decisions.roc_curves(usable, seed=seed, draws=draws),
-            points[points["method"] == study.AS_IT_IS],
-        ),
+        roc_curves(curves, points[points["method"] == study.AS_IT_IS]),
         "roc",
-        "ROC curves on test patients with 95 % intervals; dots: the thresholds from validation "
-        "patients.",
+        f"ROC curves on test patients; {interval_words(curves)}; dots: the thresholds from "
+        "validation patients.",
     )
 
 # %%
@@ -259,8 +259,8 @@ if per_patient:
     run.figure(
         draw.prevalence(shifted),
         "prevalence",
-        "Left: mean probability stated against the share of patients with cancer. Right: ECE, with "
-        "95 % intervals over patients. After Platt scaling, without and with correction.",
+        "Left: mean probability stated against the share of patients with cancer. Right: ECE; "
+        f"{interval_words(shifted)}. After Platt scaling, without and with correction.",
     )
 
 # %% [markdown]
@@ -279,8 +279,8 @@ deciding = clinical_value.decision_units(chosen)
 recalls = clinical_value.by_recall_rate(deciding, rates=recall_rates, seed=seed, draws=draws)
 run.table(
     clinical_value.readable(recalls), "recall_rates",
-    "Thresholds that recall a given share of the validation units, on test patients, with 95 % "
-    "intervals over patients.",
+    "Thresholds that recall a given share of the validation units, on test patients; "
+    f"{interval_words(recalls)}.",
 )  # fmt: skip
 run.table(
     clinical_value.average_precisions(deciding, seed=seed, draws=draws), "average_precision",
@@ -296,8 +296,8 @@ if deciding:
     run.figure(
         decision_figures.decision_curves(benefits),
         "decision_curves",
-        "Net benefit on test patients with 95 % intervals, of probabilities after "
-        f"{clinical_value.RISK}.",
+        f"Net benefit on test patients, of probabilities after {clinical_value.RISK}; "
+        f"{interval_words(benefits)}. What lies far below recalling nobody is cut.",
     )
 
 # %% [markdown]
@@ -320,8 +320,8 @@ if len(by_group):
     run.figure(
         decision_figures.subgroups(by_group),
         "subgroups",
-        "AUC by group of test images with 95 % intervals over patients; an open dot: too "
-        "few patients for an interval.",
+        f"AUC by group of test images; {interval_words(by_group, 'auc_low')}; an open dot has no "
+        "interval.",
     )
 
 # %%

@@ -204,7 +204,8 @@ def test_the_difference_of_paired_aucs_is_narrower_than_of_strangers():
     assert gap.value == pytest.approx(roc_auc_score(truth, scores) - roc_auc_score(truth, nearly))
     assert gap.high - gap.low < 0.3 * (single.high - single.low)
     tied = comparisons.auc_difference(scores, scores, truth, patients, seed=0, draws=20)
-    assert (tied.value, tied.low, tied.high, tied.p) == (0, 0, 0, 1)
+    assert str(tied) == "0 [the same answers for every patient]"
+    assert np.isnan([tied.low, tied.high, tied.p]).all()
 
 
 def test_aucs_of_several_trainings_are_averaged():
@@ -268,3 +269,20 @@ def test_a_band_has_no_interval_where_the_area_has_none():
     assert np.isnan(roc.auc_estimate(scores, truth, patients, seed=0, draws=200).low)
     assert band["low"].isna().all()
     assert band["sensitivity"].notna().all()
+
+
+def test_a_band_rises_with_its_curve():
+    """At a sensitivity just below 1 the interval of a single point reached down to 0.1: a spike."""
+    rng = np.random.default_rng(3)
+    truth = np.arange(60) % 4 == 0
+    scores = 1.2 * truth + rng.normal(size=60)
+    for patients in (
+        roc.Patients.from_ids(np.arange(60)),
+        roc.Patients.from_ids(np.arange(60) // 3),
+    ):
+        band = roc.roc_band(scores, truth, patients, seed=0, draws=200)
+        assert band["specificity"].is_monotonic_increasing
+        for end in ("low", "high"):
+            assert band[end].is_monotonic_decreasing
+        assert (band["low"] <= band["sensitivity"]).all()
+        assert (band["sensitivity"] <= band["high"]).all()

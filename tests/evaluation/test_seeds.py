@@ -13,6 +13,7 @@ from second_look.evaluation.roc import auc_estimate
 from second_look.evaluation.seeds import (
     auc_over_trainings,
     estimate_of,
+    interval_words,
     metrics_over_trainings,
     of_trainings,
     over_trainings,
@@ -127,3 +128,16 @@ def test_metrics_and_rows_of_tables():
     row = pd.DataFrame([over.row]).iloc[0]
     assert estimate_of(row) == over.estimate
     assert (row["trainings"], row["between_trainings"]) == (3, over.between_trainings)
+
+
+def test_captions_promise_the_intervals_that_are_there():
+    """Captions said "with 95 % intervals" of tables that had none."""
+    table = pd.DataFrame({"low": [0.1, 0.2], "reason": ["", ""], "trainings": [1, 1]})
+    assert interval_words(table) == "95 % intervals over patients"
+    several = table.assign(trainings=3)
+    assert interval_words(several) == "95 % intervals over patients and trainings"
+    table.loc[0, "low"] = np.nan
+    assert interval_words(table).endswith("over patients, where there are enough patients")
+    none = table.assign(low=np.nan, reason="too few patients: 2, at least 3")
+    assert interval_words(none) == "no intervals: too few patients: 2, at least 3"
+    assert interval_words(table[["low"]].iloc[:1]) == "no intervals: too few patients"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.figure_checks import complaints
 from helpers.made_predictions import binary_predictions
+from matplotlib.collections import PolyCollection
 from second_look.evaluation import recalibration
 from second_look.evaluation.groups import groups
 from second_look.figures import calibration as draw
 from second_look.figures.calibration import method_colours
+from second_look.figures.roc import roc_curves
 from second_look.studies.calibration import decisions, findings
 from second_look.studies.calibration import measures as study
 
 METHODS = ["as it is", "temperature", "isotonic"]
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 def lines_of(axis, colour, marker):
@@ -88,6 +84,7 @@ def test_each_method_has_its_value_and_interval_in_the_row_of_its_model(measured
 def test_methods_models_and_measure_are_named(measured):
     figure = draw.errors_by_method(measured, PERFECT, TITLES, "ECE")
     (axis,) = figure.axes
+    assert not complaints(figure)
     ticks = zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
     assert {index: label.get_text() for index, label in ticks} == {
         0: "resnet\nmalignant?", 1: "vgg\nwhich class?",
@@ -119,6 +116,7 @@ def test_a_new_method_is_in_every_table_and_drawn_without_further_ado(monkeypatc
     dots = lines_of(figure.axes[0], method_colours()[added], "o")
     assert [x for x, _ in dots] == [[rows["value"].item()]]
     for names in (figure, draw.thresholds(points)):
+        assert not complaints(names)
         texts = [text.get_text() for text in names.legends[0].get_texts()]
         assert texts[: len(method_colours())] == list(method_colours())
     assert list(method_colours())[-1] == added
@@ -183,9 +181,50 @@ def test_a_line_joins_the_means_of_the_seeds_of_each_family(depths):
 def test_families_and_depths_are_named_once(depths):
     figure = draw.error_against_depth(depths)
     (axis,) = figure.axes
+    assert not complaints(figure)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "after temperature", "imagenet, patch, label", "random, image, malignant",
     ]  # fmt: skip
     assert [text.get_text() for text in axis.get_xticklabels()] == ["18", "50", "101"]
     assert list(axis.get_xticks()) == [18, 50, 101]
     assert axis.get_ylim()[0] == 0
+
+
+# ------------------------------------------------------------------ prevalence and ROC
+
+LONG = "scheme B, 1152×896, start a_file_of_weights_with_a_long_name tta, patient: malignant or not"
+
+
+def test_long_names_do_not_cut_the_legend_of_prevalence():
+    rows = [
+        (title, prevalence, corrected, prevalence, 0.1, 0.05, 0.2)
+        for title in (LONG, f"{LONG} 2", "short")
+        for prevalence in (0.006, 0.1)
+        for corrected in ("no", "yes")
+    ]
+    columns = ["title", "prevalence", "corrected", "mean_probability", "ece", "low", "high"]
+    figure = draw.prevalence(pd.DataFrame(rows, columns=columns))
+    assert not complaints(figure)
+    assert "as calibrated" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_roc_curve_has_a_panel_of_its_own_with_its_threshold():
+    """Three bands upon each other left nothing to be seen of any."""
+    band = {"specificity": [0.0, 0.5, 1.0], "sensitivity": [1.0, 0.8, 0.2],
+            "low": [0.9, 0.6, 0.1], "high": [1.0, 0.9, 0.4]}  # fmt: skip
+    titles = ["a, patch: malignant or not", "b, image: malignant or not", LONG, "d"]
+    curves = pd.concat(
+        [pd.DataFrame(band).assign(title=title, name=f"{title}: AUC 0.7") for title in titles]
+    )
+    point = {"sensitivity": 0.8, "sensitivity_low": 0.7, "sensitivity_high": 0.9,
+             "specificity": 0.5, "specificity_low": np.nan, "specificity_high": np.nan}  # fmt: skip
+    figure = roc_curves(curves, pd.DataFrame([{"title": titles[0], **point}]))
+    panels = [axis for axis in figure.axes if axis.axison]
+    assert len(panels) == 4
+    for panel in panels:
+        assert sum(isinstance(part, PolyCollection) for part in panel.collections) == 1, "one band"
+        assert panel.lines[1].get_drawstyle() == "steps-post"
+    texts = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert texts == ["chance: AUC 0.5", "AUC 0.7", "threshold from validation patients"]
+    assert len(panels[1].get_legend().get_texts()) == 2
+    assert not complaints(figure)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import pkgutil
 import subprocess
 import sys
+from itertools import combinations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.figure_checks import complaints
 from helpers.made_detections import made_images, made_truths, perfect
 from second_look import figures
 from second_look.evaluation.detection import by_group
 from second_look.evaluation.froc import curve, froc_table, marks
 from second_look.figures import detection as draw
 from second_look.preparing.views import Example, Target, View
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +44,9 @@ def test_losses_have_a_panel_a_model_and_validation_the_last():
         for step in (20, 40)
     ]
     columns = ["model", "curve", "step", "value", "kept"]
-    *losses, validated = draw.training(pd.DataFrame(rows, columns=columns)).axes
+    figure = draw.training(pd.DataFrame(rows, columns=columns))
+    assert not complaints(figure)
+    *losses, validated = figure.axes
     for m, axis in enumerate(losses):
         assert [line.get_label() for line in axis.lines] == ["objectness", "mask"]
         assert axis.lines[1].get_ydata().tolist() == pytest.approx([0.6 + 0.1 * m] * 2)
@@ -85,9 +82,10 @@ def test_a_roc_has_a_panel_a_question_and_names_aucs_and_chance():
     figure = draw.roc(curves, words, 0.93)
     left, right = figure.axes
     texts = [text.get_text() for text in left.get_legend().get_texts()]
-    assert texts == ["ours: 0.70 [0.6, 0.8]", "chance: 0.5", "paper: AUC 0.93"]
+    assert texts == ["ours: 0.70 [0.6, 0.8]", "chance: 0.5", "paper: AUC 0.93, no curve"]
     # The paper gives no point of its curve, so none may be promised.
     assert left.get_legend().legend_handles[-1].get_marker() in (None, "None", "")
+    assert not complaints(figure)
     assert left.lines[1].get_drawstyle() == "steps-post"
     np.testing.assert_allclose(left.lines[1].get_xdata(), [0, 0.5, 1])
     assert [text.get_text() for text in right.texts] == ["one class only"]
@@ -100,6 +98,7 @@ def test_a_froc_has_a_panel_a_rule_with_the_usual_rates(tables):
               for rule in ("centre", "iou")}  # fmt: skip
     figure = draw.froc(curves, points)
     assert len(figure.axes) == 2
+    assert not complaints(figure)
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == [
         "0.1", "0.3", "0.5", "1", "2", "4",
     ]  # fmt: skip
@@ -122,7 +121,26 @@ def test_a_page_draws_each_box_and_its_chance():
     )
     lesions, result = np.array([[5, 6, 15, 18.0]]), np.array([[4, 6, 15, 18.0], [20, 2, 30, 9]])
     example = Example("hit: i1", view, lesions, result, np.array([0.7, 0.2]))
-    axis = draw.page([example], 2).axes[0]
+    figure = draw.page([example], 2)
+    axis = figure.axes[0]
     corners = [patch.get_xy() for patch in axis.patches]
     assert corners == [(6, 5), (6, 4), (2, 20)]
     assert {"0.70", "0.20"} <= {text.get_text() for text in axis.texts}
+    assert not complaints(figure)
+
+
+def test_chances_of_boxes_that_lie_upon_each_other_can_be_read():
+    """They stood at the same corner in 6 points, one upon the other."""
+    view = View(
+        "i1", "benign", np.zeros((480, 360), np.float32), np.ones((480, 360), np.uint8), {}, 0.2
+    )
+    corners = [(200, 100), (203, 104), (206, 108), (2, 300)]
+    boxes = np.array([(row, col, row + 60, col + 50) for row, col in corners], dtype=float)
+    example = Example("hit", view, boxes[:1], boxes, np.array([0.91, 0.82, 0.73, 0.64]))
+    figure = draw.page([example] * 4, 4)
+    assert not complaints(figure)
+    for axis in figure.axes[:4]:
+        extents = [text.get_window_extent() for text in axis.texts if "." in text.get_text()]
+        assert len(extents) == 4
+        assert not any(first.overlaps(second) for first, second in combinations(extents, 2))
+        assert all(axis.bbox.contains(*extent.max) for extent in extents), "not on the title"

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.figure_checks import complaints
 from matplotlib.colors import to_hex
 from second_look.catalogue import LABELS
 from second_look.claims import CLAIMS
 from second_look.figures import transfer as draw
-from second_look.figures.style import LABEL_COLOURS, PAPER_COLOUR, SERIES, use_style
+from second_look.figures.style import LABEL_COLOURS, PAPER_COLOUR, start_colours
 from second_look.paper import RELATED_WORK
 from second_look.preparing.views import View
 from second_look.studies.transfer.patch_transfer import MEASURES
 
 
-@pytest.fixture(autouse=True)
-def _as_in_notebooks():
-    with mpl.rc_context():
-        use_style()
-        yield
-        plt.close("all")
-
-
-def legend(axis):
-    return [text.get_text() for text in axis.get_legend().get_texts()]
+def legend(figure):
+    (outside,) = figure.legends
+    return [text.get_text() for text in outside.get_texts()]
 
 
 def ticks(labels):
@@ -70,6 +62,9 @@ def fits_inside(figure):
 # ------------------------------------------------------------------ curves
 
 
+STARTS = ("random", "imagenet")
+
+
 def curve(starts=("random", "imagenet"), sizes=(512, 2048), seeds=1):
     """Values that tell apart the start, the number and the measure; not in order of size."""
     rows = [
@@ -98,7 +93,7 @@ def test_learning_curves_stand_at_their_values_beside_floor_and_paper():
     assert [axis.get_ylabel() for axis in figure.axes] == list(MEASURES.values())
     for m, (axis, floor) in enumerate(zip(figure.axes, (0.8, 0.25, 0.5), strict=True)):
         assert axis.get_xscale() == "log"
-        assert axis.get_title(loc="left") == "1,234 test patches, 56 patients, 1 training"
+        assert axis.get_title(loc="left") == "1,234 test patches,\n56 patients, 1 training"
         label = "chance" if m == 2 else "always the commonest class"
         assert set(named(axis, label).get_ydata()) == {floor}
         assert len(axis.containers) == 2
@@ -108,11 +103,33 @@ def test_learning_curves_stand_at_their_values_beside_floor_and_paper():
             assert points(line).tolist() == pytest.approx(expected)
             bars = ends(line)[..., 1] - points(line)[:, 1:]
             assert bars == pytest.approx(np.array([[-0.05, 0.1]] * 2))
-            assert line.lines[0].get_color() == SERIES[s]
+            assert line.lines[0].get_color() == start_colours(["random", "imagenet"])[STARTS[s]]
     starts = ["start random", "start imagenet"]
-    assert legend(figure.axes[0]) == ["always the commonest class", "the paper", *starts]
-    assert legend(figure.axes[1]) == ["always the commonest class", *starts]
+    assert legend(figure) == ["always the commonest class", "the paper", *starts, "chance"]
     assert fits_inside(figure)
+    assert not complaints(figure)
+
+
+def test_a_start_has_one_colour_and_shares_it_with_nothing():
+    """In the learning curve phantom was blue and random orange, in the training the other way."""
+    ordered = pd.concat([curve(["phantom"]), curve(["random"])])
+    lines = draw.learning_curve(ordered, BASELINES, MEASURES).axes[0].containers
+    colours = dict(zip(("phantom", "random"), (c.lines[0].get_color() for c in lines), strict=True))
+    axis = draw.training_curves(history(["random", "phantom"]), MEASURES).axes[0]
+    named_lines = {line.get_label().removeprefix("start "): line for line in axis.lines}
+    for start, colour in colours.items():
+        assert named_lines[start].get_color() == colour
+        assert colour not in LABEL_COLOURS.values()
+    units = {c.lines[0].get_color() for c in draw.auc_forest(areas()).axes[0].containers}
+    assert not units & {*colours.values(), *LABEL_COLOURS.values()}
+
+
+def test_numbers_of_patches_are_plain_and_do_not_overlap():
+    figure = draw.learning_curve(curve(sizes=(2048, 16_384, 196_608)), BASELINES, MEASURES)
+    figure.canvas.draw()
+    assert ticks(figure.axes[1].get_xticklabels()) == ["196,608", "16,384", "2,048"]
+    assert "200,000" not in ticks(figure.axes[0].get_xticklabels()), "on that of 196,608"
+    assert not complaints(figure)
 
 
 def test_the_papers_points_are_its_claims():
@@ -140,7 +157,7 @@ def test_a_learning_curve_of_one_model_without_an_interval_is_a_point():
 
 def test_a_learning_curve_without_models_still_shows_what_they_would_stand_beside():
     figure = draw.learning_curve(curve().iloc[:0], BASELINES, MEASURES)
-    assert legend(figure.axes[0]) == ["always the commonest class", "the paper"]
+    assert legend(figure) == ["always the commonest class", "the paper", "chance"]
     assert fits_inside(figure)
 
 
@@ -163,12 +180,15 @@ def test_training_curves_have_a_line_a_seed_and_a_name_a_start():
         "macro AUC, validation",
     ]
     for axis in figure.axes:
-        assert legend(axis) == ["start random", "start file"]
-        assert [line.get_color() for line in axis.lines] == [SERIES[0]] * 2 + [SERIES[1]] * 2
+        colours = start_colours(["random", "file"])
+        assert [line.get_color() for line in axis.lines] == [
+            colours[start] for start in ("random", "random", "file", "file")
+        ]
         last = [line.get_ydata()[-1] for line in axis.lines]
         assert last == pytest.approx([0.6, 0.61, 0.7, 0.71])
         assert axis.lines[0].get_xdata().tolist() == [200_000, 400_000]
-    figure.canvas.draw()
+    assert legend(figure) == ["start random", "start file"]
+    assert not complaints(figure)
     assert "400,000" in ticks(figure.axes[0].get_xticklabels())
     assert fits_inside(figure)
 
@@ -264,7 +284,8 @@ def test_flagged_images_have_a_line_a_kind_and_one_for_independence():
         "without a malignancy (n = 30)": ("benign", [0.1, 0.2, 0.3]),
         "without a malignancy, were windows independent": ("benign", [0.2, 0.3, 0.4]),
     }
-    assert legend(axis) == list(names)
+    assert legend(figure) == list(names)
+    assert not complaints(figure)
     for name, (label, values) in names.items():
         line = named(axis, name)
         assert line.get_ydata().tolist() == pytest.approx(values)
@@ -276,8 +297,8 @@ def test_flagged_images_have_a_line_a_kind_and_one_for_independence():
 
 
 def test_without_a_malignant_image_only_the_others_are_drawn():
-    (axis,) = draw.flagged(looked_at([False], [1])).axes
-    assert [name.split(" (")[0] for name in legend(axis)] == [
+    figure = draw.flagged(looked_at([False], [1]))
+    assert [name.split(" (")[0] for name in legend(figure)] == [
         "without a malignancy",
         "without a malignancy, were windows independent",
     ]
@@ -336,6 +357,9 @@ def test_an_undefined_area_keeps_its_row_without_a_point():
     for container in axis.containers:
         assert np.isnan(points(container)[0, 0])
         assert np.isfinite(points(container)[1, 0])
+    assert [text.get_text() for text in axis.texts] == ["none: not measured"]
+    told_why = draw.auc_forest(table.assign(reason="no positive among them")).axes[0]
+    assert [text.get_text() for text in told_why.texts] == ["none: no positive among them"]
     only = draw.auc_forest(areas(["scheme A, any window"]))
     assert fits_inside(only)
     assert not draw.auc_forest(areas([])).axes[0].containers

@@ -7,11 +7,13 @@ equal. Without positive or without negative units it is NaN, and `undefined_beca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.isotonic import isotonic_regression
 
 from second_look.errors import DataError
 from second_look.evaluation.intervals import (
@@ -85,8 +87,7 @@ def roc_curve(
         weights: Of the units, shape (n,), or one for all.
 
     Returns:
-        threshold (falling, first inf), sensitivity, specificity; both NaN where there is no
-        positive, or no negative unit.
+        threshold (falling, first inf), sensitivity, specificity; NaN where a kind has no unit.
     """
     values, truth = checked(scores, positive)
     shares = np.broadcast_to(np.asarray(weights, dtype=np.float64), values.shape)
@@ -368,7 +369,8 @@ def roc_band(
 ) -> pd.DataFrame:
     """Sensitivity at evenly spaced specificities with its interval over patients, point by point.
 
-    Of k questions, as `auc_estimate` takes them, the mean. specificity, sensitivity, low, high.
+    Of k questions, as `auc_estimate` takes them, the mean. specificity, sensitivity, low, high. The
+    ends rise with the curve (isotonic regression): at a step the error of a point is large.
     """
     grid = np.linspace(0, 1, points)
     rows = _rows(scores, positive)
@@ -388,5 +390,11 @@ def roc_band(
         estimate(float(point), replicates, metric, patients, level)
         for point, replicates in zip(value, drawn.T, strict=True)
     ]
-    ends = {"low": [e.low for e in estimates], "high": [e.high for e in estimates]}
-    return pd.DataFrame({"specificity": grid, "sensitivity": value, **ends})
+    low, high = (_falling([getattr(e, end) for e in estimates]) for end in ("low", "high"))
+    return pd.DataFrame({"specificity": grid, "sensitivity": value, "low": low, "high": high})
+
+
+def _falling(ends: Sequence[float]) -> Floats:
+    """Ends (n,) by rising specificity, where a sensitivity can only fall; all NaN stay so."""
+    falling = ends if np.isnan(ends).any() else isotonic_regression(ends, increasing=False)
+    return np.array(falling)

@@ -67,6 +67,22 @@ class OverTrainings:
         return {**numbers, **dict(zip(COLUMNS, parts, strict=True))}
 
 
+def interval_words(table: pd.DataFrame, low: str = "low") -> str:
+    """What a caption can promise of the intervals of a table: over what, some only, or none.
+
+    Args:
+        table: With a column of lower ends, and trainings and reason where it has them.
+        low: That column.
+    """
+    present = table[low].notna()
+    if not present.any():
+        reasons = table.get("reason", pd.Series(dtype=str)).replace("", np.nan).dropna()
+        return f"no intervals: {reasons.mode()[0] if len(reasons) else 'too few patients'}"
+    several = "trainings" in table and bool((table["trainings"] > 1).any())
+    over = f"{100 * LEVEL:g} % intervals over patients{' and trainings' if several else ''}"
+    return over if present.all() else f"{over}, where there are enough patients"
+
+
 def estimate_of(row: pd.Series) -> Estimate:
     """The estimate that a row of a table holds, with columns as OverTrainings.row names them."""
     return Estimate(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from second_look.evaluation.recalibration import METHODS
-from second_look.figures.style import NEUTRAL, SERIES
+from second_look.figures.style import NEUTRAL, SERIES, legend_outside
 from second_look.studies.calibration.measures import AS_IT_IS
 
 # Characters that fit above a panel.
@@ -133,7 +133,7 @@ def errors_by_method(
     axis.set_ylim(len(titles) - 0.5, -0.5)
     axis.set_xlim(left=0)
     axis.set_xlabel(name)
-    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
+    legend_outside(figure, [axis], on_top=True)
     return figure
 
 
@@ -161,7 +161,7 @@ def error_against_depth(depths: pd.DataFrame) -> Figure:
     axis.set_ylim(bottom=0)
     axis.set_xlabel("layers of the ResNet")
     axis.set_ylabel("ECE")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    legend_outside(figure, [axis])
     return figure
 
 
@@ -190,8 +190,7 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
         axis.set_xlabel("confidence")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("wrong (%)")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
-                  ncols=4 if len(titles) > 1 else 2, fontsize=9)  # fmt: skip
+    legend_outside(figure, axes.flat)
     return figure
 
 
@@ -226,7 +225,7 @@ def prevalence(table: pd.DataFrame) -> Figure:
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel("patients with cancer (%)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", fontsize=9)
+    legend_outside(figure, [left])
     return figure
 
 
@@ -234,8 +233,8 @@ def thresholds(points: pd.DataFrame) -> Figure:
     """The probability at which a threshold lies, and how often units next to it are positive."""
     titles: Sequence[str] = list(dict.fromkeys(points["title"]))
     methods = _drawn_methods(points)
-    width = max(5.2, 0.8 + 3.2 * len(titles))
-    figure, axes = plt.subplots(1, len(titles), figsize=(width, 4.8), squeeze=False, sharey=True)
+    width = max(5.2, 0.8 + 3.0 * len(titles))
+    figure, axes = plt.subplots(1, len(titles), figsize=(width, 4.4), squeeze=False, sharey=True)
     for axis, title in zip(axes.flat, titles, strict=True):
         axis.plot([0, 1], [0, 1], linestyle=":", color=NEUTRAL)
         for method, colour in methods.items():
@@ -251,6 +250,5 @@ def thresholds(points: pd.DataFrame) -> Figure:
         axis.set_ylim(-0.02, 1.02)
         axis.set_aspect("equal")
     axes[0, 0].set_ylabel("positive among the units next to it")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
-                  ncols=len(methods) if len(titles) > 1 else 3, fontsize=9)  # fmt: skip
+    legend_outside(figure, axes.flat)
     return figure

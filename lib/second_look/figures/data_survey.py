@@ -19,6 +19,7 @@ from second_look.figures.style import (
     grid,
     label_legend,
     label_name,
+    legend_outside,
     show_mammogram,
 )
 from second_look.preparing.views import View
@@ -53,7 +54,7 @@ def film_sizes(images: pd.DataFrame) -> Figure:
     axis.set_ylim(0, 1.15 * images["rows"].max())
     axis.set_xlabel("width (px)")
     axis.set_ylabel("height (px)")
-    axis.legend(loc="lower right")
+    legend_outside(figure, [axis])
     return figure
 
 
@@ -136,10 +137,10 @@ def _in_two_lines(name: object) -> str:
 
 def mask_contact_sheet(views: Sequence[View], columns: int = 8) -> Figure:
     """Small whole films with the outline of the breast mask, to be looked over by eye."""
-    figure, axes = grid(len(views), columns, (1.55, 1.55 * _height(views) + 0.35))
+    figure, axes = grid(len(views), columns, (1.35, 1.35 * _height(views) + 0.35))
     for axis, view in zip(axes, views, strict=True):
         show_mammogram(axis, view)
-        axis.set_title(_short(view.image_id, 20), fontsize=7, pad=2, loc="center")
+        axis.set_title(_short(view.image_id, 18), fontsize=8, pad=2, loc="center")
     label_legend(figure, _outlined(views), breast=True)
     return figure
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from second_look.figures.style import NEUTRAL, SERIES
+from second_look.figures.style import NEUTRAL, SERIES, legend_outside, say_why
 from second_look.studies.calibration.clinical_value import ALL, MODEL
 
 
@@ -19,25 +19,30 @@ def decision_curves(table: pd.DataFrame) -> Figure:
     """
     titles = list(dict.fromkeys(table["title"]))
     figure, axes = plt.subplots(
-        1, len(titles), figsize=(5.2 * len(titles), 4), squeeze=False, sharey=True
+        1,
+        len(titles),
+        figsize=(5.2 + min(5.2 * (len(titles) - 1), 5.6), 4),
+        squeeze=False,
+        sharey=True,
     )
+    tops = [0.02]
     for axis, title in zip(axes.flat, titles, strict=True):
         rows = table[table["title"] == title]
         for strategy, colour in ((MODEL, SERIES[0]), (ALL, SERIES[1])):
             curve = rows[rows["strategy"] == strategy].sort_values("probability")
             axis.plot(curve["probability"], curve["value"], color=colour, label=strategy)
-            if strategy == MODEL:
-                axis.fill_between(
-                    curve["probability"], curve["low"], curve["high"], color=colour, alpha=0.2
-                )
+            axis.fill_between(
+                curve["probability"], curve["low"], curve["high"], color=colour, alpha=0.15,
+                linewidth=0,
+            )  # fmt: skip
         axis.axhline(0, color=NEUTRAL, linestyle=":", label="recall nobody")
-        prevalence = float(rows.loc[rows["strategy"] == ALL, "value"].max())
-        top = max(prevalence, float(rows.loc[rows["strategy"] == MODEL, "value"].max()))
-        axis.set_ylim(-0.25 * max(top, 0.02), 1.25 * max(top, 0.02))
+        # What is worse than recalling nobody by far is cut, but no top of an interval.
+        tops.append(float(rows[["value", "high"]].max(axis=None)))
         axis.set_title(title.replace(", ", "\n", 1), fontsize=10)
         axis.set_xlabel("threshold probability")
     axes[0, 0].set_ylabel("net benefit per unit")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    axes[0, 0].set_ylim(-0.4 * max(tops), 1.05 * max(tops))
+    legend_outside(figure, axes.flat)
     return figure
 
 
@@ -62,6 +67,8 @@ def subgroups(table: pd.DataFrame) -> Figure:
                 1.02, y, f"{row.positives:,}+{row.negatives:,}",
                 transform=axis.get_yaxis_transform(), va="center", fontsize=9,
             )  # fmt: skip
+            if np.isnan(row.auc):
+                say_why(axis, y, row.auc_reason)
             axis.plot(row.auc, y, "o", color=SERIES[0], fillstyle=_fill(row.auc_low))
             axis.plot([row.auc_low, row.auc_high], [y, y], color=SERIES[0])
         axis.axvline(0.5, color=NEUTRAL, linestyle=":")

@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 
 from second_look.evaluation.froc import RATES, RULES
-from second_look.evaluation.intervals import LEVEL
 from second_look.evaluation.lesion_types import BLIND
 from second_look.figures.roc import LEGEND_WIDTH, roc_line
 from second_look.figures.style import (
@@ -22,7 +24,10 @@ from second_look.figures.style import (
     NEUTRAL,
     SERIES,
     grid,
+    legend_outside,
+    legend_under,
     millimetre_bar,
+    plain_log_ticks,
 )
 from second_look.preparing.views import Example, Target
 
@@ -36,16 +41,17 @@ def training(curves: pd.DataFrame) -> Figure:
         curves: From studies.detection.training.training_curves.
     """
     models = list(curves.groupby("model", sort=False))
-    figure, axes = plt.subplots(1, 1 + len(models), figsize=(4.6 * (1 + len(models)), 3.8))
+    figure, axes = plt.subplots(1, 1 + len(models), figsize=(3.7 * (1 + len(models)), 4.6))
     for axis, (model, rows_of_model) in zip(axes, models, strict=False):
         losses = rows_of_model[rows_of_model["curve"] != "validation"].groupby("curve", sort=False)
         for colour, (name, curve) in zip(SERIES, losses, strict=False):
             axis.plot(curve["step"], curve["value"], color=colour, label=name)
         axis.set_yscale("log")
+        plain_log_ticks(axis.yaxis)
         axis.set_title(model, fontsize=10)
         axis.set_xlabel("steps")
         axis.set_ylabel("loss")
-    axes[0].legend(fontsize=7, ncols=2, loc="upper right")
+        legend_under(axis)
     for colour, (model, rows_of_model) in zip(SERIES, models, strict=False):
         curve = rows_of_model[rows_of_model["curve"] == "validation"]
         axes[-1].plot(curve["step"], curve["value"], "o-", color=colour, label=model)
@@ -54,7 +60,7 @@ def training(curves: pd.DataFrame) -> Figure:
     axes[-1].set_xlabel("steps")
     axes[-1].set_ylabel("mean sensitivity, FROC")
     axes[-1].set_title("validation; dotted: weights kept", fontsize=10)
-    axes[-1].legend(fontsize=8)
+    legend_under(axes[-1])
     return figure
 
 
@@ -100,10 +106,9 @@ def roc(
                           label=label)  # fmt: skip
             else:
                 roc_line(axis, curve, colour, label)
-        handles, _ = axis.get_legend_handles_labels()
-        handles.append(Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5"))
-        handles.append(Line2D([], [], linestyle="none", label=f"paper: AUC {paper_auc:g}"))
-        axis.legend(handles=handles, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+        chance = Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5")
+        paper = Line2D([], [], linestyle="none", label=f"paper: AUC {paper_auc:g}, no curve")
+        legend_under(axis, chance, paper, gap=0.14)
         if not curves:
             axis.text(0.5, 0.5, "one class only", ha="center", color=NEUTRAL)
         axis.set_title(question, fontsize=10)
@@ -143,8 +148,7 @@ def froc(
         axis.set_xlabel("false positives an image")
         axis.set_title(f"hit: {RULES[rule]}", fontsize=10)
     axes[0][0].set_ylabel("sensitivity, by lesion")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    legend_outside(figure, axes[0])
     return figure
 
 
@@ -191,9 +195,7 @@ def groups(table: pd.DataFrame) -> Figure:
     axis.set_yticks(positions, names, fontsize=9)
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
-    axis.set_xlabel(
-        f"sensitivity at one false positive per image\n({100 * LEVEL:g} % interval over patients)"
-    )
+    axis.set_xlabel("sensitivity at one false positive per image")
     return figure
 
 
@@ -205,17 +207,66 @@ def page(examples: Sequence[Example], columns: int) -> Figure:
         axis.imshow(view.picture, cmap="gray", vmin=0, vmax=1)
         for box in example.true_boxes:
             _box(axis, box, TRUE_COLOUR, 1.4)
-        for box, score in zip(example.found_boxes, example.scores, strict=True):
+        for box in example.found_boxes:
             _box(axis, box, FOUND_COLOUR, 0.9)
-            axis.text(box[1], box[0] - 2, f"{score:.2f}", color=FOUND_COLOUR, fontsize=6)
         millimetre_bar(axis, view.picture.shape[1], view.mm_per_px)
-        axis.set_title(example.title, fontsize=7)
+        axis.set_title(example.title, fontsize=8)
     handles = [
         Line2D([], [], color=TRUE_COLOUR, label="lesion"),
         Line2D([], [], color=FOUND_COLOUR, label="detection, with its chance of a lesion"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
+    legend_outside(figure, [], *handles)
+    figure.draw_without_rendering()  # sizes of axes and type are known from here on
+    for axis, example in zip(axes, examples, strict=True):
+        _chances(axis, example)
     return figure
+
+
+def _chances(axis: Axes, example: Example) -> None:
+    """The chance of each found box beside it, where it covers no other chance and no frame."""
+    frames = [_in_display(axis, box) for box in (*example.found_boxes, *example.true_boxes)]
+    texts: list[Bbox] = []
+
+    def cost(spot: Bbox) -> tuple[int, bool, int]:
+        outside = not (axis.bbox.contains(*spot.min) and axis.bbox.contains(*spot.max))
+        return spot.count_overlaps(texts), outside, sum(_crosses(spot, frame) for frame in frames)
+
+    for box, score in zip(example.found_boxes, example.scores, strict=True):
+        text = axis.annotate(
+            f"{score:.2f}", (box[1], box[0]), (0, 0), textcoords="offset points", color="white",
+            fontsize=8, annotation_clip=False, in_layout=False,
+            path_effects=[withStroke(linewidth=2, foreground=FOUND_COLOUR)],
+        )  # fmt: skip
+        spots = [
+            ((col, row), distance * sign, side, edge)
+            for distance in (2, 13, 24)
+            for row, edge, sign in ((box[0], "bottom", 1), (box[2], "top", -1), (box[0], "top", -1))
+            for col, side in ((box[1], "left"), (box[3], "right"))
+        ]
+        extents = []
+        for spot in spots:
+            _move(text, *spot)
+            extents.append(text.get_window_extent())
+        best = min(range(len(spots)), key=lambda index: cost(extents[index]))
+        _move(text, *spots[best])
+        texts.append(extents[best])
+
+
+def _move(text: Annotation, corner: tuple[float, float], up: float, side: str, edge: str) -> None:
+    """Put a text points above a corner of a box, with that side and edge of it at the corner."""
+    text.xy, text.xyann = corner, (0, up)
+    text.set(horizontalalignment=side, verticalalignment=edge)
+
+
+def _in_display(axis: Axes, box: np.ndarray) -> Bbox:
+    corners = axis.transData.transform([(box[1], box[0]), (box[3], box[2])])
+    return Bbox([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _crosses(spot: Bbox, frame: Bbox) -> bool:
+    """Whether a text lies on the frame of a box, not merely inside of it."""
+    within = frame.x0 < spot.x0 and spot.x1 < frame.x1 and frame.y0 < spot.y0
+    return bool(frame.overlaps(spot) and not (within and spot.y1 < frame.y1))
 
 
 def _box(axis: Axes, box: np.ndarray, colour: str, linewidth: float) -> None:

@@ -12,7 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from second_look.figures.style import LABEL_COLOURS, NEUTRAL, PAPER_COLOUR, SERIES, grid, label_name
+from second_look.figures.style import (
+    LABEL_COLOURS,
+    NEUTRAL,
+    PAPER_COLOUR,
+    SERIES,
+    grid,
+    label_name,
+    legend_outside,
+    plain_log_ticks,
+    whole_ticks,
+)
+from second_look.paper import GENERATOR_NAMES
 
 FLOATS = npt.NDArray[np.float32]
 _LINES = ("-", "--", ":", "-.")
@@ -24,7 +35,7 @@ def losses(table: pd.DataFrame) -> Figure:
     """Losses of both networks against epochs, a row a generator, a column a class."""
     kinds, labels = list(table["architecture"].unique()), list(table["label"].unique())
     figure, axes = plt.subplots(
-        len(kinds), len(labels), figsize=(3.6 * len(labels), 2.6 * len(kinds)), squeeze=False
+        len(kinds), len(labels), figsize=(3.6 * len(labels), 0.6 + 2.6 * len(kinds)), squeeze=False
     )
     for row, kind in zip(axes, kinds, strict=True):
         for axis, label in zip(row, labels, strict=True):
@@ -32,10 +43,11 @@ def losses(table: pd.DataFrame) -> Figure:
             for colour, name in zip(SERIES, ("discriminator", "generator"), strict=False):
                 part = rows_of_network[rows_of_network["name"] == name]
                 axis.plot(part["epoch"], part["value"], color=colour, label=name)
-            axis.set_title(f"{kind}, {label_name(label)}", fontsize=10)
+            axis.set_title(f"{_kind_name(kind)}, {label_name(label)}", fontsize=10)
             axis.set_xlabel("epoch")
+            whole_ticks(axis.xaxis)
         row[0].set_ylabel("loss")
-    axes[0, 0].legend(fontsize=8)
+    legend_outside(figure, axes.flat)
     return figure
 
 
@@ -73,7 +85,7 @@ def sample_history(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: fl
         white: Grey level shown as white.
     """
     columns = max(len(strip) for strip in strips.values())
-    figure, axes = grid(columns * len(strips), columns, (1.7, 2.05))
+    figure, axes = grid(columns * len(strips), columns, (1.7, 2.1))
     for row, (generator, strip) in enumerate(strips.items()):
         for column, (name, picture) in enumerate(strip):
             axis = axes[row * columns + column]
@@ -87,7 +99,7 @@ def progress(table: pd.DataFrame) -> Figure:
     """Sliced Wasserstein distance against epochs; dotted: two halves of the original patches."""
     kinds = list(table["architecture"].unique())
     figure, axes = plt.subplots(
-        1, len(kinds), figsize=(4.8 * len(kinds), 3.4), squeeze=False, sharey=True
+        1, len(kinds), figsize=(4.8 * len(kinds), 3.8), squeeze=False, sharey=True
     )
     for axis, kind in zip(axes[0], kinds, strict=True):
         for label, rows_of_label in table[table["architecture"] == kind].groupby(
@@ -102,11 +114,13 @@ def progress(table: pd.DataFrame) -> Figure:
                 label=label_name(str(label)),
             )
             axis.axhline(rows_of_label["floor"].iloc[0], color=colour, linestyle=":", linewidth=1)
-        axis.set_title(kind, fontsize=10)
+        axis.set_title(_kind_name(kind), fontsize=10)
         axis.set_xlabel("epoch")
         axis.set_yscale("log")
+        plain_log_ticks(axis.yaxis)
+        whole_ticks(axis.xaxis)
     axes[0, 0].set_ylabel("sliced Wasserstein distance ×1000")
-    axes[0, 0].legend(fontsize=9)
+    legend_outside(figure, axes.flat)
     return figure
 
 
@@ -114,7 +128,7 @@ def spectra(table: pd.DataFrame) -> Figure:
     """Radially averaged power spectra, a column a generator: solid samples, dashed originals."""
     kinds = [name for name in table["architecture"].unique() if name != "real"]
     figure, axes = plt.subplots(
-        1, len(kinds), figsize=(4.8 * len(kinds), 3.8), squeeze=False, sharey=True
+        1, len(kinds), figsize=(4.8 * len(kinds), 4.2), squeeze=False, sharey=True
     )
     for axis, kind in zip(axes[0], kinds, strict=True):
         sizes = set(table.loc[table["architecture"] == kind, "size"])
@@ -134,10 +148,10 @@ def spectra(table: pd.DataFrame) -> Figure:
         axis.set_yscale("log")
         axis.set_xticks(_FREQUENCIES, [f"{frequency:g}" for frequency in _FREQUENCIES])
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_title(kind, fontsize=10)
+        axis.set_title(_kind_name(kind), fontsize=10)
         axis.set_xlabel("frequency (cycles a px)")
     axes[0, 0].set_ylabel("power (grey levels²)")
-    axes[0, 0].legend(fontsize=9)
+    legend_outside(figure, axes.flat)
     return figure
 
 
@@ -149,14 +163,16 @@ def neighbours(pairs: Mapping[str, tuple[FLOATS, FLOATS]], white: float) -> Figu
         white: Grey level shown as white.
     """
     columns = max(len(samples) for samples, _ in pairs.values())
-    figure, axes = grid(2 * columns * len(pairs), columns, (1.5, 1.65))
+    figure, axes = grid(2 * columns * len(pairs), columns, (1.5, 1.75))
     for row, (name, sides) in enumerate(pairs.items()):
-        for line, (pictures, kind) in enumerate(zip(sides, ("sample", "nearest"), strict=True)):
+        for line, pictures in enumerate(sides):
             for column, picture in enumerate(pictures):
                 axis = axes[(2 * row + line) * columns + column]
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
                 if column == 0:
-                    axis.set_title(f"{name}: {kind}" if not line else "nearest real", fontsize=8)
+                    axis.set_title(
+                        f"{name}: sample" if not line else "nearest original", fontsize=8
+                    )
     return figure
 
 
@@ -171,7 +187,7 @@ def accuracy_by_epoch(
         claimed: The paper's accuracy, 0 to 1.
         names: Which of the table's names to draw.
     """
-    figure, axis = plt.subplots(figsize=(8, 4.4))
+    figure, axis = plt.subplots(figsize=(8, 4.8))
     for colour, name in zip(SERIES, names, strict=False):
         rows_of_name = table[table["name"] == name]
         axis.plot(
@@ -190,7 +206,8 @@ def accuracy_by_epoch(
     axis.set_xlabel("epoch")
     axis.set_ylabel("accuracy on original patches (%)")
     axis.set_ylim(0, 100)
-    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    whole_ticks(axis.xaxis)
+    legend_outside(figure, [axis])
     return figure
 
 
@@ -219,15 +236,16 @@ def confusion(matrices: Mapping[str, pd.DataFrame]) -> Figure:
 _ALONE = -15.0
 
 
-def augmentation(table: pd.DataFrame, chance: float) -> Figure:
+def augmentation(table: pd.DataFrame, baselines: pd.DataFrame) -> Figure:
     """Measures on original patches against the share of samples added to the real ones.
 
     Args:
         table: real, generated, measure, value, low, high; rows without original patches are drawn
             at the left, as what samples alone reach.
-        chance: Balanced accuracy of any rule that does not look.
+        baselines: Answers without looking: baseline, accuracy, balanced_accuracy. The best of each
+            measure is drawn.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True)
     for axis, measure in zip(axes, ("balanced_accuracy", "accuracy"), strict=True):
         rows_of_measure = table[(table["measure"] == measure)]
         mixed, alone = (
@@ -235,7 +253,7 @@ def augmentation(table: pd.DataFrame, chance: float) -> Figure:
             rows_of_measure[rows_of_measure["real"] == 0],
         )
         added = 100 * mixed["generated"] / mixed["real"]
-        _bars(axis, added, mixed, SERIES[0], "real + samples")
+        _bars(axis, added, mixed, SERIES[0], "original patches + samples")
         _bars(axis, pd.Series(_ALONE, alone.index), alone, SERIES[1], "samples only")
         ticks = {float(share): f"{share:g}" for share in sorted(set(added))}
         if len(alone):
@@ -243,18 +261,25 @@ def augmentation(table: pd.DataFrame, chance: float) -> Figure:
         axis.set_xticks(list(ticks), list(ticks.values()))
         axis.set_xlabel("samples added to the original patches (%)")
         axis.set_title(measure.replace("_", " "), fontsize=10)
-    axes[0].axhline(100 * chance, color=NEUTRAL, linestyle="--", label="without looking")
+        axis.axhline(
+            100 * baselines[measure].max(), color=NEUTRAL, linestyle="--",
+            label="best answer without looking",
+        )  # fmt: skip
     axes[0].set_ylabel("on original patches (%)")
-    axes[0].set_ylim(0, 100)
-    axes[0].legend(fontsize=9)
+    axes[0].set_ylim(0, 102)
+    legend_outside(figure, axes)
     return figure
 
 
 def _bars(axis: Axes, places: pd.Series, table: pd.DataFrame, colour: str, name: str) -> None:
     """Points with their intervals."""
     value = 100 * table["value"]
-    ends = [value - 100 * table["low"], 100 * table["high"] - value]
+    ends = np.nan_to_num([value - 100 * table["low"], 100 * table["high"] - value])
     axis.errorbar(places, value, yerr=ends, fmt="o-", color=colour, capsize=3, label=name)
+
+
+def _kind_name(kind: str) -> str:
+    return GENERATOR_NAMES.get(kind, kind)
 
 
 def _colour(label: str) -> str:

@@ -20,6 +20,7 @@ from second_look.figures.style import (
     SERIES,
     grid,
     label_name,
+    legend_outside,
     millimetre_bar,
     show_mammogram,
 )
@@ -50,7 +51,7 @@ def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: fl
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.set_xlabel("stride (px)")
     axis.set_ylabel("patches (n)")
-    axis.legend(fontsize=9)
+    legend_outside(figure, [axis])
     return figure
 
 

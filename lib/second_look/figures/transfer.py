@@ -17,13 +17,18 @@ from second_look.figures.style import (
     LABEL_COLOURS,
     NEUTRAL,
     PAPER_COLOUR,
-    SERIES,
     grid,
     label_name,
+    legend_outside,
+    say_why,
     show_mammogram,
+    start_colours,
 )
 from second_look.paper import FIELD, PATCH_ACCURACY
 from second_look.preparing.views import View
+
+# Of units of one score: they share a figure with no start and no label.
+_UNITS = (("o", "0.1"), ("s", "0.4"), ("^", "0.6"))
 
 
 def learning_curve(
@@ -36,16 +41,19 @@ def learning_curve(
         baselines: From studies.transfer.patch_transfer.baselines.
         names: Measure -> its name, in the order of the panels.
     """
-    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 4.4), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(max(5, 3.6 * len(names)), 4.6), squeeze=False
+    )
+    colours = start_colours(curve["start"])
     common = baselines.set_index("baseline").loc["always the commonest class"]
     for axis, (measure, name) in zip(axes.flat, names.items(), strict=True):
         rows_of_measure = curve[curve["measure"] == measure]
-        for colour, (start, line) in zip(
-            SERIES, rows_of_measure.groupby("start", sort=False), strict=False
-        ):
-            _with_interval(axis, line.sort_values("patches"), colour, f"start {start}")
+        for start, line in rows_of_measure.groupby("start", sort=False):
+            ordered = line.sort_values("patches")
+            _with_interval(axis, ordered, colours[str(start)], f"start {start}")
         floor = 0.5 if measure == "macro_auc" else float(common[measure])
         label = "chance" if measure == "macro_auc" else "always the commonest class"
+        numbers = list(dict.fromkeys(rows_of_measure["patches"]))
         axis.axhline(floor, color=NEUTRAL, linestyle=":", label=label)
         if measure == "accuracy":
             axis.plot(
@@ -57,10 +65,24 @@ def learning_curve(
                 markeredgewidth=2,
                 label="the paper",
             )
+            numbers += list(PATCH_ACCURACY)
         axis.set(xscale="log", xlabel="patches seen in training (n)", ylabel=name, ylim=(0, 1.02))
-        axis.set_title(_sizes(rows_of_measure))
-        axis.legend(fontsize="small")
+        ticks = _apart(numbers)
+        axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks], rotation=40, ha="right", fontsize=9)
+        axis.minorticks_off()
+        axis.set_title(_sizes(rows_of_measure), fontsize=10)
+    legend_outside(figure, axes.flat)
     return figure
+
+
+def _apart(numbers: Sequence[int]) -> list[int]:
+    """Those whose labels do not overlap on a logarithmic axis over all of them, first come."""
+    apart: list[int] = []
+    span = np.log(max(numbers) / min(numbers)) if numbers else 0.0
+    for number in numbers:
+        if all(abs(np.log(number / tick)) > 0.06 * span for tick in apart):
+            apart.append(number)
+    return apart
 
 
 def _sizes(rows: pd.DataFrame) -> str:
@@ -68,7 +90,7 @@ def _sizes(rows: pd.DataFrame) -> str:
         return ""
     n, patients, trainings = (int(rows[name].max()) for name in ("n", "patients", "trainings"))
     plural = "s" if trainings > 1 else ""
-    return f"{n:,} test patches, {patients} patients, {trainings} training{plural}"
+    return f"{n:,} test patches,\n{patients} patients, {trainings} training{plural}"
 
 
 def _with_interval(axis: Axes, line: pd.DataFrame, colour: str, label: str) -> None:
@@ -87,29 +109,29 @@ def _with_interval(axis: Axes, line: pd.DataFrame, colour: str, label: str) -> N
 def training_curves(history: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """Validated measures while the largest models learnt, a line a start and seed."""
     validated = {key: name for key, name in names.items() if (history["measure"] == key).any()}
-    figure, axes = plt.subplots(1, max(1, len(validated)), figsize=(11, 3.8), squeeze=False)
+    figure, axes = plt.subplots(1, max(1, len(validated)), figsize=(10.5, 4), squeeze=False)
+    colours = start_colours(history["start"])
     for axis, (measure, name) in zip(axes.flat, validated.items(), strict=False):
         rows_of_measure = history[history["measure"] == measure]
-        for colour, (start, lines) in zip(
-            SERIES, rows_of_measure.groupby("start", sort=False), strict=False
-        ):
+        for start, lines in rows_of_measure.groupby("start", sort=False):
+            colour = colours[str(start)]
             for index, (_, line) in enumerate(lines.groupby("seed")):
                 label = f"start {start}" if index == 0 else None
                 axis.plot(line["patches"], line["value"], "o-", color=colour, label=label)
         axis.set(xlabel="patches seen so far (n)", ylabel=f"{name}, validation", ylim=(0, 1.02))
         axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.xaxis.set_major_formatter("{x:,.0f}")
-        axis.legend(fontsize="small")
     if not validated:
         axes.flat[0].set_title("nothing was validated")
+    legend_outside(figure, axes.flat)
     return figure
 
 
 def transfer(effect: pd.DataFrame, names: Mapping[str, str]) -> Figure:
     """What each start gains over the random one, with intervals; right of the line it helps."""
     figure, axes = plt.subplots(
-        1, len(names), figsize=(4.6 * len(names), 1.6 + 0.5 * max(1, len(effect) / len(names))),
-        sharey=True, squeeze=False,
+        1, len(names), sharey=True, squeeze=False,
+        figsize=(1.6 + 3.1 * len(names), 1.6 + 0.5 * max(1, len(effect) / len(names))),
     )  # fmt: skip
     for axis, (measure, name) in zip(axes.flat, names.items(), strict=True):
         rows_of_measure = effect[effect["measure"] == measure].reset_index(drop=True)
@@ -122,7 +144,12 @@ def transfer(effect: pd.DataFrame, names: Mapping[str, str]) -> Figure:
         )
         places = np.arange(len(rows_of_measure))
         axis.errorbar(
-            rows_of_measure["value"], places, xerr=np.clip(ends, 0, None), fmt="o", capsize=3
+            rows_of_measure["value"],
+            places,
+            xerr=np.clip(ends, 0, None),
+            fmt="o",
+            capsize=3,
+            color="0.25",
         )
         axis.axvline(0, color=NEUTRAL, linestyle=":")
         axis.set_yticks(places, labels)
@@ -193,7 +220,7 @@ def flagged(table: pd.DataFrame) -> Figure:
     )
     axis.set_xticks(looked := sorted(table["windows"].unique()), [f"{k:,}" for k in looked])
     axis.minorticks_off()
-    axis.legend(fontsize="small")
+    legend_outside(figure, [axis])
     return figure
 
 
@@ -207,7 +234,7 @@ def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
     units = list(dict.fromkeys(table["unit"]))
     models = list(dict.fromkeys(table["model"]))
     figure, axis = plt.subplots(figsize=(9, 1.6 + 0.42 * len(models)))
-    for offset, (colour, unit) in enumerate(zip(SERIES, units, strict=False)):
+    for offset, ((marker, colour), unit) in enumerate(zip(_UNITS, units, strict=False)):
         rows_of_unit = table[table["unit"] == unit].set_index("model").reindex(models)
         places = np.arange(len(models)) + (offset - (len(units) - 1) / 2) * 0.22
         ends = np.stack(
@@ -218,9 +245,13 @@ def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
         )
         n = int(rows_of_unit["n"].max())
         axis.errorbar(
-            rows_of_unit["value"], places, xerr=np.clip(np.nan_to_num(ends), 0, None), fmt="o",
-            color=colour, capsize=2, markersize=4, label=f"by {unit} (n = {n})",
+            rows_of_unit["value"], places, xerr=np.clip(np.nan_to_num(ends), 0, None),
+            fmt=marker, color=colour, capsize=2, markersize=5, label=f"by {unit} (n = {n})",
         )  # fmt: skip
+    for index, model in enumerate(models):
+        rows_of_model = table[table["model"] == model]
+        if rows_of_model["value"].isna().all():
+            say_why(axis, index, rows_of_model.get("reason", pd.Series([""])).iloc[0])
     for index, value in enumerate(field):
         label = "the paper's refs 6 and 7" if index == 0 else None
         axis.axvline(value, color=PAPER_COLOUR, linestyle="--", linewidth=1, label=label)
@@ -228,7 +259,7 @@ def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
     axis.set_yticks(np.arange(len(models)), models)
     axis.set_ylim(len(models) - 0.4, -0.6)
     axis.set_xlabel("AUC, malignant or not, test patients")
-    figure.legend(fontsize="small", loc="outside lower center", ncols=3)
+    legend_outside(figure, [axis])
     return figure
 
 

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.figure_checks import complaints
 from second_look.evaluation.groups import groups
 from second_look.evaluation.predictions import from_scores
 from second_look.figures import decisions as draw
@@ -101,9 +102,18 @@ def test_tables_and_figures_of_decisions(model, phantom_data):
     prevalence = float((model[0].test.classes == 1).mean())
     assert everybody[0.5] == pytest.approx(prevalence - (1 - prevalence))
     table = subgroups.table(model, phantom_data, seed=0, draws=50)
-    for figure in (draw.decision_curves(curves), draw.subgroups(table)):
-        assert figure.axes
+    decisions, groups = draw.decision_curves(curves), draw.subgroups(table)
+    for figure in (decisions, groups):
+        assert not complaints(figure)
         plt.close(figure)
+    assert len(decisions.axes[0].collections) == 2, "recalling everybody has an interval too"
+    wide = curves.assign(low=curves["value"] - 0.3, high=curves["value"] + 0.9)
+    top = draw.decision_curves(wide).axes[0].get_ylim()[1]
+    assert top > wide["high"].max(), "no interval is cut at the top"
+    empty = table["auc"].isna()
+    reasons = [text.get_text() for text in groups.axes[0].texts if "none: " in text.get_text()]
+    assert reasons == [f"none: {reason}" for reason in table.loc[empty, "auc_reason"]]
+    assert empty.any()
 
 
 def test_average_precision_stands_beside_its_chance(model):
