@@ -22,6 +22,8 @@ from typing import Any
 import jupytext
 import nbformat
 import pytest
+from helpers.browsers import FLAGS
+from helpers.small_cases import small_pack
 from jupytext.config import load_jupytext_configuration_file
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
@@ -32,10 +34,6 @@ FIRST = "01_data_survey"
 PARAMETERS = {
     "patients": 16, "image_rows": 256, "image_cols": 208, "sheet_images": 16, "workers": 1,
 }  # fmt: skip
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
-]  # fmt: skip
 SECONDS = 420  # a slow machine with two cores that other tests share
 START_SECONDS = 300  # until the server or a kernel answers on such a machine
 SENTENCE = "A sentence written in the browser."
@@ -52,6 +50,17 @@ plt.plot([0, 1], [0, 1]);
 
 # %%
 print("done")
+"""
+VIEWER = """# %% [markdown]
+# # Cases
+
+# %%
+import json
+from pathlib import Path
+
+from second_look.viewer.widget import CaseViewer
+
+CaseViewer(pack=json.loads(Path("pack.json").read_text()))
 """
 BROKEN = SMALL.replace('print("done")', 'raise ValueError("broken on purpose")')
 
@@ -143,6 +152,8 @@ def copy_checkout(root: Path) -> None:
     write_pair(root / "notebooks", FIRST, with_parameters(first, PARAMETERS))
     write_pair(root / "notebooks", "small", small_notebook(SMALL))
     write_pair(root / "notebooks", "broken", small_notebook(BROKEN))
+    write_pair(root / "notebooks", "viewer", small_notebook(VIEWER))
+    (root / "notebooks" / "pack.json").write_text(json.dumps(small_pack()))
 
 
 def lab_command(port: int, token: str, root: Path) -> list[str]:
@@ -397,6 +408,21 @@ def test_a_cell_that_fails_is_seen(lab: Lab, page: Any) -> None:
     run_all_cells(page)
     wait_until_run(page, lab, "broken")
     assert errors(lab, "broken") == ["ValueError: broken on purpose"]
+
+
+def test_the_case_viewer_is_used_by_keys_that_the_lab_leaves_alone(lab: Lab, page: Any) -> None:
+    open_by_double_click(page, lab, "viewer")
+    run_all_cells(page)
+    wait_until_run(page, lab, "viewer")
+    assert errors(lab, "viewer") == []
+    status = page.locator(".case-viewer .status")
+    playwright_api.expect(status).to_contain_text("1 of 4 · hit")
+    cells = page.locator(".jp-NotebookPanel:visible .jp-Cell").count()
+    page.locator(".case-viewer canvas").first.click()
+    for key in "ddn":  # in a notebook, d twice deletes a cell
+        page.keyboard.press(key)
+    playwright_api.expect(status).to_contain_text("2 of 4 · miss")
+    assert page.locator(".jp-NotebookPanel:visible .jp-Cell").count() == cells
 
 
 def test_scripts_outside_the_notebooks_stay_alone() -> None:
