@@ -63,7 +63,8 @@ def small_pack(**changes: Any) -> dict[str, Any]:
         "images": [small_image("a_CC"), small_image("a_MLO", facts=["L", "MLO"]), bare],
         "cases": [
             small_case(0, "hit", 0.9, views=[0, 1]),
-            small_case(1, "miss", 0.1, views=[0, 1], kind="calcification", label="benign"),
+            small_case(1, "miss", 0.1, views=[0, 1], kind="calcification",
+                       label="benign without callback"),
             small_case(2, "false alarm", 0.8, box=None, kind="", label="normal"),
             small_case(2, "false alarm", 0.6, box=None, kind="", label="normal"),
         ],

@@ -189,7 +189,9 @@ def test_window_and_level_change_the_grey(tab: Any) -> None:
 
 def test_cases_are_stepped_through_and_filtered(tab: Any) -> None:
     press(tab, "n")
-    assert status(tab).startswith("2 of 4 · miss · calcification, benign · score 0.10")
+    assert status(tab).startswith(
+        "2 of 4 · miss · calcification, benign without callback · score 0.10"
+    )
     tab.get_by_role("button", name="Next").click()
     tab.wait_for_function("!document.querySelector('[data-opening]')")
     assert status(tab) == "3 of 4 · false alarm · normal · score 0.80"

@@ -143,7 +143,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     anchors |= set(re.findall(r'<figure id="([^"]+)"', markup))
     cases = cases_of(outputs, records, anchors)
     programs = scripts(with_cases=bool(cases))
-    rows = _scorecard(results, anchors)
+    rows = _scorecard(results, anchors, {part.name: part.title.split(":")[0] for part in sections})
     synthetic = any(row["verdict"] == SYNTHETIC for row in results)
     page = _template().render(
         name=outputs.name,
@@ -195,13 +195,15 @@ def _template() -> Any:  # noqa: ANN401
 # ------------------------------------------------------------------ scorecard
 
 
-def _scorecard(results: Sequence[Mapping[str, Any]], anchors: set[str]) -> list[dict[str, str]]:
-    """The rows of the scorecard, each with its colour and its anchor on the page."""
+def _scorecard(
+    results: Sequence[Mapping[str, Any]], anchors: set[str], titles: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """The rows of the scorecard, each with its colour, its notebook's title and its anchor."""
     return [
         {
             **row,
             "kind": _CLASSES.get(head(row["verdict"]), "other"),
-            "notebook": row["notebook"].replace("_", " "),
+            "where": titles.get(row["notebook"], f"notebook {row['notebook'].split('_', 1)[0]}"),
             "anchor": next(
                 (anchor for anchor in (row["figure"], row["notebook"]) if anchor in anchors), ""
             ),

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
-from skimage.measure import find_contours
+from skimage.measure import approximate_polygon, find_contours
 
 from second_look.decoding.pixels import read_square
 from second_look.evaluation.detection_tables import BOX, lesion_scores, unpack_mask
@@ -224,8 +224,10 @@ def outline(mask: npt.NDArray[np.bool_], box: Box) -> list[list[list[float]]]:
     contours = find_contours(np.pad(mask, 1).astype(float), 0.5)
     scale = np.array([box.height, box.width]) / side
     corner = np.array([box.row_min, box.col_min])
+    # Corners that stand out by less than a cell are steps of the grid and not of the lesion.
+    lines = [approximate_polygon(contour, tolerance=0.8) for contour in contours]
     # A grid point of the padded mask is the centre of a cell, one cell further on.
-    return [np.round(corner + (line - 0.5) * scale, 1).tolist() for line in contours]
+    return [np.round(corner + (line - 0.5) * scale, 1).tolist() for line in lines]
 
 
 def _detections(table: pd.DataFrame | None, image_id: str) -> list[dict[str, Any]]:
