@@ -100,7 +100,7 @@ def test_every_claim_has_a_row_in_the_papers_order(run: Run) -> None:
 def test_the_paper_and_this_run_stand_side_by_side(run: Run) -> None:
     text = build(run)
     mias = row(text, "data-mias")
-    assert mias.text == "images in MIAS (Data) 322 322 counted 322 reproduced 01 data survey"
+    assert mias.text == "images in MIAS (Data) 322 322 counted 322 reproduced 01 · Survey"
     assert mias.values("href") == [f"#{SURVEY}"]
     mass = row(text, "area-mass")
     assert "1.2 % of image 1.52 [1.22, 1.84] % of image 26 undecided: the interval" in mass.text
@@ -112,7 +112,7 @@ def test_the_paper_and_this_run_stand_side_by_side(run: Run) -> None:
 
 def test_what_no_notebook_measures_says_so_and_links_nowhere(run: Run) -> None:
     unmeasured = row(build(run), "fig-3a")
-    assert unmeasured.text == "AUC of Mask R-CNN per image (Fig. 3a) 0.93 not measured 05 mask rcnn"
+    assert unmeasured.text == "AUC of Mask R-CNN per image (Fig. 3a) 0.93 not measured notebook 05"
     assert unmeasured.values("href") == []
 
 
