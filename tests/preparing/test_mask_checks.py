@@ -9,7 +9,7 @@ from second_look.catalogue import Catalogue
 from second_look.decoding.pixels import write_png
 from second_look.errors import DataError
 from second_look.phantoms import digital
-from second_look.phantoms.phantom import PhantomSettings, plan_patient
+from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.preparing.breast import find_breast
 from second_look.preparing.mask_checks import mask_doubt, special_shape
 from second_look.preparing.prepare import prepare
@@ -55,6 +55,15 @@ def test_a_specimen_is_told_by_its_shape(side):
     # On film, whose air is not black, shapes say nothing: chest walls end anywhere on it.
     noise = np.random.default_rng(0).integers(0, 400, image.pixels.shape, dtype=np.uint16)
     assert special_shape(image.pixels + noise, image.breast) == ""
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_collimated_spot_view_is_told_by_its_shape_and_a_film_on_padding_is_none(side):
+    pixels = drawn("spot", side).pixels
+    assert "spot view" in special_shape(pixels, find_breast(pixels))
+    film = draw_image(SETTINGS, plan_patient(SETTINGS, 0)[side], "CC").pixels
+    padded = np.pad(np.maximum(film, 200), 40)
+    assert special_shape(padded, find_breast(padded)) == ""
 
 
 def test_views_that_show_no_whole_breast_are_left_out_and_said(tmp_path):

@@ -25,6 +25,10 @@ _NEAR, _STRAIGHT_SHARE = 0.03, 0.5
 # for none of 2,001 real mammograms (CBIS-DDSM masses, mini-MIAS, CDD-CESM; at most 0.08), and for
 # all of their negatives but six, of breasts that fill the picture or films with a wide white frame.
 _EXTREME, _NEGATIVE = 0.1, 0.12
+# A collimated field fills a rectangle to this share, touches one side of the picture at most, and
+# has tissue along all of its sides: half of each is brighter than this share of bright tissue. A
+# film on the padding of its scan is a rectangle too, but has air along its sides.
+_FULL, _SIDE_LEVEL = 0.97, 0.2
 # Air is black and even on a digital image: so much of it is no brighter than this share of white.
 _BLACK, _EVEN_SHARE = 0.01, 0.98
 
@@ -75,17 +79,43 @@ def mask_doubt(pixels: Pixels, breast: Mask) -> str:
 def special_shape(pixels: Pixels, breast: Mask) -> str:
     """What the shape on black air shows that is no whole breast; "" on film and for a breast.
 
+    A specimen and a spot view with a collimated field can be told. A magnification view cannot: it
+    fills the picture, as large breasts do.
+
     Args:
         pixels: Grey levels, (rows, cols).
         breast: What was taken for the breast, (rows, cols).
     """
     small, mask = _reduced(pixels, breast)
+    if _is_field(small):
+        return (
+            "spot view, by its shape: all that is not black is a rectangle full of tissue, such as "
+            "a collimator leaves free"
+        )
     if not _black_around(small, mask) or any(map(_has_wall, (mask, mask[:, ::-1]))):
         return ""
     return (
         "specimen or part of a breast, by its shape: the tissue ends at no side of the picture and "
         "at no straight line, as it would at the chest wall"
     )
+
+
+def _is_field(small: npt.NDArray[np.float32]) -> bool:
+    """Whether all that is not black is a rectangle with tissue up to its sides."""
+    bright = small > small.min() + _BLACK * float(np.quantile(small, 0.995))
+    rows, cols = (np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return False
+    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    ends = (rows[0], small.shape[0] - 1 - rows[-1], cols[0], small.shape[1] - 1 - cols[-1])
+    at_sides = sum(end <= _NEAR * max(small.shape) for end in ends)
+    if np.mean(bright[box]) < _FULL or at_sides > 1:
+        return False
+    field = small[box]
+    level = _SIDE_LEVEL * (np.quantile(field, 0.9) - small.min()) + small.min()
+    # The outermost pixels are partly black.
+    inner = min(2, min(field.shape) // 4)
+    return all(np.median(np.rot90(field, turns)[inner]) > level for turns in range(4))
 
 
 def _has_wall(mask: Mask) -> bool:

@@ -28,6 +28,9 @@ def empty_cells(images: pd.DataFrame) -> list[str]:
 
 def classes_problem(images: pd.DataFrame) -> str:
     """Why no model can be trained and judged on these images; "" where it can."""
+    without = [split for split in SPLITS if split not in set(images["split"])]
+    if without:
+        return f"no image in {' and '.join(without)}"
     empty = empty_cells(images)
     if empty:
         return f"no image of a class in a split: {', '.join(empty)}"
@@ -51,8 +54,8 @@ def check_every_class(images: pd.DataFrame, quarantine: object) -> None:
         raise NotApplicableError(
             f"{problem}.",
             location="table images",
-            remedy="Use more patients, larger val_share and test_share, or another seed; what was "
-            f"left out is in {quarantine}.",
+            remedy="Use more patients, larger val_share and test_share, or another seed; a table that "
+            f"gives the split must give all parts. What was left out is in {quarantine}.",
         )
 
 
