@@ -54,8 +54,8 @@ def check_every_class(images: pd.DataFrame, quarantine: object) -> None:
         raise NotApplicableError(
             f"{problem}.",
             location="table images",
-            remedy="Use more patients, larger val_share and test_share, or another seed; a table that "
-            f"gives the split must give all parts. What was left out is in {quarantine}.",
+            remedy="Use more patients, larger val_share and test_share, or another seed; a table "
+            f"with a split must give all parts. What was left out is in {quarantine}.",
         )
 
 
