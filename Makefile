@@ -4,6 +4,7 @@
 #   make test-all the slow tests, which make test leaves out
 #   make test-fast  tests of the inner loop, under a minute: the rooms that compute, few examples
 #   make lab      JupyterLab on the notebooks
+#   make docs     the documentation site: docs/_build/html/index.html
 #   make bench    speed, side by side with peers
 #   make check    lint, format, spelling, types, import contracts
 #   make sync     bring notebooks and their .py in step, without outputs
@@ -18,7 +19,7 @@ PYTEST := $(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reo
 LAB := $(VENV)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
 	--FileContentsManager.preferred_dir=notebooks
 
-.PHONY: report test test-all test-fast lab bench check sync lock clean check-python
+.PHONY: report test test-all test-fast lab docs bench check sync lock clean check-python
 
 report: .venv/.ready
 	$(VENV)/python run_all.py --params $(PARAMS)
@@ -41,6 +42,9 @@ test-fast: .venv/.ready
 
 lab: .venv/.ready
 	$(LAB) $(LAB_OPTIONS)
+
+docs: .venv/.ready
+	$(VENV)/python -m sphinx -W --keep-going -q -j $(JOBS) -b html docs docs/_build/html
 
 bench: .venv/.ready
 	@set -e; for script in $(wildcard benchmarks/*.py); do \

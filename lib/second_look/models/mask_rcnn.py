@@ -1,12 +1,14 @@
 """Mask R-CNN under one interface: the paper's, today's, and those that a CPU can train.
 
-| name | network | start weights |
-|---|---|---|
-| paper | Matterport's ResNet-101-FPN, as the paper used it | mask_rcnn_coco.h5 |
-| torchvision | ResNet-50-FPN v2, what one would take today | COCO, from torchvision |
-| mobilenet | MobileNetV2-FPN with narrow heads | ImageNet, MobileNetV2 |
-| any of timm | its pyramid with narrow heads, such as tf_efficientnet_lite0 | ImageNet, of timm |
-| small | 1 million parameters with group normalisation | none: it learns from nothing |
+=============  ==========================================  ==========================
+name           network                                     start weights
+=============  ==========================================  ==========================
+paper          Matterport's ResNet-101-FPN                 mask_rcnn_coco.h5
+torchvision    ResNet-50-FPN v2, what one would take now   COCO, from torchvision
+mobilenet      MobileNetV2-FPN with narrow heads           ImageNet, MobileNetV2
+any of timm    its pyramid with narrow heads               ImageNet, of timm
+small          1 million parameters, group normalisation   none
+=============  ==========================================  ==========================
 """
 
 from __future__ import annotations

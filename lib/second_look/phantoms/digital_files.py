@@ -35,7 +35,7 @@ _TAGS: dict[str, dict[str, Any]] = {
 
 
 def write_digital_layout(folder: Path, settings: PhantomSettings) -> None:
-    """Write images/*.dcm, masks/ and images.csv, as `sources.folder` reads them.
+    """Write DICOM files to images/, masks/ and images.csv, as `sources.folder` reads them.
 
     One breast after the other is plain, has the rim of a paddle, a marker or, if it has no lesion,
     an implant. The first patients have a special view each besides.

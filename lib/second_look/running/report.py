@@ -116,7 +116,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     """Write report.html from what the notebooks left.
 
     Args:
-        outputs: Folder of the run, with notebooks/*.ipynb, results.json and run.json.
+        outputs: Folder of the run, with notebooks/, results.json and run.json.
         notebooks: Names of all notebooks of the project, in their order.
 
     Returns:
