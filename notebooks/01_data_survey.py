@@ -77,10 +77,12 @@ from second_look.claims import claim
 from second_look.preparing import views
 from second_look.preparing.dataset import build_dataset
 from second_look.preparing.reading import DataSettings, case_descriptions, data_locations
+from second_look.running.parameters import check_parameters
 from second_look.sources.cbis_descriptions import survey_descriptions
 from second_look.studies.survey import cohort, data_survey, survey_claims
 
 # %%
+check_parameters("01_data_survey", globals())
 style.use_style()
 run = open_run(outputs, notebook="01_data_survey")
 

@@ -49,10 +49,12 @@ from second_look.outputs import open_run
 from second_look.claims import claim
 from second_look.preparing import patches, views
 from second_look.preparing.dataset import open_dataset, require
+from second_look.running.parameters import check_parameters
 from second_look.studies.survey import patching
 from second_look.studies.windows import WINDOWS
 
 # %%
+check_parameters("02_patching", globals())
 style.use_style()
 run = open_run(outputs, notebook="02_patching")
 data = open_dataset(Path(outputs))

@@ -70,6 +70,7 @@ from second_look.models.dcgan import DcganSettings
 from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
 from second_look.preparing.dataset import open_dataset, require
+from second_look.running.parameters import check_parameters
 from second_look.studies.gan import dcgan, gan_claims, quality
 from second_look.studies.gan import generators as trained_generators
 from second_look.studies.gan.features import feature_space
@@ -77,6 +78,7 @@ from second_look.studies.windows import open_windows, training_windows
 from second_look.training.gan import DcganTraining, ProgressiveTraining
 
 # %% tags=["train"]
+check_parameters("03_dcgan", globals())
 style.use_style()
 run = open_run(outputs, notebook="03_dcgan")
 data = open_dataset(Path(outputs))

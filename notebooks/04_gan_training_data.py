@@ -50,11 +50,13 @@ from second_look.figures import style
 from second_look.outputs import open_run
 from second_look.claims import claim
 from second_look.preparing.dataset import open_dataset, require
+from second_look.running.parameters import check_parameters
 from second_look.studies.gan import classifiers, results
 from second_look.studies.gan.generators import generator_epochs, open_generators
 from second_look.studies.windows import open_windows, sample_windows, training_windows
 
 # %% tags=["train"]
+check_parameters("04_gan_training_data", globals())
 style.use_style()
 run = open_run(outputs, notebook="04_gan_training_data")
 data = open_dataset(Path(outputs))

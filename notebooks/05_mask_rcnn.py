@@ -65,10 +65,12 @@ from second_look.outputs import open_run
 from second_look.claims import claim
 from second_look.preparing.dataset import open_dataset, require
 from second_look.preparing.patches import HALF_RULE
+from second_look.running.parameters import check_parameters
 from second_look.studies.detection import findings, memory, results, training, trainings
 from second_look.viewer import widget
 
 # %% tags=["train"]
+check_parameters("05_mask_rcnn", globals())
 style.use_style()
 run = open_run(outputs, notebook="05_mask_rcnn")
 data = open_dataset(Path(outputs))

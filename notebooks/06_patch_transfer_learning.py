@@ -74,6 +74,7 @@ from second_look.figures import style
 from second_look.figures import transfer as transfer_figures
 from second_look.outputs import open_run
 from second_look.preparing.dataset import open_dataset, require
+from second_look.running.parameters import check_parameters
 from second_look.studies.transfer import controls, dense_windows, patch_models, patch_transfer
 from second_look.studies.transfer import linear_probe, scheme_a, transfer_claims, two_views
 from second_look.studies.transfer import whole_image
@@ -82,6 +83,7 @@ from second_look.studies.windows import open_windows, sample_windows
 from second_look.viewer import widget
 
 # %% tags=["train"]
+check_parameters("06_patch_transfer_learning", globals())
 style.use_style()
 run = open_run(outputs, notebook="06_patch_transfer_learning")
 data = open_dataset(Path(outputs))

@@ -57,12 +57,14 @@ from second_look.figures.roc import roc_curves
 from second_look.outputs import open_run
 from second_look.preparing import views
 from second_look.preparing.dataset import open_dataset
+from second_look.running.parameters import check_parameters
 from second_look.studies.calibration import (
     calibration_claims, clinical_value, decisions, findings, network_depth, subgroups,
 )  # fmt: skip
 from second_look.studies.calibration import measures as study
 
 # %%
+check_parameters("07_calibration", globals())
 style.use_style()
 run = open_run(outputs, notebook="07_calibration")
 groups, synthetic = study.load_groups(run)

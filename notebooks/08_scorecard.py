@@ -28,11 +28,13 @@ from IPython.display import Markdown
 
 from second_look.preparing.dataset import open_dataset
 from second_look.outputs import open_run
+from second_look.running.parameters import check_parameters
 from second_look.studies.scorecard import checklist, conclusions, positive_control
 from second_look.studies.scorecard import card as study
 from second_look.studies.survey import cohort
 from second_look.verdicts import RULE
 
+check_parameters("08_scorecard", globals())
 run = open_run(outputs, notebook="08_scorecard")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)

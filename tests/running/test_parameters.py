@@ -14,6 +14,7 @@ from second_look.running.parameters import (
     RENAMED,
     Cells,
     Parameter,
+    check_parameters,
     load_params,
     read_cell,
 )
@@ -307,3 +308,21 @@ def test_the_params_files_of_the_project_fit_its_notebooks(path: Path) -> None:
     if not notebooks:
         pytest.skip("no paired notebooks here: run `make sync`")
     load_params(path, {notebook.stem: read_cell(notebook) for notebook in notebooks})
+
+
+def test_parameters_of_a_cell_run_by_hand_hold_their_ranges(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook(tmp_path / "01_data_survey.ipynb", SURVEY)
+    values = {"patients": 24, "source": "mias", "strides": [32], "helper": print}
+    check_parameters("01_data_survey", values)
+    with pytest.raises(ParameterError, match=r"'mais'\. Did you mean 'mias'\? patients must lie"):
+        check_parameters("01_data_survey", {**values, "patients": 4, "source": "mais"})
+    check_parameters("my_copy", {"patients": 4})
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "notebooks").glob("*.py")), ids=lambda p: p.stem)
+def test_every_notebook_checks_its_parameters(path: Path) -> None:
+    call = f'check_parameters("{path.stem}", globals())\n'
+    text = path.read_text(encoding="utf-8")
+    assert text.count(call) == 1
+    assert text.index(call) < text.index("open_run(outputs")

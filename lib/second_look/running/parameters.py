@@ -210,6 +210,31 @@ def _parse(notebook: Path, line: ast.stmt, text: str) -> Parameter:
     return parameter
 
 
+def check_parameters(notebook: str, values: Mapping[str, Any]) -> None:
+    """Check the parameters of a notebook whose cells are run by hand.
+
+    `run_all.py` checks them before anything starts; in JupyterLab nothing else does.
+
+    Args:
+        notebook: Its name without ending. Its file is looked for in the working folder, in that
+            folder's notebooks, and beside this package; a notebook of another name is not checked.
+        values: Of the parameters by name, such as globals().
+
+    Raises:
+        ParameterError: Values of the wrong type or out of range; all of them are named at once.
+    """
+    folders = (Path(), Path("notebooks"), Path(__file__).parents[3] / "notebooks")
+    files = [folder / f"{notebook}.ipynb" for folder in folders]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return
+    cell = read_cell(path)
+    problems = [cell[name].problem(values[name]) for name in cell if name in values]
+    wrong = [problem for problem in problems if problem]
+    if wrong:
+        raise ParameterError(f"parameters cell of {notebook}: {' '.join(wrong)}")
+
+
 def load_params(
     path: Path, cells: Cells, overrides: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
