@@ -50,9 +50,7 @@ patients: int = 72  # phantom: patients, four images each [16, 10000]
 image_rows: int = 512  # phantom: height of an image, px [256, 8192]
 image_cols: int = 416  # phantom: width of an image, px [208, 8192]
 lesion_contrast: float = 2.0  # phantom: contrast of lesions; 1 is hard but learnable [0, 10]
-phantom_form: str = (
-    "folder"  # {folder|digital|mias|ddsm|cbis_classic|cbis_nbia|cbis_nbia_old|cbis_idc}
-)
+phantom_form: str = "folder"  # {folder|digital|mias|ddsm|cbis_classic|cbis_nbia|cbis_old|cbis_idc}
 phantom_faults: bool = False  # phantom in a cbis_ form: with every known fault of the real files
 spacing_mm: float = 0.0  # resample all images to this pixel size, mm; 0: do not resample [0, 1]
 val_share: float = 0.2  # share of patients for validation [0.01, 0.5]

@@ -25,7 +25,7 @@ PLACES = {
     "classic": rf"{SUBJECT}/{UID}/{UID}/00000[01]\.dcm",
     "nbia": rf"CBIS-DDSM/{SUBJECT}/\d\d-\d\d-201[67]-DDSM-NA-\d{{5}}"
     rf"/1\.000000-({FULL}|{CROP}|{MASK})-\d{{5}}/1-[12]\.dcm",
-    "nbia_old": rf"CBIS-DDSM/{SUBJECT}/\d\d-\d\d-201[67]-DDSM-\d{{5}}"
+    "old": rf"CBIS-DDSM/{SUBJECT}/\d\d-\d\d-201[67]-DDSM-\d{{5}}"
     rf"/1-({FULL}|{CROP}|{MASK})-\d{{5}}/00000[01]\.dcm",
     "idc": rf"cbis_ddsm/{SUBJECT}/{UID}/MG_{UID}/[0-9a-f-]{{36}}\.dcm",
 }
@@ -238,7 +238,7 @@ def test_a_set_without_lesions_has_headers_only(tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"layout": "zip"}, "unknown layout 'zip'.*classic, nbia, nbia_old, idc"),
+        ({"layout": "zip"}, "unknown layout 'zip'.*classic, nbia, old, idc"),
         ({"faults": ["one_view_only", "no_such"]}, "unknown faults no_such.*several_rois"),
         ({"faults": ["density_zero"] * 2 + ["subtlety_zero"]}, "2 faults need.*Got 1"),
         ({"faults": ["mask_of_another_image"]}, "needs a second breast"),

@@ -49,12 +49,12 @@ PIXELS = np.arange(63 * 65, dtype=np.uint16).reshape(63, 65)
             f"CBIS-DDSM/{SUBJECT}/10-04-2016-DDSM-NA-09887/1.000000-cropped images-26184/1-2.dcm",
         ),
         (
-            "nbia_old",
+            "old",
             FILE,
             f"CBIS-DDSM/{SUBJECT}/10-04-2016-DDSM-09887/1-cropped images-26184/000001.dcm",
         ),
         ("nbia", BARE, f"CBIS-DDSM/{SUBJECT}/NA-DDSM-NA-09887/1.000000-NA-26184/1-2.dcm"),
-        ("nbia_old", BARE, f"CBIS-DDSM/{SUBJECT}/DDSM-09887/1-26184/000001.dcm"),
+        ("old", BARE, f"CBIS-DDSM/{SUBJECT}/DDSM-09887/1-26184/000001.dcm"),
     ],
 )
 def test_a_file_lies_where_the_layout_puts_it(layout, file, expected):

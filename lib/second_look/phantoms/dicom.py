@@ -20,8 +20,8 @@ from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from second_look.errors import DataError
 from second_look.files import written_whole
 
-# classic: as the CSVs write it. nbia, nbia_old: NBIA Data Retriever. idc: idc-index.
-LAYOUTS = ("classic", "nbia", "nbia_old", "idc")
+# classic: as the CSVs write it. nbia: NBIA Data Retriever; old: its older form. idc: idc-index.
+LAYOUTS = ("classic", "nbia", "old", "idc")
 FULL, CROP, MASK = "full mammogram images", "cropped images", "ROI mask images"
 
 
@@ -79,7 +79,7 @@ def path_in_layout(file: CbisFile, layout: str) -> Path:
         date = f"{month}-{day}-{year}" if year else "NA"
         names = (f"{date}-DDSM-NA-{study}", f"1.000000-{file.listed_description or 'NA'}-{series}")
         return Path("CBIS-DDSM", file.subject, *names, f"1-{file.number + 1}.dcm")
-    if layout == "nbia_old":
+    if layout == "old":
         date = f"{month}-{day}-{year}-" if year else ""
         names = (
             f"{date}DDSM-{study}",
