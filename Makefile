@@ -3,6 +3,7 @@
 #   make test     checks, all tests but the slow ones, and the whole smoke run
 #   make test-all the slow tests, which make test leaves out
 #   make test-fast  tests of the inner loop, under a minute: the rooms that compute, few examples
+#   make reference SET=cbis_mass  publish the finished run outputs/cbis_mass in outputs/reference
 #   make lab      JupyterLab on the notebooks
 #   make docs     the documentation site: docs/_build/html/index.html
 #   make bench    speed, side by side with peers
@@ -19,10 +20,14 @@ PYTEST := $(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reo
 LAB := $(VENV)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
 	--FileContentsManager.preferred_dir=notebooks
 
-.PHONY: report test test-all test-fast lab docs bench check sync lock clean check-python
+.PHONY: report reference test test-all test-fast lab docs bench check sync lock clean check-python
 
 report: .venv/.ready
 	$(VENV)/python run_all.py --params $(PARAMS)
+
+reference: .venv/.ready
+	@test -n "$(SET)" || { echo "Name the set: make reference SET=cbis_mass" >&2; exit 1; }
+	$(VENV)/python -m second_look publish outputs/$(SET)
 
 test: check
 	$(PYTEST) -m "not slow" --cov --cov-report=term

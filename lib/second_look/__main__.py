@@ -1,4 +1,4 @@
-"""Second Look: get data and weights, look at a data set, plan a run, compare two runs."""
+"""Second Look: get data and weights, survey a data set, plan and compare runs, read images."""
 
 from __future__ import annotations
 
@@ -110,6 +110,28 @@ def _compare(options: argparse.Namespace) -> int:
     return 1 if any(change.verdict == MOVED for change in changes) else 0
 
 
+def _predict(options: argparse.Namespace) -> int:
+    from second_look.published.mammograms import Acquisition
+    from second_look.running.commands import from_here, print_lines
+    from second_look.running.predict import predict
+
+    acquisition = Acquisition(
+        tuple(options.side), tuple(options.view), options.pixel_size, options.bits
+    )
+    lines, complete = predict(
+        options.images, options.model, options.output, acquisition, options.prevalence
+    )
+    print_lines([from_here(line) for line in lines])
+    return 0 if complete else 1
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from second_look.running.commands import from_here, print_lines
+    from second_look.running.publish import publish
+
+    print_lines([from_here(str(path)) for path in publish(options.run, options.reference)])
+
+
 def _confirmed(offer: str, options: argparse.Namespace) -> bool:
     """Show what would be fetched; whether the user wants it."""
     from second_look.errors import ParameterError
@@ -150,7 +172,48 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("first", type=Path, metavar="A", help="folder of a set: outputs/smoke")
     compare.add_argument("second", type=Path, metavar="B")
     compare.set_defaults(handler=_compare)
+    _add_models(commands)
     return parser
+
+
+def _add_models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = commands.add_parser(
+        "predict", help="mammograms of one patient in, an answer out; research only, no diagnosis"
+    )
+    predict.set_defaults(handler=_predict)
+    predict.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="DICOM or picture, of one patient"
+    )
+    predict.add_argument(
+        "--model", type=Path, default=Path("outputs/reference/cbis_mass"), metavar="FOLDER",
+        help="of a published set (default: outputs/reference/cbis_mass)",
+    )  # fmt: skip
+    predict.add_argument(
+        "--output", type=Path, default=Path("answer"), metavar="FOLDER",
+        help="where JSON, tables and pictures go (default: answer)",
+    )  # fmt: skip
+    for name, values in (("side", "L or R"), ("view", "such as CC or MLO")):
+        predict.add_argument(
+            f"--{name}", nargs="+", default=[], metavar=name.upper(),
+            help=f"{values}, where the files do not say: one for all, or one for each",
+        )  # fmt: skip
+    predict.add_argument(
+        "--pixel-size", type=float, default=0.0, metavar="MM", help="where the files do not say"
+    )
+    predict.add_argument(
+        "--bits", type=int, default=0, metavar="N", help="of the grey levels in files of 16 bits"
+    )
+    predict.add_argument(
+        "--prevalence", type=float, default=None, metavar="SHARE",
+        help="for which the probability shall hold, such as 0.006 (default: as in validation)",
+    )  # fmt: skip
+    publish = commands.add_parser("publish", help="results, report and models of a finished run")
+    publish.set_defaults(handler=_publish)
+    publish.add_argument("run", type=Path, metavar="RUN", help="its folder: outputs/cbis_mass")
+    publish.add_argument(
+        "--reference", type=Path, default=Path("outputs/reference"), metavar="FOLDER",
+        help="of all published sets (default: outputs/reference)",
+    )  # fmt: skip
 
 
 def _add_downloads(downloads: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

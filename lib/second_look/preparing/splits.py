@@ -77,5 +77,6 @@ def later_notebooks(images: pd.DataFrame, located: int) -> pd.DataFrame:
         (WHOLE_IMAGES, not no_class, no_class or in_part),
         ("07_calibration", not no_class, no_class and "it needs the predictions of 05 or 06"),
         ("08_scorecard", True, ""),
+        ("09_one_mammogram", not no_class, no_class),
     ]
     return pd.DataFrame(rows, columns=["notebook", "can_run", "reason"])

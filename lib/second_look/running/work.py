@@ -17,7 +17,8 @@ from second_look.running.costs import CLASSIFIER, DCGAN, DETECTOR, PROGRESSIVE, 
 Values = Mapping[str, Any]
 # What a notebook takes besides training, on an idle core, s: start of its kernel, tables, figures,
 # intervals; and for each image. Measured with params/smoke.yaml.
-FIXED_S = {"01": 10, "02": 10, "03": 25, "04": 13, "05": 24, "06": 35, "07": 50, "08": 10}
+FIXED_S = {"01": 10, "02": 10, "03": 25, "04": 13, "05": 24, "06": 35, "07": 50, "08": 10,
+           "09": 15}  # fmt: skip
 IMAGE_S = {"01": 0.05, "02": 0.01, "03": 0.0, "04": 0.0, "05": 0.1, "06": 0.1, "07": 0.05}
 # Preparing a megapixel (benchmarks/results/speed.csv), and drawing a phantom's.
 PREPARE_S, DRAW_S = 0.045, 0.12
