@@ -48,7 +48,7 @@ def test_a_score_becomes_a_probability(tmp_path: Path) -> None:
     odds = SHARES[3] / (1 - SHARES[3]) * (0.01 / 0.99) / (0.25 / 0.75)
     assert chance.probability == pytest.approx(odds / (1 + odds), rel=1e-4)
     assert chance.prevalence == 0.01
-    assert chance.above == {"sensitivity 90%": True, "Youden": False}
+    assert chance.reached == {"sensitivity 90%": True, "Youden": False}
 
 
 def test_views_of_a_breast_are_averaged_where_its_side_is_known(tmp_path: Path) -> None:

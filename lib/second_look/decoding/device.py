@@ -31,12 +31,12 @@ class Device:
 
     Attributes:
         kind: FILM, DIGITAL, or "" if the file does not say.
-        maker: Manufacturer and model, "" if the file does not say.
+        manufacturer: Manufacturer and model, "" if the file does not say.
         raw: Whether the pixels are the detector's, "for processing", which nobody looks at.
     """
 
     kind: str = ""
-    maker: str = ""
+    manufacturer: str = ""
     raw: bool = False
 
 
@@ -53,7 +53,7 @@ def read_device(path: Path) -> Device:
         data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
     except (OSError, InvalidDicomError, ValueError, KeyError, NotImplementedError) as error:
         raise DataError(f"the header cannot be read ({error}).", path) from None
-    maker = " ".join(
+    manufacturer = " ".join(
         str(data.get(name) or "").strip() for name in ("Manufacturer", "ManufacturerModelName")
     ).strip()
     kind = ""
@@ -62,4 +62,4 @@ def read_device(path: Path) -> Device:
     elif str(data.get("SOPClassUID") or "").startswith(_DIGITAL):
         kind = DIGITAL
     raw = str(data.get("PresentationIntentType") or "").strip().upper() == "FOR PROCESSING"
-    return Device(kind, maker, raw)
+    return Device(kind, manufacturer, raw)

@@ -82,12 +82,12 @@ def as_json(answer: Answer, models: Mapping[str, Published]) -> dict[str, Any]:
 
 def _chance(chance: Chance | None) -> dict[str, Any]:
     if chance is None:
-        return {"score": None, "probability": None, "prevalence": None, "above": {}}
+        return {"score": None, "probability": None, "prevalence": None, "reached": {}}
     return {
         "score": chance.score,
         "probability": chance.probability,
         "prevalence": chance.prevalence,
-        "above": dict(chance.above),
+        "reached": dict(chance.reached),
     }
 
 
@@ -96,11 +96,11 @@ def image_table(answer: Answer) -> pd.DataFrame:
     rows = []
     for image in answer.images:
         chance = _chance(image.chance)
-        above = {f"above {name}": value for name, value in chance.pop("above").items()}
+        reached = {f"reaches {name}": value for name, value in chance.pop("reached").items()}
         marked = int(image.lesions["shown"].sum()) if len(image.lesions) else 0
         rows.append(
             {"image": image.image_id, "file": str(image.file), "side": image.laterality,
-             "view": image.view, **chance, **above, "lesions": marked,
+             "view": image.view, **chance, **reached, "lesions": marked,
              "warnings": "; ".join(image.warnings), "note": DISCLAIMER}
         )  # fmt: skip
     for part in answer.mammograms.refused:

@@ -44,13 +44,13 @@ class Chance:
         score: Of the model, 0 to 1: how suspicious, but no probability.
         probability: After calibration on validation patients.
         prevalence: Share of malignant units that the probability holds for.
-        above: Name of a threshold → whether the score reaches it.
+        reached: Name of a threshold → whether the score reaches it.
     """
 
     score: float
     probability: float
     prevalence: float
-    above: Mapping[str, bool]
+    reached: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def chance_of(
     if calibration is None:
         return None
     probability = float(calibration.probability([score], prevalence)[0])
-    above = {name: bool(score >= value) for name, value in calibration.thresholds.items()}
-    return Chance(float(score), probability, prevalence or calibration.prevalence, above)
+    reached = {name: bool(score >= value) for name, value in calibration.thresholds.items()}
+    return Chance(float(score), probability, prevalence or calibration.prevalence, reached)
 
 
 def _of_acquisition(

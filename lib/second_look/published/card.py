@@ -194,19 +194,21 @@ def read_card(path: Path) -> ModelCard:
             path,
             "Use the version of second_look that wrote it.",
         )
-    content["data"] = _made(TrainingData, content.get("data"), path)
+    content["data"] = _value_of(TrainingData, content.get("data"), path)
     calibrations = dict(content.get("calibrations") or {})
     content["calibrations"] = {
-        unit: _made(Calibration, part, path) for unit, part in calibrations.items()
+        unit: _value_of(Calibration, part, path) for unit, part in calibrations.items()
     }
-    content["results"] = tuple(_made(Result, part, path) for part in content.get("results") or ())
+    content["results"] = tuple(
+        _value_of(Result, part, path) for part in content.get("results") or ()
+    )
     content["classes"] = tuple(content.get("classes") or ())
     content["limits"] = tuple(content.get("limits") or ())
-    card: ModelCard = _made(ModelCard, content, path)
+    card: ModelCard = _value_of(ModelCard, content, path)
     return card
 
 
-def _made(kind: type[Any], content: object, path: Path) -> Any:  # noqa: ANN401
+def _value_of(kind: type[Any], content: object, path: Path) -> Any:  # noqa: ANN401
     """A value from its fields; a field too few or too many is an error."""
     names = {part.name for part in fields(kind)}
     got = set(content) if isinstance(content, dict) else set()

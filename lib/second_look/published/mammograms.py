@@ -52,7 +52,7 @@ class Acquisition:
     pixel_size_mm: float = 0.0
     bits: int = 0
 
-    def of(self, number: int, count: int) -> tuple[str, str]:
+    def side_and_view(self, number: int, count: int) -> tuple[str, str]:
         """Side and view of a picture.
 
         Raises:
@@ -134,7 +134,7 @@ def read_mammograms(paths: Sequence[Path], folder: Path, acquisition: Acquisitio
     headers: dict[str, Header] = {}
     devices: dict[str, Device] = {}
     for number, path in enumerate(paths):
-        side, view = acquisition.of(number, len(paths))
+        side, view = acquisition.side_and_view(number, len(paths))
         image_id = _image_id(path, headers)
         try:
             header, device = read_header(path), read_device(path)
@@ -250,8 +250,8 @@ def unlike_training(device: Device, data: TrainingData) -> str:
     if device.kind == data.acquisition:
         return ""
     name = "a digital mammogram" if device.kind == DIGITAL else "a digitised film"
-    maker = f" ({device.maker})" if device.maker else ""
+    manufacturer = f" ({device.manufacturer})" if device.manufacturer else ""
     return (
-        f"{name}{maker}, and the model learnt from {learnt}: expect it to be wrong more often, and "
-        "its probability not to hold"
+        f"{name}{manufacturer}, and the model learnt from {learnt}: expect it to be wrong more "
+        "often, and its probability not to hold"
     )

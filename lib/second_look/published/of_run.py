@@ -120,7 +120,7 @@ def image_model(folder: Path, data: Dataset, *, seed: int, draws: int) -> Publis
     candidates = [
         part
         for part in checkpoints(folder, "image-")
-        if part.identity["picture_size"] == size and part.identity["seed"] == model_seed
+        if part.identity.get("picture_size") == size and part.identity["seed"] == model_seed
     ]
     sample = rows[rows["split"] == "val"].head(_IMAGES)
 

@@ -129,7 +129,7 @@ def file_table(mammograms: Mammograms) -> pd.DataFrame:
                 "side": row["laterality"],
                 "view": row["view"],
                 "acquired": device.kind or "not said",
-                "by": device.maker,
+                "by": device.manufacturer,
                 "warnings": "; ".join(mammograms.warnings.get(name, ())),
             }
         )

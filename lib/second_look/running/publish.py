@@ -179,8 +179,8 @@ def without_paths(text: str, folder: Path) -> str:
     places = {str(folder): f"outputs/{folder.name}"}
     with suppress(MissingDataError):  # phantoms need none
         places[str(find_data_root(str(settings.get("data_root", ""))).resolve())] = "data"
-    for place, name in places.items():
-        text = text.replace(place, name)
+    for path, name in places.items():
+        text = text.replace(path, name)
     return text.replace(f"{Path.cwd()}{os.sep}", "")
 
 
