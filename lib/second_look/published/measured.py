@@ -105,16 +105,20 @@ def _by_unit(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def calibrations(rows: pd.DataFrame) -> dict[str, Calibration]:
     """Platt scaling and thresholds by image and by breast, from validation patients.
 
+    There is none by breast where these have too few breasts: a model states no chance for them.
+
     Args:
         rows: Of predictions.SCHEMA, of one model and seed, unit image.
 
     Raises:
-        DataError: There are too few validation units, or none is malignant.
+        DataError: There are too few validation images, or none is malignant.
     """
     fitted = {}
     for unit, table in _by_unit(rows).items():
         val = table[table["split"] == "val"]
         truth, scores = positive(val["label"], "malignant"), val["score"].to_numpy(dtype=float)
+        if unit != "image" and (len(val) < rec.MIN_UNITS or truth.all() or not truth.any()):
+            continue
         platt = rec.fit(
             "Platt", cal.two_columns(scores), truth.astype(np.int64),
             f"validation, by {unit}", ("not malignant", "malignant"),
