@@ -131,10 +131,12 @@ run.table(
 run.table(answer_files.lesion_table(result), "lesions", "Detections, boxes in pixels of the file.")
 
 # %% tags=["answer"]
+suspicious = walkthrough.most_suspicious(result)
 run.figure(
-    answer_files.figure_of(result.images[0], result),
+    answer_files.figure_of(suspicious, result),
     "overlay",
-    f"{first}: as it is, lesions found, and the heat map of the patch model. No diagnosis.",
+    f"{suspicious.image_id}, the image with the highest score: as it is, lesions found, and the "
+    "heat map of the patch model. No diagnosis.",
 )
 
 # %% [markdown]

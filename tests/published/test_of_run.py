@@ -133,7 +133,7 @@ def test_thresholds_are_those_of_validation_patients() -> None:
         ignore_index=True,
     )
     fitted = measured.calibrations(table)["image"]
-    assert fitted.thresholds == {"sensitivity 90%": 0.6, "Youden": 0.6}
+    assert fitted.thresholds == {measured.AT_SENSITIVITY: 0.6, measured.YOUDEN: 0.6}
     assert fitted.prevalence == pytest.approx(10 / 22)
     assert (fitted.n, fitted.patients) == (22, 11)
     assert np.diff(fitted.probability([0.1, 0.5, 0.9])).min() > 0
@@ -148,10 +148,10 @@ def test_a_model_on_another_data_set_is_measured_at_its_own_thresholds(
     found_measures = {(part.measure, part.unit) for part in results}
     assert {("AUC", "image"), ("AUC", "patient"), ("ECE calibrated", "image")} <= found_measures
     score = predictions["score_malignant"].to_numpy()
-    threshold = model.card.calibrations["image"].thresholds["Youden"]
+    threshold = model.card.calibrations["image"].thresholds[measured.YOUDEN]
     malignant = (predictions["label"] == "malignant").to_numpy()
     sensitivity = next(
-        r for r in results if (r.measure, r.unit) == ("sensitivity at Youden", "image")
+        r for r in results if (r.measure, r.unit) == (f"sensitivity at {measured.YOUDEN}", "image")
     )
     assert sensitivity.value == pytest.approx(np.mean(score[malignant] >= threshold))
     table = fall(results, model.card.results)

@@ -40,7 +40,8 @@ from second_look.published.data_sets import PHANTOM, terms_of
 
 SENSITIVITY = 0.9
 # Names of the thresholds on the score of an image or breast, and on that of a detection.
-AT_SENSITIVITY, YOUDEN = f"sensitivity {SENSITIVITY:.0%}", "Youden"
+AT_SENSITIVITY = f"{SENSITIVITY:.0%} sensitivity in validation"
+YOUDEN = "Youden's index in validation"
 AT_ONE_ALARM = "one false alarm an image"
 BINS = 15
 RATES = (0.5, 1.0, 2.0)

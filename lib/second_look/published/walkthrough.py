@@ -16,7 +16,7 @@ from second_look.errors import NotApplicableError, OutputError
 from second_look.evaluation.recalibration import PriorShift
 from second_look.outputs import Run
 from second_look.preparing.dataset import Dataset, check_can_predict
-from second_look.published.answers import Answer
+from second_look.published.answers import Answer, ImageAnswer
 from second_look.published.card import IMAGE
 from second_look.published.mammograms import Acquisition, Mammograms
 from second_look.published.of_run import (
@@ -209,6 +209,11 @@ def calibration_steps(
             )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def most_suspicious(answer: Answer) -> ImageAnswer:
+    """The image with the highest score; the first one where there are no scores."""
+    return max(answer.images, key=lambda image: image.chance.score if image.chance else 0.0)
 
 
 def card_table(models: Mapping[str, Published]) -> pd.DataFrame:

@@ -174,11 +174,14 @@ def within_size(page: str, path: Path, most_bytes: int) -> str:
 
 
 def without_paths(text: str, folder: Path) -> str:
-    """Text without the folders of this machine: outputs/<set>, and data for the data root."""
+    """Text without the folders of this machine: outputs/<set>, params, and data for the data."""
     settings = load_json(folder / "dataset" / "settings.json") or {}
     places = {str(folder): f"outputs/{folder.name}"}
     with suppress(MissingDataError):  # phantoms need none
         places[str(find_data_root(str(settings.get("data_root", ""))).resolve())] = "data"
+    run = load_json(folder / "run.json") or {}
+    if params := str(run.get("params_file", "")):
+        places[params] = f"params/{Path(params).name}"
     for path, name in places.items():
         text = text.replace(path, name)
     return text.replace(f"{Path.cwd()}{os.sep}", "")
