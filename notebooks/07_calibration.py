@@ -58,9 +58,8 @@ from second_look.outputs import open_run
 from second_look.preparing import views
 from second_look.preparing.dataset import open_dataset
 from second_look.running.parameters import check_parameters
-from second_look.studies.calibration import (
-    calibration_claims, clinical_value, decisions, findings, network_depth, subgroups,
-)  # fmt: skip
+from second_look.studies.calibration import calibration_claims, clinical_value, decisions
+from second_look.studies.calibration import findings, network_depth, subgroups
 from second_look.studies.calibration import measures as study
 
 # %%

@@ -48,8 +48,10 @@ from second_look.preparing.dataset import open_dataset
 from second_look.published import answer_files, walkthrough
 from second_look.published.answers import answer
 from second_look.published.mammograms import Acquisition, read_mammograms
+from second_look.running.parameters import check_parameters
 
 # %%
+check_parameters("09_one_mammogram", globals())
 style.use_style()
 run = open_run(outputs, notebook="09_one_mammogram")
 data = open_dataset(Path(outputs))

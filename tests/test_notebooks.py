@@ -19,6 +19,7 @@ NAMES = sorted({path.stem for path in (*FOLDER.glob("*.ipynb"), *FOLDER.glob("*.
 EXPECTED = [
     "01_data_survey", "02_patching", "03_dcgan", "04_gan_training_data", "05_mask_rcnn",
     "06_patch_transfer_learning", "07_calibration", "08_scorecard", "09_one_mammogram",
+    "10_external_test",
 ]  # fmt: skip
 MOST_LINES = 15
 LIBRARY_STATEMENTS = (

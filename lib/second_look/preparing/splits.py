@@ -78,5 +78,6 @@ def later_notebooks(images: pd.DataFrame, located: int) -> pd.DataFrame:
         ("07_calibration", not no_class, no_class and "it needs the predictions of 05 or 06"),
         ("08_scorecard", True, ""),
         ("09_one_mammogram", not no_class, no_class),
+        ("10_external_test", True, "with a published model of another data set"),
     ]
     return pd.DataFrame(rows, columns=["notebook", "can_run", "reason"])
