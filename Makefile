@@ -50,6 +50,7 @@ lab: .venv/.ready
 
 docs: .venv/.ready
 	$(VENV)/python -m sphinx -W --keep-going -q -j $(JOBS) -b html docs docs/_build/html
+	@echo "The site: docs/_build/html/index.html"
 
 bench: .venv/.ready
 	@set -e; for script in $(wildcard benchmarks/*.py); do \

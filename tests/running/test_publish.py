@@ -72,6 +72,15 @@ def test_a_run_whose_data_set_has_changed_is_refused(tmp_path: Path) -> None:
         publish(folder, tmp_path / "reference")
 
 
+def test_notebooks_that_were_left_out_are_named(tmp_path: Path) -> None:
+    data = small_mammograms(tmp_path / "data")
+    run = json.loads(json.dumps(RUN))
+    assert "Not run" not in set_card("small", data, [card()], run, pictures=False)
+    run["notebooks"]["03_dcgan"] = {"status": "not run", "commit": None, "dirty": None}
+    page = set_card("small", data, [card()], run, pictures=False)
+    assert "\nNot run: 03_dcgan.\n" in page
+
+
 def test_what_is_published_without_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

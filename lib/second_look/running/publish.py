@@ -31,6 +31,8 @@ from second_look.running.report_pictures import WIDTHS, shrink_pictures
 REPORT_BYTES = 8_000_000
 # Statuses of notebooks that count as finished.
 _FINISHED = ("done", "up to date", "not applicable")
+# Status of those that were left out on purpose (--only): the page of the set names them.
+_NOT_RUN = "not run"
 LEFT_OUT = "picture left out: the licence of the images does not let anybody pass them on"
 _FIGURE = re.compile(r'<figure id="([^"]+)"[^>]*>.*?</figure>', re.DOTALL)
 _IMAGE = re.compile(r"<img\b[^>]*>")
@@ -89,7 +91,8 @@ def _finished_run(folder: Path) -> dict[str, Any]:
     run = load_json(folder / "run.json")
     if not isinstance(run, dict) or not run.get("notebooks"):
         raise OutputError(f"{folder}: no run has ended here (no run.json). Run run_all.py first.")
-    states = {name: str(entry.get("status")) for name, entry in run["notebooks"].items()}
+    entries = {k: v for k, v in run["notebooks"].items() if v.get("status") != _NOT_RUN}
+    states = {name: str(entry.get("status")) for name, entry in entries.items()}
     pending = [f"{name} ({state})" for name, state in states.items() if state not in _FINISHED]
     if pending:
         raise OutputError(
@@ -101,7 +104,7 @@ def _finished_run(folder: Path) -> dict[str, Any]:
         raise OutputError(
             f"{folder}: out of date: {first_few(outdated)}. Run run_all.py with its params file."
         )
-    commits = [run, *run["notebooks"].values()]
+    commits = [run, *entries.values()]
     unknown = any(not entry.get("commit") for entry in commits)
     if unknown or any(entry.get("dirty") for entry in commits):
         raise OutputError(
@@ -225,6 +228,12 @@ def data_card(data: Dataset) -> str:
     )
 
 
+def _left_out(run: Mapping[str, Any]) -> list[str]:
+    """Which notebooks the run did not hold, as a line of its page."""
+    names = [name for name, entry in run["notebooks"].items() if entry.get("status") == _NOT_RUN]
+    return ["", f"Not run: {', '.join(names)}."] if names else []
+
+
 def set_card(
     name: str, data: Dataset, cards: list[ModelCard], run: Mapping[str, Any], pictures: bool
 ) -> str:
@@ -252,6 +261,7 @@ def set_card(
             f"Made from commit {run['commit']} with {Path(str(run['params_file'])).name}, on "
             f"{run['device']}. [Report](report.html), results.json, run.json, tables/ and figures/ "
             f"are those of the run. {remark} What the images are: [data.md](data.md).",
+            *_left_out(run),
             "",
             "| model | in tables | measure | test patients, 95 % interval | n |",
             "|---|---|---|---|---|",
