@@ -33,7 +33,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
+suppress_warnings = ["mystnb.unknown_mime_type", "myst.header", "ref.python"]
 
 apidoc_modules = [
     {
@@ -49,8 +49,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-# Written out, the trailing underscore of numpy's type would be read as a link.
-autodoc_type_aliases = {"str_": "str"}
+# Types stand in signatures; in a list of attributes, the underscore of numpy.str_ would be a link.
+napoleon_attr_annotations = False
 
 
 def gather_notebooks(_: object) -> None:

@@ -25,7 +25,7 @@
 
 # %% tags=["parameters"]
 outputs: str = "../outputs/lab"  # folder of the run, with the data set that the model is tested on
-model: str = ""  # folder of a published set, or of another run; empty: nothing is tested
+model: str = ""  # folder of a published set of another data set; empty: nothing is tested
 draws: int = 2000  # bootstrap samples [20, 100000]
 seed: int = 0  # of the intervals [0, 1000000]
 
