@@ -22,7 +22,9 @@ NAMED_PATH = re.compile(
 MADE_BY_A_RUN = (
     "outputs/", ".venv/", "figures/", "tables/", "predictions/", "checkpoints/"
 )  # fmt: skip
-DATA_OF_A_USER = ("data/", "cbis-ddsm", "weights/", "csv/", "jpeg/", "all-mias/", "images/")
+DATA_OF_A_USER = (
+    "data/", "cbis-ddsm", "cesm-cc-87/", "weights/", "csv/", "jpeg/", "all-mias/", "images/"
+)  # fmt: skip
 
 
 def text_of(name: str) -> str:
