@@ -39,7 +39,7 @@ def open_published(run: Run, data: Dataset, model: str) -> Published:
         raise NotApplicableError(
             "no published model is named: give the folder of a set such as "
             "outputs/reference/cbis_mass as the parameter model.",
-            run.notebook,
+            data.name,
         )
     folder = Path(model).expanduser()
     models = load_models(folder)
