@@ -289,8 +289,8 @@ run.parquet(scheme_b_predictions, "predictions/06_scheme_b.parquet")
 
 # %%
 probe_predictions = linear_probe.linear_probe(
-    data, architecture=architecture, start=linear_probe.probe_start([*image_starts, *starts]),
-    size=image_sizes[0], folder=run.folder, weights=weights,
+    data, architecture=architecture, starts=[*image_starts, *starts], size=image_sizes[0],
+    folder=run.folder, weights=weights,
 )  # fmt: skip
 
 # %%

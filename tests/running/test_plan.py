@@ -98,7 +98,7 @@ def test_params_files_say_what_they_miss(
     missing = "\n".join(map(str, lacks(values, list(values))))
     assert "01_data_survey" in missing
     assert "python -m second_look download mias" in missing
-    assert missing.count("python -m second_look download weights mobilenet_v2") == 2
+    assert missing.count("python -m second_look download weights tf_efficientnet_lite0") == 2
     with pytest.raises(MissingDataError, match="not everything is there that this run needs"):
         check_needs(values, list(values))
     assert lacks(values, ["02_patching"]) == []

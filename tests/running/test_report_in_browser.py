@@ -157,9 +157,10 @@ def test_contents_say_where_one_is(browser: Any, full_report: Path) -> None:
         page.locator(f"section[id='{PATCHING}']").scroll_into_view_if_needed()
         page.locator("section#run h2").scroll_into_view_if_needed()
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-        page.wait_for_function("document.querySelector('nav [aria-current]')?.hash === '#run'")
+        at_the_run = page.locator("nav a[href='#run'][aria-current]")
+        at_the_run.wait_for(state="attached")
         page.evaluate("scrollTo(0, 0)")
-        page.wait_for_function("document.querySelector('nav [aria-current]')?.hash !== '#run'")
+        at_the_run.wait_for(state="detached")
 
 
 # ------------------------------------------------------------------ for everybody, and on paper

@@ -55,15 +55,17 @@ function makeSearchable(table, frame) {
   frame.before(label);
 }
 
-/** The contents say where one is: in the last section that has begun above the middle. */
+/** The contents say where one is: in the last section that has begun above the middle, at the end in the last. */
 function followReading() {
   const links = [...document.querySelectorAll('nav[aria-label="Contents"] a')];
   const targets = links.map((link) => document.getElementById(link.hash.slice(1)));
   const mark = () => {
     let current = null;
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
     targets.forEach((target, index) => {
       // What is folded away has no place on the page.
-      if (target?.getClientRects().length && target.getBoundingClientRect().top < innerHeight / 2)
+      const begun = target?.getClientRects().length && (atEnd || target.getBoundingClientRect().top < innerHeight / 2);
+      if (begun)
         current = links[index];
     });
     for (const link of links)

@@ -30,7 +30,7 @@ _INVERSE_PENALTIES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
 _ITERATIONS = 1000
 
 
-def probe_start(starts: Sequence[str]) -> str:
+def start_from_elsewhere(starts: Sequence[str]) -> str:
     """The first start with weights from elsewhere; "" where there is none to probe."""
     of_run = (RANDOM, PHANTOM, PATCHES)
     return next((start for start in starts if start not in of_run), "")
@@ -40,7 +40,7 @@ def linear_probe(
     data: Dataset,
     *,
     architecture: str,
-    start: str,
+    starts: Sequence[str],
     size: tuple[int, int],
     folder: Path,
     weights: Sequence[Path],
@@ -52,14 +52,16 @@ def linear_probe(
     Args:
         data: With its splits.
         architecture: Of the network.
-        start: Its weights, as `load_start` takes them; "" probes nothing.
+        starts: Of the run's models; the first with weights from elsewhere is probed, if any.
         size: Rows and columns of the images, px.
         folder: Of the run.
         weights: Folders to search for ImageNet weights.
 
     Returns:
-        Predictions of the validation and test images (`predictions.SCHEMA`); empty without a start.
+        Predictions of the validation and test images (`predictions.SCHEMA`); empty without such a
+        start.
     """
+    start = start_from_elsewhere(starts)
     if not start:
         return pd.DataFrame(columns=[*UNITS, "model"])
     network = build_classifier(architecture, seed=0)
