@@ -67,7 +67,7 @@ def test_smoke_takes_minutes_and_needs_nothing(cells: Any, tmp_path: Path) -> No
     for name in cells:
         assert re.search(rf"^{name} +not run", text, flags=re.MULTILINE)
     assert "H100" not in text
-    assert short(smoke).startswith("8 notebooks to run: about ")
+    assert short(smoke).startswith("10 notebooks to run: about ")
 
 
 def test_full_is_one_night_of_a_gpu(cells: Any, tmp_path: Path) -> None:
