@@ -15,7 +15,7 @@ from torch import Tensor
 from second_look.batches.affine import Augmentation, Variations
 from second_look.batches.images import MAMMOGRAMS, vary
 from second_look.batches.pictures import Pictures
-from second_look.batches.sharing import Prefetch, digest, part_of
+from second_look.batches.sharing import PictureBatches, digest, part_of
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 
@@ -65,7 +65,7 @@ def pair_views(images: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-class BreastBatches:
+class BreastBatches(PictureBatches):
     """Both views of breasts, augmented (see `training.classify.BatchSource`).
 
     Pictures come as (n, 2, rows, cols).
@@ -94,8 +94,6 @@ class BreastBatches:
         self._labels = self._breasts["label"].map(LABELS.index).to_numpy(np.int64)
         self._augmentation = augmentation
         self.batch_size, self.seed = batch_size, seed
-        self._prefetch: Prefetch | None = None
-        self._device = torch.device("cpu")
 
     def identity(self) -> Mapping[str, Any]:
         """Pictures, pairs, augmentation and draws."""
@@ -107,15 +105,6 @@ class BreastBatches:
             "pictures": self._pictures.digest,
             "breasts": digest(self._breasts[["first", "second", "label"]]),
         }
-
-    def share(
-        self, step: int, rank: int, world: int, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._prefetch is None or self._prefetch.process != (rank, world, device):
-            self._device = device
-            self._prefetch = Prefetch(self, rank, world, device)
-        return self._prefetch.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         """That part, made now."""

@@ -20,7 +20,7 @@ from second_look.batches.affine import (
     spread_levels,
 )
 from second_look.batches.pictures import Pictures
-from second_look.batches.sharing import Prefetch, digest, part_of
+from second_look.batches.sharing import PictureBatches, digest, part_of
 from second_look.catalogue import LABELS
 from second_look.errors import DataError
 
@@ -28,7 +28,7 @@ from second_look.errors import DataError
 MAMMOGRAMS = Augmentation(rotation_deg=15, flip=True, scale=1.15, shift=0.05, contrast=0.1)
 
 
-class ImageBatches:
+class ImageBatches(PictureBatches):
     """Augmented whole mammograms (see `training.classify.BatchSource`).
 
     Args:
@@ -57,8 +57,6 @@ class ImageBatches:
         self._labels = self._images["label"].map(LABELS.index).to_numpy(np.int64)
         self._augmentation = augmentation
         self.batch_size, self.seed, self.balance = batch_size, seed, balance
-        self._prefetch: Prefetch | None = None
-        self._device = torch.device("cpu")
 
     def identity(self) -> Mapping[str, Any]:
         """Pictures, labels, augmentation and draws."""
@@ -71,15 +69,6 @@ class ImageBatches:
             "pictures": self._pictures.digest,
             "images": digest(self._images[["image_id", "label"]]),
         }
-
-    def share(
-        self, step: int, rank: int, world: int, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
-        if self._prefetch is None or self._prefetch.process != (rank, world, device):
-            self._device = device
-            self._prefetch = Prefetch(self, rank, world, device)
-        return self._prefetch.get(step)
 
     def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         """That part, made now."""

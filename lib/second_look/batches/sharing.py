@@ -48,6 +48,26 @@ class Prefetch:
         return batch
 
 
+class PictureBatches:
+    """Batches of whole pictures, made on the device that trains; a subclass makes the parts."""
+
+    _prefetch: Prefetch | None = None
+    _device = torch.device("cpu")
+
+    def make(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
+        """Pictures and labels of this process's part of batch number `step`, made now."""
+        raise NotImplementedError
+
+    def share(
+        self, step: int, rank: int, world: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """This process's part of batch number `step`; the next one is begun meanwhile on a GPU."""
+        if self._prefetch is None or self._prefetch.process != (rank, world, device):
+            self._device = device
+            self._prefetch = Prefetch(self, rank, world, device)
+        return self._prefetch.get(step)
+
+
 def part_of(count: int, rank: int, world: int) -> tuple[int, int]:
     """First and one past the last of `count` things that process `rank` of `world` takes.
 
