@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def real_data(*names: str) -> Path:
         "http://peipa.essex.ac.uk/pix/mias/all-mias.tar.gz, CBIS-DDSM at "
         "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
     )
+
+
+@pytest.fixture(autouse=True)
+def figures_closed() -> Iterator[None]:
+    """No test finds a figure that an earlier one of its process left open."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

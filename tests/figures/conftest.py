@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pytest
 from second_look.figures.style import use_style
 
 
 @pytest.fixture(autouse=True)
 def as_in_notebooks():
-    """The style of the notebooks; all figures are closed at the end."""
+    """The style of the notebooks."""
     with mpl.rc_context():
         use_style()
         yield
-        plt.close("all")
