@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from second_look.decoding.pixels import write_pgm, write_png
 from second_look.errors import OutputError
 from second_look.files import (
     folder_fingerprint,
+    read_object,
+    read_parquet,
+    remove_drafts,
     sha256,
     write_csv,
     write_json,
@@ -165,3 +170,53 @@ def test_an_array_is_saved_as_numpy_reads_it(tmp_path):
         again = np.load(tmp_path / "a.npy", allow_pickle=False)
         np.testing.assert_array_equal(again, array)
         assert again.dtype == array.dtype
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_took_long_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch, durable):
+    synced = []
+
+    def note(descriptor):
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        synced.append((name, (tmp_path / "a").exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    with written_whole(tmp_path / "a", durable=durable) as draft:
+        draft.write_text("weights")
+    folder = str(tmp_path)
+    assert synced == ([(f"{folder}/.a.{os.getpid()}.tmp", False), (folder, True)] * durable)
+
+
+def test_drafts_of_killed_processes_are_removed_and_no_others(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    (tmp_path / "deep").mkdir()
+    gone = tmp_path / "deep" / f".x.npy.{dead}.tmp"
+    names = [gone, tmp_path / f".y.{os.getpid()}.tmp", tmp_path / ".of_another.tmp", tmp_path / "z"]
+    for path in names:
+        path.write_text("half")
+    assert remove_drafts(tmp_path) == [gone]
+    assert [path.exists() for path in names] == [False, True, True, True]
+
+
+def test_a_folder_in_the_way_is_named_with_a_remedy(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(OutputError, match=r"report.html: a folder stands .* Remove or"):
+        write_text(tmp_path / "report.html", "page")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "3", "{", "nul\0", "[" * 100_000])
+def test_what_is_no_object_is_none(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    assert read_object(tmp_path / "run.json") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"noise" * 99])
+def test_a_damaged_table_is_named(tmp_path, content):
+    path = tmp_path / "t.parquet"
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match=r"cannot be read as a table .*Run the notebook"):
+        read_parquet(path)
+    write_parquet(path, pd.DataFrame({"a": [1]}))
+    with pytest.raises(OutputError, match="cannot be read as a table"):
+        read_parquet(path, ["b"])

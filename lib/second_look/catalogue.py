@@ -16,7 +16,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from second_look.errors import DataError, LeakageError, first_few
-from second_look.files import write_parquet
+from second_look.files import read_parquet, write_parquet
 from second_look.quarantine import QUARANTINE, Code
 from second_look.source_code import content_hash
 
@@ -151,14 +151,15 @@ class Catalogue:
         """Read what `save` wrote, and check it.
 
         Raises:
+            OutputError: A table is gone or damaged.
             DataError: The tables were changed, or written by another version.
         """
-        names = ("images", "lesions", "quarantine")
-        catalogue = cls(*(pd.read_parquet(folder / f"{name}.parquet") for name in names))
+        names, remedy = ("images", "lesions", "quarantine"), "Run notebook 01_data_survey again."
+        paths = (folder / f"{name}.parquet" for name in names)
+        catalogue = cls(*(read_parquet(path, remedy=remedy) for path in paths))
         try:
             return catalogue.checked()
         except DataError as error:
-            remedy = "Run notebook 01_data_survey again."
             raise DataError(error.problem, f"{folder}, {error.location}", remedy) from None
 
 

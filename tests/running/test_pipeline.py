@@ -496,3 +496,26 @@ def test_paths_to_data_start_where_the_run_does(
     assert passed["variable"] == str(tmp_path / "there")
     assert project.run_json()["notebooks"][MAKE]["parameters"]["data_root"] == "here"
     assert os.environ["SECOND_LOOK_DATA"] == "there"
+
+
+# ------------------------------------------------------------------ what a killed run left
+
+
+def test_unfinished_files_of_a_killed_run_are_removed(
+    project: Project, executed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    above_all_ids = 2**22 + 1
+    draft = project.set / "predictions" / f".scores.parquet.{above_all_ids}.tmp"
+    draft.write_bytes(b"half")
+    go(project)
+    assert "removed 1 unfinished files of a run that was killed" in capsys.readouterr().out
+    assert not draft.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "null", "noise"])
+def test_a_damaged_run_json_is_written_anew(
+    project: Project, executed: list[str], content: str
+) -> None:
+    (project.set / "run.json").write_text(content)
+    go(project)
+    assert project.statuses() == [UP_TO_DATE, UP_TO_DATE]

@@ -47,3 +47,9 @@ def two_processes(run_folder: Path) -> Path:
     Folders `line`, of test_loop's task, and `classifier`, of test_classify's.
     """
     return build_once(run_folder / "two_processes", train_in_two_processes)
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the disk at each of the thousands of checkpoints of these tests."""
+    monkeypatch.setattr("second_look.files._to_disk", lambda path: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +226,113 @@ def test_two_processes_train_as_one(tmp_path: Path, two_processes: Path) -> None
 )
 def test_processes_are_those_that_were_started(environ, expected):
     assert _processes(environ) == expected
+
+
+def rarely_saved():
+    return LoopSettings(steps=60, seed=0, accelerator="cpu", checkpoint_seconds=1e9)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("stop_at", [3, 59])
+def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path, monkeypatch, number, stop_at):
+    handlers = signal.getsignal(number)
+    unbroken = Line()
+    train(unbroken, rarely_saved(), tmp_path / "a")
+    asked = Line()
+    step = asked.step
+
+    def step_and_signal(index):
+        if index == stop_at:
+            signal.raise_signal(number)
+        return step(index)
+
+    asked.step = step_and_signal
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, rarely_saved(), tmp_path / "b")
+    assert signal.getsignal(number) == handlers
+    resumed = Line(stop_at=stop_at)  # the step that was finished is not made again
+    train(resumed, rarely_saved(), tmp_path / "b")
+    assert torch.equal(weights(unbroken), weights(resumed))
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    task = Line()
+
+    def step(index):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("a step went on")
+
+    task.step = step
+    with pytest.raises(KeyboardInterrupt):
+        train(task, settings(), tmp_path)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        task = Line()
+        step = task.step
+        task.step = lambda index: (signal.raise_signal(signal.SIGHUP), step(index))[1]
+        assert train(task, settings(5), tmp_path).steps == 5
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def put(*names, value):
+    """A change of a checkpoint's content: something at a place of it."""
+
+    def change(content):
+        for name in names[:-1]:
+            content = content[name]
+        content[names[-1]] = value
+
+    return change
+
+
+PLACE = ("modules", "net", "1.weight")
+TAMPERED = {
+    "no number": put(*PLACE, value=torch.full((1, 3), float("nan"))),
+    "whole numbers": put(*PLACE, value=torch.ones(1, 3, dtype=torch.int64)),
+    "shape": put(*PLACE, value=torch.ones(2, 3)),
+    "step": put("progress", "step", value="17"),
+    "other progress": put("progress", "unknown", value=1),
+    "no progress": put("progress", value=[1]),
+    "no optimizer": put("optimizers", value={}),
+    "optimizer": put("optimizers", "adam", "param_groups", value=[]),
+    "no modules": lambda content: content.pop("modules"),
+}
+
+
+def tamper(path, change):
+    content = torch.load(path, weights_only=True)
+    TAMPERED[change](content)
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize("change", TAMPERED)
+def test_a_tampered_checkpoint_gives_way_to_the_one_before_it(tmp_path, capsys, change):
+    unbroken = Line()
+    train(unbroken, settings(8), tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=5), settings(8), tmp_path / "b")
+    (last,) = (tmp_path / "b").rglob("last.pt")
+    tamper(last, change)
+    resumed = Line()
+    train(resumed, settings(8), tmp_path / "b")
+    assert "going on from the one before it, previous.pt" in capsys.readouterr().out
+    assert torch.equal(weights(unbroken), weights(resumed))
+    (previous,) = (tmp_path / "b").rglob("previous.pt")
+    for path in (last, previous):
+        tamper(path, change)
+    with pytest.raises(CheckpointError, match=r"Remove .* to train from the start") as error:
+        train(Line(), settings(8), tmp_path / "b")
+    assert len(str(error.value)) < 1000
+
+
+def test_kept_weights_that_are_damaged_say_what_to_do(tmp_path):
+    done = train(Line(watched="near"), settings(10, validate_every=5), tmp_path)
+    done.weights.write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"weights.safetensors: .* Remove .* to train again"):
+        train(Line(watched="near"), settings(10, validate_every=5), tmp_path)

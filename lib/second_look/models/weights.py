@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -42,9 +43,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file of weights.")
     try:
+        content: Any
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (*BROKEN, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as weights ({reason(error)}). "
@@ -55,7 +58,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"{path}: expected tensors by name, as a state dict has them.")
+    if problems := unusable(content):
+        raise CheckpointError(f"{path}: {_first(problems)}. Get or train the weights anew.")
     return content
+
+
+def unusable(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Which tensors are no weights, in words: plain floating-point numbers, finite, by a name."""
+    problems = []
+    for name, tensor in tensors.items():
+        counter = str(name).endswith("num_batches_tracked")
+        if not isinstance(name, str):
+            problems.append(f"the name {name!r} is no text")
+        elif tensor.layout != torch.strided or tensor.is_quantized:
+            problems.append(f"{name} is sparse or quantised")
+        elif not tensor.dtype.is_floating_point and not (counter and not tensor.is_complex()):
+            problems.append(f"{name} holds {str(tensor.dtype).removeprefix('torch.')} numbers")
+        elif not torch.isfinite(tensor).all():
+            problems.append(f"{name} holds numbers that are not finite")
+    return problems
 
 
 def load_weights(module: nn.Module, path: Path, name: str = "") -> None:
@@ -104,9 +125,13 @@ def load_states(
     for name, module in modules.items():
         problems = mismatches(module, states.get(name, {}))
         if problems:
-            further = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise CheckpointError(
-                f"{path}: does not fit the {name}: {'; '.join(problems[:3])}{further}. "
+                f"{path}: does not fit the {name}: {_first(problems)}. "
                 "It is of another architecture or number of classes."
             )
         module.load_state_dict(states[name])
+
+
+def _first(problems: Sequence[str]) -> str:
+    further = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return f"{'; '.join(problem[:120] for problem in problems[:3])}{further}"

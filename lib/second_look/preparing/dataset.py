@@ -16,7 +16,7 @@ from second_look.catalogue import (
     clean_official_split,
 )
 from second_look.errors import DataError, LostRowsError, NotApplicableError, OutputError
-from second_look.files import write_csv, write_json, write_parquet
+from second_look.files import read_parquet, write_csv, write_json, write_parquet
 from second_look.phantoms.forms import DATASET as PHANTOM
 from second_look.preparing.duplicates import check_no_content_leak, find_duplicates
 from second_look.preparing.image import PrepareSettings
@@ -164,7 +164,9 @@ def open_dataset(outputs: Path) -> Dataset:
             raise OutputError(f"{folder} holds no data set: run notebook 01_data_survey first.")
         return build_dataset(outputs, LAB_SETTINGS, workers=LAB_WORKERS)
     catalogue = Catalogue.load(folder)
-    duplicates = pd.read_parquet(folder / "duplicates.parquet")
+    duplicates = read_parquet(
+        folder / "duplicates.parquet", remedy="Run notebook 01_data_survey again."
+    )
     prepared = Prepared.load(folder / "prepared")
     return Dataset(folder, catalogue, prepared, duplicates, _is_synthetic(catalogue))
 
@@ -192,13 +194,16 @@ def check_can_predict(outputs: Path) -> None:
     """
     path = outputs / DATASET / "images.parquet"
     if path.is_file():
-        check_every_class(pd.read_parquet(path), outputs / DATASET / QUARANTINE_CSV)
+        check_every_class(read_parquet(path), outputs / DATASET / QUARANTINE_CSV)
 
 
 def lacks_outlines(outputs: Path) -> bool:
     """Whether the data set in these outputs has no lesion with a location."""
     path = outputs / DATASET / "prepared" / "lesions.parquet"
-    return path.is_file() and not (pd.read_parquet(path, columns=["code"])["code"] > 0).any()
+    try:
+        return path.is_file() and not (read_parquet(path, ["code"])["code"] > 0).any()
+    except OutputError:  # damaged: the notebook that opens the data set says so
+        return False
 
 
 def _is_synthetic(catalogue: Catalogue) -> bool:

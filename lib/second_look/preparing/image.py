@@ -27,7 +27,7 @@ from second_look.preparing.breast import Mask, breast_side, exposed, find_breast
 from second_look.preparing.fingerprints import fingerprint, to_text
 from second_look.preparing.mask_checks import mask_doubt, negative_doubt, special_shape
 from second_look.preparing.outlines import Outline, draw_outlines
-from second_look.preparing.store import path_of, save_array
+from second_look.preparing.store import ARRAYS, files_of, path_of, save_array
 from second_look.quarantine import Code, Quarantine
 
 # Lesions may reach over the edge of the breast mask. This margin cuts none of the 1,696 masses of
@@ -131,14 +131,18 @@ def _prepare(job: Job) -> dict[str, Any]:
     cut, regions = _cut(pixels, transform), _cut(_region_map(breast, outlines), transform)
     content = hashlib.sha256(repr(cut.shape).encode() + cut.astype("<u2").tobytes()).hexdigest()
     cut, regions = _scaled(cut, regions, transform.scale)
-    for name, array in (("pixels.npy", cut), ("regions.npy", regions)):
+    for name, array in zip(ARRAYS, (cut, regions), strict=True):
         save_array(path_of(job.folder, job.image_id, name), array)
+    files = files_of(job.folder, job.image_id)
+    sizes = (size for size, _ in files.values())
     return {
+        "files": files,
         "image": {
             **_image_row(job, pixels.shape, cut.shape, transform),
             "breast_px": breast_px,
             "brightest": int(pixels.max()),
             "content_hash": content,
+            **dict(zip(ARRAYS.values(), sizes, strict=True)),
         },
         "lesions": [
             _lesion_row(outline, code, pixels.size, breast_px)

@@ -8,7 +8,6 @@ not at all, and one that is done is not done again.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,11 +21,11 @@ from tqdm.auto import tqdm
 
 from second_look.catalogue import Catalogue, table
 from second_look.errors import DataError, LostRowsError, OutputError
-from second_look.files import write_json
+from second_look.files import read_object, write_json
 from second_look.preparing.depths import with_depths
 from second_look.preparing.fingerprints import from_text
 from second_look.preparing.image import Job, PrepareSettings, prepare_image
-from second_look.preparing.store import Prepared, path_of
+from second_look.preparing.store import Prepared, sizes_agree
 from second_look.quarantine import QUARANTINE, Code
 from second_look.source_code import code_digest, content_hash
 
@@ -158,13 +157,11 @@ def _client(workers: int, scheduler: str) -> Iterator[Any]:
 
 def _record(job: Job) -> dict[str, Any] | None:
     """The record of an image that is done and up to date."""
-    try:
-        record: dict[str, Any] = json.loads(job.record.read_text())
-    except (OSError, ValueError):
+    record = read_object(job.record)
+    if record.get("key") != job.key or not isinstance(record.get("quarantine"), list):
         return None
-    arrays = [path_of(job.folder, job.image_id, f"{name}.npy") for name in ("pixels", "regions")]
-    complete = "image" not in record or all(array.is_file() for array in arrays)
-    return record if complete and record.get("key") == job.key else None
+    complete = "image" not in record or sizes_agree(job.folder, record.get("files"))
+    return record if complete else None
 
 
 def _check_negatives(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -> None:

@@ -16,13 +16,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from second_look.errors import OutputError
-from second_look.files import write_parquet, write_with
+from second_look.files import read_object, read_parquet, sha256, write_parquet, write_with
 from second_look.geometry import Transform
 
 if TYPE_CHECKING:
     from second_look.decoding.pixels import Pixels
 
 TABLES = ("images", "lesions", "quarantine")
+# The arrays of an image, and the columns that say how many bytes their files have.
+ARRAYS = {"pixels.npy": "pixels_bytes", "regions.npy": "regions_bytes"}
+_REMEDY = "Run notebook 01_data_survey again: it prepares anew what is damaged."
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Prepared:
         images: One row an image: image_id; rows, cols (prepared px); bits, and brightest level of
             the whole picture (white is 2**bits - 1); row_offset, col_offset,
             crop_rows, crop_cols, original_rows, original_cols, breast_px (original px);
-            flipped; scale; pixel_spacing_mm (of a prepared pixel, NaN unknown); content_hash.
+            flipped; scale; pixel_spacing_mm (of a prepared pixel, NaN unknown); content_hash;
+            pixels_bytes, regions_bytes (of their files).
         lesions: One row per lesion: lesion_id, image_id; code in the region map (0: not located);
             area_px (original px), share_of_image, share_of_breast, inside_breast (0 to 1).
         quarantine: What could not be used, as in the catalogue.
@@ -53,22 +57,27 @@ class Prepared:
         """Open what `prepare` wrote.
 
         Raises:
-            OutputError: Something of it is missing.
+            OutputError: Something of it is missing, or has another size than it was written with.
         """
-        paths = [folder / f"{name}.parquet" for name in TABLES] + [folder / "fingerprints.npy"]
-        missing = [path for path in paths if not path.is_file()]
-        if missing:
-            raise OutputError(f"{missing[0]} is not there: run notebook 01_data_survey (again).")
-        images, lesions, quarantine = (pd.read_parquet(path) for path in paths[:3])
-        return cls(folder, images, lesions, quarantine, np.load(paths[3], allow_pickle=False))
+        paths = [folder / f"{name}.parquet" for name in TABLES]
+        images, lesions, quarantine = (read_parquet(path, remedy=_REMEDY) for path in paths)
+        fingerprints = _loaded(folder / "fingerprints.npy")
+        if fingerprints.ndim != 3 or len(fingerprints) != len(images):
+            raise OutputError(f"{folder}: fingerprints are not those of the images. {_REMEDY}")
+        if ids := _other_sizes(folder, images):
+            raise OutputError(
+                f"{path_of(folder, ids[0], 'pixels.npy')}, or the regions beside it: not as large "
+                f"as it was written ({len(ids)} such images). {_REMEDY}"
+            )
+        return cls(folder, images, lesions, quarantine, fingerprints)
 
     def pixels(self, image_id: str) -> Pixels:
         """Grey levels, uint8 or uint16 (rows, cols), mapped from disk and read-only."""
-        return _mapped(path_of(self.folder, image_id, "pixels.npy"))
+        return _loaded(path_of(self.folder, image_id, "pixels.npy"), mapped=True)
 
     def regions(self, image_id: str) -> npt.NDArray[np.uint8]:
         """0 outside the breast, 1 breast, 2+k the image's lesion k, uint8 (rows, cols)."""
-        return _mapped(path_of(self.folder, image_id, "regions.npy"))
+        return _loaded(path_of(self.folder, image_id, "regions.npy"), mapped=True)
 
     def transform(self, image_id: str) -> Transform:
         """The way from the original mammogram to the prepared one, and back."""
@@ -108,9 +117,88 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
     write_with(path, save)
 
 
-def _mapped(path: Path) -> npt.NDArray[Any]:
+def files_of(folder: Path, image_id: str) -> dict[str, list[Any]]:
+    """File name -> size and sha256 of the arrays of an image, for its record."""
+    paths = [path_of(folder, image_id, ending) for ending in ARRAYS]
+    return {path.name: [path.stat().st_size, sha256(path)] for path in paths}
+
+
+def drop_damaged(folder: Path, *, by_digest: bool) -> int:
+    """Drop the records of images whose arrays are not as written: they are prepared anew.
+
+    The table of the images goes too, so that whoever reads it knows that it is not valid.
+
+    Args:
+        folder: Of prepared images; there may be none.
+        by_digest: Read every array, about 1 GB a second, instead of looking at sizes only. Where
+            one size differs, all of them are read.
+
+    Returns:
+        How many images were dropped.
+    """
+    table = folder / "images.parquet"
+    if not table.is_file():
+        return 0
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: {error}. Run notebook 01_data_survey again.") from None
+        doubtful = bool(_other_sizes(folder, read_parquet(table)))
+    except OutputError:
+        doubtful = True
+    if not doubtful and not by_digest:
+        return 0
+    damaged = []
+    for path in sorted(folder.glob("*.json")):
+        arrays = read_object(path).get("files")
+        if isinstance(arrays, dict) and not all(
+            _as_written(folder / name, facts) for name, facts in arrays.items()
+        ):
+            damaged.append(path)
+    for path in damaged:
+        path.unlink()
+    if damaged:
+        table.unlink()
+    return len(damaged)
+
+
+def sizes_agree(folder: Path, arrays: object) -> bool:
+    """Whether the arrays that a record names are there, each as large as it says."""
+    return isinstance(arrays, dict) and all(
+        _size(folder / name) == facts[0] for name, facts in arrays.items()
+    )
+
+
+def _other_sizes(folder: Path, images: pd.DataFrame) -> list[str]:
+    """Ids of the images whose arrays are missing or not as large as they were written.
+
+    Raises:
+        OutputError: The table does not say how large they are.
+    """
+    columns = ["image_id", *ARRAYS.values()]
+    if not set(columns) <= set(images):
+        raise OutputError(f"{folder}: prepared by another version. {_REMEDY}")
+    return [
+        image_id
+        for image_id, *sizes in images[columns].itertuples(index=False, name=None)
+        if [_size(path_of(folder, image_id, ending)) for ending in ARRAYS] != sizes
+    ]
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _as_written(path: Path, facts: Any) -> bool:  # noqa: ANN401
+    return bool(_size(path) == facts[0] and sha256(path) == facts[1])
+
+
+def _loaded(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(
+            path, mmap_mode="r" if mapped else None, allow_pickle=False
+        )
+    except (OSError, ValueError, EOFError) as error:
+        raise OutputError(f"{path}: cannot be read ({error}). {_REMEDY}") from None
     return array

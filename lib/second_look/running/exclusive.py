@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import OutputError
-from second_look.files import DATA_VARIABLE
+from second_look.files import DATA_VARIABLE, remove_drafts
+from second_look.preparing.store import drop_damaged
+from second_look.records import DATASET
 
 # The file systems of some clusters have no locks; a second run cannot be refused there.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -31,8 +33,18 @@ def absolute_data_variable() -> Iterator[None]:
 
 
 @contextmanager
-def locked(outputs: Path) -> Iterator[None]:
-    """Refuse a second run on the same outputs; the lock is released when its process ends."""
+def locked(outputs: Path, *, by_digest: bool = False) -> Iterator[None]:
+    """Refuse a second run on the same outputs, and set right what killed ones left.
+
+    The lock is released when its process ends.
+
+    Args:
+        outputs: Folder of the run.
+        by_digest: Of `_set_right`.
+
+    Raises:
+        OutputError: Another run holds the lock, or the folder cannot be written.
+    """
     try:
         outputs.mkdir(parents=True, exist_ok=True)
         stream = (outputs / ".lock").open("a+", encoding="utf-8")
@@ -56,7 +68,21 @@ def locked(outputs: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
+        _set_right(outputs, by_digest=by_digest)
         yield
+
+
+def _set_right(outputs: Path, *, by_digest: bool) -> None:
+    """Remove what killed runs left, and have damaged images prepared anew.
+
+    Args:
+        outputs: Folder of the run.
+        by_digest: Read every prepared image, rather than compare sizes.
+    """
+    if removed := remove_drafts(outputs):
+        print(f"removed {len(removed)} unfinished files of a run that was killed")
+    if count := drop_damaged(outputs / DATASET / "prepared", by_digest=by_digest):
+        print(f"{count} prepared images are damaged: notebook 01 prepares them anew")
 
 
 def with_absolute_data_root(values: Mapping[str, Any]) -> dict[str, Any]:

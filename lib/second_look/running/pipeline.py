@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from second_look.errors import NotApplicableError, NotebookFailedError, OutputError
-from second_look.files import DATA_VARIABLE, write_json
+from second_look.files import DATA_VARIABLE, read_object, write_json
 from second_look.records import MANIFESTS, Records, begin_record, load_json
 from second_look.running.exclusive import (
     absolute_data_variable,
@@ -90,7 +90,7 @@ def run(
     values = load_params(params_file, read_cells(paths), overrides)
     chosen = _chosen(list(paths), choice)
     outputs = (outputs_root / params_file.stem).resolve()
-    with locked(outputs), absolute_data_variable():
+    with locked(outputs, by_digest=choice.force), absolute_data_variable():
         _check_same_set(outputs, params_file)
         notebooks = [
             Notebook(name, path.resolve(), outputs, values[name]) for name, path in paths.items()
@@ -277,7 +277,7 @@ class Notebook:
         if reason:
             record["not_applicable"] = reason
         record |= {"seconds": seconds, "peak_memory_mb": round(peak.megabytes), **made_with}
-        write_json(self._record, record)
+        write_json(self._record, record, durable=True)
         return seconds, peak.megabytes
 
     def _run(self) -> str:
@@ -392,7 +392,7 @@ def _relative(params_file: Path, outputs: Path) -> str:
 
 def _check_same_set(outputs: Path, params_file: Path) -> None:
     """Params files of one name in different folders are different sets: they share no outputs."""
-    earlier = outputs / str((load_json(outputs / "run.json") or {}).get("params_file", ""))
+    earlier = outputs / str(read_object(outputs / "run.json").get("params_file", ""))
     if earlier.is_file() and not earlier.samefile(params_file):
         raise OutputError(
             f"{outputs}: holds what {earlier.resolve()} made. Give {params_file} another name, or "

@@ -7,10 +7,10 @@ others use lie in `weights.safetensors`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import isroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save
@@ -18,9 +18,11 @@ from torch import Tensor
 
 from second_look.errors import CheckpointError
 from second_look.files import write_bytes, written_whole
-from second_look.models.weights import BROKEN, load_states, load_weights, reason
+from second_look.models.weights import BROKEN, load_states, load_weights, reason, unusable
 from second_look.source_code import code_digest, content_hash
 from second_look.training.task import Task
+
+T = TypeVar("T")
 
 
 def full_identity(task: Task, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,15 +74,23 @@ class Checkpoints:
                 name: optimizer.state_dict() for name, optimizer in task.optimizers.items()
             },
         }
-        with written_whole(self.last) as draft:
+        with written_whole(self.last, durable=True) as draft:
             # Through Python's own file: torch hides what the system said of a full disk.
             with draft.open("wb") as stream:
                 torch.save(content, stream)
             if self.last.is_file():
                 self.last.replace(self.previous)
 
-    def resume(self, task: Task) -> dict[str, Any]:
-        """Load the newest checkpoint that can be read; its progress, {} where there is none.
+    def resume(self, task: Task, begin: Callable[..., T]) -> T:
+        """Load the newest checkpoint that is sound.
+
+        Args:
+            task: Gets its networks and optimizers.
+            begin: Makes the progress from what the checkpoint holds of it, from nothing where there
+                is none; raises ValueError or TypeError where that is no progress.
+
+        Returns:
+            What `begin` made.
 
         Raises:
             CheckpointError: It is of something else, or none of those that are there can be read.
@@ -90,22 +100,25 @@ class Checkpoints:
         for path in existing_paths:
             try:
                 content = torch.load(path, map_location="cpu", weights_only=True)
-                stored = json.loads(content["identity"])
+                stored = dict(json.loads(content["identity"]))
             except BROKEN as error:
                 problems.append(f"{path}: cannot be read ({reason(error)})")
                 continue
+            self._check_identity(path, stored)
+            try:
+                progress = begin(**content["progress"])
+                _load(task, content, path)
+            except (*BROKEN, CheckpointError) as error:
+                problems.append(f"{path}: is damaged ({reason(error)})")
+                continue
             if problems:
                 print(f"{problems[0]}; going on from the one before it, {path.name}.")
-            self._check_identity(path, stored)
-            load_states(task.modules, content["modules"], path)
-            for name, optimizer in task.optimizers.items():
-                optimizer.load_state_dict(content["optimizers"][name])
-            return dict(content["progress"])
+            return progress
         if problems:
             raise CheckpointError(
                 f"{'; '.join(problems)}. Remove {self.folder} to train from the start."
             )
-        return {}
+        return begin()
 
     def save_weights(self, task: Task) -> None:
         """Keep the weights as they are now."""
@@ -115,12 +128,19 @@ class Checkpoints:
             for key, value in module.state_dict().items()
         }
         metadata = {"identity": json.dumps(self._identity, sort_keys=True)}
-        write_bytes(self.best, save(_unshared(tensors), metadata))
+        write_bytes(self.best, save(_unshared(tensors), metadata), durable=True)
 
     def load_best(self, task: Task) -> None:
-        """Put the kept weights into the task's modules."""
-        for name, module in task.modules.items():
-            load_weights(module, self.best, name)
+        """Put the kept weights into the task's modules.
+
+        Raises:
+            CheckpointError: They are gone, damaged, or of something else.
+        """
+        try:
+            for name, module in task.modules.items():
+                load_weights(module, self.best, name)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} Remove {self.folder} to train again.") from None
 
     def _check_identity(self, path: Path, stored: Mapping[str, Any]) -> None:
         names = sorted(set(stored) | set(self._identity))
@@ -134,6 +154,21 @@ class Checkpoints:
                 f"{path}: is a checkpoint of another training: {'; '.join(differences)}. "
                 f"Move it away, or remove {self.folder} to train from the start."
             )
+
+
+def _load(task: Task, content: Mapping[str, Any], path: Path) -> None:
+    """Put networks and optimizers of a checkpoint into a task.
+
+    Raises:
+        CheckpointError: A network does not fit, or has numbers that are not finite.
+        LookupError, TypeError, ValueError …: What else of BROKEN a damaged content leads to.
+    """
+    for name, state in content["modules"].items():
+        if problems := unusable(state):
+            raise CheckpointError(f"{name}: {problems[0]}")
+    load_states(task.modules, content["modules"], path)
+    for name, optimizer in task.optimizers.items():
+        optimizer.load_state_dict(content["optimizers"][name])
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

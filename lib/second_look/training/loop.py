@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -110,6 +112,14 @@ class Progress:
     # Losses by name of the steps since the last row of the history.
     pending: list[dict[str, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        counts = (self.step, self.best_step, self.waited)
+        if not all(isinstance(count, int) and count >= 0 for count in counts):
+            raise ValueError(f"expected counts of steps. Got {counts}.")
+        if not isinstance(self.history, list) or not isinstance(self.pending, list):
+            raise TypeError("expected lists of losses.")
+        self.best, self.seconds = float(self.best), float(self.seconds)
+
     def note(self, numbers: Mapping[str, float]) -> None:
         """Put numbers into the history, at this step."""
         self.history += [(self.step, name, float(value)) for name, value in numbers.items()]
@@ -146,6 +156,7 @@ def train(task: Task, settings: LoopSettings, folder: Path) -> Trained:
 
     Raises:
         TrainingError: A loss is not finite, or the device's memory is full.
+        KeyboardInterrupt: A signal asked to stop; a checkpoint was written after the step.
         CheckpointError: The folder holds checkpoints of something else, or none can be read.
     """
     fabric = _fabric(settings)
@@ -154,7 +165,7 @@ def train(task: Task, settings: LoopSettings, folder: Path) -> Trained:
     torch.manual_seed(_seed_of(settings.seed, -1, 0))
     task.setup(fabric, training_folder)
     store = checkpoints.Checkpoints(training_folder, identity)
-    progress = Progress(**store.resume(task))
+    progress = store.resume(task, Progress)
     _Loop(fabric, task, settings, store, progress).run()
     fabric.barrier()
     if math.isfinite(progress.best):
@@ -195,15 +206,18 @@ class _Loop:
             desc=self.task.name,
             disable=not self.fabric.is_global_zero,
         )
-        with bar:
+        with bar, requests_to_stop() as requests:
             while not self._finished():
                 self._step(bar)
                 now = time.monotonic()
                 self.progress.seconds = earlier_seconds + now - started
-                if now - saved >= self.settings.checkpoint_seconds or self._finished():
+                due = now - saved >= self.settings.checkpoint_seconds
+                if due or requests or self._finished():
                     self._check_losses()
                     self._save()
                     saved = time.monotonic()
+                if requests:
+                    raise KeyboardInterrupt(f"stopped after step {self.progress.step}, kept")
 
     def _finished(self) -> bool:
         patience = self.settings.patience
@@ -270,6 +284,32 @@ class _Loop:
             if self._finished() and not math.isfinite(self.progress.best):
                 self.store.save_weights(self.task)
             self.store.save(self.task, vars(self.progress))
+
+
+@contextmanager
+def requests_to_stop() -> Iterator[list[int]]:
+    """Within the block, the first signal to stop is noted instead of raised: a step is finished.
+
+    Ctrl-C, the end of a job (SIGTERM) and a closed terminal (SIGHUP) are such signals; one that is
+    ignored, as by nohup, stays ignored. A second one raises KeyboardInterrupt at once.
+    """
+    requests: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if requests:
+            raise KeyboardInterrupt
+        requests.append(number)
+
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # elsewhere there are no signals
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                previous[number] = signal.signal(number, note)
+    try:
+        yield requests
+    finally:
+        for noted, handler in previous.items():
+            signal.signal(noted, handler)
 
 
 @contextmanager
