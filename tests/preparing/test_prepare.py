@@ -335,7 +335,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
 
 
 def test_missing_parts_are_named(prepared, tmp_path):
-    with pytest.raises(OutputError, match="run notebook 01_data_survey"):
+    with pytest.raises(OutputError, match="Run notebook 01_data_survey"):
         Prepared.load(tmp_path)
     with pytest.raises(OutputError, match="nobody"):
         prepared.pixels("nobody")
