@@ -94,11 +94,13 @@ def _plan(options: argparse.Namespace) -> int:
     return show_plan(run)
 
 
-def _survey(options: argparse.Namespace) -> None:
+def _survey(options: argparse.Namespace) -> int:
     from second_look.running.commands import print_lines
-    from second_look.running.survey import survey_lines
+    from second_look.running.survey import survey
 
-    print_lines(survey_lines(options.params, options.notebooks, options.set))
+    lines, taken = survey(options.params, options.notebooks, options.set)
+    print_lines(lines)
+    return 0 if taken else 2
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -80,6 +80,7 @@ class Code(StrEnum):
         "depth_found",
         "the files do not say how many of their bits are used: the brightest of all levels does",
     )
+    BITS_EXCEEDED = "bits_exceeded", "levels beyond the bits that the picture is said to have"
     UNPROCESSED = "unprocessed", "levels of a detector, not processed to be looked at"
     FEW_LEVELS = "few_levels", "the picture fills a small share of the levels of its depth"
     MASK_DEPTH = "mask_depth", "the mask has more than 8 bits, but only two values"

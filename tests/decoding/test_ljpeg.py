@@ -115,7 +115,7 @@ def frame(precision=16, rows=12, cols=9, count=1, sampling=0x11):
     ("content", "words"),
     [
         (b"", "expected a JPEG"),
-        (WHOLE[:-2], "truncated: it has no end marker"),
+        (WHOLE[:-5], "truncated or damaged: the data end before the picture does"),
         (WHOLE[:70], "truncated"),
         (WHOLE[:15], "truncated or damaged"),
         (WHOLE[:-20] + b"\xff\xd9", "the data end before the picture does"),
@@ -182,3 +182,8 @@ def test_the_store_reads_a_film_like_any_picture(tmp_path):
     path.write_bytes(slow_encode(pixels, frame=frame(precision=17, rows=30, cols=20)))
     with pytest.raises(DataError, match=r"A_0001_1.LEFT_CC.LJPEG: .*2 to 16 bits"):
         px.read_header(path)
+
+
+def test_a_file_that_lacks_its_end_marker_alone_is_read():
+    for missing in (1, 2):
+        np.testing.assert_array_equal(decode(WHOLE[:-missing]), decode(WHOLE))

@@ -181,9 +181,18 @@ def test_a_stretched_picture_becomes_square(tmp_path):
 
 
 def test_a_tiff_whose_lowest_value_is_white_is_turned_round(tmp_path):
-    pixels = picture(np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", 65535 - pixels, photometric="miniswhite")
-    np.testing.assert_array_equal(px.read_pixels(tmp_path / "a.tif"), pixels)
+    pixels, path = picture(np.uint8), tmp_path / "a.tif"
+    tifffile.imwrite(path, 255 - pixels, photometric="miniswhite")
+    np.testing.assert_array_equal(px.read_pixels(path), pixels)
+    pixels = pixels.astype(np.uint16) * 16
+    tifffile.imwrite(path, 4095 - pixels, photometric="miniswhite", bitspersample=12)
+    np.testing.assert_array_equal(px.read_pixels(path), pixels)
+    assert px.read_header(path) == px.Header(7, 5, 12, photometric_stated=True)
+    # Of 16 bits a file may use 12: which level is black is known only to its data set.
+    tifffile.imwrite(path, 4095 - pixels, photometric="miniswhite")
+    np.testing.assert_array_equal(px.read_pixels(path), 4095 - pixels)
+    assert px.read_header(path).white_is_lowest
+    np.testing.assert_array_equal(px.read_mask_values(path), 61440 + pixels)
     tifffile.imwrite(tmp_path / "b.tif", pixels / np.float32(2), photometric="miniswhite")
     with pytest.raises(px.DataError, match="lowest is white"):
         px.read_pixels(tmp_path / "b.tif")
@@ -195,4 +204,37 @@ def test_a_second_newline_after_the_header_of_a_pgm_is_no_pixel(tmp_path):
     np.testing.assert_array_equal(px.read_pixels(path), pixels)
     path.write_bytes(b"P5\n5 7\n255\n\n" + pixels.tobytes()[:-1] + b"\n")
     with pytest.raises(px.DataError, match="longer than its header says"):
+        px.read_pixels(path)
+
+
+def test_white_space_after_the_pixels_of_a_pgm_is_none_of_them(tmp_path):
+    pixels = picture(np.uint8) | 128
+    for tail in (b"\n", b"\r\n", b" \n\n"):
+        path = pgm(tmp_path, b"P5\n5 7\n255\n" + pixels.tobytes() + tail)
+        np.testing.assert_array_equal(px.read_pixels(path), pixels)
+    with pytest.raises(px.DataError, match=r"longer .* expected 35 bytes of pixels. Got 37"):
+        px.read_pixels(pgm(tmp_path, b"P5\n5 7\n255\n" + pixels.tobytes() + b"\n1"))
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("size", [(16, 16), (101, 77)])
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(tmp_path, size, missing):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture(np.uint8, *size)).save(path, quality=90)
+    whole, content = px.read_pixels(path), path.read_bytes()
+    path.write_bytes(content[:-missing])
+    np.testing.assert_array_equal(px.read_pixels(path), whole)
+    np.testing.assert_array_equal(px.read_mask_values(path), whole)
+    for lost in (5, 6, 9, 40, len(content) // 2):
+        path.write_bytes(content[:-lost])
+        with pytest.raises(px.DataError, match=r"[Tt]runcated"):
+            px.read_pixels(path)
+
+
+def test_a_progressive_jpeg_without_an_end_is_refused(tmp_path):
+    """Its later scans only refine the picture: that one of them is missing does not show."""
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture(np.uint8, 64, 64)).save(path, progressive=True)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(px.DataError, match="truncated"):
         px.read_pixels(path)

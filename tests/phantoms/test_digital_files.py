@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from second_look.phantoms.digital_files import BITS
 from second_look.phantoms.forms import read_phantom
 from second_look.phantoms.phantom import PhantomSettings, plan_patient
 from second_look.preparing.breast import breast_side, exposed, find_breast
+from second_look.preparing.image import Job, PrepareSettings, prepare_image
 from second_look.preparing.prepare import prepare
+from second_look.preparing.store import path_of
 from second_look.quarantine import Code
 
 SETTINGS = PhantomSettings(patients=3, rows=256, cols=208, seed=3)
@@ -91,6 +94,48 @@ def test_the_field_is_what_a_rectangle_leaves_free(tmp_path, device, edges, fiel
     tags = {f"{device}{name}Edge": edge for name, edge in zip(names, edges, strict=True)}
     path = file(tmp_path / "a.dcm", stored, **tags | {f"{device}Shape": "RECTANGULAR"})
     assert read_header(path).field == field
+
+
+@pytest.mark.parametrize("device", ["Collimator", "Shutter"])
+def test_a_polygon_leaves_free_what_is_inside(tmp_path, device):
+    stored = np.tile(np.arange(1, 41, dtype=np.uint16), (30, 1))
+    corners = {f"VerticesOfThePolygonal{device}": [1, 6, 1, 40, 30, 40, 30, 16]}
+    path = file(tmp_path / "a.dcm", stored, **corners | {f"{device}Shape": "POLYGONAL"})
+    header = read_header(path)
+    assert header.polygons == (((0, 5), (0, 39), (29, 39), (29, 15)),)
+    free = exposed(read_pixels(path), header.field, header.polygons)
+    row, col = np.mgrid[:30, :40]
+    inside = col >= 5 + row * 10 / 29
+    assert (free[inside] == stored[inside]).all()
+    assert (free[col < 4 + row * 10 / 29] == stored[inside].min()).all()
+    # Without the shape, too few corners or all of them outside: no field.
+    for tags in (
+        corners,
+        {f"{device}Shape": "POLYGONAL", f"VerticesOfThePolygonal{device}": [1, 6, 1, 40]},
+    ):
+        assert read_header(file(tmp_path / "b.dcm", stored, **tags)).polygons == ()
+    assert exposed(stored, None, [((90, 90), (90, 99), (99, 99))]) is stored
+
+
+def test_a_white_corner_behind_a_polygonal_collimator_is_no_breast(catalogue, tmp_path):
+    path = next(p for p in catalogue.images["path"] if "p0001_L_MLO" in p)
+    data = pydicom.dcmread(path)
+    levels, white = data.pixel_array.copy(), data.pixel_array.max()
+    corner = np.add.outer(np.arange(256)[::-1], np.arange(208)[::-1]) < 150
+    levels[corner] = white
+    data.PixelData = levels.tobytes()
+    data.CollimatorShape = ["RECTANGULAR", "POLYGONAL"]
+    data.VerticesOfThePolygonalCollimator = [1, 1, 1, 208, 106, 208, 256, 58, 256, 1]
+    data.save_as(tmp_path / "a.dcm")
+    image = catalogue.images[catalogue.images["path"] == path].assign(path=str(tmp_path / "a.dcm"))
+    job = Job(image.iloc[0].to_dict(), [], tmp_path / "out", PrepareSettings(), "")
+    prepare_image(job)
+    record = json.loads(job.record.read_text())
+    assert record["quarantine"] == []
+    regions = np.load(path_of(job.folder, job.image_id, "regions.npy"))
+    offset = record["image"]["row_offset"], record["image"]["col_offset"]
+    hidden = corner[offset[0] :, offset[1] :][: regions.shape[0], : regions.shape[1]]
+    assert np.mean(regions[hidden] > 0) < 0.02
 
 
 def test_levels_of_a_detector_are_said(catalogue, tmp_path):

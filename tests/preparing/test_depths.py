@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from helpers.small_dicom import file
 from second_look.batches.pictures import fit
-from second_look.decoding.pixels import write_png
+from second_look.decoding.pixels import read_pixels, write_png
+from second_look.errors import DataError, LostRowsError
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
 from second_look.preparing.depths import with_depths
+from second_look.preparing.image import read_original
 from second_look.preparing.prepare import prepare
 from second_look.sources.folder import read_folder
 
@@ -61,6 +63,11 @@ def test_a_stated_depth_counts_and_pictures_that_are_dim_then_are_listed(mixed):
     assert prepared.images["bits"].tolist() == [16, 12, 16]
     assert prepared.quarantine["code"].tolist() == ["few_levels"] * 2
     assert prepared.quarantine["image_id"].tolist() == ["a", "c"]
+    assert (
+        prepared.quarantine["reason"]
+        .str.contains("12 in a PNG or TIFF of 16, give them as bits")
+        .all()
+    )
     column = TABLE.replace("label\n", "label,bits\n").replace("normal\nb", "normal,13\nb")
     column = column.replace("b,normal", "b,normal,").replace("c,normal", "c,normal,12")
     assert prepared_of(mixed, column).images["bits"].tolist() == [13, 12, 12]
@@ -84,3 +91,28 @@ def test_every_set_has_its_own_depth():
     assert with_depths(images.assign(brightest=np.int64(40_000)), ["p"] * 4, list("abcd"))[0][
         "bits"
     ].tolist() == [16, 16, 16, 8]
+
+
+def test_levels_beyond_the_bits_are_not_believed(mixed):
+    one = TABLE.replace("label\n", "label,bits\n").replace("a,normal", "a,normal,10")
+    one = one.replace("b,normal", "b,normal,").replace("c,normal", "c,normal,12")
+    prepared = prepared_of(mixed, one)
+    assert prepared.images["image_id"].tolist() == ["b", "c"]
+    (row,) = prepared.quarantine.to_dict("records")
+    assert (row["code"], row["effect"]) == ("bits_exceeded", "image left out")
+    assert row["file"].endswith("a.png")
+    highest = int(read_pixels(mixed / "a.png").max())
+    assert f"levels go up to {highest}, but 10 bits end at 1023: give at least 12" in row["reason"]
+
+
+def test_a_set_whose_bits_are_too_few_is_an_error_that_names_file_level_and_remedy(mixed):
+    with pytest.raises(LostRowsError, match=r"2 of 3 .*a\.png: its levels go .* Set bits .* to 0"):
+        prepared_of(mixed, TABLE, bits=10)
+
+
+def test_too_few_bits_of_a_negative_are_not_cut_off(tmp_path):
+    write_png(tmp_path / "n.png", np.tile(np.arange(4096, dtype=np.uint16), (8, 1)))
+    image = {"path": tmp_path / "n.png", "rows": 8, "cols": 4096, "photometric": "MONOCHROME1"}
+    assert read_original(image | {"bits": 12}).max() == 4095
+    with pytest.raises(DataError, match="levels go up to 4095, but 10 bits end at 1023"):
+        read_original(image | {"bits": 10})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tifffile
 from helpers.small_dicom import file
 from helpers.small_mammograms import small_settings
 from second_look.decoding.pixels import read_pixels, write_png
@@ -76,11 +79,61 @@ def test_a_column_says_it_of_single_pictures(tmp_path):
     # A DICOM file says so itself: what it holds is not turned round twice.
     assert catalogue.images.set_index("image_id")["photometric"].to_dict() == {
         "a": "MONOCHROME1",
+        "c": "MONOCHROME1",
         "d": "",
     }
     reasons = " ".join(catalogue.quarantine["reason"])
     assert "MONOCHROME1 or MONOCHROME2 as photometric. Got 'negative'" in reasons
-    assert "MONOCHROME1 needs the column or parameter bits" in reasons
+
+
+def of_16_bits(folder, mammograms, stored, *, ending="png"):
+    """A table of pictures as `stored` makes them of levels of 12 bits."""
+    rows = ["path,patient,label,split"]
+    for number, pixels in enumerate(mammograms):
+        path = folder / f"{number}.{ending}"
+        levels = stored(pixels.astype(np.uint16) * 16)
+        if ending == "tif":
+            tifffile.imwrite(path, levels, photometric="miniswhite")
+        else:
+            write_png(path, levels)
+        rows.append(f"{path.name},p{number},normal,train")
+    (folder / "t.csv").write_text("\n".join(rows))
+    return small_settings(source="folder", data_root=str(folder), table="t.csv")
+
+
+def assert_read_as(data, mammograms):
+    assert set(data.prepared.images["bits"]) == set(data.catalogue.images["bits"]) == {12}
+    for image, pixels in zip(data.catalogue.images.to_dict("records"), mammograms, strict=True):
+        np.testing.assert_array_equal(read_original(image), pixels.astype(np.uint16) * 16)
+
+
+def test_the_advice_for_negatives_of_12_bits_in_16_can_be_followed(tmp_path, mammograms):
+    settings = of_16_bits(tmp_path, mammograms, lambda levels: 4095 - levels)
+    with pytest.raises(DataError, match="Set photometric to MONOCHROME1"):
+        build_dataset(tmp_path / "out", settings, workers=0)
+    advised = replace(settings, photometric="MONOCHROME1")
+    data = build_dataset(tmp_path / "out", advised, workers=0)
+    assert_read_as(data, mammograms)
+    (row,) = data.catalogue.quarantine.to_dict("records")
+    assert row["code"] == Code.DEPTH_FOUND
+    assert "they count as 12 bits" in row["reason"]
+
+
+def test_positives_that_are_said_to_be_negatives_are_told_the_other_way(tmp_path, mammograms):
+    settings = of_16_bits(tmp_path, mammograms, lambda levels: levels)
+    wrong = replace(settings, photometric="MONOCHROME1", bits=12)
+    with pytest.raises(DataError, match="Set photometric to MONOCHROME2"):
+        build_dataset(tmp_path / "out", wrong, workers=0)
+
+
+@pytest.mark.parametrize("bits", [0, 12])
+def test_a_tiff_whose_lowest_level_is_white_is_turned_round_about_its_depth(
+    tmp_path, mammograms, bits
+):
+    settings = of_16_bits(tmp_path, mammograms, lambda levels: 4095 - levels, ending="tif")
+    data = build_dataset(tmp_path / "out", replace(settings, bits=bits), workers=0)
+    assert_read_as(data, mammograms)
+    assert data.prepared.images["brightest"].max() < 4096
 
 
 @pytest.mark.real_data

@@ -90,4 +90,4 @@ def test_a_survey_counts_a_data_set_without_preparing_it(
     printed = capsys.readouterr().out
     assert printed.startswith("64 images of 16 patients, ")
     assert "Size 256×208 to 256×208 px" in printed
-    assert "Everything can be used." in printed
+    assert "Nothing is in the quarantine." in printed

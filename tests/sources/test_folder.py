@@ -256,6 +256,22 @@ def test_a_folder_that_the_user_linked_into_the_data_folder_is_followed(folder, 
     assert len(catalogue.images) == 1
 
 
+def test_absolute_paths_through_links_to_the_data_folder_are_followed(folder, tmp_path_factory):
+    disk, links = tmp_path_factory.mktemp("disk"), tmp_path_factory.mktemp("links")
+    (folder / "a.png").rename(disk / "a.png")
+    (folder / "linked").symlink_to(disk)
+    (links / "data").symlink_to(folder)
+    for root in (folder, links / "data"):
+        for path in (folder, links / "data"):
+            (folder / "t.csv").write_text(f"path,patient,label\n{path}/linked/a.png,p,normal\n")
+            catalogue = read_folder(root / "t.csv", root, dataset="own")
+            assert catalogue.images["image_id"].tolist() == ["linked_a"]
+    # The same file by a way that does not lead through the data folder is the table's doing.
+    for path in (disk / "a.png", links / "data" / ".." / "a.png", links / "a.png"):
+        with pytest.raises(LostRowsError, match="leads out of the data folder"):
+            read(folder, f"path,patient,label\n{path},p,normal\n", max_lost=0.5)
+
+
 def test_a_workbook_and_utf_16_are_read_as_a_csv_is(folder):
     rows = [["path", "patient", "label", "assessment"], ["a.png", "p", "benign", 3.0]]
     book = openpyxl.Workbook()

@@ -9,6 +9,8 @@ from pydicom.dataset import Dataset
 
 from second_look.geometry import Box
 
+Polygon = tuple[tuple[float, float], ...]
+
 # Codes of a view and of the composition of the breast, SNOMED CT (context groups 4014, 6000) and
 # the older SNOMED RT.
 _VIEWS = {
@@ -77,6 +79,26 @@ def breast_density(data: Dataset) -> str:
         for code in _codes(item, "ConceptCodeSequence", _DENSITIES):
             return _DENSITIES[code]
     return ""
+
+
+def exposed_polygons(data: Dataset) -> tuple[Polygon, ...]:
+    """The outlines that polygonal collimators and shutters leave free, (row, col) of corners, px.
+
+    A list of fewer than three corners, or of an odd length, is a mistake and is passed over.
+    """
+    polygons = []
+    for device in ("Collimator", "Shutter"):
+        if "POLYGONAL" not in str(data.get(f"{device}Shape") or ""):
+            continue
+        try:
+            numbers = [float(n) for n in data.get(f"VerticesOfThePolygonal{device}") or ()]
+        except (TypeError, ValueError):
+            continue
+        if len(numbers) >= 6 and len(numbers) % 2 == 0:
+            # Rows and columns are numbered from 1.
+            corners = zip(numbers[::2], numbers[1::2], strict=True)
+            polygons.append(tuple((row - 1, col - 1) for row, col in corners))
+    return tuple(polygons)
 
 
 def exposed_field(data: Dataset) -> Box | None:

@@ -26,8 +26,10 @@ from pydicom.uid import UID
 
 from second_look.decoding import ljpeg
 from second_look.decoding.acquisition import (
+    Polygon,
     breast_density,
     exposed_field,
+    exposed_polygons,
     pixel_spacing,
     side_of,
     view_of,
@@ -84,7 +86,10 @@ class Header:
         bits_stated: Whether the file says how many bits are used; PNG and TIFF of 16 bits do not.
         photometric_stated: Whether it says that its lowest level is white, or black; of the formats
             other than DICOM only a TIFF can, whose lowest level is white.
+        white_is_lowest: Whether its pixels are read as stored, the lowest level white: those of a
+            TIFF that says so but not which level is black, since of 16 bits it may use 12.
         field: What the collimator leaves free, px as stored; None if the file does not say.
+        polygons: The same of polygonal ones, (row, col) of the corners.
         unprocessed: Levels of the detector that are not meant to be looked at.
     """
 
@@ -100,7 +105,9 @@ class Header:
     pixel_aspect: float = 1.0
     bits_stated: bool = True
     photometric_stated: bool = False
+    white_is_lowest: bool = False
     field: Box | None = None
+    polygons: tuple[Polygon, ...] = ()
     unprocessed: bool = False
 
     @property
@@ -219,6 +226,7 @@ def _header(data: Dataset) -> Header:
         aspect,
         photometric_stated=True,
         field=exposed_field(data),
+        polygons=exposed_polygons(data),
         unprocessed=str(data.get("PresentationIntentType") or "") == "FOR PROCESSING",
     )
 

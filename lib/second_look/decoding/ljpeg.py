@@ -21,6 +21,7 @@ from second_look.errors import DataError
 Pixels = npt.NDArray[Any]  # (rows, cols) or (rows, cols, components), uint8 or uint16
 
 _SOF3, _DHT, _SOS, _EOI, _DRI = 0xC3, 0xC4, 0xDA, 0xD9, 0xDD
+END = b"\xff\xd9"  # the end marker, with which every JPEG ends
 # Application data, comments and quantization tables: nothing that lossless decoding needs.
 _SKIPPED = frozenset({0xFE, 0xDB, *range(0xE0, 0xF0)})
 # A marker within the scan: 0xFF is followed by 0 where it is data, by 0xFF where it is padding.
@@ -94,6 +95,7 @@ def decode(content: bytes, bits: int | None = None, *, either_order: bool = True
         DataError: The file is damaged, truncated or of a kind that cannot be decoded, or a value
             needs more than `bits`.
     """
+    content += END  # where it is missing, the picture may be whole
     frame, end = _checked(content)
     # The decoder reads beyond data that end too soon: then the result depends on the filling there.
     pixels = _decoded(content[:end] + bytes(_FILLING) + content[end:], frame)
@@ -120,7 +122,7 @@ def _decoded(content: bytes, frame: Frame) -> Pixels:
     try:
         pixels: Pixels = imagecodecs.ljpeg_decode(content)
     except imagecodecs.LjpegError as error:
-        raise _broken(f"the picture cannot be decoded ({error})") from None
+        raise _broken(f"the picture is truncated or damaged ({error})") from None
     if pixels.size != frame.values:
         raise _broken(f"expected {frame.values} values. Got {pixels.size}")
     return pixels
@@ -225,13 +227,13 @@ def _check_scan_header(body: bytes, frame: Frame, tables: set[int]) -> None:
 def _end_of_scan(content: bytes, start: int, frame: Frame) -> int:
     """Index of the end marker, after enough coded data for the values of the frame."""
     match = _MARKER.search(content, start)
-    if match is None:
-        raise _broken("the file is truncated: it has no end marker")
+    assert match is not None, "the end marker was appended"
     marker = match[1][0]
     if marker != _EOI:
         raise _broken(f"unexpected marker 0x{marker:02x} within the picture")
     if frame.values > 8 * (match.start() - start):
-        raise _broken(f"{match.start() - start} bytes cannot hold {frame.values} values")
+        size = match.start() - start
+        raise _broken(f"the file is truncated: {size} bytes cannot hold {frame.values} values")
     return match.start()
 
 

@@ -7,10 +7,10 @@ the file: a guessed picture is worse than none.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,18 +20,15 @@ import tifffile
 from PIL import Image
 from skimage.transform import resize
 
-from second_look.decoding import dicom
+from second_look.decoding import dicom, pgm
 from second_look.decoding.dicom import MAX_PIXELS, REPLACE, Header, is_dicom
-from second_look.decoding.ljpeg import decode, is_lossless, read_frame
+from second_look.decoding.ljpeg import END, decode, is_lossless, read_frame
 from second_look.errors import DataError
 from second_look.files import open_bounded, written_whole
 
 T = TypeVar("T")
 Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
 
-_PGM_HEADER = re.compile(
-    rb"P5(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)(?:\s+|\s*#[^\n]*\n)+(\d+)\s"
-)
 # The frame header of a lossless JPEG must be within so many bytes.
 _JPEG_START = 65536
 
@@ -43,7 +40,7 @@ def read_header(path: Path) -> Header:
         DataError: The file is missing, of no known format, or broken.
     """
     header = _by_format(
-        path, _pgm_header, dicom.read_header, _tiff_header, _lossless_header, _pillow_header
+        path, pgm.read_header, dicom.read_header, _tiff_header, _lossless_header, _pillow_header
     )
     if not 0 < header.rows * header.cols <= MAX_PIXELS:
         raise DataError(
@@ -56,6 +53,8 @@ def read_header(path: Path) -> Header:
 
 def read_pixels(path: Path) -> Pixels:
     """Decode a grey picture.
+
+    Bright tissue is bright, but in a file whose header has `white_is_lowest`: it is read as stored.
 
     Returns:
         (rows, cols), uint8 up to 8 significant bits, else uint16.
@@ -100,7 +99,7 @@ def read_mask_values(path: Path) -> Pixels:
     Raises:
         DataError: As for `read_pixels`, except that all values may be the same.
     """
-    return _read_grey(path, for_display=False, pillow=_pillow_mask)
+    return _read_grey(path, for_display=False)
 
 
 def is_lossy(path: Path) -> bool:
@@ -123,22 +122,17 @@ def write_png(path: Path, pixels: Pixels) -> None:
         Image.fromarray(pixels).save(draft, "PNG", compress_level=1)
 
 
-def _read_grey(
-    path: Path,
-    *,
-    for_display: bool,
-    pillow: Callable[[Path], npt.NDArray[Any]] | None = None,
-) -> Pixels:
-    """The picture in a file, with what a DICOM header says about display if `for_display`."""
+def _read_grey(path: Path, *, for_display: bool) -> Pixels:
+    """The picture in a file, with what a DICOM header says about display, or a mask."""
     pixels = _by_format(
         path,
-        _of_stated_size(_pgm_pixels),
+        _of_stated_size(pgm.read_values),
         partial(
             dicom.read_grey, for_display=for_display
         ),  # checks sizes itself, and reads its header once
-        _of_stated_size(_tiff_pixels),
+        _of_stated_size(_tiff_pixels if for_display else _tiff_mask),
         _of_stated_size(_lossless_pixels),
-        _of_stated_size(pillow or _pillow_pixels),
+        _of_stated_size(_pillow_pixels if for_display else _pillow_mask),
     )
     return _grey(np.asarray(pixels), path)
 
@@ -245,75 +239,33 @@ def _grey(pixels: npt.NDArray[np.generic], path: Path) -> Pixels:
     return pixels.astype(np.uint8 if pixels.dtype.itemsize == 1 else np.uint16)
 
 
-def _pgm_parts(path: Path) -> tuple[int, int, int, int]:
-    """Columns, rows, largest value and where the pixels start."""
-    with path.open("rb") as stream:
-        match = _PGM_HEADER.match(stream.read(1000))
-    if match is None:
-        raise DataError("the PGM header is broken.", location=path, remedy=REPLACE)
-    cols, rows, limit = (int(number) for number in match.groups())
-    if not 0 < limit < 65536:
-        raise DataError(
-            f"expected a largest value of 1 to 65535. Got {limit}.", location=path, remedy=REPLACE
-        )
-    return cols, rows, limit, match.end()
-
-
-def _pgm_header(path: Path) -> Header:
-    cols, rows, limit, _ = _pgm_parts(path)
-    return Header(rows, cols, limit.bit_length())
-
-
-def _pgm_pixels(path: Path) -> Pixels:
-    cols, rows, limit, start = _pgm_parts(path)
-    dtype = np.dtype(np.uint8 if limit < 256 else ">u2")
-    expected, size = rows * cols * dtype.itemsize, path.stat().st_size - start
-    if size == expected + 1 and _begins_with_newline(path, start):
-        start, size = start + 1, expected
-    if size != expected:
-        hint = ""
-        if size == 2 * expected:
-            hint = " It seems to hold 16-bit values under an 8-bit header."
-        fault = "truncated" if size < expected else "longer than its header says"
-        raise DataError(
-            f"the file is {fault}: expected {expected} bytes of pixels. Got {size}.{hint}",
-            location=path,
-            remedy=REPLACE,
-        )
-    pixels = np.fromfile(path, dtype, rows * cols, offset=start).reshape(rows, cols)
-    if pixels.max() > limit:
-        raise DataError(
-            f"the header allows values up to {limit}. Got {pixels.max()}.",
-            location=path,
-            remedy=REPLACE,
-        )
-    return pixels.astype(dtype.newbyteorder("="))
-
-
-def _begins_with_newline(path: Path, start: int) -> bool:
-    """Whether a byte too many is a second newline of the header, and no newline at the end."""
-    with path.open("rb") as stream:
-        stream.seek(start)
-        content = stream.read()
-    return content[:1] == b"\n" and content[-1:] != b"\n"
-
-
 def _tiff_header(path: Path) -> Header:
     with _tiff_page(path) as page:
         bits = min(int(page.bitspersample), 16)
+        white_is_lowest = _white_is_lowest(page)
         return Header(
             page.imagelength,
             page.imagewidth,
             bits,
             bits_stated=bits < 16,
-            photometric_stated=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+            photometric_stated=white_is_lowest,
+            white_is_lowest=white_is_lowest and bits == 16,
         )
 
 
+def _white_is_lowest(page: Any) -> bool:  # noqa: ANN401
+    return bool(page.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
+
+
 def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
+    """Grey levels; bright tissue is bright where the file says which level is black.
+
+    Of 16 bits a scan may use 12: then 65535 is not black, and turned round by it all would be
+    white.
+    """
     with _tiff_page(path) as page:
         pixels: npt.NDArray[Any] = page.asarray()
-        if page.photometric != tifffile.PHOTOMETRIC.MINISWHITE:
+        if not _white_is_lowest(page):
             return pixels
         if pixels.dtype.kind not in "bu":
             raise DataError(
@@ -321,8 +273,18 @@ def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
                 location=path,
                 remedy="Save the picture with 8 or 16 bit.",
             )
+        if page.bitspersample >= 16:
+            return pixels
         white = (1 << int(page.bitspersample)) - 1
         return ~pixels if pixels.dtype.kind == "b" else white - pixels
+
+
+def _tiff_mask(path: Path) -> npt.NDArray[np.generic]:
+    """The values of a mask, of which only the order counts."""
+    values: npt.NDArray[Any] = _tiff_pixels(path)
+    with _tiff_page(path) as page:
+        inverted = _white_is_lowest(page) and page.bitspersample >= 16
+    return np.iinfo(values.dtype).max - values if inverted else values
 
 
 @contextmanager
@@ -378,14 +340,14 @@ def _pillow_header(path: Path) -> Header:
 
 
 def _pillow_pixels(path: Path) -> npt.NDArray[np.generic]:
-    with open_bounded(path) as stream, Image.open(stream) as picture:
+    with _decoded(path) as picture:
         if picture.mode in ("P", "LA", "PA"):
             picture = picture.convert("RGB")
         return np.asarray(picture)
 
 
 def _pillow_mask(path: Path) -> npt.NDArray[np.generic]:
-    with open_bounded(path) as stream, Image.open(stream) as picture:
+    with _decoded(path) as picture:
         if picture.mode in ("LA", "PA", "RGBA"):
             opacity = np.asarray(picture.convert("RGBA"))[..., 3]
             if opacity.min() != opacity.max():
@@ -395,3 +357,32 @@ def _pillow_mask(path: Path) -> npt.NDArray[np.generic]:
             if (colours != colours[..., :1]).any():
                 return np.asarray(picture)
     return _pillow_pixels(path)
+
+
+@contextmanager
+def _decoded(path: Path) -> Iterator[Image.Image]:
+    with open_bounded(path) as stream, Image.open(stream) as picture:
+        try:
+            picture.load()
+        except OSError:
+            whole = _without_end(path) if picture.format == "JPEG" else None
+            if whole is None:
+                raise
+            picture = whole
+        yield picture
+
+
+def _without_end(path: Path) -> Image.Image | None:
+    """A sequential JPEG that lacks nothing but its end marker; None if there is more missing.
+
+    The decoder fills up what is missing. Where the picture depends on the bits that follow the
+    data, they ended too soon.
+    """
+    content = path.read_bytes().removesuffix(END[:1])
+    pictures = [
+        Image.open(BytesIO(content + 64 * filling + END)) for filling in (b"", b"\x5a", b"\xa5")
+    ]
+    first, *others = (np.asarray(picture) for picture in pictures)
+    if "progressive" in pictures[0].info or any((first != other).any() for other in others):
+        return None
+    return pictures[0]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw
 from scipy.ndimage import (
     binary_closing,
     binary_dilation,
@@ -16,6 +19,7 @@ from skimage.measure import label, regionprops
 from skimage.morphology import disk, opening
 from skimage.transform import resize
 
+from second_look.decoding.acquisition import Polygon
 from second_look.decoding.pixels import Pixels
 from second_look.errors import DataError
 from second_look.geometry import Box
@@ -46,22 +50,30 @@ _NOTCH_SHARE = 0.1
 _RECTANGLE = 0.95
 
 
-def exposed(pixels: Pixels, field: Box | None) -> Pixels:
+def exposed(pixels: Pixels, field: Box | None, polygons: Sequence[Polygon] = ()) -> Pixels:
     """The picture with everything outside of a field as dark as the darkest pixel in it.
 
     Args:
         pixels: Grey levels, (rows, cols).
         field: In px of these; None is the whole picture.
+        polygons: (row, col) of the corners of further fields, likewise; what is outside of one of
+            them is outside. One that leaves nothing free is a mistake and is passed over.
     """
-    if field is None:
-        return pixels
-    part = tuple(
-        slice(round(start), round(stop))
-        for start, stop in ((field.row_min, field.row_max), (field.col_min, field.col_max))
-    )
-    dark = np.full_like(pixels, pixels[part].min())
-    dark[part] = pixels[part]
-    return dark
+    if field is not None:
+        part = tuple(
+            slice(round(start), round(stop))
+            for start, stop in ((field.row_min, field.row_max), (field.col_min, field.col_max))
+        )
+        dark = np.full_like(pixels, pixels[part].min())
+        dark[part] = pixels[part]
+        pixels = dark
+    for polygon in polygons:
+        drawing = Image.new("1", pixels.shape[::-1])
+        ImageDraw.Draw(drawing).polygon([(col, row) for row, col in polygon], fill=1, outline=1)
+        free = np.asarray(drawing)
+        if free.any():
+            pixels = np.where(free, pixels, pixels[free].min())
+    return pixels
 
 
 def find_breast(pixels: Pixels) -> Mask:
@@ -72,6 +84,10 @@ def find_breast(pixels: Pixels) -> Mask:
     square root of the grey levels (which spreads the dim skin zone) splits tissue from air;
     opening cuts off what is joined by less than a few mm, such as labels and tape; of the
     components that are large enough, the one with the most light is the breast.
+
+    The air of the picture itself chooses the rule, and not what a header says of film or detector:
+    digital mammograms with grey air, as a window leaves it, need that of film, and films whose
+    surroundings were made black the other one.
 
     Args:
         pixels: Grey levels, (rows, cols), any bit depth.

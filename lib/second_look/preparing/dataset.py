@@ -5,7 +5,7 @@ Notebook 01 builds it; every later notebook opens what 01 left in the run's outp
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +126,10 @@ def build_dataset(
     lost = set(catalogue.images["image_id"]) - set(prepared.images["image_id"])
     quarantine = prepared.quarantine.to_dict("records")
     catalogue = catalogue.without_images(lost).with_quarantine(quarantine)
+    # Whoever reads a file again has to know the depth that was found for it.
+    bits = prepared.images.set_index("image_id")["bits"]
+    images = catalogue.images.assign(bits=catalogue.images["image_id"].map(bits))
+    catalogue = replace(catalogue, images=images)
     _save_quarantine(folder, catalogue.quarantine)
     duplicates = find_duplicates(prepared)
     check_no_content_leak(duplicates, catalogue.images)

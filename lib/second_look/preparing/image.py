@@ -17,8 +17,9 @@ import numpy.typing as npt
 from skimage.transform import resize
 
 from second_look.catalogue import LABELS, PHOTOMETRIC
+from second_look.decoding.acquisition import Polygon
 from second_look.decoding.dicom import Header
-from second_look.decoding.pixels import Pixels, read_header, read_square
+from second_look.decoding.pixels import Pixels, read_header, read_pixels, read_square
 from second_look.decoding.special_views import special_view_name
 from second_look.errors import DataError
 from second_look.files import write_json
@@ -77,7 +78,7 @@ class Job:
 
 
 class UnfitError(DataError):
-    """The picture can be read, but shows no whole breast in a standard view, or a negative.
+    """The picture can be read, but its levels or what it shows are not those of a mammogram.
 
     Attributes:
         code: For the quarantine.
@@ -95,14 +96,34 @@ def read_original(image: Mapping[str, Any]) -> Pixels:
         image: Row of the catalogue.
 
     Raises:
-        DataError: It cannot be decoded.
+        DataError: It cannot be decoded, or a level is beyond what its bits allow.
     """
     pixels = read_square(Path(image["path"]), int(image["rows"]), int(image["cols"]))
+    # 0: not known, and found from the levels of the set.
+    white = (1 << (int(image["bits"]) or 16)) - 1
+    if (brightest := int(pixels.max())) > white:
+        raise UnfitError(
+            Code.BITS_EXCEEDED,
+            f"its levels go up to {brightest}, but {image['bits']} bits end at {white}: give at "
+            f"least {brightest.bit_length()} as bits",
+        )
     if image["photometric"] != PHOTOMETRIC[0]:
         return pixels
-    white = (1 << int(image["bits"])) - 1
-    inverted: Pixels = (white - np.minimum(pixels, white)).astype(pixels.dtype)
+    if not image["bits"]:
+        raise UnfitError(
+            Code.NEGATIVE,
+            "its lowest level is white, and which one is black is not known: give bits",
+        )
+    inverted: Pixels = (white - pixels).astype(pixels.dtype)
     return inverted
+
+
+def stored_brightness(path: str) -> tuple[str, int]:
+    """A file and its highest level, as stored; 0 where it cannot be read."""
+    try:
+        return path, int(read_pixels(Path(path)).max())
+    except DataError:
+        return path, 0
 
 
 def prepare_image(job: Job) -> None:
@@ -121,7 +142,7 @@ def _prepare(job: Job) -> dict[str, Any]:
     _check(Code.VIEW_SPECIAL, header.special_view or _special_by_table(str(job.image["view"])))
     pixels = read_original(job.image)
     # What the collimator hides is as bright as the system likes, often white.
-    free = exposed(pixels, _field(header, pixels.shape))
+    free = exposed(pixels, *_fields(header, pixels.shape))
     _check(Code.NEGATIVE, negative_doubt(free))
     breast = find_breast(free)
     _check(Code.VIEW_SPECIAL, special_shape(free, breast))
@@ -183,11 +204,12 @@ def _unprocessed(job: Job, header: Header) -> Iterator[dict[str, str]]:
         yield _quarantine_row(job, "", "kept, levels uncertain", Code.UNPROCESSED, reason)
 
 
-def _field(header: Header, shape: tuple[int, int]) -> Box | None:
-    """The exposed field in px of the picture with square pixels."""
-    if header.field is None:
-        return None
-    return header.field.scaled(shape[0] / header.rows, shape[1] / header.cols)
+def _fields(header: Header, shape: tuple[int, int]) -> tuple[Box | None, list[Polygon]]:
+    """The exposed fields, box and polygons, in px of the picture with square pixels."""
+    tall, wide = shape[0] / header.rows, shape[1] / header.cols
+    box = None if header.field is None else header.field.scaled(tall, wide)
+    polygons = [tuple((row * tall, col * wide) for row, col in p) for p in header.polygons]
+    return box, polygons
 
 
 def _transform(job: Job, breast: Mask) -> Transform:

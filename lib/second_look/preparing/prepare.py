@@ -9,26 +9,28 @@ not at all, and one that is done is not done again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from second_look.catalogue import Catalogue, table
+from second_look.catalogue import PHOTOMETRIC, Catalogue, table
 from second_look.errors import DataError, LostRowsError, OutputError
 from second_look.files import read_object, write_json
-from second_look.preparing.depths import with_depths
+from second_look.preparing.depths import found_depths, with_depths
 from second_look.preparing.fingerprints import from_text
-from second_look.preparing.image import Job, PrepareSettings, prepare_image
+from second_look.preparing.image import Job, PrepareSettings, prepare_image, stored_brightness
 from second_look.preparing.store import Prepared, sizes_agree
 from second_look.quarantine import QUARANTINE, Code
 from second_look.source_code import code_digest, content_hash
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 # A scheduler that does not answer within this time is not there.
 _SCHEDULER_S = 10
 
@@ -58,6 +60,7 @@ def prepare(
     """
     folder = folder.resolve()
     settings = settings or PrepareSettings()
+    catalogue, remarks = _with_depths_of_negatives(catalogue, workers, scheduler)
     jobs = list(_jobs(catalogue, folder, settings))
     pending = [job for job in jobs if _record(job) is None]
     # The folder is tried before the workers are started: one clear error instead of many.
@@ -65,9 +68,37 @@ def prepare(
     progress = tqdm(total=len(jobs), initial=len(jobs) - len(pending), unit="image")
     with progress:
         progress.set_description("preparing images")
-        for _ in _run(pending, workers, scheduler):
+        for _ in _run(prepare_image, pending, workers, scheduler):
             progress.update()
-    return _collect(folder, jobs, strict=strict)
+    return _collect(folder, jobs, remarks, strict=strict)
+
+
+def _with_depths_of_negatives(
+    catalogue: Catalogue, workers: int, scheduler: str
+) -> tuple[Catalogue, list[dict[str, str]]]:
+    """Give a depth to negatives that do not say theirs; rows for the quarantine.
+
+    They are turned round about the largest level of their depth, which has to be known before. It
+    is found as for all others, from the levels of all images of the set that do not say.
+    """
+    images = catalogue.images
+    silent = images["bits"] == 0
+    negative = images[silent & (images["photometric"] == PHOTOMETRIC[0])]
+    if negative.empty:
+        return catalogue, []
+    part = images[silent & images["dataset"].isin(set(negative["dataset"]))]
+    paths = list(dict.fromkeys(part["path"]))
+    brightest = dict(_run(stored_brightness, paths, workers, scheduler))
+    part = part[part["path"].map(brightest) > 0]  # the others cannot be read, as is said later
+    bits, rows = found_depths(
+        [0] * len(part),
+        part["path"].map(brightest).tolist(),
+        part["dataset"].tolist(),
+        part["path"].tolist(),
+    )
+    depths = images["image_id"].map(dict(zip(part["image_id"], bits, strict=True)))
+    depths = depths.fillna(images["bits"]).astype(int)
+    return replace(catalogue, images=images.assign(bits=depths)), rows
 
 
 def _jobs(catalogue: Catalogue, folder: Path, settings: PrepareSettings) -> Iterator[Job]:
@@ -104,14 +135,14 @@ def _states(paths: Sequence[str]) -> str:
     return "\n".join(states)
 
 
-def _run(jobs: list[Job], workers: int, scheduler: str) -> Iterator[None]:
-    """Do the jobs, here or on Dask; yields once a finished job."""
-    if not jobs:
+def _run(
+    work: Callable[[Item], Result], items: list[Item], workers: int, scheduler: str
+) -> Iterator[Result]:
+    """Do the work for each item, here or on Dask; yields the results as they come."""
+    if not items:
         return
     if workers == 0 and not scheduler:
-        for job in jobs:
-            prepare_image(job)
-            yield
+        yield from map(work, items)
         return
     # Dask is slow to import, and most calls find everything done.
     import dask
@@ -122,10 +153,9 @@ def _run(jobs: list[Job], workers: int, scheduler: str) -> Iterator[None]:
         dask.config.set({"distributed.scheduler.allowed-failures": 20}),
         _client(workers, scheduler) as client,
     ):
-        futures = client.map(prepare_image, jobs, pure=False)
+        futures = client.map(work, items, pure=False)
         for future in as_completed(futures):
-            future.result()
-            yield
+            yield future.result()
 
 
 @contextmanager
@@ -164,29 +194,42 @@ def _record(job: Job) -> dict[str, Any] | None:
     return record if complete else None
 
 
-def _check_negatives(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -> None:
-    """Single negatives are left out; a data set of them is read wrongly.
+def _check_levels(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -> None:
+    """Single pictures with impossible levels are left out; a data set of them is read wrongly.
 
     Raises:
-        LostRowsError: At least half of the pictures of a data set look like negatives.
+        LostRowsError: At least half of the pictures of a data set look like negatives, or have
+            levels beyond their bits.
     """
+    place = "(a parameter of notebook 01, or a column of the table)"
     for dataset, count in Counter(str(job.image["dataset"]) for job in jobs).items():
         rows = [row for row in quarantine if row["dataset"] == dataset]
-        negatives = [row for row in rows if row["code"] == Code.NEGATIVE]
-        if 2 * len(negatives) >= count:
-            raise LostRowsError(
-                f"{len(negatives)} of {count} pictures look like negatives, such as "
-                f"{negatives[0]['file']}: {negatives[0]['reason']}.",
-                f"data set {dataset}",
-                "Set photometric to MONOCHROME1 (a parameter of notebook 01, or a column of the "
-                "table), or correct the files.",
-                quarantine,
-            )
+        said = Counter(job.image["photometric"] for job in jobs if job.image["dataset"] == dataset)
+        turned = PHOTOMETRIC[2 * said[PHOTOMETRIC[0]] >= count]
+        for code, problem, remedy in (
+            (Code.NEGATIVE, "look like negatives", f"Set photometric to {turned} {place}"),
+            (
+                Code.BITS_EXCEEDED,
+                "have levels beyond their bits",
+                f"Set bits {place} to what the files hold, or to 0 to find it from their levels",
+            ),
+        ):
+            lost = [row for row in rows if row["code"] == code]
+            if 2 * len(lost) >= count:
+                raise LostRowsError(
+                    f"{len(lost)} of {count} pictures {problem}, such as {lost[0]['file']}: "
+                    f"{lost[0]['reason']}.",
+                    f"data set {dataset}",
+                    f"{remedy}, or correct the files.",
+                    quarantine,
+                )
 
 
-def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
-    """The records of all images as tables."""
-    images, lesions, quarantine, fingerprints = [], [], [], []
+def _collect(
+    folder: Path, jobs: Sequence[Job], remarks: Sequence[Mapping[str, str]], *, strict: bool
+) -> Prepared:
+    """The records of all images as tables, with remarks about the whole set."""
+    images, lesions, quarantine, fingerprints = [], [], [*remarks], []
     datasets, files = [], []
     for job in jobs:
         record = _record(job)
@@ -202,11 +245,11 @@ def _collect(folder: Path, jobs: Sequence[Job], *, strict: bool) -> Prepared:
             files.append(str(job.image["path"]))
             fingerprints.append(from_text(record["fingerprint"]))
             lesions += [{"image_id": job.image_id} | lesion for lesion in record["lesions"]]
-    _check_negatives(jobs, quarantine)
+    _check_levels(jobs, quarantine)
     if not images:
         raise DataError("no image could be prepared.", folder, "The quarantine says why.")
-    image_table, remarks = with_depths(pd.DataFrame(images), datasets, files)
-    quarantine += remarks
+    image_table, depth_rows = with_depths(pd.DataFrame(images), datasets, files)
+    quarantine += depth_rows
     if strict and quarantine:
         first = quarantine[0]
         raise DataError(

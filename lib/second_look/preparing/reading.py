@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from second_look.catalogue import Catalogue, merge
+from second_look.catalogue import Catalogue, assign_splits, clean_official_split, merge
 from second_look.errors import LostRowsError, MissingDataError, ParameterError
 from second_look.files import DATA_VARIABLE
 from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
@@ -20,7 +20,7 @@ from second_look.sources.cbis_index import index_files
 from second_look.sources.cbis_labels import add_described_lesions
 from second_look.sources.ddsm import read_ddsm
 from second_look.sources.ddsm_cases import without_cases_of_cbis
-from second_look.sources.folder import read_folder
+from second_look.sources.folder import read_folder, rows_at_a_glance
 from second_look.sources.mias import read_mias
 from second_look.sources.mias_files import find_mias
 from second_look.sources.table_forms import BOX_FORMATS, Converted, convert, join_cmmd
@@ -240,6 +240,28 @@ def _read_folder(settings: DataSettings, cache: Path) -> Catalogue:
     if not settings.cbis_descriptions or catalogue.images.empty:
         return catalogue
     return add_described_lesions(catalogue, _descriptions(settings), strict=settings.strict)
+
+
+def expected_catalogue(settings: DataSettings) -> tuple[Catalogue, int]:
+    """The images that a user's table names, split as they will be, and its rows with a location.
+
+    Their files are not looked at: sizes and depths are none.
+
+    Raises:
+        MissingDataError, DataError: The table cannot be read, or its splits are wrong.
+    """
+    rows, located = rows_at_a_glance(_table(settings), settings.columns, settings.labels)
+    unknown = {"dataset": settings.dataset, "rows": 1, "cols": 1, "bits": 0}
+    catalogue = Catalogue.from_rows(
+        unknown | {"image_id": path, "path": path} | row for path, row in rows.items()
+    )
+    catalogue = assign_splits(
+        clean_official_split(catalogue),
+        seed=settings.seed,
+        val_share=settings.val_share,
+        test_share=settings.test_share,
+    )
+    return catalogue, located
 
 
 def _converted(settings: DataSettings, table: Path, cache: Path) -> Converted | None:

@@ -59,6 +59,12 @@ def check_every_class(images: pd.DataFrame, quarantine: object) -> None:
         )
 
 
+def located_lesions(lesions: pd.DataFrame) -> int:
+    """How many lesions of a catalogue have a mask, a box or a circle."""
+    places = lesions[["row_min", "circle_row"]].notna().any(axis=1) | (lesions["mask_path"] != "")
+    return int(places.sum())
+
+
 def later_notebooks(images: pd.DataFrame, located: int) -> pd.DataFrame:
     """Which notebooks can work with these images.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from second_look.catalogue import LATERALITIES, Catalogue
+from second_look.catalogue import LATERALITIES, PHOTOMETRIC, Catalogue
 from second_look.decoding.device import DIGITAL, FILM, Device, read_device
 from second_look.decoding.dicom import Header
 from second_look.decoding.pixels import is_lossy, read_header
@@ -175,7 +175,7 @@ def _catalogue_row(
         "rows": header.rows,
         "cols": max(1, round(header.cols * header.pixel_aspect)),
         "bits": header.bits if header.bits_stated else acquisition.bits,
-        "photometric": "",
+        "photometric": PHOTOMETRIC[0] if header.white_is_lowest else "",
         "pixel_spacing_mm": acquisition.pixel_size_mm or header.pixel_spacing_mm or float("nan"),
         "label": "normal",
         "path": str(path),

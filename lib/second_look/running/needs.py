@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from second_look.errors import DataError, MissingDataError
+from second_look.running.cohorts import data_settings
 from second_look.running.provenance import dependencies
 
 SURVEY = "01_data_survey"
@@ -85,10 +86,9 @@ def missing_data(survey: Mapping[str, Any]) -> list[str]:
         survey: Parameters of notebook 01.
     """
     # The readers of images come with it, which are not needed where everything is up to date.
-    from second_look.preparing.reading import DataSettings, data_locations, find_data_root
+    from second_look.preparing.reading import data_locations, find_data_root
 
-    names = {field.name for field in fields(DataSettings)}
-    settings = DataSettings(**{name: survey[name] for name in names & set(survey)})
+    settings = data_settings(survey)
     sources = [settings.source, *settings.also]
     commands = [_DOWNLOADS[source] for source in sources if source in _DOWNLOADS]
     hint = f" Get it: {'; '.join(commands)}" if commands else ""

@@ -117,6 +117,15 @@ class Plan:
     rows: tuple[Row, ...]
     missing: tuple[Lack, ...]
 
+    def refusals(self) -> list[str]:
+        """Which notebooks the images do not suffice for, and why."""
+        reasons = {} if self.cohort is None else self.cohort.refusals
+        return [
+            f"{row.notebook}: {reasons[row.notebook]}"
+            for row in self.rows
+            if row.notebook in reasons
+        ]
+
     @property
     def seconds(self) -> float:
         """Of all notebooks that would run."""
@@ -205,8 +214,10 @@ def make_plan(
     rows = []
     for name, parameters in values.items():
         work = work_of(name, parameters, cohort, survey) if cohort else Work(0)
-        runs = name in pending
-        rows.append(_row(name, states[name], runs, work, records.get(name, {}), parameters, speeds))
+        runs, state = name in pending, states[name]
+        if runs and cohort and name in cohort.refusals:
+            runs, state, work = False, "cannot run", Work(cohort.images)
+        rows.append(_row(name, state, runs, work, records.get(name, {}), parameters, speeds))
     missing = tuple(lacks(values, pending))
     return Plan(outputs.name, outputs, machine, cohort, tuple(rows), missing)
 
@@ -273,6 +284,7 @@ def describe(plan: Plan) -> list[str]:
         "",
         *_notes(plan),
         *_section("Missing", [str(lack) for lack in plan.missing]),
+        *_section("Cannot run on these images", plan.refusals()),
         *_section("Cannot work", plan.impossible()),
     ]
 

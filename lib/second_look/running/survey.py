@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 
 from second_look.catalogue import Catalogue, assign_splits, clean_official_split
 from second_look.errors import LostRowsError
-from second_look.preparing.reading import DataSettings, read_source
+from second_look.preparing.reading import read_source
+from second_look.preparing.splits import located_lesions
+from second_look.running.cohorts import KnownImages, data_settings
 from second_look.running.needs import SURVEY
 from second_look.running.notebooks import find_notebooks
 from second_look.running.parameters import load_params, read_cells
@@ -19,8 +20,8 @@ from second_look.running.parameters import load_params, read_cells
 _REASONS = 8
 
 
-def survey_lines(params: Path, notebooks: Path, overrides: Sequence[str]) -> list[str]:
-    """Read the data set of a params file and count it.
+def survey(params: Path, notebooks: Path, overrides: Sequence[str]) -> tuple[list[str], bool]:
+    """Read the data set of a params file and count it; its pictures are not decoded.
 
     Args:
         params: The params file.
@@ -28,28 +29,30 @@ def survey_lines(params: Path, notebooks: Path, overrides: Sequence[str]) -> lis
         overrides: NAME=VALUE.
 
     Returns:
-        Lines for the terminal.
+        Lines for the terminal; whether notebook 01 takes the data set.
 
     Raises:
         DataError: The data set is missing, broken or empty.
     """
     cells = read_cells(find_notebooks(notebooks))
     values = load_params(params, cells, overrides)[SURVEY]
-    names = {field.name for field in fields(DataSettings)}
-    settings = DataSettings(**{name: values[name] for name in names & set(values)})
+    settings = data_settings(values)
     with tempfile.TemporaryDirectory(prefix="second-look-") as cache:
         try:
             catalogue = clean_official_split(read_source(settings, Path(cache)))
         except LostRowsError as error:
             quarantine = Catalogue.from_rows([], quarantine=error.rows).quarantine
-            return [str(error), *_quarantine(quarantine)]
+            return [f"Notebook 01 stops: {error}", *_quarantine(quarantine)], False
     catalogue = assign_splits(
         catalogue,
         seed=settings.seed,
         val_share=settings.val_share,
         test_share=settings.test_share,
     )
-    return [*_counts(catalogue), "", *_quarantine(catalogue.quarantine)]
+    known = KnownImages(catalogue.images, located_lesions(catalogue.lesions))
+    refusals = [f"  {name}: {reason}" for name, reason in known.refusals().items()]
+    later = ["", "Notebooks that cannot run on these images:", *refusals] if refusals else []
+    return [*_counts(catalogue), "", *_quarantine(catalogue.quarantine), *later], True
 
 
 def _counts(catalogue: Catalogue) -> list[str]:
@@ -69,7 +72,7 @@ def _counts(catalogue: Catalogue) -> list[str]:
 def _quarantine(rows: pd.DataFrame) -> list[str]:
     """What cannot be used, summed up by its effect and code."""
     if rows.empty:
-        return ["Everything can be used."]
+        return ["Nothing is in the quarantine. Pictures are decoded in notebook 01 only."]
     grouped = rows.groupby(["effect", "code"]).agg(
         count=("reason", "size"), first=("reason", "first")
     )

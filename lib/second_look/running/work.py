@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from second_look.files import DATA_VARIABLE
 from second_look.models import dcgan, progressive
-from second_look.records import DATASET
+from second_look.running.cohorts import KnownImages, known_images
 from second_look.running.costs import CLASSIFIER, DCGAN, DETECTOR, PROGRESSIVE, Network
 
 Values = Mapping[str, Any]
@@ -42,6 +42,7 @@ class Cohort:
         pixels: Of all prepared images together.
         rows, cols: Of the largest one, px.
         prepared: Whether notebook 01 has prepared them.
+        refusals: Notebook -> why it cannot run on them, as far as that is known.
     """
 
     images: int
@@ -52,6 +53,7 @@ class Cohort:
     rows: int
     cols: int
     prepared: bool
+    refusals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,9 @@ class Work:
 
 def cohort_of(outputs: Path, survey: Values) -> Cohort:
     """The images of a set: those that notebook 01 prepared, else what its parameters say."""
-    table = outputs / DATASET / "images.parquet"
-    prepared = outputs / DATASET / "prepared" / "images.parquet"
-    if table.is_file() and prepared.is_file():
-        return _prepared(table, prepared)
+    known = known_images(outputs, survey)
+    if known is not None:
+        return _counted(known)
     images, rows, cols = 0, 0, 0
     for source in dict.fromkeys([survey["source"], *survey.get("also", [])]):
         count, source_rows, source_cols = _expected(source, survey)
@@ -109,21 +110,20 @@ def cohort_of(outputs: Path, survey: Values) -> Cohort:
     return Cohort(images, images - val - test, val, test, pixels, rows, cols, prepared=False)
 
 
-def _prepared(table: Path, prepared: Path) -> Cohort:
-    import pandas as pd
-
-    splits = pd.read_parquet(table, columns=["split"])["split"].value_counts()
-    sizes = pd.read_parquet(prepared, columns=["rows", "cols"])
+def _counted(known: KnownImages) -> Cohort:
+    splits = known.images["split"].value_counts()
     train, val, test = (int(splits.get(split, 0)) for split in ("train", "val", "test"))
+    sizes = known.prepared
     return Cohort(
         images=int(splits.sum()),
         train=train,
         val=val,
         test=test,
-        pixels=float((sizes["rows"] * sizes["cols"]).sum()),
-        rows=int(sizes["rows"].max()),
-        cols=int(sizes["cols"].max()),
-        prepared=True,
+        pixels=0.0 if sizes is None else float((sizes["rows"] * sizes["cols"]).sum()),
+        rows=0 if sizes is None else int(sizes["rows"].max()),
+        cols=0 if sizes is None else int(sizes["cols"].max()),
+        prepared=sizes is not None,
+        refusals=known.refusals(),
     )
 
 

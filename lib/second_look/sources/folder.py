@@ -105,6 +105,35 @@ def read_folder(
     return catalogue
 
 
+def rows_at_a_glance(
+    csv_path: Path, columns: Mapping[str, str], labels: Mapping[str, str]
+) -> tuple[dict[str, dict[str, str]], int]:
+    """What a table says of its images without a look at their files, but for rows with faults.
+
+    Returns:
+        Path in the table -> patient_id, label and split; the number of rows with a mask or box.
+
+    Raises:
+        MissingDataError, DataError: As for `read_folder`.
+    """
+    form = FolderFormat("", dict(columns), dict(labels))
+    images: dict[str, dict[str, str]] = {}
+    located = 0
+    for _, row in read_rows(csv_path, form.columns):
+        try:
+            names = [cells.label(text, form.labels) for text in _texts(row["label"], form)]
+            image = {
+                "patient_id": cells.required(row["patient"], "patient"),
+                "split": cells.split(row["split"]),
+            }
+        except UnusableError:
+            continue
+        earlier = images.get(row["path"], {}).get("label", "normal")
+        images[row["path"]] = image | {"label": worst([earlier, *names])}
+        located += worst(names) != "normal" and bool(row["mask"] or row["boxes"])
+    return images, located
+
+
 def _add_rows(table: Table, rows: Rows) -> None:
     """Every row of the table; a row that repeats another counts once."""
     first_lines: dict[tuple[str, ...], int | str] = {}
@@ -203,12 +232,9 @@ def _image(
     spacing = cells.number(row["pixel_size_mm"], "pixel_size_mm")
     bits = header.bits if header.bits_stated else cells.bits(row["bits"]) or form.bits
     photometric = cells.photometric(row["photometric"]) or form.photometric
-    white_is_lowest = photometric == PHOTOMETRIC[0] and not header.photometric_stated
-    if white_is_lowest and not bits:
-        raise UnusableError(
-            f"{photometric} needs the column or parameter bits: a file of 16 bits does not say "
-            "which level is black"
-        )
+    white_is_lowest = header.white_is_lowest or (
+        photometric == PHOTOMETRIC[0] and not header.photometric_stated
+    )
     return {
         "image_id": image_id,
         "dataset": form.dataset,
@@ -218,7 +244,7 @@ def _image(
         "rows": header.rows,
         "cols": cols,
         "bits": bits,
-        "photometric": photometric if white_is_lowest else "",
+        "photometric": PHOTOMETRIC[0] if white_is_lowest else "",
         "pixel_spacing_mm": spacing or header.pixel_spacing_mm,
         "density": row["density"] or header.density,
         "split": cells.split(row["split"]),

@@ -126,11 +126,14 @@ def _what_is_there(path: Path, root: Path) -> str:
 def _below_root(table: Table, text: str, name: str) -> Path:
     """The file that a path in the table names; the path must stay below the root.
 
-    Links inside the data folder are the user's and are followed; what a table says is not trusted.
+    Links to the data folder and inside it are the user's and are followed; what a table says is not
+    trusted.
     """
     try:
         path = Path(os.path.normpath(table.root / cells.required(text, name).replace("\\", "/")))
         os.fsencode(path)
+        if not path.is_relative_to(table.root):
+            path = _by_links(path.parent, table.root) / path.name
     except ValueError as error:
         raise UnusableError(f"the {name} {text!r} is no path ({error})") from None
     if "\0" in text:
@@ -139,6 +142,15 @@ def _below_root(table: Table, text: str, name: str) -> Path:
     if not drawn and not path.is_relative_to(table.root):
         raise UnusableError(f"the {name} {text!r} leads out of the data folder")
     return path
+
+
+@lru_cache(maxsize=1024)
+def _by_links(folder: Path, root: Path) -> Path:
+    """The same folder as one below the root, if a link to the root is among its parents."""
+    for parent in (folder, *folder.parents):
+        if Path(os.path.realpath(parent)) == root:
+            return root / folder.relative_to(parent)
+    return folder
 
 
 def _mask(

@@ -11,7 +11,6 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,10 @@ import pandas as pd
 from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
-from second_look.decoding.pixels import read_square
 from second_look.evaluation.detection_tables import BOX, lesion_scores, unpack_mask
 from second_look.geometry import Box
 from second_look.preparing.dataset import Dataset
+from second_look.preparing.image import read_original
 from second_look.viewer.cases import OUTCOMES, Case, breast_views
 from second_look.viewer.terms import terms_of
 
@@ -127,7 +126,7 @@ def _image(
     """One image with its tiles and layers, and why a layer is empty."""
     row = data.catalogue.images.set_index("image_id").loc[image_id]
     rows, cols, spacing = int(row["rows"]), int(row["cols"]), float(row["pixel_spacing_mm"])
-    pixels = read_square(Path(row["path"]), rows, cols)
+    pixels = read_original(row)
     low, high = (float(level) for level in np.quantile(pixels, [0.001, 0.999]))
     grey = _stretched(pixels, low, high)
     truths = _truths(overlays.truths[overlays.truths["image_id"] == image_id])
