@@ -221,10 +221,10 @@ def test_white_space_after_the_pixels_of_a_pgm_is_none_of_them(tmp_path):
 def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(tmp_path, size, missing):
     path = tmp_path / "a.jpg"
     Image.fromarray(picture(np.uint8, *size)).save(path, quality=90)
-    whole, content = px.read_pixels(path), path.read_bytes()
+    complete, content = px.read_pixels(path), path.read_bytes()
     path.write_bytes(content[:-missing])
-    np.testing.assert_array_equal(px.read_pixels(path), whole)
-    np.testing.assert_array_equal(px.read_mask_values(path), whole)
+    np.testing.assert_array_equal(px.read_pixels(path), complete)
+    np.testing.assert_array_equal(px.read_mask_values(path), complete)
     for lost in (5, 6, 9, 40, len(content) // 2):
         path.write_bytes(content[:-lost])
         with pytest.raises(px.DataError, match=r"[Tt]runcated"):

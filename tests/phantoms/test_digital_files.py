@@ -105,9 +105,9 @@ def test_a_polygon_leaves_free_what_is_inside(tmp_path, device):
     assert header.polygons == (((0, 5), (0, 39), (29, 39), (29, 15)),)
     free = exposed(read_pixels(path), header.field, header.polygons)
     row, col = np.mgrid[:30, :40]
-    inside = col >= 5 + row * 10 / 29
-    assert (free[inside] == stored[inside]).all()
-    assert (free[col < 4 + row * 10 / 29] == stored[inside].min()).all()
+    field = col >= 5 + row * 10 / 29
+    assert (free[field] == stored[field]).all()
+    assert (free[col < 4 + row * 10 / 29] == stored[field].min()).all()
     # Without the shape, too few corners or all of them outside: no field.
     for tags in (
         corners,

@@ -94,9 +94,9 @@ def test_every_set_has_its_own_depth():
 
 
 def test_levels_beyond_the_bits_are_not_believed(mixed):
-    one = TABLE.replace("label\n", "label,bits\n").replace("a,normal", "a,normal,10")
-    one = one.replace("b,normal", "b,normal,").replace("c,normal", "c,normal,12")
-    prepared = prepared_of(mixed, one)
+    wrong = TABLE.replace("label\n", "label,bits\n").replace("a,normal", "a,normal,10")
+    wrong = wrong.replace("b,normal", "b,normal,").replace("c,normal", "c,normal,12")
+    prepared = prepared_of(mixed, wrong)
     assert prepared.images["image_id"].tolist() == ["b", "c"]
     (row,) = prepared.quarantine.to_dict("records")
     assert (row["code"], row["effect"]) == ("bits_exceeded", "image left out")

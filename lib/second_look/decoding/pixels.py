@@ -365,10 +365,10 @@ def _decoded(path: Path) -> Iterator[Image.Image]:
         try:
             picture.load()
         except OSError:
-            whole = _without_end(path) if picture.format == "JPEG" else None
-            if whole is None:
+            completed = _without_end(path) if picture.format == "JPEG" else None
+            if completed is None:
                 raise
-            picture = whole
+            picture = completed
         yield picture
 
 
@@ -382,7 +382,7 @@ def _without_end(path: Path) -> Image.Image | None:
     pictures = [
         Image.open(BytesIO(content + 64 * filling + END)) for filling in (b"", b"\x5a", b"\xa5")
     ]
-    first, *others = (np.asarray(picture) for picture in pictures)
-    if "progressive" in pictures[0].info or any((first != other).any() for other in others):
+    plain, *filled = (np.asarray(picture) for picture in pictures)
+    if "progressive" in pictures[0].info or any((plain != levels).any() for levels in filled):
         return None
     return pictures[0]

@@ -201,17 +201,19 @@ def _check_levels(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) 
         LostRowsError: At least half of the pictures of a data set look like negatives, or have
             levels beyond their bits.
     """
-    place = "(a parameter of notebook 01, or a column of the table)"
+    setting = "(a parameter of notebook 01, or a column of the table)"
     for dataset, count in Counter(str(job.image["dataset"]) for job in jobs).items():
         rows = [row for row in quarantine if row["dataset"] == dataset]
-        said = Counter(job.image["photometric"] for job in jobs if job.image["dataset"] == dataset)
-        turned = PHOTOMETRIC[2 * said[PHOTOMETRIC[0]] >= count]
+        photometrics = Counter(
+            job.image["photometric"] for job in jobs if job.image["dataset"] == dataset
+        )
+        turned = PHOTOMETRIC[2 * photometrics[PHOTOMETRIC[0]] >= count]
         for code, problem, remedy in (
-            (Code.NEGATIVE, "look like negatives", f"Set photometric to {turned} {place}"),
+            (Code.NEGATIVE, "look like negatives", f"Set photometric to {turned} {setting}"),
             (
                 Code.BITS_EXCEEDED,
                 "have levels beyond their bits",
-                f"Set bits {place} to what the files hold, or to 0 to find it from their levels",
+                f"Set bits {setting} to what the files hold, or to 0 to find it from their levels",
             ),
         ):
             lost = [row for row in rows if row["code"] == code]

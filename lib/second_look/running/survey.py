@@ -49,8 +49,8 @@ def survey(params: Path, notebooks: Path, overrides: Sequence[str]) -> tuple[lis
         val_share=settings.val_share,
         test_share=settings.test_share,
     )
-    known = KnownImages(catalogue.images, located_lesions(catalogue.lesions))
-    refusals = [f"  {name}: {reason}" for name, reason in known.refusals().items()]
+    images = KnownImages(catalogue.images, located_lesions(catalogue.lesions))
+    refusals = [f"  {name}: {reason}" for name, reason in images.refusals().items()]
     later = ["", "Notebooks that cannot run on these images:", *refusals] if refusals else []
     return [*_counts(catalogue), "", *_quarantine(catalogue.quarantine), *later], True
 

@@ -98,9 +98,9 @@ class Work:
 
 def cohort_of(outputs: Path, survey: Values) -> Cohort:
     """The images of a set: those that notebook 01 prepared, else what its parameters say."""
-    known = known_images(outputs, survey)
-    if known is not None:
-        return _counted(known)
+    images_known = known_images(outputs, survey)
+    if images_known is not None:
+        return _counted(images_known)
     images, rows, cols = 0, 0, 0
     for source in dict.fromkeys([survey["source"], *survey.get("also", [])]):
         count, source_rows, source_cols = _expected(source, survey)
@@ -110,10 +110,10 @@ def cohort_of(outputs: Path, survey: Values) -> Cohort:
     return Cohort(images, images - val - test, val, test, pixels, rows, cols, prepared=False)
 
 
-def _counted(known: KnownImages) -> Cohort:
-    splits = known.images["split"].value_counts()
+def _counted(cohort: KnownImages) -> Cohort:
+    splits = cohort.images["split"].value_counts()
     train, val, test = (int(splits.get(split, 0)) for split in ("train", "val", "test"))
-    sizes = known.prepared
+    sizes = cohort.prepared
     return Cohort(
         images=int(splits.sum()),
         train=train,
@@ -123,7 +123,7 @@ def _counted(known: KnownImages) -> Cohort:
         rows=0 if sizes is None else int(sizes["rows"].max()),
         cols=0 if sizes is None else int(sizes["cols"].max()),
         prepared=sizes is not None,
-        refusals=known.refusals(),
+        refusals=cohort.refusals(),
     )
 
 
