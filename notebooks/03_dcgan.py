@@ -52,6 +52,7 @@ progressive_learning_rate: float = 1e-3  # of Adam; 0.001 in the publication [1e
 progressive_batch_size: int = 16  # patches per batch [2, 4096]
 progressive_early_epochs: int = 10  # epochs between saved samples [1, 100000]
 progressive_epochs: int = 30  # in all, shared by the resolutions [1, 100000]
+seeds: list[int] = [0]  # a training of all generators each; the first one is shown [0, 1000000]
 max_measured_patches: int = 64  # most original patches, and samples, of each kind [4, 100000]
 feature_architecture: str = "small"  # small, inception_v3, mobilenet_v2, or of timm
 feature_weights: str = ""  # file of its ImageNet weights; empty: train it on the patches' classes
@@ -154,8 +155,9 @@ run.result(
 # %% [markdown]
 # ## Training
 #
-# One generator per class. An interrupted training resumes from its last checkpoint; a finished one
-# is only loaded.
+# One generator per class and seed. An interrupted training resumes from its last checkpoint; a
+# finished one is only loaded. Pictures and most measures are those of the first seed; how far all
+# of them come says how much is luck.
 
 # %% tags=["train"]
 dcgan_network = DcganSettings(dcgan_size, latent_size, slope, dropout, output_activation)
@@ -175,10 +177,14 @@ schedules = {
     ),
 }
 checkpoints = run.folder / "checkpoints"
-gans = {
-    name: dcgan.train_gans(data, sets, recipe, schedules[name], checkpoints, seed=seed)
-    for name, recipe in recipes.items()
-}
+trainings = [
+    {
+        name: dcgan.train_gans(data, sets, recipe, schedules[name], checkpoints, seed=training)
+        for name, recipe in recipes.items()
+    }
+    for training in seeds
+]
+gans = trainings[0]
 
 # %%
 losses = dcgan.loss_table(gans)
@@ -188,7 +194,7 @@ run.figure(
 )  # fmt: skip
 generator_table = trained_generators.generator_table(gans, run.folder)
 run.parquet(generator_table, trained_generators.GENERATORS)
-run.wrote(*trained_generators.weight_files(gans))
+run.wrote(*trained_generators.weight_files(*trainings))
 
 # %% [markdown]
 # ## What do the samples look like?
@@ -237,7 +243,7 @@ measures = quality.measure_all(
 run.table(measures, "quality", "Quality of samples; real: the same for patches of other patients.")
 
 # %%
-progress = quality.progress(data, strips, sets.windows, seed=seed)
+progress = quality.progress(data, dcgan.strip_table(*trainings), sets.windows, seed=seed)
 run.figure(
     gan_figures.progress(progress),
     "progress",
@@ -270,8 +276,8 @@ run.figure(
 # The paper assesses its samples by eye. Here the measure is the distance between the texture of
 # samples and of original patches (sliced Wasserstein), divided by its floor, the distance between
 # original patches of different patients. A value of 1 would be as good as these; up to 1.5 counts
-# as such. It is the mean over the classes; their generators are one training, since all come from
-# one seed, so there is no interval of trainings. Two controls take the place of the
+# as such. It is the mean over the classes, whose generators are one training, since all come from
+# one seed; with several seeds the interval is that of trainings. Two controls take the place of the
 # samples: the measure must find original patches of yet other patients sufficient, and their pixels
 # in random order, the same grey levels without texture, not. Otherwise it can tell nothing.
 

@@ -410,6 +410,7 @@ def test_a_cell_that_fails_is_seen(lab: Lab, page: Any) -> None:
     assert errors(lab, "broken") == ["ValueError: broken on purpose"]
 
 
+@pytest.mark.slow
 def test_the_case_viewer_is_used_by_keys_that_the_lab_leaves_alone(lab: Lab, page: Any) -> None:
     open_by_double_click(page, lab, "viewer")
     run_all_cells(page)

@@ -59,11 +59,13 @@ def test_curves_have_a_line_a_set() -> None:
     assert not complaints(figure)
     assert all(tick == round(tick) for tick in figure.axes[0].get_xticks()), "whole epochs"
     progress = pd.DataFrame(
-        [(*kind, epoch, 9.0 - epoch, 2.0) for kind in kinds for epoch in (0, 1)],
-        columns=["architecture", "label", "epoch", "swd", "floor"],
-    )
+        [(*kind, seed, epoch, 9.0 - epoch + seed, 2.0)
+         for kind in kinds for seed in (0, 1) for epoch in (0, 1)],
+        columns=["architecture", "label", "seed", "epoch", "swd", "floor"],
+    )  # fmt: skip
     figure = draw.progress(progress)
-    assert [len(axis.lines) for axis in figure.axes] == [4, 4]  # curve and floor
+    assert [len(axis.lines) for axis in figure.axes] == [6, 6]  # a curve a training, and the floor
+    assert len(figure.legends[0].get_texts()) == 2, "each class once"
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["DCGAN", "progressive growing"]
     assert not complaints(figure)
     assert {"2", "5"} <= {text.get_text() for text in figure.axes[0].get_yticklabels()}

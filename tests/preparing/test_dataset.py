@@ -129,7 +129,16 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
     assert len(mias.catalogue.images) == 32
 
 
-@pytest.mark.parametrize("form", FORMS)
+# The layouts of CBIS-DDSM go the same way but for their folders: all of them in the slow tests.
+_SLOW_FORMS = {form for form in FORMS if form.startswith("cbis_")} - {"cbis_idc"}
+
+
+def with_slow(forms):
+    """The forms as parameters; some of the layouts of CBIS-DDSM are slow tests."""
+    return [pytest.param(form, marks=[pytest.mark.slow] * (form in _SLOW_FORMS)) for form in forms]
+
+
+@pytest.mark.parametrize("form", with_slow(FORMS))
 def test_phantoms_in_every_form_are_read_as_phantoms(form, tmp_path):
     settings = small_settings(phantom_form=form, patients=8)
     catalogue = reading.read_source(settings, tmp_path / "dataset" / "raw")
@@ -153,7 +162,7 @@ def faulty_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("faulty")
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith("cbis_")])
+@pytest.mark.parametrize("form", with_slow(form for form in FORMS if form.startswith("cbis_")))
 def test_every_fault_is_said_in_every_layout_that_parameters_ask_for(form, faulty_folder):
     settings = replace(FAULTY, phantom_form=form)
     catalogue = reading.read_source(settings, faulty_folder / "dataset" / "raw")

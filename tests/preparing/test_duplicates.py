@@ -87,6 +87,7 @@ def phantom_films():
     ]
 
 
+@pytest.mark.slow
 def test_copies_of_a_phantom_are_found_and_other_phantoms_are_not(phantom_films, tmp_path):
     mammograms = [tmp_path / f"{number}.png" for number in range(len(phantom_films))]
     for path, film in zip(mammograms, phantom_films, strict=True):

@@ -291,6 +291,7 @@ def assert_same(first: Prepared, second: Prepared):
         np.testing.assert_array_equal(first.regions(image_id), second.regions(image_id))
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_loses_no_image(phantoms, prepared, tmp_path):
     out, killed = tmp_path / "out", []
 
@@ -314,6 +315,7 @@ def test_a_worker_killed_in_the_middle_loses_no_image(phantoms, prepared, tmp_pa
     assert_same(Prepared.load(out), prepared)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     pixels = write_mammogram(tmp_path / "small.png").repeat(4, axis=0).repeat(4, axis=1)
     write_png(tmp_path / "a.png", pixels)

@@ -96,23 +96,22 @@ def sample_history(strips: Mapping[str, Sequence[tuple[str, FLOATS]]], white: fl
 
 
 def progress(table: pd.DataFrame) -> Figure:
-    """Sliced Wasserstein distance against epochs; dotted: two halves of the original patches."""
+    """Sliced Wasserstein distance against epochs; dotted: two halves of the original patches.
+
+    Args:
+        table: Of studies.gan.quality.progress; every training has a line of its own.
+    """
     kinds = list(table["architecture"].unique())
     figure, axes = plt.subplots(
         1, len(kinds), figsize=(4.8 * len(kinds), 3.8), squeeze=False, sharey=True
     )
     for axis, kind in zip(axes[0], kinds, strict=True):
-        for label, rows_of_label in table[table["architecture"] == kind].groupby(
-            "label", sort=False
-        ):
+        rows_of_kind = table[table["architecture"] == kind]
+        for label, rows_of_label in rows_of_kind.groupby("label", sort=False):
             colour = _colour(str(label))
-            axis.plot(
-                rows_of_label["epoch"],
-                rows_of_label["swd"],
-                "o-",
-                color=colour,
-                label=label_name(str(label)),
-            )
+            for number, (_, line) in enumerate(rows_of_label.groupby("seed", sort=False)):
+                name = label_name(str(label)) if number == 0 else None
+                axis.plot(line["epoch"], line["swd"], "o-", color=colour, label=name)
             axis.axhline(rows_of_label["floor"].iloc[0], color=colour, linestyle=":", linewidth=1)
         axis.set_title(_kind_name(kind), fontsize=10)
         axis.set_xlabel("epoch")

@@ -176,16 +176,17 @@ def _is_known(number: str, values: Values) -> bool:
 
 
 def _generators(values: Values, cohort: Cohort) -> list[Training]:
-    """Notebook 03: a generator of each kind and class, and the classifier of the features."""
+    """Notebook 03: generators of each kind, class and seed, and the classifier of the features."""
     classes, patches, trainings = len(values["classes"]), values["patches"], []
+    count = classes * len(values["seeds"])
     if "dcgan" in values["generators"]:
         size = values["dcgan_size"]
         settings = dcgan.DcganSettings(
             size, values["latent_size"], values["slope"], values["dropout"], "tanh"
         )
-        updates = classes * values["epochs"] * max(1, patches // values["batch_size"])
+        updates = count * values["epochs"] * max(1, patches // values["batch_size"])
         network = Network(DCGAN, "", size, size, 1, settings)
-        trainings.append(Training("DCGAN", network, values["batch_size"], updates, classes))
+        trainings.append(Training("DCGAN", network, values["batch_size"], updates, count))
     if "progressive" in values["generators"]:
         size, batch = values["progressive_size"], values["progressive_batch_size"]
         growing = progressive.ProgressiveSettings(
@@ -195,9 +196,9 @@ def _generators(values: Values, cohort: Cohort) -> list[Training]:
             values["progressive_base"],
             min(values["progressive_start_size"], size),
         )
-        updates = classes * values["progressive_epochs"] * max(1, patches // batch)
+        updates = count * values["progressive_epochs"] * max(1, patches // batch)
         network = Network(PROGRESSIVE, "", size, size, 1, growing)
-        trainings.append(Training("progressive growing", network, batch, updates, classes))
+        trainings.append(Training("progressive growing", network, batch, updates, count))
     if not values["feature_weights"]:
         size = values["feature_size"]
         network = Network(CLASSIFIER, values["feature_architecture"], size, size, 1)
@@ -275,7 +276,9 @@ _TRAININGS = {
 }
 _NEEDS: Mapping[str, frozenset[str]] = {
     "01": frozenset({"source", "workers"}),
-    "03": frozenset({"classes", "generators", "epochs", "progressive_epochs", "feature_steps"}),
+    "03": frozenset(
+        {"classes", "generators", "seeds", "epochs", "progressive_epochs", "feature_steps"}
+    ),
     "04": frozenset({"added_shares", "seeds", "epochs", "patches"}),
     "05": frozenset({"stages", "model", "image_rows", "seeds"}),
     "06": frozenset({"starts", "patch_counts", "image_sizes", "image_starts"}),

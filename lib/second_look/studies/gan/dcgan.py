@@ -215,8 +215,12 @@ def train_gans(
     return trained
 
 
-def strip_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
-    """The samples saved during training: architecture, label, seed, step, epoch, path."""
+def strip_table(*trainings: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
+    """The samples saved during training: architecture, label, seed, step, epoch, path.
+
+    Args:
+        trainings: Each architecture -> label -> generator, of a seed.
+    """
     rows = [
         {
             "architecture": architecture,
@@ -226,6 +230,7 @@ def strip_table(gans: Mapping[str, Mapping[str, TrainedGan]]) -> pd.DataFrame:
             "epoch": step / gan.patches.steps_an_epoch,
             "path": path,
         }
+        for gans in trainings
         for architecture, gans_by_label in gans.items()
         for label, gan in gans_by_label.items()
         for step, path in gan.strips.items()

@@ -22,9 +22,18 @@ from second_look.training.gan import TrainedGan
 GENERATORS = "predictions/generators.parquet"
 
 
-def weight_files(gans: Mapping[str, Mapping[str, TrainedGan]]) -> list[Path]:
-    """The files of weights of all generators."""
-    return [gan.record.weights for gans_by_label in gans.values() for gan in gans_by_label.values()]
+def weight_files(*trainings: Mapping[str, Mapping[str, TrainedGan]]) -> list[Path]:
+    """The files of weights of all generators.
+
+    Args:
+        trainings: Each architecture -> label -> generator, of a seed.
+    """
+    return [
+        gan.record.weights
+        for gans in trainings
+        for gans_by_label in gans.values()
+        for gan in gans_by_label.values()
+    ]
 
 
 def generator_table(gans: Mapping[str, Mapping[str, TrainedGan]], outputs: Path) -> pd.DataFrame:

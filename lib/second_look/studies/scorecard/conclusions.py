@@ -24,6 +24,7 @@ from second_look.verdicts import (
     REPRODUCED,
     SYNTHETIC,
     head,
+    luck,
 )
 
 FOR, AGAINST, OPEN = "for", "against", "undecided"
@@ -168,7 +169,9 @@ def _gans(results: Results, tables: Tables) -> list[Evidence]:
         )
         text += f"{over_real.formatted} compared with the same number of original patches, "
         text += f"{chance:.3g} without looking at an image{how}"
-        evidence.append(Evidence(SAMPLES, text, taught(samples, over_real, chance)))
+        hasty = luck(int(differences.iloc[0]["trainings"]), "what samples teach")
+        answer = OPEN if hasty else taught(samples, over_real, chance)
+        evidence.append(Evidence(SAMPLES, f"{text}; {hasty}" if hasty else text, answer))
     return evidence
 
 
