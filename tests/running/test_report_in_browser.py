@@ -170,7 +170,7 @@ def test_contents_say_where_one_is(browser: Any, full_report: Path) -> None:
 # ------------------------------------------------------------------ for everybody, and on paper
 
 
-# Each takes some seconds: the widest and the narrowest page in the daily tests, the others in the slow.
+# The widest and the narrowest page in the quick tests, the others in the slow ones.
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [
