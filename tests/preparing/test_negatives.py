@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from helpers.small_dicom import file
 from helpers.small_mammograms import small_settings
+from scipy.ndimage import gaussian_filter
 from second_look.decoding.pixels import read_pixels, write_png
 from second_look.errors import DataError
 from second_look.phantoms.phantom import PhantomSettings, draw_image, plan_patient
@@ -134,6 +135,15 @@ def test_a_tiff_whose_lowest_level_is_white_is_turned_round_about_its_depth(
     data = build_dataset(tmp_path / "out", replace(settings, bits=bits), workers=0)
     assert_read_as(data, mammograms)
     assert data.prepared.images["brightest"].max() < 4096
+
+
+def test_white_tissue_that_fills_a_picture_with_a_dark_corner_is_no_negative():
+    rows, cols = np.mgrid[:600, :500]
+    texture = gaussian_filter(np.random.default_rng(0).normal(size=rows.shape), 8)
+    tissue = np.clip(210 + 15 * texture / texture.std(), 0, 255)
+    pixels = np.where(rows + cols < 1000, tissue, 0).astype(np.uint8)
+    assert negative_doubt(pixels) == ""
+    assert "even as air is" in negative_doubt(np.where(rows + cols < 600, 250, pixels // 2))
 
 
 @pytest.mark.real_data

@@ -78,3 +78,48 @@ def test_a_lesion_larger_than_the_breast_has_no_place(save):
     (outline,) = draw_outlines([lesion(1, save(mask))], BREAST)
     assert (outline.mask, outline.code) == (None, Code.LOCATION_UNUSABLE)
     assert outline.problem == "the lesion would have 159% of the area of the breast"
+
+
+@pytest.mark.parametrize("values", [np.zeros(BREAST.shape), np.ones(BREAST.shape), 1 * BREAST])
+def test_a_box_beside_an_unusable_mask_is_used_and_it_is_said(save, values):
+    (outline,) = draw_outlines([lesion(1, save(values), (20, 20, 30, 30))], BREAST)
+    np.testing.assert_array_equal(outline.mask, square(20, 20))
+    assert outline.code is not None
+    assert "box" in outline.problem
+
+
+@pytest.mark.parametrize(("labels", "lesions"), [(2, 1), (3, 2), (2, 3)])
+def test_a_map_with_another_number_of_labels_than_lesions_gives_no_place(save, labels, lesions):
+    path = save(sum(number * square(15 * number, 20) for number in range(1, labels + 1)))
+    outlines = draw_outlines([lesion(number, path) for number in range(lesions)], BREAST)
+    assert [outline.mask for outline in outlines] == [None] * lesions
+    expected = f"labels in it: {labels}, lesions listed: {lesions}"
+    assert {outline.problem for outline in outlines} == {f"mask m.png: {expected}"}
+
+
+def test_of_a_map_with_more_labels_than_boxes_those_in_no_box_are_left_out(save):
+    path = save(square(20, 20, 20) + 2 * square(60, 20))
+    (outline,) = draw_outlines([lesion(1, path, (20, 20, 40, 40))], BREAST)
+    np.testing.assert_array_equal(outline.mask, square(20, 20, 20))
+    assert "parts of it that lie in no box and are not used: 1" in outline.problem
+
+
+def test_a_mask_that_does_not_tell_lesions_apart_is_said(save):
+    path = save(square(20, 20) + square(60, 20))
+    outlines = draw_outlines([lesion(1, path), lesion(2, path)], BREAST)
+    for outline in outlines:
+        np.testing.assert_array_equal(outline.mask, square(20, 20) + square(60, 20))
+        assert "does not tell its 2 lesions apart" in outline.problem
+    first, second = draw_outlines([lesion(1, path, (20, 20, 30, 30)), lesion(2, path)], BREAST)
+    assert first.mask is not None
+    assert second.mask is None
+    assert "other lesions on it have boxes" in second.problem
+
+
+def test_an_inverted_mask_in_a_frame_is_told_as_that(save):
+    breast = np.zeros(BREAST.shape, dtype=bool)
+    breast[30:70, :40] = True
+    path = save(np.pad(np.ones((94, 74)), 3))
+    (outline,) = draw_outlines([lesion(1, path)], breast)
+    assert outline.mask is None
+    assert "the mask may be inverted, in a frame" in outline.problem

@@ -204,12 +204,24 @@ def test_what_cannot_be_used_is_set_aside_or_an_error(tmp_path):
     effects = dict(
         zip(prepared_set.quarantine["image_id"], prepared_set.quarantine["effect"], strict=True)
     )
-    assert effects == {"a": "location unknown", "b": "image left out"}
+    assert effects == {"a": "kept, corrected", "b": "image left out"}  # the box serves
     with pytest.raises(DataError, match="mask is empty"):
         prepare(catalogue, tmp_path / "out", workers=0, strict=True)
     only_broken = Catalogue.from_rows([row(tmp_path / "broken.png", "b")])
     with pytest.raises(DataError, match="no image could be prepared"):
         prepare(only_broken, tmp_path / "none", workers=0)
+
+
+def test_boxes_beside_the_breast_are_a_sign_against_all_boxes(tmp_path):
+    write_mammogram(tmp_path / "a.png")
+    located = [lesion(str(number), (90, 20 + number, 99, 29 + number)) for number in range(3)]
+    air = [lesion(f"air {number}", (2 + number, 140, 9, 150)) for number in range(2)]
+    image = row(tmp_path / "a.png", label="benign")
+    prepared_set = prepare(Catalogue.from_rows([image], located + air[:1]), tmp_path, workers=0)
+    assert prepared_set.quarantine["code"].tolist() == [Code.LESION_OFF_BREAST]
+    catalogue = Catalogue.from_rows([image], located + air)
+    with pytest.raises(DataError, match=r"2 of 5 boxes have their middle in the air .* air 0 in"):
+        prepare(catalogue, tmp_path, workers=0)
 
 
 def test_resampling_to_a_pixel_size(tmp_path):

@@ -100,9 +100,11 @@ def test_the_quarantine_in_one_line_for_the_terminal(tmp_path: Path) -> None:
     codes = ["image_missing"] * 3 + ["mask_missing", "a", "b", "c"]
     effects = ["image left out"] * 3 + ["location unknown"] * 4
     path = tmp_path / "quarantine.parquet"
-    pd.DataFrame({"effect": effects, "code": codes}).to_parquet(path)
+    images = ["", *"abcdef"]
+    rows = {"effect": effects, "code": codes, "image_id": images, "reason": ["5 are lost"] * 7}
+    pd.DataFrame(rows).to_parquet(path)
     line = quarantine_in_words(path)
     assert line.startswith("quarantine: 4 location unknown, 3 image left out (image_missing 3, ")
-    assert line.endswith(f"and 1 more kinds); see {tmp_path}/quarantine.csv")
-    pd.DataFrame({"effect": [], "code": []}).to_parquet(path)
+    assert line.endswith(f"and 1 more kinds); 5 are lost; see {tmp_path}/quarantine.csv")
+    pd.DataFrame(rows).iloc[:0].to_parquet(path)
     assert quarantine_in_words(path) == "quarantine: empty"

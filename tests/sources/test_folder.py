@@ -170,6 +170,10 @@ def test_a_cell_that_only_describes_never_loses_an_image(folder, row, effect, re
         ("assessment", "4C", 4),
         ("assessment", "BI-RADS 4", 4),
         ("assessment", "BIRADS_5", 5),
+        ("assessment", "BI RADS 4", 4),
+        ("assessment", "Category 4", 4),
+        ("assessment", "BI-RADS IVb", 4),
+        ("assessment", "VI", 6),
         ("split", "valid", "val"),
         ("split", "Training", "train"),
         ("side", "Left", "L"),
@@ -294,6 +298,20 @@ def test_what_is_no_table_says_what_it_is(folder):
         read_folder(folder / "t.xlsx", folder, dataset="own")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_its_mark_and_columns_in_capitals_are_read(folder, encoding):
+    catalogue = read(folder, "Path,PATIENT,Label,Split\na.png,p,benign,test\n", encoding)
+    assert catalogue.images["split"].tolist() == ["test"]
+    # Capitals tell two columns apart where there are two.
+    text = "path,patient,label,Label\na.png,p,benign,malignant\n"
+    assert read(folder, text).images["label"].tolist() == ["benign"]
+
+
+def test_an_optional_column_that_is_mapped_to_nothing_is_not_read(folder):
+    text = 'path,patient,label,boxes\na.png,p,benign,"1,1,5,5"\n'
+    assert read(folder, text, columns={"boxes": ""}).lesions[BOX].isna().all(axis=None)
+
+
 def test_a_quote_that_is_not_closed_loses_no_row_in_silence(folder):
     head = "path,patient,label,note\n"
     rows = 'a.png,p,normal,"a note\nb.png,q,malignant,x\nb.png,q,benign,y"\n'
@@ -316,7 +334,7 @@ def test_what_breaks_the_whole_table_is_an_error(folder):
         read(folder, "path,patient_id,label\na.png,p,normal\n")
     with pytest.raises(DataError, match="no rows"):
         read(folder, "path,patient,label\n")
-    with pytest.raises(DataError, match="no column 'path'"):
+    with pytest.raises(DataError, match="the file is empty"):
         read(folder, "")
     with pytest.raises(DataError, match="line 2"):
         read(folder, "path,patient,label\na.png,p\n")

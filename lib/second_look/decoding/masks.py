@@ -1,7 +1,11 @@
-"""Lesion masks as people save them: black and white, grey, inverted, in alpha, a value a lesion."""
+"""Lesion masks as people save them: black and white, grey, inverted, in alpha, a value a lesion.
+
+And whether a mask lies where boxes say that it does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from skimage.transform import resize
 
 from second_look.decoding.pixels import Pixels, is_lossy, read_header, read_mask_values
 from second_look.errors import DataError
+from second_look.geometry import Box
 
 # A mask so many times as long as its image belongs to another one, and is slow to resample.
 _MASK_RATIO = 16
@@ -20,6 +25,10 @@ _HALF_LEVEL = 128
 # A map of labels has at most so many values.
 _MOST_LABELS = 64
 _NEIGHBOURS = np.ones((3, 3), dtype=bool)
+# A mask of which less lies in the boxes contradicts them, and by how much boxes are widened at each
+# side, as a share of their length and in px. Of 1,592 masks of CBIS-DDSM at least 0.98 does.
+AGREEING = 0.5
+_SLACK, _SLACK_PX = 0.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -119,3 +128,38 @@ def _resized(labels: npt.NDArray[np.uint8], rows: int, cols: int) -> npt.NDArray
         part = (labels == number).astype(np.float32)
         resized[resize(part, (rows, cols), order=1, anti_aliasing=True) >= 0.5] = number
     return resized
+
+
+def pixels_in(boxes: Iterable[Box], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """The pixels of a picture whose centres lie in any of the boxes, (rows, cols)."""
+    boxed = np.zeros(shape, dtype=bool)
+    for box in boxes:
+        # The centre of a pixel lies half a pixel behind its index.
+        rows, cols = (
+            slice(max(0, int(np.ceil(start - 0.5))), max(0, int(np.ceil(end - 0.5))))
+            for start, end in ((box.row_min, box.row_max), (box.col_min, box.col_max))
+        )
+        boxed[rows, cols] = True
+    return boxed
+
+
+def share_within(mask: npt.NDArray[np.bool_], boxes: Iterable[Box]) -> float:
+    """Share of a mask (rows, cols) that lies in boxes, which are often drawn too narrow."""
+    wide = []
+    for box in boxes:
+        rows, cols = _SLACK * box.height + _SLACK_PX, _SLACK * box.width + _SLACK_PX
+        wide.append(
+            Box(box.row_min - rows, box.col_min - cols, box.row_max + rows, box.col_max + cols)
+        )
+    within = int(np.count_nonzero(mask & pixels_in(wide, mask.shape)))
+    return within / max(int(np.count_nonzero(mask)), 1)
+
+
+def apart(mask: npt.NDArray[np.bool_], boxes: Sequence[Box]) -> bool:
+    """Whether little of a mask lies in boxes, and little of the boxes in it.
+
+    A mask of the whole breast is not apart from the box of a lesion: it only shows no lesion.
+    """
+    boxed = pixels_in(boxes, mask.shape)
+    covered = int(np.count_nonzero(mask & boxed)) / max(int(np.count_nonzero(boxed)), 1)
+    return share_within(mask, boxes) < AGREEING and covered < AGREEING

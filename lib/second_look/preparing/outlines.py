@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,24 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import label, regionprops
 
-from second_look.decoding.masks import LesionMask, read_lesion_mask
+from second_look.decoding.masks import (
+    AGREEING,
+    LesionMask,
+    pixels_in,
+    read_lesion_mask,
+    share_within,
+)
 from second_look.errors import DataError
 from second_look.geometry import Box
 from second_look.quarantine import Code
 
 Mask = npt.NDArray[np.bool_]
 
-# A mask of which less lies in the boxes contradicts them, and by how much boxes are widened at each
-# side, as a share of their length and in px. Of 1,592 masks of CBIS-DDSM at least 0.98 does.
-_AGREEING, _SLACK, _SLACK_PX = 0.5, 0.1, 2.0
 # A lesion with more of the area of the breast is none: the largest outline of CDD-CESM, of a mass
 # that fills the breast, has 0.68.
 _MOST_OF_BREAST = 0.9
+# What is so many times as large as the breast is most of the picture.
+_MUCH_LARGER = 2
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ def draw_outlines(lesions: Sequence[Mapping[str, Any]], breast: Mask) -> list[Ou
     that no box meets to the nearest box. A lesion without a place, with an unreadable or empty
     mask, or whose middle lies in the air gets no mask, and the problem says why.
 
-    A mask most of which lies outside of all boxes contradicts them: the boxes count. A lesion that
-    covers nearly all of the breast has no place.
+    A mask most of which lies outside of all boxes contradicts them: the boxes count. A mask that
+    gives no place, because it cannot be read, lies in the air or covers nearly all of the breast,
+    gives way to the box too. A map of labels must have as many as lesions are listed, or boxes.
 
     Args:
         lesions: Rows of the catalogue's lesion table, all of one image.
@@ -75,7 +81,10 @@ def draw_outlines(lesions: Sequence[Mapping[str, Any]], breast: Mask) -> list[Ou
     for index, lesion in enumerate(lesions):
         if not lesion["mask_path"]:
             drawn[index] = replace(drawn[index], mask=_circle_or_box(lesion, breast.shape))
-    return [_checked(outline, breast) for outline in drawn]
+    return [
+        _checked_or_box(outline, lesion, breast)
+        for outline, lesion in zip(drawn, lesions, strict=True)
+    ]
 
 
 def _blank(lesion: Mapping[str, Any]) -> Outline:
@@ -97,7 +106,7 @@ def _circle_or_box(lesion: Mapping[str, Any], shape: tuple[int, int]) -> Mask | 
         )
         return np.asarray(row_offset**2 + col_offset**2 <= float(lesion["circle_radius"]) ** 2)
     box = _box_of(lesion)
-    return None if box is None else _pixels_in(box, shape)
+    return None if box is None else pixels_in([box], shape)
 
 
 def _draw_from_mask(
@@ -120,77 +129,97 @@ def _draw_from_mask(
         return
     boxes = {index: _box_of(lesions[index]) for index in members}
     boxed = {index: box for index, box in boxes.items() if box is not None}
-    code: Code | None = Code.MASK_INVERTED if mask.remark else None
-    problem = f"mask {path.name}: {mask.remark}" if mask.remark else ""
-    within = _share_within(mask.labels > 0, boxed.values())
-    if boxed and within < _AGREEING:
-        code, masks = Code.MASK_CONTRADICTED, _in_boxes(boxed, shape)
-        problem = f"mask {path.name}: {within:.0%} of it lies in the boxes, which count"
-    else:
-        masks = _shared_out(mask, members, boxed)
-    for index, pixels in masks.items():
-        drawn[index] = replace(drawn[index], mask=pixels, code=code, problem=problem)
+    shared, code, problem = _shared_out(mask, members, boxed)
+    for index in members:
+        without_box = boxed and index not in boxed
+        remark = "other lesions on it have boxes, and this one has none" if without_box else problem
+        drawn[index] = replace(
+            drawn[index],
+            mask=shared.get(index),
+            code=Code.LOCATION_UNUSABLE if without_box else code,
+            problem=f"mask {path.name}: {remark}" if remark else "",
+        )
 
 
 def _shared_out(
     mask: LesionMask, members: Sequence[int], boxed: Mapping[int, Box]
-) -> dict[int, Mask]:
-    """Lesion -> its pixels."""
+) -> tuple[dict[int, Mask], Code | None, str]:
+    """Lesion -> its pixels, if it has any; what is wrong with all of them, and in words."""
+    union, shape, count = mask.labels > 0, mask.labels.shape, int(mask.labels.max())
+    code = Code.MASK_INVERTED if mask.remark else None
+    within = share_within(union, boxed.values())
+    if boxed and within < AGREEING:
+        problem = f"{within:.0%} of it lies in the boxes, which count"
+        alone = {index: pixels_in([box], shape) for index, box in boxed.items()}
+        return alone, Code.MASK_CONTRADICTED, problem
+    if boxed:
+        shared, remark = _by_boxes(mask, boxed)
+        return shared, code or (Code.LOCATION_UNUSABLE if remark else None), mask.remark or remark
+    if count == len(members):
+        by_label = {index: mask.labels == number for number, index in enumerate(members, start=1)}
+        return by_label, code, mask.remark
+    if count > 1:
+        problem = f"labels in it: {count}, lesions listed: {len(members)}"
+        return {}, Code.LOCATION_UNUSABLE, problem
+    # Without boxes and labels nobody can tell the lesions apart.
+    problem = f"it does not tell its {len(members)} lesions apart: each of them has all of it"
+    return dict.fromkeys(members, union), code or Code.LOCATION_UNUSABLE, mask.remark or problem
+
+
+def _by_boxes(mask: LesionMask, boxed: Mapping[int, Box]) -> tuple[dict[int, Mask], str]:
+    """Lesion -> the connected parts of the mask that its box covers most of, and a remark.
+
+    Of a map with more labels than lesions, what meets no box is a lesion that is not listed.
+    """
     union, shape = mask.labels > 0, mask.labels.shape
-    if len(members) == 1:
-        return {members[0]: union}
-    if not boxed:
-        if mask.labels.max() == len(members):
-            return {index: mask.labels == number for number, index in enumerate(members, start=1)}
-        # Without boxes nobody can tell the lesions apart: each is the whole mask.
-        return dict.fromkeys(members, union)
+    unlisted = int(mask.labels.max()) > len(boxed)
+    if len(boxed) == 1 and not unlisted:
+        return dict.fromkeys(boxed, union), ""
     masks = {index: np.zeros(shape, dtype=bool) for index in boxed}
+    left_out = 0
     for part in regionprops(label(mask.labels)):
-        owner = _owner(part.bbox, boxed)
-        masks[owner][part.slice] |= part.image
+        owner, meets = _owner(part.bbox, boxed)
+        if meets or not unlisted:
+            masks[owner][part.slice] |= part.image
+        else:
+            left_out += 1
+    remark = f"parts of it that lie in no box and are not used: {left_out}" if left_out else ""
     # Two boxes on one part: the lesion is what of it lies in its box.
     return {
-        index: pixels if pixels.any() else union & _pixels_in(boxed[index], shape)
+        index: pixels if pixels.any() else union & pixels_in([boxed[index]], shape)
         for index, pixels in masks.items()
-    }
+    }, remark
 
 
-def _in_boxes(boxed: Mapping[int, Box], shape: tuple[int, int]) -> dict[int, Mask]:
-    return {index: _pixels_in(box, shape) for index, box in boxed.items()}
-
-
-def _share_within(mask: Mask, boxes: Iterable[Box]) -> float:
-    """Share of a mask that lies in boxes, which are often drawn a little too narrow."""
-    within = np.zeros_like(mask)
-    for box in boxes:
-        rows, cols = _SLACK * box.height + _SLACK_PX, _SLACK * box.width + _SLACK_PX
-        within |= _pixels_in(
-            Box(box.row_min - rows, box.col_min - cols, box.row_max + rows, box.col_max + cols),
-            mask.shape,
-        )
-    return float(np.count_nonzero(mask & within) / np.count_nonzero(mask))
-
-
-def _owner(bbox: tuple[int, int, int, int], boxes: Mapping[int, Box]) -> int:
-    """The lesion whose box covers most of a part of the mask; the nearest, where none does."""
+def _owner(bbox: tuple[int, int, int, int], boxes: Mapping[int, Box]) -> tuple[int, bool]:
+    """The lesion whose box covers most of a part of the mask, or the nearest; whether it does."""
     part = Box(*(float(number) for number in bbox))
     covered = {index: box.intersection(part).area for index, box in boxes.items()}
     best = max(covered, key=lambda index: covered[index])
     if covered[best] > 0:
-        return best
+        return best, True
     row, col = part.centre
 
     def distance(index: int) -> float:
         centre = boxes[index].centre
         return float(np.hypot(centre[0] - row, centre[1] - col))
 
-    return min(boxes, key=distance)
+    return min(boxes, key=distance), False
 
 
-def _pixels_in(box: Box, shape: tuple[int, int]) -> Mask:
-    rows, cols = np.ogrid[: shape[0], : shape[1]]
-    in_rows = (rows + 0.5 >= box.row_min) & (rows + 0.5 < box.row_max)
-    return np.asarray(in_rows & (cols + 0.5 >= box.col_min) & (cols + 0.5 < box.col_max))
+def _checked_or_box(outline: Outline, lesion: Mapping[str, Any], breast: Mask) -> Outline:
+    """The outline if it is usable, else the box beside its mask if that is."""
+    checked = _checked(outline, breast)
+    # A mask with nothing in this box has parts in others: box and mask contradict each other.
+    of_others = outline.mask is not None and not outline.mask.any()
+    if checked.mask is not None or of_others or not lesion["mask_path"]:
+        return checked
+    boxed = _checked(replace(_blank(lesion), mask=_circle_or_box(lesion, breast.shape)), breast)
+    if boxed.mask is None:
+        return checked
+    return replace(
+        boxed, code=checked.code, problem=f"{checked.problem.rstrip('.')}; its box is used"
+    )
 
 
 def _checked(outline: Outline, breast: Mask) -> Outline:
@@ -206,6 +235,14 @@ def _checked(outline: Outline, breast: Mask) -> Outline:
             code=Code.LOCATION_UNUSABLE,
             problem="no pixel lies in the outline",
         )
+    of_breast = np.count_nonzero(mask) / np.count_nonzero(breast)
+    if of_breast > _MOST_OF_BREAST:
+        return replace(
+            outline,
+            mask=None,
+            code=Code.LOCATION_UNUSABLE,
+            problem=_too_large(of_breast),
+        )
     row, col = (int(value) for value in box.centre)
     if not breast[row, col]:
         return replace(
@@ -214,12 +251,12 @@ def _checked(outline: Outline, breast: Mask) -> Outline:
             code=Code.LESION_OFF_BREAST,
             problem="the middle of the lesion lies in the air beside the breast",
         )
-    of_breast = np.count_nonzero(mask) / np.count_nonzero(breast)
-    if of_breast > _MOST_OF_BREAST:
-        return replace(
-            outline,
-            mask=None,
-            code=Code.LOCATION_UNUSABLE,
-            problem=f"the lesion would have {of_breast:.0%} of the area of the breast",
-        )
     return replace(outline, inside_breast=float((mask & breast).sum() / mask.sum()))
+
+
+def _too_large(of_breast: float) -> str:
+    if of_breast > _MUCH_LARGER:
+        return (
+            "the lesion would be far larger than the breast: the mask may be inverted, in a frame"
+        )
+    return f"the lesion would have {of_breast:.0%} of the area of the breast"

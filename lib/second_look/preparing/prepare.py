@@ -31,6 +31,9 @@ from second_look.source_code import code_digest, content_hash
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+# More boxes than this share, and more than one, beside the breast: the others lie in wrong places
+# too. A single one may be a slip, or a breast mask that is too narrow.
+_OFF_BREAST = 0.1
 # A scheduler that does not answer within this time is not there.
 _SCHEDULER_S = 10
 
@@ -227,6 +230,34 @@ def _check_levels(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) 
                 )
 
 
+def _check_boxes(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -> None:
+    """Boxes beside the breast are signs that all of them were read wrongly.
+
+    Raises:
+        LostRowsError: There are too many of them in a data set.
+    """
+    boxed: dict[str, list[str]] = {}
+    for job in jobs:
+        boxed.setdefault(str(job.image["dataset"]), []).extend(
+            str(lesion["lesion_id"])
+            for lesion in job.lesions
+            if np.isfinite(float(lesion["row_min"])) and not lesion["mask_path"]
+        )
+    off = {row["lesion_id"]: row for row in quarantine if row["code"] == Code.LESION_OFF_BREAST}
+    for dataset, lesions in boxed.items():
+        misplaced = [lesion for lesion in lesions if lesion in off]
+        if len(misplaced) > max(1, _OFF_BREAST * len(lesions)):
+            raise LostRowsError(
+                f"{len(misplaced)} of {len(lesions)} boxes have their middle in the air beside the "
+                f"breast, such as {misplaced[0]} in {off[misplaced[0]]['file']}: the others may "
+                "lie in wrong places too.",
+                f"data set {dataset}",
+                "Look whether box_format is what the boxes are, and whether they were drawn on "
+                "images of this size and orientation.",
+                quarantine,
+            )
+
+
 def _collect(
     folder: Path, jobs: Sequence[Job], remarks: Sequence[Mapping[str, str]], *, strict: bool
 ) -> Prepared:
@@ -248,6 +279,7 @@ def _collect(
             fingerprints.append(from_text(record["fingerprint"]))
             lesions += [{"image_id": job.image_id} | lesion for lesion in record["lesions"]]
     _check_levels(jobs, quarantine)
+    _check_boxes(jobs, quarantine)
     if not images:
         raise DataError("no image could be prepared.", folder, "The quarantine says why.")
     image_table, depth_rows = with_depths(pd.DataFrame(images), datasets, files)

@@ -31,14 +31,17 @@ def quarantine_in_words(path: Path) -> str:
     Args:
         path: The quarantine as parquet; a CSV lies beside it.
     """
-    rows = pd.read_parquet(path, columns=["effect", "code"])
+    rows = pd.read_parquet(path, columns=["effect", "code", "image_id", "reason"])
     if rows.empty:
         return "quarantine: empty"
     effects = ", ".join(f"{n} {effect}" for effect, n in rows["effect"].value_counts().items())
     counts = rows["code"].value_counts()
     codes = ", ".join(f"{code} {count}" for code, count in counts[:_NAMED].items())
     ending = f" and {len(counts) - _NAMED} more kinds" if len(counts) > _NAMED else ""
-    return f"quarantine: {effects} ({codes}{ending}); see {path.with_suffix('.csv')}"
+    # What a whole table has lost stands in one row of no image: it is repeated.
+    lost = rows[(rows["effect"] == "image left out") & (rows["image_id"] == "")]
+    losses = "".join(f"; {reason}" for reason in lost["reason"].unique()[:_NAMED])
+    return f"quarantine: {effects} ({codes}{ending}){losses}; see {path.with_suffix('.csv')}"
 
 
 def describe(folder: Path, packages: Iterable[str]) -> dict[str, Any]:

@@ -16,14 +16,17 @@ from second_look.catalogue import KINDS, PHOTOMETRIC, Catalogue, worst
 from second_look.decoding.dicom import MAX_PIXELS, Header
 from second_look.quarantine import Code, Quarantine
 from second_look.sources import folder_values as cells
+from second_look.sources.box_checks import check_boxes, check_stated_sizes, size_drawn_on
 from second_look.sources.folder_files import find_file, find_masks, header_of
 from second_look.sources.folder_records import (
+    DrawnBox,
     FolderFormat,
     Table,
-    check_box_format,
-    check_box_sizes,
     check_losses,
     drop_incomplete,
+    join_patients,
+    mark_doubtful,
+    say_lost_malignant,
     say_other_endings,
 )
 from second_look.sources.folder_table import read_rows, write_folder_csv
@@ -75,8 +78,8 @@ def read_folder(
 
     Raises:
         MissingDataError: The table is not there.
-        DataError: It is empty or lacks a required column, or its boxes are in another format or of
-            images of another size.
+        DataError: It is empty or lacks a required column, or its boxes are in another format, of
+            images of another size, or elsewhere than the masks beside them.
         LostRowsError: More than `max_lost` of the images, or all of a label, cannot be used.
     """
     choices = {"box_format": BOX_FORMATS, "kind": KINDS, "photometric": PHOTOMETRIC}
@@ -95,9 +98,12 @@ def read_folder(
         for code, reason, effect in converted.remarks:
             table.quarantine.add(code, reason, effect=effect, file=csv_path)
         _add_rows(table, converted.rows)
-    check_box_format(table)
-    check_box_sizes(table)
+    check_stated_sizes(table)
+    check_boxes(table)
+    mark_doubtful(table)
     drop_incomplete(table)
+    say_lost_malignant(table)
+    join_patients(table)
     say_other_endings(table)
     catalogue = Catalogue.from_rows(table.images.values(), table.lesions, table.quarantine.rows)
     if max_lost < 1:
@@ -121,9 +127,9 @@ def rows_at_a_glance(
     located = 0
     for _, row in read_rows(csv_path, form.columns):
         try:
-            names = [cells.label(text, form.labels) for text in _texts(row["label"], form)]
+            names = [cells.label(text, form.labels) for text in form.label_texts(row["label"])]
             image = {
-                "patient_id": cells.required(row["patient"], "patient"),
+                "patient_id": cells.patient_key(cells.required(row["patient"], "patient")),
                 "split": cells.split(row["split"]),
             }
         except UnusableError:
@@ -139,6 +145,8 @@ def _add_rows(table: Table, rows: Rows) -> None:
     first_lines: dict[tuple[str, ...], int | str] = {}
     for line, row in rows:
         path, problem = _path(table, row["path"])
+        if path is None:
+            table.missing.append((line, row))
         image_id = row["image_id"] or _id_of(path, table.root, row["path"])
         first_line = first_lines.setdefault(tuple(row.values()), line)
         if first_line != line:
@@ -184,7 +192,11 @@ def _add_row(
     notes = Notes()
     header = header_of(path)
     image = _image(table.form, image_id, row, path, header, notes)
-    labels = [cells.label(text, table.form.labels) for text in _texts(row["label"], table.form)]
+    patient = cells.patient_key(row["patient"])
+    table.spellings.setdefault(patient, set()).add(row["patient"])
+    image["patient_id"] = patient
+    texts = table.form.label_texts(row["label"])
+    labels = [cells.label(text, table.form.labels) for text in texts]
     image["label"] = worst(labels)
     previous = table.images.get(image_id)
     if previous is not None:
@@ -210,11 +222,6 @@ def _add_row(
     table.lesions += lesions
 
 
-def _texts(text: str, form: FolderFormat) -> list[str]:
-    """The labels of a cell; a label that the user mapped may hold the separator."""
-    return [text] if text in form.labels else text.split(form.separator)
-
-
 def _image(
     form: FolderFormat,
     image_id: str,
@@ -229,7 +236,7 @@ def _image(
     cols = max(1, round(header.rows * aspect))
     if header.rows * cols > MAX_PIXELS:
         raise UnusableError(f"the aspect {aspect:g} makes {header.rows} x {cols} px of it")
-    spacing = cells.number(row["pixel_size_mm"], "pixel_size_mm")
+    spacing = cells.known_number(row["pixel_size_mm"], "pixel_size_mm", notes)
     bits = header.bits if header.bits_stated else cells.bits(row["bits"]) or form.bits
     photometric = cells.photometric(row["photometric"]) or form.photometric
     white_is_lowest = header.white_is_lowest or (
@@ -282,7 +289,7 @@ def _lesions(
     header: Header,
     notes: Notes,
 ) -> list[dict[str, Any]]:
-    """The lesions of one row; a lesion whose box is unusable has no location.
+    """The lesions of one row; one whose box is unusable is where its mask is, or has no location.
 
     A single label serves all lesions that the masks, boxes or kinds of the row tell apart.
     """
@@ -297,22 +304,40 @@ def _lesions(
     if boxes is None:
         boxes = [row["boxes"]] * len(pathologies)  # no box has four numbers then: said below
     lesions = []
+    drawn_on = size_drawn_on(table, line, row, image, header, notes)
     values = _lesion_values(row, table.form, pathologies, notes)
     for lesion, text, mask_path in zip(values, boxes, masks, strict=True):
         table.lesion_count[image_id] += 1
         ids = {"image_id": image_id, "lesion_id": f"{image_id}_{table.lesion_count[image_id]}"}
-        location: dict[str, Any] = {"mask_path": mask_path}
-        if text:
-            table.boxes.append((text, header.rows, header.cols))
-        try:
-            location |= cells.box(text, table.form.box_format, header, int(image["cols"]))
-        except UnusableError as error:
-            location = {}
-            table.add_line(
-                Code.LOCATION_UNUSABLE, str(error), effect="location unknown", line=line, **ids
-            )
+        location: dict[str, Any] = {}
+        if drawn_on is not None:
+            location = {"mask_path": mask_path}
+            location |= _boxed(table, line, text, drawn_on, image, mask_path, ids)
         lesions.append(ids | lesion | location)
     return lesions
+
+
+def _boxed(
+    table: Table,
+    line: int | str,
+    text: str,
+    drawn_on: tuple[int, int],
+    image: Mapping[str, Any],
+    mask_path: str,
+    ids: Mapping[str, str],
+) -> dict[str, float]:
+    """The box of a lesion as columns of the catalogue; {} without one, or if it is unusable."""
+    if text:
+        table.boxes.append(DrawnBox(text, drawn_on, mask_path))
+    try:
+        size = int(image["rows"]), int(image["cols"])
+        return cells.box(text, table.form.box_format, drawn_on, size)
+    except UnusableError as error:
+        ending = "; its mask is used" if mask_path else ""
+        effect = "kept, corrected" if mask_path else "location unknown"
+        reason = f"{error}{ending}"
+        table.add_line(Code.LOCATION_UNUSABLE, reason, effect=effect, line=line, **ids)
+        return {}
 
 
 def _masks_of_lesions(masks: list[str], count: int, notes: Notes) -> list[str]:

@@ -29,9 +29,9 @@ _ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", 
 def find_file(table: Table, text: str, name: str) -> Path:
     """The file that a path in the table names.
 
-    Backslashes count as slashes. An asterisk in the file's name stands for any characters. A copy
-    of the data set in another format is used: the same name, in small or capital letters, with
-    another ending; `table.other_endings` counts these.
+    Backslashes count as slashes, and capitals only where they tell two files apart. An asterisk in
+    the file's name stands for any characters. A copy of the data set in another format is used: the
+    same name with another ending; `table.other_endings` counts these.
 
     Args:
         table: Its root, and its folder of drawn masks, may not be left.
@@ -42,6 +42,9 @@ def find_file(table: Table, text: str, name: str) -> Path:
         UnusableError: There is no such file, or there are several.
     """
     path = _below_root(table, text, name)
+    if is_file(path):
+        return path
+    path = _as_spelled(path, table.root)
     if is_file(path):
         return path
     by_pattern = "*" in path.name
@@ -110,6 +113,19 @@ def matches(folder: Path, pattern: str) -> list[str]:
 def _names(folder: Path, changed: int) -> Sequence[tuple[str, str]]:
     """Sorted names in a folder, in small letters and as they are; `changed` renews them."""
     return sorted((entry.name.casefold(), entry.name) for entry in folder.iterdir())
+
+
+def _as_spelled(path: Path, root: Path) -> Path:
+    """A path below the root with the capitals of the names on disk, where just one name fits."""
+    if not path.is_relative_to(root):
+        return path
+    spelled = root
+    for part in path.relative_to(root).parts:
+        names = [part]
+        if not (spelled / part).exists():
+            names = matches(spelled, glob.escape(part))
+        spelled /= names[0] if len(names) == 1 else part
+    return spelled
 
 
 def _what_is_there(path: Path, root: Path) -> str:

@@ -12,19 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from second_look.catalogue import PHOTOMETRIC
-from second_look.errors import DataError, LostRowsError, first_few
+from second_look.catalogue import LABELS, PHOTOMETRIC, worst
+from second_look.errors import LostRowsError, first_few
 from second_look.quarantine import Code, Quarantine
 from second_look.sources import folder_values as cells
-from second_look.sources.folder_values import BOX_FORMATS, UnusableError
-
-# More boxes than this outside their images, all of which fit in another format: the format is
-# wrong, and those that seem to fit lie in wrong places.
-MISFITS = 0.1
-# Boxes are of pictures of another size if that share lies beyond them, of so many at least, or if
-# of so many none reaches beyond this share of the rows and of the columns: where lesions lie
-# anywhere, that happens once in 25,000 sets.
-_LEAST_BEYOND, _LEAST_WITHIN, _REACH = 5, 20, 0.6
+from second_look.sources.folder_values import UnusableError
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,43 @@ class FolderFormat:
     bits: int = 0
     photometric: str = PHOTOMETRIC[1]
 
+    def label_texts(self, text: str) -> list[str]:
+        """The labels of a cell; a label that the user mapped may hold the separator."""
+        return [text] if text in self.labels else text.split(self.separator)
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A box as the table has it.
+
+    Attributes:
+        text: The box.
+        drawn_on: Rows and columns of the picture that it is drawn on, px.
+        mask_path: Of the mask beside it; "" without one.
+    """
+
+    text: str
+    drawn_on: tuple[int, int]
+    mask_path: str
+
+
+@dataclass(frozen=True)
+class StatedSize:
+    """The size of a picture in the table and in its file, (rows, cols), px."""
+
+    in_table: tuple[int, int]
+    in_file: tuple[int, int]
+    same_shape: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether they are different sizes."""
+        return self.in_table != self.in_file
+
+    def __str__(self) -> str:
+        table, file = (f"{rows} x {cols} px" for rows, cols in (self.in_table, self.in_file))
+        return f"stated {table}, in the file {file}"
+
 
 @dataclass
 class Table:
@@ -62,7 +91,10 @@ class Table:
         lesions: Rows of lesions.
         lines: image_id -> lines of the table that describe it, and their labels.
         failures: image_id -> the first line that cannot be used, and why.
-        boxes: Text of every box and size of its image, px of the file.
+        missing: (line, its cells) of the rows whose image is not there.
+        boxes: Every box.
+        sizes: image_id -> its size, where the table states one.
+        spellings: Key of a patient -> how the table spells the id.
         other_endings: Ending in the table and ending of the file that is used -> number of files.
         drawn: Folder of masks that a reader drew, which may lie outside of the root.
     """
@@ -75,7 +107,10 @@ class Table:
     lesions: list[dict[str, Any]] = field(default_factory=list)
     lines: dict[str, list[tuple[int | str, str]]] = field(default_factory=dict)
     failures: dict[str, tuple[int | str, str]] = field(default_factory=dict)
-    boxes: list[tuple[str, int, int]] = field(default_factory=list)
+    missing: list[tuple[int | str, Mapping[str, str]]] = field(default_factory=list)
+    boxes: list[DrawnBox] = field(default_factory=list)
+    sizes: dict[str, StatedSize] = field(default_factory=dict)
+    spellings: dict[str, set[str]] = field(default_factory=dict)
     lesion_count: Counter[str] = field(default_factory=Counter)
     other_endings: Counter[tuple[str, str]] = field(default_factory=Counter)
     drawn: Path | None = None
@@ -91,6 +126,91 @@ class Table:
     def line_name(line: int | str) -> str:
         """A line by its number, or another place of the table by its name."""
         return line if isinstance(line, str) else f"line {line}"
+
+
+def join_patients(table: Table) -> None:
+    """One id for each patient, however the table spells it: `cells.patient_key` says what is one.
+
+    Similar ids that stay apart are said: if they are one patient's, training and test share her.
+    """
+    names = {
+        key: min(map(cells.without_decimals, spellings))
+        for key, spellings in table.spellings.items()
+    }
+    for record in table.images.values():
+        record["patient_id"] = names[record["patient_id"]]
+    several = [sorted(texts) for texts in table.spellings.values() if len(texts) > 1]
+    similar: dict[str, list[str]] = {}
+    for name in sorted(names.values()):
+        similar.setdefault(cells.loose_key(name), []).append(name)
+    similar_ids = [group for group in similar.values() if len(group) > 1]
+    for groups, problem, effect in (
+        (several, "patients spelled in several ways, each counted as one", "corrected"),
+        (
+            similar_ids,
+            "groups of similar ids, counted as different patients",
+            "label uncertain",
+        ),
+    ):
+        if groups:
+            example = " and ".join(map(repr, groups[0][:2]))
+            table.quarantine.add(
+                Code.DESCRIPTIONS_DIFFER,
+                f"{problem}: {len(groups)}, such as {example}",
+                effect=f"kept, {effect}",
+                file=table.csv_path,
+            )
+
+
+def mark_doubtful(table: Table) -> None:
+    """Images that may be milder than they are, since a worse row of them has a wrong path.
+
+    That is an image of the same patient with the same side and view, or almost the same path.
+    """
+    of_patient: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for image_id, image in table.images.items():
+        of_patient.setdefault(image["patient_id"], []).append((image_id, image))
+    for line, row in table.missing:
+        patient = cells.patient_key(row["patient"])
+        for image_id, image in of_patient.get(patient, []):
+            milder = LABELS.index(image["label"]) < _severity(table, row["label"])
+            if milder and _may_be_of(table, row, image):
+                reason = f"the file {row['path']!r} is not there, and may be a misspelling of this"
+                table.failures.setdefault(image_id, (line, reason))
+
+
+def _severity(table: Table, text: str) -> int:
+    """The place in LABELS of the worst label of a cell; of one that cannot be read, the last."""
+    try:
+        labels = [cells.label(part, table.form.labels) for part in table.form.label_texts(text)]
+    except UnusableError:
+        return len(LABELS)
+    return LABELS.index(worst(labels))
+
+
+def _may_be_of(table: Table, row: Mapping[str, str], image: Mapping[str, Any]) -> bool:
+    side, view = cells.side(row["side"], cells.Notes()), row["view"].upper()
+    if side and view and (side, view) == (image["laterality"], image["view"]):
+        return True
+    path = Path(image["path"]).relative_to(table.root).as_posix()
+    return cells.almost_same(row["path"].replace("\\", "/"), path)
+
+
+def say_lost_malignant(table: Table) -> None:
+    """One row for the malignant rows of the table that are lost, which the terminal repeats."""
+    lines = [
+        table.line_name(line)
+        for image_id, rows in table.lines.items()
+        for line, text in rows
+        if image_id not in table.images and _severity(table, text) == LABELS.index("malignant")
+    ]
+    if lines:
+        table.quarantine.add(
+            Code.DESCRIPTION_UNUSABLE,
+            f"lost rows with the label malignant: {len(lines)} ({first_few(lines, 5)})",
+            effect="image left out",
+            file=table.csv_path,
+        )
 
 
 def drop_incomplete(table: Table) -> None:
@@ -152,57 +272,3 @@ def check_losses(table: Table, max_lost: float) -> None:
         "(max_lost: 1).",
         table.quarantine.rows,
     )
-
-
-def check_box_format(table: Table) -> None:
-    """Boxes that leave their images but all fit in another format were read in the wrong one.
-
-    Raises:
-        DataError: Names the other format.
-    """
-    misfits = dict.fromkeys(BOX_FORMATS, 0)
-    for text, rows, cols in table.boxes:
-        for name in BOX_FORMATS:
-            try:
-                misfits[name] += not cells.fits(cells.parse_box(text, name), rows, cols)
-            except UnusableError:
-                misfits[name] += 1
-    chosen = table.form.box_format
-    better = [name for name in BOX_FORMATS if misfits[name] < misfits[chosen] / 4]
-    if misfits[chosen] > MISFITS * len(table.boxes) and len(table.boxes) > 1 and better:
-        raise DataError(
-            f"{misfits[chosen]} of {len(table.boxes)} boxes lie outside their images as {chosen}; "
-            f"they fit as {' or '.join(better)}.",
-            table.csv_path,
-            "Set box_format to what the boxes are, or correct them.",
-        )
-
-
-def check_box_sizes(table: Table) -> None:
-    """Boxes that were drawn on larger or smaller copies of the pictures lie in wrong places.
-
-    Raises:
-        DataError: Says how far they reach.
-    """
-    ends = []
-    for text, rows, cols in table.boxes:
-        try:
-            box = cells.parse_box(text, table.form.box_format)
-        except UnusableError:
-            continue
-        if box.height > 0 and box.width > 0:
-            ends.append((box.row_max / rows, box.col_max / cols))
-    if not ends:
-        return
-    beyond = sum(max(end) > 1 + MISFITS for end in ends)
-    rows_reach, cols_reach = map(max, zip(*ends, strict=True))
-    larger = beyond >= _LEAST_BEYOND and beyond > MISFITS * len(ends)
-    smaller = len(ends) >= _LEAST_WITHIN and max(rows_reach, cols_reach) < _REACH
-    if larger or smaller:
-        raise DataError(
-            f"the {len(ends)} boxes reach up to {rows_reach:.2g} times the rows and "
-            f"{cols_reach:.2g} times the columns of their images: they seem to be made for images "
-            "of another size.",
-            table.csv_path,
-            "Give the images that they were drawn on, or scale the boxes.",
-        )

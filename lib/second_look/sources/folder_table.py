@@ -33,6 +33,8 @@ OPTIONAL = (
     "aspect",
     "bits",
     "photometric",
+    "stated_rows",
+    "stated_cols",
 )
 _ALL = (*REQUIRED, *OPTIONAL)
 # How tables write that a cell holds nothing.
@@ -60,7 +62,8 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
     """
     (_, first), *rows = list(_lines(csv_path)) or [(1, [""])]
     names = [name.strip() for name in first]
-    _match_columns(csv_path, names, columns)
+    _sources(csv_path, names, columns)
+    records = []
     for number, values in rows:
         if len(values) != len(names):
             raise DataError(
@@ -69,10 +72,8 @@ def read_rows(csv_path: Path, columns: Mapping[str, str]) -> Iterable[tuple[int,
                 "Correct the row.",
             )
         _check_quotes(csv_path, number, values, len(names))
-        record = dict(zip(names, values, strict=True))
-        yield from standard_rows(csv_path, [(number, record)], columns, names)
-    if not rows:
-        raise DataError("the table has no rows.", csv_path, "Add one row per image.")
+        records.append((number, dict(zip(names, values, strict=True))))
+    yield from standard_rows(csv_path, records, columns, names)
 
 
 def standard_rows(
@@ -80,23 +81,25 @@ def standard_rows(
     records: Sequence[tuple[Line, Mapping[str, str]]],
     columns: Mapping[str, str],
     names: Sequence[str] = (),
+    defaults: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Line, dict[str, str]]]:
     """Records with a table's columns or keys -> rows with the standard columns.
 
     Args:
         path: Of the table, for messages.
         records: (line or its name, column -> text).
-        columns: Standard column -> its name in the table, or a text with names in braces.
+        columns: Standard column -> its name in the table, or a text with names in braces; "" for
+            an optional column that is not to be read.
         names: Of all columns; where there are none, the keys of the records.
+        defaults: Likewise, for what `columns` leaves out; optional columns may be absent.
 
     Raises:
         DataError: A required column is not there.
     """
     names = names or list(dict.fromkeys(name for _, record in records for name in record))
-    source = {name: str(columns.get(name, name)) for name in _ALL}
     if not records:
         raise DataError("the table has no rows.", path, "Add one row per image.")
-    _match_columns(path, names, columns)
+    source = _sources(path, names, columns, defaults or {})
     for line, record in records:
         row = {name: record.get(name, "").strip() for name in names}
         contents = {name: "" if value.lower() in _EMPTY else value for name, value in row.items()}
@@ -131,6 +134,8 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
         yield from _excel_lines(csv_path, content)
         return
     text = _text(csv_path, content)
+    if not text.strip():
+        raise DataError("the file is empty.", csv_path, "Add one row per image.")
     first = text.split("\n", 1)[0]
     delimiter = max((",", ";", "\t"), key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -150,11 +155,11 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _text(csv_path: Path, content: bytes) -> str:
     """The text of a CSV in UTF-8 or UTF-16, which Excel calls Unicode text."""
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    encoding = _encoding(content)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        name = encoding.removesuffix("-sig").upper()
         raise DataError(f"not {name} ({error.reason}).", csv_path, "Save it as UTF-8.") from None
     if text.lstrip().startswith(("{", "[")):
         raise DataError(
@@ -163,6 +168,17 @@ def _text(csv_path: Path, content: bytes) -> str:
             "Write a CSV with a row for each image or lesion.",
         )
     return text
+
+
+def _encoding(content: bytes) -> str:
+    """UTF-16 begins with a mark, or every second byte of its plain letters is zero."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    start = content[:200]
+    for encoding, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if 2 * zeros.count(0) > max(len(zeros), 1):
+            return encoding
+    return "utf-8-sig"
 
 
 def _excel_lines(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -219,30 +235,52 @@ def _check_quotes(csv_path: Path, line: int, values: Sequence[str], columns: int
                 )
 
 
-def _match_columns(csv_path: Path, names: Sequence[str], columns: Mapping[str, str]) -> None:
-    """Refuse columns that are not there, or stand twice."""
+def _sources(
+    csv_path: Path,
+    names: Sequence[str],
+    columns: Mapping[str, str],
+    defaults: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Standard column -> its name in the table; capitals matter only where they tell two apart.
+
+    Raises:
+        DataError: A column that is required, or that the user named, is not there, or stands twice.
+    """
     unknown = set(columns) - set(_ALL)
     if unknown:
         raise DataError(
             f"columns maps {sorted(unknown)}; the standard columns are {', '.join(_ALL)}.",
             csv_path,
         )
-    source = {name: str(columns.get(name, name)) for name in _ALL}
+    by_small_letters = {_small(name): name for name in reversed(names)}
+    usual = {
+        name: name if name in names else by_small_letters.get(name, name) for name in _ALL
+    } | dict(defaults or {})
+    source = usual | {name: str(text) for name, text in columns.items()}
     count = Counter(names)
     for name, text in source.items():
+        if text == "" and name not in REQUIRED:
+            continue
         for column in _columns_in(text, csv_path):
             if count[column] > 1:
                 raise DataError(
                     f"{count[column]} columns are called {column!r}.", csv_path, "Keep one."
                 )
             if column not in names and (name in REQUIRED or name in columns):
-                matches = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
-                hint = f" Did you mean {matches[0]!r}?" if matches else ""
+                nearest = difflib.get_close_matches(
+                    _small(column), by_small_letters, n=1, cutoff=0.5
+                )
+                hint = f" Did you mean {by_small_letters[nearest[0]]!r}?" if nearest else ""
                 raise DataError(
                     f"no column {column!r} for {name!r} among {', '.join(names) or 'none'}.{hint}",
                     csv_path,
                     f"Add the column, or map it: columns: {{{name}: <its name>}}.",
                 )
+    return source
+
+
+def _small(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _columns_in(text: str, csv_path: Path) -> list[str]:

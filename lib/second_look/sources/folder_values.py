@@ -7,11 +7,12 @@ only describes is unknown where it cannot be understood, and `Notes` says so.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from second_look.catalogue import KINDS, LABELS, PHOTOMETRIC, SPLITS
-from second_look.decoding.dicom import Header
 from second_look.geometry import Box
 from second_look.quarantine import Code
 
@@ -51,8 +52,12 @@ _SPLITS = {
     "dev": "val",
     "testing": "test",
 } | {name: name for name in SPLITS}
-# "4", "4.0", "4a", "BI-RADS 4", "birads_4B": BI-RADS divides category 4 only.
-_GRADE = re.compile(r"(?:bi-?rads)?[\s_:-]*(\d)(?:\.0*|[abc])?", re.IGNORECASE)
+# "4", "4.0", "4,0", "4a", "BI-RADS 4", "birads_4B", "Category 4", "IV": BI-RADS divides 4 only.
+_GRADE = re.compile(
+    r"(?:bi[\s_-]*rads)?[\s_:-]*(?:cat(?:egory|\.)?)?[\s_:-]*(?:(\d)|(iv|vi?|i{1,3}))(?:[.,]0*|[abc])?",
+    re.IGNORECASE,
+)
+_ROMAN = ("", "i", "ii", "iii", "iv", "v", "vi")
 
 
 class UnusableError(Exception):
@@ -141,14 +146,15 @@ def grade(text: str, column: str, maximum: int, notes: Notes) -> int | None:
     if not text:
         return None
     match = _GRADE.fullmatch(text)
-    if match is None or int(match[1]) > maximum:
+    value = int(match[1] or _ROMAN.index(match[2].lower())) if match else None
+    if value is None or value > maximum:
         notes.unknown(column, text, f"a whole number from 0 to {maximum}")
         return None
-    return int(match[1])
+    return value
 
 
 def number(text: str, column: str) -> float | None:
-    """A positive number; None if the cell is empty.
+    """A positive number, with a decimal point or comma; None if the cell is empty.
 
     Raises:
         UnusableError: It is something else.
@@ -156,12 +162,21 @@ def number(text: str, column: str) -> float | None:
     if not text:
         return None
     try:
-        value = float(text)
+        value = float(text if "." in text else text.replace(",", ".", 1))
     except ValueError:
         value = float("nan")
     if not 0 < value < float("inf"):
         raise UnusableError(f"expected a positive number as {column}. Got {text!r}")
     return value
+
+
+def known_number(text: str, column: str, notes: Notes) -> float | None:
+    """A positive number that only describes; None if it is unknown."""
+    try:
+        return number(text, column)
+    except UnusableError:
+        notes.unknown(column, text, "a positive number")
+        return None
 
 
 def bits(text: str) -> int:
@@ -199,6 +214,41 @@ def required(text: str, column: str) -> str:
     return text
 
 
+def without_decimals(patient: str) -> str:
+    """The id of a patient without what spreadsheets add: spaces, and ".0" after a number."""
+    return re.sub(r"^([^.]*\d)\.0+$", r"\1", " ".join(patient.split()))
+
+
+def patient_key(patient: str) -> str:
+    """What the spellings of one patient have in common: capitals and spaces do not count."""
+    plain = unicodedata.normalize("NFKC", without_decimals(patient))
+    return plain.casefold().replace(" ", "")
+
+
+def loose_key(patient: str) -> str:
+    """Of similar ids, which may be one patient's: letters and numbers without leading zeros."""
+    return " ".join(
+        part.lstrip("0") or "0" if part.isdigit() else part
+        for part in re.findall(r"\d+|[^\W\d_]+", patient_key(patient))
+    )
+
+
+def almost_same(path: str, second: str) -> bool:
+    """Whether two paths differ by a slip of the pen: marks, capitals, the ending, one letter more.
+
+    Other numbers, or a letter instead of another (L and R), are how pictures differ.
+    """
+    numbers, letters = _numbers_and_letters(path)
+    second_numbers, second_letters = _numbers_and_letters(second)
+    difference = (letters - second_letters) + (second_letters - letters)
+    return numbers == second_numbers and difference.total() <= 1
+
+
+def _numbers_and_letters(path: str) -> tuple[list[str], Counter[str]]:
+    stem = re.sub(r"\.[a-z]{2,5}$", "", path.casefold())
+    return re.findall(r"\d+", stem), Counter(re.sub(r"[\W\d_]", "", stem))
+
+
 def spread(text: str, separator: str, count: int, *, default: str = "") -> list[str] | None:
     """The values of a cell for `count` lesions; a single value, or the default, serves all.
 
@@ -210,6 +260,12 @@ def spread(text: str, separator: str, count: int, *, default: str = "") -> list[
     if len(values) == 1:
         values *= count
     return values if len(values) == count else None
+
+
+def same_shape(size: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether two sizes (rows, cols) have one aspect, but for rounding to whole px."""
+    difference = abs(size[0] * second[1] - size[1] * second[0])
+    return 2 * difference <= sum(size) + sum(second)
 
 
 def parse_box(text: str, box_format: str) -> Box:
@@ -242,24 +298,24 @@ def fits(box: Box, rows: int, cols: int) -> bool:
     return bool(excess <= BOX_TOLERANCE_PX and clipped.height > 0 and clipped.width > 0)
 
 
-def box(text: str, box_format: str, header: Header, cols: int) -> dict[str, float]:
+def box(
+    text: str, box_format: str, drawn_on: tuple[int, int], image: tuple[int, int]
+) -> dict[str, float]:
     """A box as columns of the catalogue, px of the square-pixel image; {} if the cell is empty.
 
     Args:
         text: The cell.
         box_format: One of BOX_FORMATS.
-        header: Of the image file.
-        cols: Of the image with square pixels.
+        drawn_on: Rows and columns of the picture that the box is drawn on, px.
+        image: Of the image with square pixels.
 
     Raises:
-        UnusableError: It is no box, or lies outside the image.
+        UnusableError: It is no box, or lies outside the picture.
     """
     if not text:
         return {}
     parsed = parse_box(text, box_format)
-    if not fits(parsed, header.rows, header.cols):
-        raise UnusableError(
-            f"the box {text!r} is empty or outside the {header.rows} x {header.cols} px image"
-        )
-    clipped = parsed.clipped(header.rows, header.cols)
-    return asdict(clipped.scaled(1.0, cols / header.cols))
+    rows, cols = drawn_on
+    if not fits(parsed, rows, cols):
+        raise UnusableError(f"the box {text!r} is empty or outside the {rows} x {cols} px image")
+    return asdict(parsed.clipped(rows, cols).scaled(image[0] / rows, image[1] / cols))

@@ -88,45 +88,115 @@ def _coco(path: Path, columns: Mapping[str, str], converted: Converted) -> None:
     """COCO: a row an annotation; an image without any is normal."""
     try:
         content = json.loads(read_bytes(path, "Set data_root and table; see README.md."))
-        images = {image["id"]: image for image in content["images"]}
-        names = {item["id"]: str(item["name"]) for item in content["categories"]}
-        annotations = sorted(content["annotations"], key=lambda item: str(item["image_id"]))
-        records = [_coco_record(path, images, names, item, converted) for item in annotations]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        problem = f"no COCO annotations ({type(error).__name__}: {error})."
-        raise DataError(problem, path, "Expected images, annotations and categories.") from None
-    annotated = {item["image_id"] for item in annotations}
-    records += [
-        (f"image {key}", _texts(image) | {"category": "normal"})
-        for key, image in images.items()
-        if key not in annotated
-    ]
+    except ValueError as error:
+        raise DataError(f"no COCO annotations ({error}).", path, "Save it as JSON.") from None
+    images = _coco_entries(path, content, "images")
+    annotations = _coco_entries(path, content, "annotations")
+    categories = _coco_entries(path, {"categories": []} | content, "categories")
+    of_image: dict[str, list[Mapping[str, Any]]] = {key: [] for key in images}
+    for key, item in annotations.items():
+        image = _coco_entry(path, images, item, f"annotation {key}", "image_id")
+        of_image[str(image["id"])].append(item)
+    records: list[tuple[str, dict[str, str]]] = []
+    for key, image in images.items():
+        for item in of_image[key]:
+            category = _coco_entry(
+                path, categories, item, f"annotation {item['id']}", "category_id"
+            )
+            records.append(_coco_record(path, image, category, item, converted))
+        if not of_image[key]:
+            normal = {"category": "normal"} | _size_cells(image.get("height"), image.get("width"))
+            records.append((f"image {key}", _texts(image) | normal))
+    if not annotations:
+        _say_none(converted)
     defaults = {"path": "file_name", "label": "category", "boxes": "box", "mask": "drawn_mask"}
-    converted.rows += standard_rows(path, records, defaults | dict(columns))
+    defaults["image_id"] = ""  # only annotations have one, and images without any need an id too
+    converted.rows += standard_rows(path, records, columns, defaults=defaults)
+
+
+def _coco_entries(path: Path, content: object, name: str) -> dict[str, Mapping[str, Any]]:
+    """Id as text -> entry of one of the lists of COCO."""
+    entries = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise DataError(
+            f"no COCO annotations: there is no list {name!r}.",
+            path,
+            "Expected images, annotations and categories.",
+        )
+    by_id: dict[str, Mapping[str, Any]] = {}
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict) or "id" not in entry:
+            problem = f"no COCO annotations: entry {number} of {name!r} has no 'id'."
+            raise DataError(problem, path, "Give each entry an id of its own.")
+        if by_id.setdefault(str(entry["id"]), entry) is not entry:
+            raise DataError(
+                f"two entries of {name!r} have the id {entry['id']}.", path, "Keep one."
+            )
+    return by_id
+
+
+def _coco_entry(
+    path: Path,
+    entries: Mapping[str, Mapping[str, Any]],
+    item: Mapping[str, Any],
+    item_name: str,
+    reference: str,
+) -> Mapping[str, Any]:
+    """What an annotation refers to."""
+    key = str(item.get(reference))
+    if key not in entries:
+        raise DataError(
+            f"{item_name} has the {reference} {key}, which is the id of no entry.",
+            path,
+            "Add what it refers to, or take the annotation out.",
+        )
+    return entries[key]
 
 
 def _coco_record(
     path: Path,
-    images: Mapping[Any, Mapping[str, Any]],
-    names: Mapping[Any, str],
+    image: Mapping[str, Any],
+    category: Mapping[str, Any],
     item: Mapping[str, Any],
     converted: Converted,
 ) -> tuple[str, dict[str, str]]:
-    image = images[item["image_id"]]
+    name = f"annotation {item['id']}"
     record = _texts(image) | _texts(item.get("attributes") or {}) | _texts(item)
-    record["category"] = names[item["category_id"]]
-    if item.get("bbox"):
-        record["box"] = ",".join(str(float(number)) for number in item["bbox"])
+    record |= {"category": str(category.get("name", ""))}
+    record |= _size_cells(image.get("height"), image.get("width"))
     segmentation = item.get("segmentation")
-    if segmentation:
-        size = int(image["height"]), int(image["width"])
-        name = f"{path.stem}-{item['id']}"
-        draw = draw_runs if isinstance(segmentation, dict) else draw_mask
-        shape = segmentation
-        if not isinstance(segmentation, dict):
-            shape = [list(zip(flat[::2], flat[1::2], strict=True)) for flat in segmentation]
-        record["drawn_mask"] = str(draw(converted.drawn, name, size, shape))
-    return f"annotation {item['id']}", record
+    if segmentation and not (image.get("height") and image.get("width")):
+        raise DataError(
+            f"image {image['id']} has no height and width, which the outline of {name} needs.",
+            path,
+            "Add them.",
+        )
+    try:
+        if item.get("bbox"):
+            record["box"] = ",".join(str(float(number)) for number in item["bbox"])
+        if segmentation:
+            size = int(image["height"]), int(image["width"])
+            draw = draw_runs if isinstance(segmentation, dict) else draw_mask
+            shape = segmentation
+            if not isinstance(segmentation, dict):
+                shape = [list(zip(flat[::2], flat[1::2], strict=True)) for flat in segmentation]
+            file_name = f"{path.stem}-{item['id']}"
+            record["drawn_mask"] = str(draw(converted.drawn, file_name, size, shape))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{name} has no usable box or outline ({type(error).__name__}: {error})."
+        raise DataError(problem, path, "Correct it, or take it out.") from None
+    return name, record
+
+
+def _size_cells(rows: object, cols: object) -> dict[str, str]:
+    """The size that annotations give of their picture, px; some tools write 0 for unknown."""
+    size = {"stated_rows": rows, "stated_cols": cols}
+    return {name: str(value) for name, value in size.items() if value not in (None, "", 0, "0")}
+
+
+def _say_none(converted: Converted) -> None:
+    reason = "not one picture has an annotation: all are normal, unless a column gives the label"
+    converted.remarks.append((Code.DESCRIPTIONS_MISSING, reason, "kept, label uncertain"))
 
 
 def _texts(record: Mapping[str, Any]) -> dict[str, str]:
@@ -145,6 +215,7 @@ def _voc(path: Path, columns: Mapping[str, str], converted: Converted) -> None:
         root = _parsed(file)
         values = {element.tag: (element.text or "").strip() for element in root if not len(element)}
         values |= {"xml_folder": path.name, "xml": file.stem}
+        values |= _size_cells(root.findtext("size/height"), root.findtext("size/width"))
         for number, element in enumerate(root.iter("object"), start=1):
             record = {child.tag: (child.text or "").strip() for child in element if not len(child)}
             record["box"] = ",".join(
@@ -154,8 +225,10 @@ def _voc(path: Path, columns: Mapping[str, str], converted: Converted) -> None:
             records.append((f"{file.name} object {number}", values | record))
         if root.find("object") is None:
             records.append((file.name, values | {"name": "normal"}))
+    if not any("box" in record for _, record in records):
+        _say_none(converted)
     defaults = {"path": "{xml_folder}/{filename}", "label": "name", "boxes": "box"}
-    converted.rows += standard_rows(path, records, defaults | dict(columns))
+    converted.rows += standard_rows(path, records, columns, defaults=defaults)
 
 
 def _parsed(file: Path) -> ElementTree.Element:
