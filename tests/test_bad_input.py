@@ -109,7 +109,7 @@ def test_pictures_that_go_after_the_survey_are_set_aside_and_the_others_prepared
     assert reasons.loc["kept"].tolist() == [
         "location unknown", "mask mask.png: the file is not there.",
     ]  # fmt: skip
-    assert "cannot be decoded" in reasons.loc["cut", "reason"]
+    assert "truncated" in reasons.loc["cut", "reason"]
     codes = dict(zip(prepared.quarantine["image_id"], prepared.quarantine["code"], strict=True))
     assert codes == {
         "gone": Code.IMAGE_UNUSABLE,

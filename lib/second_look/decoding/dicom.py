@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID
 
-from second_look.decoding import ljpeg
+from second_look.decoding import jpeg, ljpeg
 from second_look.decoding.acquisition import (
     Polygon,
     breast_density,
@@ -41,6 +40,7 @@ from second_look.decoding.greyscale import (
     is_padding,
 )
 from second_look.decoding.special_views import special_view
+from second_look.decoding.wholeness import check_codestream, check_run_lengths, frame_of
 from second_look.errors import DataError
 from second_look.files import open_bounded
 from second_look.geometry import Box
@@ -53,13 +53,25 @@ _BIG_ENDIAN, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", _BIG_ENDIAN, _DEFLATED)
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG = "1.2.840.10008.1.2.4."
+
+
+def _whole_jpeg(frame: bytes) -> Any:  # noqa: ANN401
+    jpeg.check_whole(frame, imagecodecs.jpeg8_decode)
+    return imagecodecs.jpeg8_decode(frame)
+
+
+def _whole_jpeg2k(frame: bytes) -> Any:  # noqa: ANN401
+    check_codestream(frame)
+    return imagecodecs.jpeg2k_decode(frame)
+
+
 _DECODERS: dict[str, Callable[[bytes], Any]] = {
     f"{_JPEG}{number}": decode
     for decode, numbers in (
-        (imagecodecs.jpeg8_decode, ("50", "51")),
+        (_whole_jpeg, ("50", "51")),
         (lambda frame: ljpeg.decode(frame, either_order=False), ("57", "70")),
         (imagecodecs.jpegls_decode, ("80", "81")),
-        (imagecodecs.jpeg2k_decode, ("90", "91", "201", "202", "203")),
+        (_whole_jpeg2k, ("90", "91", "201", "202", "203")),
     )
     for number in numbers
 }
@@ -254,6 +266,7 @@ def _stored(data: FileDataset, header: Header) -> Values:
     elif syntax in _DECODERS:
         values = _decoded(data, header, samples, syntax)
     elif syntax == _RLE:
+        check_run_lengths(_frame(data, header), header.rows * header.cols)
         with _quiet():  # by pydicom itself, whatever else is installed
             values = pixel_array(data, index=header.frame, decoding_plugin="pydicom")
     else:
@@ -288,7 +301,8 @@ def _check_whole(data: FileDataset) -> None:
 def _native(data: FileDataset, header: Header, samples: int, syntax: UID) -> Values:
     allocated = int(data.BitsAllocated)
     if samples != 1 or allocated not in (8, 16):
-        with _quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as of more bytes than the header says
             return np.asarray(pixel_array(data, index=header.frame))
     size = header.rows * header.cols * allocated // 8
     content, expected = data.PixelData, size * header.frames
@@ -306,9 +320,15 @@ def _native(data: FileDataset, header: Header, samples: int, syntax: UID) -> Val
     return values.reshape(header.rows, header.cols).astype(dtype.newbyteorder("="), copy=False)
 
 
+def _frame(data: FileDataset, header: Header) -> bytes:
+    """The compressed frame that is read."""
+    offsets = bytes(data.get("ExtendedOffsetTable") or b"")
+    return frame_of(data.PixelData, header.frame, header.frames, offsets)
+
+
 def _decoded(data: FileDataset, header: Header, samples: int, syntax: UID) -> Values:
     """One frame of a compressed file."""
-    frame = get_frame(data.PixelData, header.frame, number_of_frames=header.frames)
+    frame = _frame(data, header)
     shape = (header.rows, header.cols) if samples == 1 else (header.rows, header.cols, samples)
     size = _size_in_stream(frame)
     if size is not None and size != shape[:2]:

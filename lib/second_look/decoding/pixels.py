@@ -23,6 +23,7 @@ from skimage.transform import resize
 from second_look.decoding import dicom, pgm
 from second_look.decoding.dicom import MAX_PIXELS, REPLACE, Header, is_dicom
 from second_look.decoding.ljpeg import END, decode, is_lossless, read_frame
+from second_look.decoding.wholeness import check_picture_file, check_tiff
 from second_look.errors import DataError
 from second_look.files import open_bounded, written_whole
 
@@ -127,21 +128,22 @@ def _read_grey(path: Path, *, for_display: bool) -> Pixels:
     pixels = _by_format(
         path,
         _of_stated_size(pgm.read_values),
-        partial(
-            dicom.read_grey, for_display=for_display
-        ),  # checks sizes itself, and reads its header once
+        partial(dicom.read_grey, for_display=for_display),  # checks sizes itself
         _of_stated_size(_tiff_pixels if for_display else _tiff_mask),
         _of_stated_size(_lossless_pixels),
-        _of_stated_size(_pillow_pixels if for_display else _pillow_mask),
+        _of_stated_size(_pillow_pixels if for_display else _pillow_mask, check_picture_file),
     )
     return _grey(np.asarray(pixels), path)
 
 
-def _of_stated_size(read: Callable[[Path], npt.NDArray[Any]]) -> Callable[[Path], Pixels]:
+def _of_stated_size(
+    read: Callable[[Path], npt.NDArray[Any]], check: Callable[[Path], None] = lambda _: None
+) -> Callable[[Path], Pixels]:
     """A reader that raises a DataError if a picture has another size than its header says."""
 
     def read_checked(path: Path) -> Pixels:
         header = read_header(path)
+        check(path)
         pixels = read(path)
         if pixels.shape[:2] != (header.rows, header.cols):
             raise DataError(
@@ -264,6 +266,7 @@ def _tiff_pixels(path: Path) -> npt.NDArray[np.generic]:
     white.
     """
     with _tiff_page(path) as page:
+        check_tiff(page)
         pixels: npt.NDArray[Any] = page.asarray()
         if not _white_is_lowest(page):
             return pixels
@@ -373,16 +376,6 @@ def _decoded(path: Path) -> Iterator[Image.Image]:
 
 
 def _without_end(path: Path) -> Image.Image | None:
-    """A sequential JPEG that lacks nothing but its end marker; None if there is more missing.
-
-    The decoder fills up what is missing. Where the picture depends on the bits that follow the
-    data, they ended too soon.
-    """
-    content = path.read_bytes().removesuffix(END[:1])
-    pictures = [
-        Image.open(BytesIO(content + 64 * filling + END)) for filling in (b"", b"\x5a", b"\xa5")
-    ]
-    plain, *filled = (np.asarray(picture) for picture in pictures)
-    if "progressive" in pictures[0].info or any((plain != levels).any() for levels in filled):
-        return None
-    return pictures[0]
+    """A sequential JPEG without its end marker, which lacks nothing else: that was checked."""
+    picture = Image.open(BytesIO(path.read_bytes().removesuffix(END[:1]) + END))
+    return None if "progressive" in picture.info else picture
