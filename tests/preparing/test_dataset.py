@@ -129,6 +129,21 @@ def test_own_folder_and_mias_layout_go_the_same_way(tmp_path):
     assert len(mias.catalogue.images) == 32
 
 
+def test_whatever_stops_the_preparation_what_was_left_out_is_said_before(tmp_path):
+    for name in "ab":
+        write_png(tmp_path / f"{name}.png", np.full((20, 20), 7, dtype=np.uint8))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    settings = small_settings(source="folder", table="t.csv", data_root=str(tmp_path), max_lost=1.0)
+    table = "path,patient,label,split\nbroken.png,r,malignant,\na.png,p,benign,\n"
+    for row, problem in (("b.png,q,normal,train", "have no split"), ("", "no image could be")):
+        (tmp_path / "t.csv").write_text(f"{table}{row}\n")
+        with pytest.raises(DataError, match=problem):
+            build_dataset(tmp_path / "run", settings, workers=0)
+        quarantine = pd.read_csv(tmp_path / "run" / "dataset" / ds.QUARANTINE_CSV)
+        assert "broken" in quarantine["image_id"].tolist()
+        (tmp_path / "run" / "dataset" / ds.QUARANTINE_CSV).unlink()
+
+
 # The layouts of CBIS-DDSM go the same way but for their folders: all of them in the slow tests.
 _SLOW_FORMS = {form for form in FORMS if form.startswith("cbis_")} - {"cbis_idc"}
 

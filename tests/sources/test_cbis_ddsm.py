@@ -13,6 +13,7 @@ from pydicom import dcmread
 from second_look.catalogue import assign_splits, clean_official_split
 from second_look.decoding.masks import read_mask
 from second_look.errors import DataError, LeakageError, MissingDataError
+from second_look.quarantine import Code
 from second_look.sources.cbis_ddsm import find_csvs, read_cbis, read_descriptions
 
 
@@ -287,6 +288,18 @@ def test_an_image_with_an_unusable_row_is_left_out(read):
     ]
     with pytest.raises(DataError, match=r"train_set\.csv row 3: unknown pathology"):
         read(strict=True)
+
+
+def test_a_row_that_stands_twice_makes_one_lesion(read):
+    roi = Roi()
+    catalogue = read(roi, roi, Roi(number="2", image=roi.image))
+    assert catalogue.lesions["lesion_id"].tolist() == [
+        "P_00001_LEFT_CC_mass_1",
+        "P_00001_LEFT_CC_mass_2",
+    ]
+    quarantine = catalogue.quarantine.set_index("code")
+    assert quarantine.loc[Code.DESCRIPTION_REPEATED, "row"] == "row 3"
+    assert "repeats row 2" in quarantine.loc[Code.DESCRIPTION_REPEATED, "reason"]
 
 
 def test_odd_values_are_mended_and_said(read):

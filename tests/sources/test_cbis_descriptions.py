@@ -144,7 +144,7 @@ def test_file_and_column_are_named_where_one_is_missing(tmp_path):
         (lambda text: "", "no column 'patient_id' among none"),
         (lambda text: text[:-220], r"train_set\.csv row 3: expected 14 values\. Got 1[123]\."),
         (lambda text: text.replace("OVAL", "OVAL,x", 1), "row 2: expected 14 values. Got 15"),
-        (lambda text: text + '"' + "x" * 200_000, "broken .field larger than field limit"),
+        (lambda text: text + '"' + "x" * 200_000, "not valid CSV .field larger than field limit"),
         (lambda text: text.replace("OVAL", "\xd6", 1), "not UTF-8"),
     ],
     ids=["empty", "cut", "a comma too many", "a quote too many", "Latin-1"],
@@ -153,6 +153,36 @@ def test_a_broken_csv_is_an_error_that_names_it(tmp_path, spoil, problem):
     text = csv_text("mass", [Roi(), Roi(number="2")])
     with pytest.raises(DataError, match=problem):
         read_text(tmp_path, spoil(text), encoding="latin-1")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda text: text.replace("N/A", '"N/A', 1), "train_set.csv line 2 or after: not valid"),
+        (lambda text: text.replace(",5,", ',"5,', 1), "not valid CSV .*Download"),
+    ],
+    ids=["of a cell that is not read", "of a grade"],
+)
+def test_a_quote_that_is_not_closed_swallows_no_row(tmp_path, spoil, problem):
+    text = csv_text("mass", [Roi(number=str(number)) for number in range(1, 6)])
+    with pytest.raises(DataError, match=problem) as error:
+        read_text(tmp_path, spoil(text))
+    assert NAMES["mass", "train"] in str(error.value)
+    assert "Download the file again" in str(error.value)
+
+
+def test_a_row_that_stands_twice_is_counted_once(tmp_path):
+    rows = read_text(tmp_path, csv_text("mass", [*[roi := Roi()] * 2, Roi(number="2"), roi]))
+    assert rows["repeats"].tolist() == [0, 2, 0, 2]
+    counted = dict(survey_descriptions(rows).itertuples(index=False))
+    assert counted["all: ROIs"] == 2
+
+
+def test_two_images_of_one_file_cannot_be_used(tmp_path):
+    first = Roi()
+    rois = [first, Roi(patient="P_00002", image=first.image), Roi(patient="P_00003")]
+    problems = read_text(tmp_path, csv_text("mass", rois))["problem"]
+    assert problems.tolist() == ["rows of another image name the same file"] * 2 + [""]
 
 
 def test_a_csv_that_is_not_there_or_has_another_name(tmp_path):

@@ -34,7 +34,10 @@ def test_a_table_that_does_not_say_which_case_a_patient_is_is_refused(tmp_path):
     for text, problem in (
         ("cbis,case\nP_1,A_0002\n", "expected the columns cbis and ddsm. Got cbis, case"),
         ("cbis,ddsm\nP_1,A_0002\nP_2,\n", "no case of DDSM for 1 patients of CBIS-DDSM: P_2"),
-        ("", "not valid CSV"),
+        ("", "expected the columns cbis and ddsm"),
+        ('cbis,ddsm\nP_1,"A_0002\nP_2,B_0002\nP_3,C_0003"\n', "line 4 or before: a cell holds 2"),
+        ("cbis,ddsm\nP_1,A_0002\nP_2\n", "line 3: expected 2 values. Got 1"),
+        ("cbis,ddsm\nP_1,A_0002\nP_2,B_1\nP_1,A_0003\n", "line 4: P_1 has the case A_0002 in an"),
     ):
         table.write_text(text)
         with pytest.raises(DataError, match=problem):

@@ -319,6 +319,12 @@ def test_a_quote_that_is_not_closed_loses_no_row_in_silence(folder):
         read(folder, head + rows)
     with pytest.raises(DataError, match="not valid CSV"):
         read(folder, head + 'a.png,p,normal,"a note\nb.png,q,malignant,x\n')
+    # What is swallowed ends in the same column, so that the numbers of values agree.
+    part = 'a.png,p,normal,"a note,1\nb.png,q,malignant,5",2\n'
+    with pytest.raises(DataError, match=r"line 3 or before: a cell holds 1 whole rows"):
+        read(folder, "path,patient,label,note,reader\n" + part)
+    several = 'a.png,p,normal,"a note\nof two lines, and a comma",1\n'
+    assert len(read(folder, "path,patient,label,note,reader\n" + several).images) == 1
 
 
 def test_two_images_with_one_id_are_not_merged(folder):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from second_look.decoding.pixels import read_pixels, write_pgm
 from second_look.errors import DataError, MissingDataError, OutputError
+from second_look.quarantine import Code
 from second_look.sources.mias import read_mias
 
 PROSE = "MINI MIAS\r\nA heading that is no row: mdb is the prefix\r\n\r\n"
@@ -105,6 +106,42 @@ def test_an_image_with_an_unusable_row_has_no_label_to_trust(tmp_path):
     assert list(catalogue.images["image_id"]) == ["mdb002"]
     assert list(catalogue.quarantine["effect"]) == ["lesion left out", "image left out"]
     assert "label is unknown" in catalogue.quarantine.loc[1, "reason"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '"mdb002 F SPIC M 30 40 4"',
+        "m\0db002 F SPIC M 30 40 4",
+        "MDB002 F SPIC M 30 40 4",
+        "mdb 002 F SPIC M 30 40 4",
+        "mdb002FSPIC M 30 40 4",
+        "mdb002F SPIC M 30 40 4",
+        "mdb002 FG SPIC M 30 40 4",
+        "x mdb002 F SPIC M 30 40 4",
+        "mdb003 G NORM mdb002 F SPIC M 30 40 4",
+        "m?b F SPIC M 30 40 4",
+        "F SPIC M 30 40 4",
+    ],
+)
+@pytest.mark.parametrize(("position", "count"), [(1, 3), (2, 3), (2, 2)])
+def test_a_row_that_cannot_be_read_makes_no_image_milder(tmp_path, row, position, count):
+    rows = ["mdb001 G NORM", "mdb002 F CIRC B 9 9 3", "mdb004 G NORM"][:count]
+    rows.insert(position, row)
+    folder = write_set(tmp_path / "m", *rows, images=["mdb001", "mdb002", "mdb003", "mdb004"])
+    catalogue = read_mias(folder, tmp_path)
+    assert "mdb002" not in set(catalogue.images["image_id"])
+    quarantine = catalogue.quarantine.set_index("row")
+    line = f"line {4 + rows.index(row)}"
+    assert quarantine.loc[line, "code"] == Code.DESCRIPTION_UNUSABLE
+
+
+def test_a_first_row_that_cannot_be_read_and_a_row_after_blanks_are_rows(tmp_path):
+    rows = ['"mdb001 G CIRC M 9 9 3', "mdb001 G NORM", "  mdb002 D NORM", "===", ""]
+    folder = write_set(tmp_path / "m", *rows, images=["mdb001", "mdb002"])
+    catalogue = read_mias(folder, tmp_path)
+    assert catalogue.images["image_id"].tolist() == ["mdb002"]
+    assert catalogue.quarantine["row"].tolist() == ["line 4", "line 5"]
 
 
 def test_without_data_the_error_says_how_to_get_it(tmp_path):

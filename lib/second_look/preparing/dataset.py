@@ -104,6 +104,8 @@ def build_dataset(
         catalogue = clean_official_split(read_source(settings, folder / "raw"))
     except LostRowsError as error:
         raise _with_quarantine(error, folder) from None
+    # Whatever stops the run from here on, it says what was left out before.
+    _save_quarantine(folder, catalogue.quarantine)
     catalogue = assign_splits(
         catalogue,
         seed=settings.seed,
@@ -122,6 +124,7 @@ def build_dataset(
             strict=settings.strict,
         )
     except LostRowsError as error:
+        error.rows = [*catalogue.quarantine.to_dict("records"), *error.rows]
         raise _with_quarantine(error, folder) from None
     lost = set(catalogue.images["image_id"]) - set(prepared.images["image_id"])
     quarantine = prepared.quarantine.to_dict("records")

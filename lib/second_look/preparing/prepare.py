@@ -281,7 +281,9 @@ def _collect(
     _check_levels(jobs, quarantine)
     _check_boxes(jobs, quarantine)
     if not images:
-        raise DataError("no image could be prepared.", folder, "The quarantine says why.")
+        raise LostRowsError(
+            "no image could be prepared.", folder, "The quarantine says why.", quarantine
+        )
     image_table, depth_rows = with_depths(pd.DataFrame(images), datasets, files)
     quarantine += depth_rows
     if strict and quarantine:

@@ -213,8 +213,14 @@ def _add_image(
 ) -> None:
     """Add one image with the lesions of all its rows, or put it into the quarantine.
 
-    An unusable row excludes its image: the lesion of the row would pass for normal tissue.
+    An unusable row excludes its image: the lesion of the row would pass for normal tissue. A row
+    that stands twice counts once.
     """
+    for roi in rois:
+        if roi.repeats:
+            reason = f"the row repeats row {roi.repeats}, and counts once"
+            reading.add_roi(Code.DESCRIPTION_REPEATED, reason, roi, effect="kept, corrected")
+    rois = [roi for roi in rois if not roi.repeats]
     unusable = [roi for roi in rois if roi.problem]
     for roi in unusable:
         reading.add_roi(Code.DESCRIPTION_UNUSABLE, roi.problem, roi, effect="image left out")

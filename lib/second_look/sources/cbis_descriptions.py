@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -15,6 +13,7 @@ import pandas as pd
 from second_look.catalogue import whole_number, worst
 from second_look.errors import DataError
 from second_look.files import read_bytes
+from second_look.sources.csv_rows import csv_rows
 
 ADDRESS = "https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY"
 # Kind of lesion -> how its CSVs call it.
@@ -69,8 +68,8 @@ def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
         density (as written: 0 means unknown), form (shape of a mass, type of calcifications),
         spread (margins, distribution), image_path, crop_path, mask_path (as written),
         image_series, crop_series, mask_series (SeriesInstanceUIDs from these paths),
-        unknown_values ("", or which values are taken as unknown) and problem ("", or why the row
-        cannot be used).
+        unknown_values ("", or which values are taken as unknown), problem ("", or why the row
+        cannot be used) and repeats (the row of the same CSV that it repeats wholly, or 0).
 
     Raises:
         MissingDataError: A file is not there.
@@ -80,11 +79,17 @@ def read_descriptions(csvs: Sequence[Path]) -> pd.DataFrame:
     names = ["csv", "row", "kind", "split", "image_key", *_OF_BOTH, *_OF_KIND["mass"]]
     series = [f"{name}_series" for name in _PATHS]
     frame = pd.DataFrame(rows, columns=[*names, *series, "unknown_values", "problem"])
-    return frame.astype(dict.fromkeys(_LARGEST, float))
+    frame = frame.astype(dict.fromkeys(_LARGEST, float))
+    named, keys = frame["image_series"] != "", frame.groupby("image_series")["image_key"]
+    shared = named & (keys.transform("nunique") > 1) & (frame["problem"] == "")
+    frame.loc[shared, "problem"] = "rows of another image name the same file"
+    contents = [name for name in frame if name != "row"]
+    first_row = frame.groupby(contents, dropna=False)["row"].transform("min")
+    return frame.assign(repeats=first_row.where(first_row < frame["row"], 0).astype(int))
 
 
 def survey_descriptions(descriptions: pd.DataFrame) -> pd.DataFrame:
-    """Count what the CSVs hold; rows with a problem are counted separately.
+    """Count what the CSVs hold; rows with a problem are counted separately, repeated ones once.
 
     An image is a (patient, side, view), however many files and CSVs show it.
 
@@ -94,8 +99,9 @@ def survey_descriptions(descriptions: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns what and value (a whole number), one row per figure.
     """
-    usable = descriptions[descriptions["problem"] == ""]
-    figures = {"rows that cannot be used": len(descriptions) - len(usable)}
+    unusable = descriptions["problem"] != ""
+    usable = descriptions[~unusable & (descriptions["repeats"] == 0)]
+    figures = {"rows that cannot be used": int(unusable.sum())}
     for (kind, split), part in usable.groupby(["kind", "split"], sort=False):
         figures |= _sizes(part, f"{kind} {split}")
     for split in SPLITS:
@@ -188,7 +194,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise DataError(
             f"not UTF-8 ({error.reason}).", path, f"Download it again: {ADDRESS}"
         ) from None
-    first, *lines = _lines(text, path) or [[]]
+    remedy = f"Download the file again: {ADDRESS}"
+    first, *lines = [values for _, values in csv_rows(text, path, remedy=remedy)] or [[]]
     names = ["_".join(name.split()) for name in first]
     columns = _OF_BOTH | _OF_KIND[kind]
     for column in columns.values():
@@ -196,7 +203,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"no column {column!r} among {', '.join(names) or 'none'}.",
                 path,
-                f"Download the file again: {ADDRESS}",
+                remedy,
             )
     indices = {name: names.index(column) for name, column in columns.items()}
     for number, values in enumerate(lines, start=2):
@@ -206,17 +213,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             raise DataError(
                 f"expected {len(names)} values. Got {len(values)}.",
                 f"{path} row {number}",
-                f"Download the file again: {ADDRESS}",
+                remedy,
             )
         row = {name: values[index].strip() for name, index in indices.items()}
         yield {"csv": path.name, "row": number, "kind": kind, "split": split} | _parsed(row, kind)
-
-
-def _lines(text: str, path: Path) -> list[list[str]]:
-    try:
-        return list(csv.reader(io.StringIO(text, newline="")))
-    except csv.Error as error:
-        raise DataError(f"broken ({error}).", path, f"Download it again: {ADDRESS}") from None
 
 
 def _parsed(row: dict[str, str], kind: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _missing(rois: list[Any], lesions: pd.DataFrame) -> Iterator[Any]:
     """The described lesions without a match among the lesions of their image."""
     unmatched = Counter(zip(lesions["kind"], lesions["pathology"], strict=True))
     for roi in rois:
-        if not roi.pathology:
+        if not roi.pathology or roi.repeats:
             continue
         if unmatched[roi.kind, roi.pathology]:
             unmatched[roi.kind, roi.pathology] -= 1

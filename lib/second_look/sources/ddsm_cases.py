@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from second_look.catalogue import Catalogue
-from second_look.errors import DataError, MissingDataError, first_few
+from second_look.errors import DataError, first_few
+from second_look.files import read_bytes
 from second_look.quarantine import Code
+from second_look.sources.csv_rows import csv_rows
 
 COLUMNS = ("cbis", "ddsm")
 
@@ -29,17 +29,21 @@ def without_cases_of_cbis(ddsm: Catalogue, cbis: Catalogue, csv_path: Path) -> C
         MissingDataError: The table is not there.
         DataError: It lacks a column, or a patient of CBIS-DDSM.
     """
-    try:
-        cases = pd.read_csv(csv_path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise MissingDataError("there is no such table.", csv_path, "Set ddsm_cases.") from None
-    except ValueError as error:
-        raise DataError(f"not valid CSV ({error}).", csv_path, "Correct it.") from None
-    if not set(COLUMNS) <= set(cases):
+    text = read_bytes(csv_path, "Set ddsm_cases.").decode("utf-8-sig", errors="replace")
+    (_, names), *rows = [row for row in csv_rows(text, csv_path) if row[1]] or [(1, [])]
+    if not set(COLUMNS) <= set(names):
         raise DataError(
-            f"expected the columns {' and '.join(COLUMNS)}. Got {', '.join(cases)}.", csv_path
+            f"expected the columns {' and '.join(COLUMNS)}. Got {', '.join(names)}.", csv_path
         )
-    case_of = dict(zip(cases["cbis"], cases["ddsm"], strict=True))
+    case_of: dict[str, str] = {}
+    for line, values in rows:
+        if len(values) != len(names):
+            problem = f"expected {len(names)} values. Got {len(values)}."
+            raise DataError(problem, f"{csv_path} line {line}", "Correct the row.")
+        patient, case = (values[names.index(column)].strip() for column in COLUMNS)
+        if case_of.setdefault(patient, case) != case:
+            problem = f"{patient} has the case {case_of[patient]} in an earlier line."
+            raise DataError(problem, f"{csv_path} line {line}", "Keep the right one.")
     patients = cbis.images["patient_id"].unique()
     unmapped = [patient for patient in patients if not case_of.get(patient)]
     if unmapped:
@@ -49,7 +53,7 @@ def without_cases_of_cbis(ddsm: Catalogue, cbis: Catalogue, csv_path: Path) -> C
             "Add a row for each of them: their films may be in DDSM under another name.",
         )
     repeated = ddsm.images[ddsm.images["patient_id"].isin({case_of[name] for name in patients})]
-    rows = [
+    left_out = [
         {
             "dataset": image.dataset,
             "image_id": image.image_id,
@@ -60,4 +64,4 @@ def without_cases_of_cbis(ddsm: Catalogue, cbis: Catalogue, csv_path: Path) -> C
         }
         for image in repeated.itertuples()
     ]
-    return ddsm.without_images(repeated["image_id"]).with_quarantine(rows)
+    return ddsm.without_images(repeated["image_id"]).with_quarantine(left_out)

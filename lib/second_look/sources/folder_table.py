@@ -15,6 +15,7 @@ from xml.etree.ElementTree import ParseError
 
 from second_look.errors import DataError
 from second_look.files import read_bytes, write_text
+from second_look.sources.csv_rows import csv_rows
 
 Line = TypeVar("Line", int, str)
 REQUIRED = ("path", "patient", "label")
@@ -138,19 +139,9 @@ def _lines(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError("the file is empty.", csv_path, "Add one row per image.")
     first = text.split("\n", 1)[0]
     delimiter = max((",", ";", "\t"), key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    last = 0
-    try:
-        for values in reader:
-            last = reader.line_num
-            if values:
-                yield last, values
-    except csv.Error as error:
-        raise DataError(
-            f"not valid CSV ({error}).",
-            f"{csv_path} line {last + 1} or after",
-            "Look for a quote that is not closed.",
-        ) from None
+    for line, values in csv_rows(text, csv_path, delimiter=delimiter):
+        if values:
+            yield line, values
 
 
 def _text(csv_path: Path, content: bytes) -> str:

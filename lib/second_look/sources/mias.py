@@ -35,6 +35,9 @@ KIND_OF_CLASS = {
 }
 PATHOLOGY_OF_SEVERITY = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"mdb\d+\b")
+# A name of an image, also where it is spelled or spaced wrongly, or another word sticks to it.
+_ALMOST_NAME = re.compile(r"m\W*d\W*b\W*(\d+)", re.IGNORECASE)
+_CLASS = re.compile(r"\b(NORM|" + "|".join(KIND_OF_CLASS) + r")\b")
 # No coordinate is larger.
 _MAX_PX = 65535
 
@@ -107,7 +110,8 @@ def _rows_of_images(quarantine: Quarantine, info: Path) -> tuple[dict[str, list[
     rows_of: dict[str, list[_Row]] = {}
     earlier: set[str] = set()
     doubtful: set[str] = set()
-    for number, text in _info_rows(info):
+    rows = list(_info_rows(info))
+    for index, (number, text) in enumerate(rows):
         line = f"line {number}"
         if text in earlier:
             quarantine.add(
@@ -129,7 +133,7 @@ def _rows_of_images(quarantine: Quarantine, info: Path) -> tuple[dict[str, list[
                 file=info,
                 row=line,
             )
-            doubtful.add(text.split()[0])
+            doubtful |= _images_meant(rows, index)
             continue
         rows_of.setdefault(row.image_id, []).append(row)
     if not rows_of and not quarantine.rows:
@@ -137,12 +141,29 @@ def _rows_of_images(quarantine: Quarantine, info: Path) -> tuple[dict[str, list[
     return rows_of, doubtful
 
 
+def _images_meant(rows: list[tuple[int, str]], index: int) -> set[str]:
+    """The images that a row names; where no name can be read, those of the rows around it."""
+    around = rows[index : index + 1]
+    if not _ALMOST_NAME.search(rows[index][1]):
+        around = rows[max(index - 1, 0) : index + 2]
+    return {f"mdb{digits}" for _, text in around for digits in _ALMOST_NAME.findall(text)}
+
+
 def _info_rows(info: Path) -> Iterator[tuple[int, str]]:
-    """(line number, text) of each row that describes an image."""
+    """(line number, text) of each line that describes an image, or may be meant to.
+
+    Every line between the first and the last of them does, and others that hold a name or, further
+    down, a class; what stands above is prose.
+    """
     text = read_bytes(info, f"Get {ADDRESS}").decode("utf-8-sig", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if _ROW.match(line):
-            yield number, " ".join(line.split())
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    rows = [index for index, line in enumerate(lines) if _ROW.match(line)]
+    first, last = (rows[0], rows[-1]) if rows else (len(lines), len(lines))
+    for index, line in enumerate(lines):
+        names_class = index > last and _CLASS.search(line)
+        between = first <= index <= last and re.search(r"[^\W_]", line)
+        if between or names_class or _ALMOST_NAME.search(line):
+            yield index + 1, line
 
 
 def _parse(text: str, line: str) -> _Row:
@@ -150,7 +171,7 @@ def _parse(text: str, line: str) -> _Row:
     image_id, *tokens = text.split()
     if not NAME.fullmatch(image_id):
         raise ValueError(f"expected a name such as mdb005. Got {image_id!r}")
-    if len(tokens) < 2 or tokens[0] not in "FGD":
+    if len(tokens) < 2 or tokens[0] not in tuple("FGD"):
         raise ValueError(f"expected tissue F, G or D and a class. Got {text!r}")
     density, name, *values = tokens
     if name == "NORM":

@@ -7,7 +7,6 @@ refused.
 
 from __future__ import annotations
 
-import csv
 import json
 import plistlib
 import re
@@ -24,6 +23,7 @@ from second_look.decoding.pixels import read_header
 from second_look.errors import DataError, first_few
 from second_look.files import read_bytes
 from second_look.quarantine import Code
+from second_look.sources.csv_rows import csv_rows
 from second_look.sources.drawn_masks import draw_mask, draw_runs, polygon_of
 from second_look.sources.folder_files import matches
 from second_look.sources.folder_table import read_rows, standard_rows
@@ -342,8 +342,10 @@ def _via_outlines(path: Path) -> dict[str, list[list[tuple[float, float]]]]:
     """File name without ending -> its outlines, (x, y) in px."""
     outlines: dict[str, list[list[tuple[float, float]]]] = {}
     text = read_bytes(path, "").decode("utf-8-sig", errors="replace")
-    for number, row in enumerate(csv.DictReader(text.splitlines()), start=2):
+    (_, names), *lines = [row for row in csv_rows(text, path) if row[1]] or [(1, [])]
+    for number, values in lines:
         try:
+            row = dict(zip(names, values, strict=True))
             shape = json.loads(row["region_shape_attributes"])
             name = Path((row.get("#filename") or row["filename"]).strip()).stem.strip()
             polygon = polygon_of(shape) if shape else []
