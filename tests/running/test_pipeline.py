@@ -34,20 +34,13 @@ from second_look import source_code
 from second_look.errors import NotebookFailedError, OutputError, ParameterError
 from second_look.outputs import load_results
 from second_look.running import pipeline
+from second_look.running.execution import NOT_RUN, UP_TO_DATE, Notebook
 from second_look.running.notebooks import find_notebooks
 from second_look.running.parameters import load_params, read_cells
-from second_look.running.pipeline import (
-    DONE,
-    FAILED,
-    NOT_REACHED,
-    NOT_RUN,
-    OUT_OF_DATE,
-    UP_TO_DATE,
-    Choice,
-    Notebook,
-    run,
-)
+from second_look.running.pipeline import DONE, FAILED, Choice, run
 from second_look.running.processes import run_code
+from second_look.running.report import OUT_OF_DATE
+from second_look.running.run_log import NOT_REACHED
 
 pytestmark = pytest.mark.notebook
 

@@ -1,0 +1,147 @@
+"""One notebook of a set: is it up to date, and if not, run it through papermill and record it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from second_look.errors import NotApplicableError, NotebookFailedError, OutputError
+from second_look.files import DATA_VARIABLE, write_json
+from second_look.records import MANIFESTS, Records, begin_record, load_json
+from second_look.running.exclusive import with_absolute_data_root
+from second_look.running.notebooks import cells_to_run
+from second_look.running.parameters import OUTPUTS
+from second_look.running.provenance import peak_memory
+from second_look.running.report import OUT_OF_DATE
+from second_look.source_code import content_hash, library_files
+
+UP_TO_DATE, NOT_RUN = "up to date", "not run"
+# The data set does not hold what the notebook is about: nothing is wrong with either.
+NOT_APPLICABLE = "not applicable"
+# Kernels log warnings about their transport, and tracebacks when they are stopped. Errors of a
+# notebook are reported by this module instead.
+_QUIET = ["--IPKernelApp.log_level=CRITICAL"]
+
+
+class Notebook:
+    """One notebook of a set.
+
+    Attributes:
+        name: Without ending.
+        path: The notebook as it stands in the project.
+        outputs: Folder of the set.
+        values: Its parameters as they were given, but for the outputs.
+        executed: Where it lies with its outputs.
+    """
+
+    def __init__(self, name: str, path: Path, outputs: Path, values: Mapping[str, Any]) -> None:
+        self.name, self.path, self.outputs = name, path, outputs
+        self.values = {key: value for key, value in values.items() if key != OUTPUTS}
+        self.executed = outputs / "notebooks" / f"{name}.ipynb"
+        self._passed = with_absolute_data_root(self.values)
+        self._outputs_parameter = {OUTPUTS: str(outputs)} if OUTPUTS in values else {}
+        self._record = outputs / MANIFESTS / f"{name}.json"
+
+    def record(self) -> dict[str, Any]:
+        """What its last complete run left: key, seconds, parameters …; {} where there is none."""
+        content = load_json(self._record)
+        return content if isinstance(content, dict) and content.get("finished") else {}
+
+    def state(self) -> str:
+        """UP_TO_DATE, NOT_APPLICABLE, OUT_OF_DATE or NOT_RUN."""
+        record = self.record()
+        if not record or not self.executed.is_file():
+            return OUT_OF_DATE if self.executed.is_file() else NOT_RUN
+        records = Records(self.outputs)
+        unchanged = (
+            record["key"] == self.key()
+            and records.unchanged({**record["reads"], **record["writes"]})
+            and not records.causes(self.name)
+        )
+        if not unchanged:
+            return OUT_OF_DATE
+        return NOT_APPLICABLE if record.get("not_applicable") else UP_TO_DATE
+
+    def key(self) -> str:
+        """A digest of the notebook, its parameters and the library code that it can reach."""
+        cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        code = [
+            source
+            for cell, source in zip(cells, sources, strict=True)
+            if cell["cell_type"] == "code"
+        ]
+        values = json.dumps(self._passed, sort_keys=True)
+        # An empty data_root means this variable, so it is a parameter too.
+        data = os.environ.get(DATA_VARIABLE, "") if "data_root" in self.values else ""
+        files = [path.read_bytes() for path in library_files(code)]
+        return content_hash([text.encode() for text in (*sources, values, data)] + files)
+
+    def execute(self, made_with: Mapping[str, Any]) -> tuple[float, float]:
+        """Run it and keep its record; returns seconds and the most memory, MB.
+
+        Args:
+            made_with: Facts about this run that the record keeps.
+
+        Raises:
+            NotebookFailedError: A cell failed, or the kernel died.
+            OutputError: The executed notebook cannot be written.
+        """
+        key = self.key()
+        begin_record(self.outputs, self.name)
+        start = time.perf_counter()
+        with peak_memory() as peak:
+            reason = self._run()
+        seconds = round(time.perf_counter() - start, 1)
+        record = {"reads": {}, "writes": {}} | (load_json(self._record) or {})
+        record |= {"finished": True, "key": key, "parameters": self.values}
+        if reason:
+            record["not_applicable"] = reason
+        record |= {"seconds": seconds, "peak_memory_mb": round(peak.megabytes), **made_with}
+        write_json(self._record, record, durable=True)
+        return seconds, peak.megabytes
+
+    def _run(self) -> str:
+        """Execute the cells; returns why the notebook does not apply to the data set, or ""."""
+        # Slow to import, and not needed where everything is up to date.
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from papermill.exceptions import PapermillExecutionError
+
+        # papermill writes after every cell; under its own name the notebook appears whole.
+        draft = self.executed.with_name(f".{self.name}.draft.ipynb")
+        hint = f"The notebook with its traceback: {self.executed}"
+        try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
+            papermill.execute_notebook(
+                cells_to_run(self.path, self.outputs),
+                str(draft),
+                parameters={**self._passed, **self._outputs_parameter},
+                kernel_name="python3",
+                cwd=str(self.path.parent),
+                extra_arguments=_QUIET,
+            )
+            draft.replace(self.executed)
+            return ""
+        except PapermillExecutionError as error:
+            draft.replace(self.executed)
+            if error.ename == NotApplicableError.__name__:
+                return str(error.evalue)
+            message = f"{self.name} failed: {error.ename}: {error.evalue}"
+            raise NotebookFailedError(f"{message}\n{hint}") from None
+        except DeadKernelError:
+            draft.replace(self.executed)
+            raise NotebookFailedError(
+                f"{self.name} failed: its kernel died, usually because memory ran out.\n{hint}"
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"{self.executed}: cannot be written ({error.strerror or error}). "
+                "Finished notebooks are kept."
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
