@@ -1,6 +1,6 @@
 # Each target sets up .venv by itself, from the exact versions in requirements.lock.
 #   make report   the report from synthetic mammograms, in minutes, with nothing to download
-#   make test     checks, all tests but the slow ones, and the whole smoke run
+#   make test     checks, all tests but the slow ones, and all notebooks with small budgets
 #   make test-all the slow tests, which make test leaves out
 #   make test-fast  tests of the inner loop, under a minute: the rooms that compute, few examples
 #   make reference SET=cbis_mass  publish the finished run outputs/cbis_mass in outputs/reference
@@ -31,7 +31,7 @@ reference: .venv/.ready
 
 test: check
 	$(PYTEST) -m "not slow" --cov --cov-report=term
-	$(MAKE) report
+	$(VENV)/python run_all.py --params params/ci.yaml
 
 test-all: .venv/.ready
 	$(PYTEST) -m slow

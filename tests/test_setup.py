@@ -176,12 +176,12 @@ def position(lines: list[str], part: str) -> int:
     return numbers[0]
 
 
-def test_make_test_checks_then_tests_then_runs_the_smoke_report() -> None:
+def test_make_test_checks_then_tests_then_runs_all_notebooks() -> None:
     lines = steps("test")
     order = [
         "-m venv .venv", "-r requirements.lock", "-e .", "ruff check", "ruff format --check",
         "codespell", "-m mypy", "lint-imports", "-m pytest",
-        "run_all.py --params params/smoke.yaml",
+        "run_all.py --params params/ci.yaml",
     ]  # fmt: skip
     positions = [position(lines, part) for part in order]
     assert positions == sorted(positions)

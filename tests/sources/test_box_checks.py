@@ -86,3 +86,27 @@ def test_a_good_mask_beside_an_unusable_box_is_used(folder):
     (row,) = catalogue.quarantine.to_dict("records")
     assert row["effect"] == "kept, corrected"
     assert row["reason"].endswith("its mask is used")
+
+
+@pytest.mark.parametrize(
+    ("reach", "masks", "refused"), [(0.84, False, False), (0.6, False, True), (0.6, True, False)]
+)
+def test_many_boxes_may_all_end_before_the_air_and_masks_prove_their_size(
+    tmp_path, reach, masks, refused
+):
+    rng = np.random.default_rng(0)
+    rows = ["path,patient,label,mask,boxes"]
+    for number in range(40):
+        write_png(tmp_path / f"{number}.png", rng.integers(0, 250, SHAPE, dtype=np.uint8))
+        bottom, right = (np.array(SHAPE) * rng.uniform(0.3, reach, 2)).astype(int)
+        mask = np.zeros(SHAPE, dtype=np.uint8)
+        mask[bottom - 8 : bottom, right - 8 : right] = 255
+        write_png(tmp_path / f"m{number}.png", mask)
+        box = f"{bottom - 8},{right - 8},{bottom},{right}"
+        rows.append(f'{number}.png,p{number},benign,{f"m{number}.png" if masks else ""},"{box}"')
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    if refused:
+        with pytest.raises(DataError, match="images of another size"):
+            read_folder(tmp_path / "t.csv", tmp_path, dataset="own")
+    else:
+        assert len(read_folder(tmp_path / "t.csv", tmp_path, dataset="own").lesions) == 40

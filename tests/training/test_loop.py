@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,21 @@ def rarely_saved():
     return LoopSettings(steps=60, seed=0, accelerator="cpu", checkpoint_seconds=1e9)
 
 
+@pytest.fixture
+def usual_handlers() -> Iterator[None]:
+    """Handlers as in a terminal: under nohup, or in a job of a shell, some signals are ignored."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    previous = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("usual_handlers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("stop_at", [3, 59])
 def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path, monkeypatch, number, stop_at):
@@ -255,6 +271,7 @@ def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path, monkeypatch
     assert torch.equal(weights(unbroken), weights(resumed))
 
 
+@pytest.mark.usefixtures("usual_handlers")
 def test_a_second_signal_ends_it_at_once(tmp_path):
     task = Line()
 

@@ -29,8 +29,10 @@ MISFITS = 0.1
 # A box that reaches so far beyond the rows or columns is no box drawn a little too wide.
 _BEYOND = 1.02
 # Boxes are of larger pictures if none reaches beyond a share of the rows and of the columns that is
-# this improbable where lesions lie anywhere: 0.6 for 20 boxes, 0.28 for 8.
+# this improbable where lesions lie anywhere: 0.6 for 20 boxes, 0.28 for 8. Breasts leave air at the
+# border, so many boxes may all end at 0.8 of the columns: above _AIR that is no sign.
 _IMPROBABLE = 1 / 25_000
+_AIR = 0.7
 # So many masks, spread over the table, are compared with the boxes beside them; the table is wrong
 # if this share of them lies elsewhere.
 _COMPARED, _CONTRADICTED = 20, 0.5
@@ -43,8 +45,8 @@ def check_boxes(table: Table) -> None:
         return
     _check_unit(table)
     _check_format(table)
-    _check_masks(table)
-    _check_reach(table)
+    if not _masks_agree(table):
+        _check_reach(table)
 
 
 def size_drawn_on(
@@ -157,7 +159,8 @@ def _check_reach(table: Table) -> None:
         return
     beyond = sum(max(end) > _BEYOND for end in ends)
     rows_reach, cols_reach = map(max, zip(*ends, strict=True))
-    within = max(rows_reach, cols_reach) ** len(ends) < _IMPROBABLE
+    reach = max(rows_reach, cols_reach)
+    within = reach < _AIR and reach ** len(ends) < _IMPROBABLE
     if beyond > MISFITS * len(ends) or within:
         raise DataError(
             f"the {len(ends)} boxes reach up to {rows_reach:.2g} times the rows and "
@@ -168,8 +171,12 @@ def _check_reach(table: Table) -> None:
         )
 
 
-def _check_masks(table: Table) -> None:
-    """Boxes that lie elsewhere than the masks beside them; an unreadable mask is no sign."""
+def _masks_agree(table: Table) -> bool:
+    """Whether boxes lie where the masks beside them do; False without a mask that can be read.
+
+    Raises:
+        DataError: Most of them lie elsewhere.
+    """
     beside: dict[str, list[DrawnBox]] = {}
     for drawn in table.boxes:
         if drawn.mask_path:
@@ -180,7 +187,7 @@ def _check_masks(table: Table) -> None:
     chosen = table.form.box_format
     elsewhere = _elsewhere(masks, pairs, chosen)
     if not masks or len(elsewhere) < _CONTRADICTED * len(masks):
-        return
+        return bool(masks)
     problem = f"{len(elsewhere)} of {len(masks)} masks that were compared lie elsewhere than the "
     problem += f"boxes beside them, read as {chosen}"
     better = [
@@ -209,6 +216,7 @@ def _check_masks(table: Table) -> None:
             table.csv_path,
             "Correct the table, or leave one out: columns: {mask: ''}.",
         )
+    return False
 
 
 def _mask(path: Path) -> npt.NDArray[np.bool_] | None:
