@@ -159,8 +159,8 @@ def _check_reach(table: Table) -> None:
         return
     beyond = sum(max(end) > _BEYOND for end in ends)
     rows_reach, cols_reach = map(max, zip(*ends, strict=True))
-    reach = max(rows_reach, cols_reach)
-    within = reach < _AIR and reach ** len(ends) < _IMPROBABLE
+    largest = max(rows_reach, cols_reach)
+    within = largest < _AIR and largest ** len(ends) < _IMPROBABLE
     if beyond > MISFITS * len(ends) or within:
         raise DataError(
             f"the {len(ends)} boxes reach up to {rows_reach:.2g} times the rows and "
