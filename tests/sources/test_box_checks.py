@@ -89,16 +89,16 @@ def test_a_good_mask_beside_an_unusable_box_is_used(folder):
 
 
 @pytest.mark.parametrize(
-    ("reach", "masks", "refused"), [(0.84, False, False), (0.6, False, True), (0.6, True, False)]
+    ("largest", "masks", "refused"), [(0.84, False, False), (0.6, False, True), (0.6, True, False)]
 )
 def test_many_boxes_may_all_end_before_the_air_and_masks_prove_their_size(
-    tmp_path, reach, masks, refused
+    tmp_path, largest, masks, refused
 ):
     rng = np.random.default_rng(0)
     rows = ["path,patient,label,mask,boxes"]
     for number in range(40):
         write_png(tmp_path / f"{number}.png", rng.integers(0, 250, SHAPE, dtype=np.uint8))
-        bottom, right = (np.array(SHAPE) * rng.uniform(0.3, reach, 2)).astype(int)
+        bottom, right = (np.array(SHAPE) * rng.uniform(0.3, largest, 2)).astype(int)
         mask = np.zeros(SHAPE, dtype=np.uint8)
         mask[bottom - 8 : bottom, right - 8 : right] = 255
         write_png(tmp_path / f"m{number}.png", mask)
