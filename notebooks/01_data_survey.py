@@ -128,7 +128,7 @@ settings = DataSettings(
 )  # fmt: skip
 data = build_dataset(Path(outputs), settings, workers=workers, scheduler=scheduler)
 run.uses(*data_locations(settings))
-run.wrote(*data.files)
+run.wrote(*data.written)
 
 # %%
 run.table(data_survey.counts(data), "counts", "Images, patients, breasts and lesions.")

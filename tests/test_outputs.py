@@ -249,7 +249,9 @@ def test_what_lies_outside_is_known_by_names_sizes_and_times(run: Run, tmp_path:
 def test_opening_a_run_starts_a_new_record(run: Run) -> None:
     run.parquet(pd.DataFrame({"a": [1]}), "predictions/a.parquet")
     open_run(run.folder, notebook=NAME)
-    assert record(run) == {"reads": {}, "writes": {}, "earlier": ["predictions/a.parquet"]}
+    assert record(run) == {
+        "version": 1, "reads": {}, "writes": {}, "earlier": ["predictions/a.parquet"],
+    }  # fmt: skip
 
 
 # ------------------------------------------------------------------ what can go wrong

@@ -20,12 +20,12 @@ from safetensors.torch import save
 from second_look.batches.pictures import make_pictures
 from second_look.catalogue import Catalogue, assign_splits
 from second_look.errors import OutputError
-from second_look.files import write_bytes, write_json, write_parquet
+from second_look.files import read_json, write_bytes, write_json, write_parquet
 from second_look.models.dcgan import PAPER, Generator
 from second_look.outputs import Run, open_run, silenced
 from second_look.preparing.dataset import LAB, Dataset, build_dataset, open_dataset
 from second_look.preparing.patches import HALF_RULE, window_table
-from second_look.records import Records, fingerprint, load_json, load_results
+from second_look.records import Records, fingerprint, load_results
 from second_look.studies.calibration.measures import load_groups
 from second_look.studies.gan.generators import GENERATORS, open_generators
 from second_look.studies.scorecard import card, conclusions
@@ -284,7 +284,7 @@ def test_the_scorecard_is_out_of_date_when_what_it_left_out_is_current_again(
     run = opened(outputs, CARD)
     run.results()
     conclusions.read_tables(run)
-    reads = load_json(outputs / "manifests" / f"{CARD}.json")["reads"]
+    reads = read_json(outputs / "manifests" / f"{CARD}.json")["reads"]
     assert Records(outputs).unchanged(reads)
     survey(outputs)
     changed = [name for name in reads if not Records(outputs).unchanged({name: reads[name]})]

@@ -22,13 +22,21 @@ from IPython.display import HTML, display
 
 from second_look.claims import claim
 from second_look.errors import OutputError
-from second_look.files import sha256, write_bytes, write_csv, write_json, write_parquet
+from second_look.files import (
+    read_parquet,
+    sha256,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from second_look.records import (
     GONE,
     IF_CURRENT,
     MANIFESTS,
     OTHERS,
     RESULTS,
+    VERSION,
     Records,
     begin_record,
     fingerprint,
@@ -204,7 +212,7 @@ class Run:
         if not path.is_file():
             raise OutputError(f"{path} is not there: run the notebook that writes it first.")
         self.uses(path)
-        return pd.read_parquet(path)
+        return read_parquet(path)
 
     def current(self, relative_path: str) -> Path | None:
         """The path of what an earlier notebook saved; None where it is missing or out of date.
@@ -274,7 +282,12 @@ class Run:
         write_json(self.folder / RESULTS, all_rows)
 
     def _save_record(self) -> None:
-        record = {"reads": self._reads, "writes": self._writes, "earlier": self._earlier}
+        record = {
+            "version": VERSION,
+            "reads": self._reads,
+            "writes": self._writes,
+            "earlier": self._earlier,
+        }
         write_json(self.folder / MANIFESTS / f"{self.notebook}.json", record)
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import OutputError
-from second_look.files import folder_fingerprint, sha256, write_json
+from second_look.files import folder_fingerprint, read_json, read_object, sha256, write_json
 from second_look.source_code import content_hash
 
 MANIFESTS = "manifests"
 RESULTS = "results.json"
+# Of the records: those of another version are made anew.
+VERSION = 1
 # The data set that notebook 01 leaves is what all other files are judged by.
 DATASET = "dataset"
 # In a record, what follows OTHERS names the notebook whose own rows of RESULTS do not count.
@@ -29,18 +31,45 @@ _OUT_OF_DATE = "out of date: run "
 _REMOVE = "A file that nothing needs any more may be removed."
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401
-    """The content of a JSON file; None where there is none that can be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 def load_results(folder: Path) -> list[dict[str, Any]]:
-    """The rows of results.json as they were written; none where no notebook wrote any."""
-    rows = load_json(folder / RESULTS)
-    return rows if isinstance(rows, list) else []
+    """The rows of results.json as they were written; none where no notebook wrote any.
+
+    Rows that are not of today's form are passed over: their notebooks are made again, since
+    `results_digest` differs from the one in their record.
+    """
+    rows = read_json(folder / RESULTS)
+    return [row for row in rows if _is_result(row)] if isinstance(rows, list) else []
+
+
+def _is_result(row: object) -> bool:
+    """Whether a row of results.json has the fields that its readers need, of their types."""
+    if not isinstance(row, dict):
+        return False
+    texts = all(isinstance(row.get(name), str) for name in ("claim", "notebook", "verdict"))
+    numbers = all(
+        row.get(name) is None or isinstance(row[name], int | float)
+        for name in ("value", "low", "high", "n")
+    )
+    return texts and numbers
+
+
+def results_digest(folder: Path, notebook: str) -> str:
+    """Changes with the rows of a notebook in results.json."""
+    rows = [row for row in load_results(folder) if row["notebook"] == notebook]
+    return content_hash([json.dumps(rows, sort_keys=True).encode()])
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a notebook; {} where there is none, or none that this version can read."""
+    record = read_object(path)
+    valid = all(
+        isinstance(part := record.get(name, {}), dict)
+        and all(isinstance(digest, str) for digest in part.values())
+        for name in ("reads", "writes")
+    )
+    earlier = record.get("earlier", [])
+    listed = isinstance(earlier, list) and all(isinstance(name, str) for name in earlier)
+    return record if valid and listed and record.get("version", VERSION) == VERSION else {}
 
 
 def begin_record(folder: Path, notebook: str) -> list[str]:
@@ -49,9 +78,9 @@ def begin_record(folder: Path, notebook: str) -> list[str]:
     They may still lie there, but nothing says any more what they were made from.
     """
     path = folder / MANIFESTS / f"{notebook}.json"
-    record = load_json(path) or {}
+    record = read_record(path)
     earlier = sorted({*record.get("earlier", []), *record.get("writes", {})})
-    write_json(path, {"reads": {}, "writes": {}, "earlier": earlier})
+    write_json(path, {"version": VERSION, "reads": {}, "writes": {}, "earlier": earlier})
     return earlier
 
 
@@ -96,11 +125,8 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        contents = {
-            path.stem: load_json(path) for path in sorted((folder / MANIFESTS).glob("*.json"))
-        }
         self._records: dict[str, dict[str, Any]] = {
-            notebook: content for notebook, content in contents.items() if isinstance(content, dict)
+            path.stem: read_record(path) for path in sorted((folder / MANIFESTS).glob("*.json"))
         }
         self._writers = {
             name: notebook

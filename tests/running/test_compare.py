@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from second_look import __main__ as command
+from second_look.errors import OutputError
 from second_look.running.compare import (
     MOVED,
     ONLY_FIRST,
@@ -25,6 +26,7 @@ def results(folder: Path, **values: tuple[Any, Any, Any]) -> Path:
     folder.mkdir()
     rows = [
         {"claim": claim.replace("_", "-"), "value": value, "low": low, "high": high, "n": 9}
+        | {"notebook": "01_data_survey", "verdict": "counted"}
         for claim, (value, low, high) in values.items()
     ]
     (folder / "results.json").write_text(json.dumps(rows))
@@ -91,3 +93,13 @@ def test_a_survey_counts_a_data_set_without_preparing_it(
     assert printed.startswith("64 images of 16 patients, ")
     assert "Size 256×208 to 256×208 px" in printed
     assert "Nothing is in the quarantine." in printed
+
+
+@pytest.mark.parametrize("content", ["", "noise", '{"rows": []}', '[{"claim": 3}]', "[3]"])
+def test_results_of_another_form_are_refused_with_the_remedy(
+    runs: tuple[Path, Path], content: str
+) -> None:
+    path = runs[0] / "results.json"
+    path.write_text(content)
+    with pytest.raises(OutputError, match=r"results\.json: .*\s?run_all\.py"):
+        compare_runs(*runs)

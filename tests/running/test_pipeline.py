@@ -120,7 +120,7 @@ def test_run_json_says_what_ran_with_what(finished: Project) -> None:
     facts = finished.run_json()
     assert set(facts) == {
         "set", "params_file", "commit", "dirty", "python", "platform", "device", "versions",
-        "notebooks",
+        "notebooks", "second_look",
     }  # fmt: skip
     assert facts["set"] == "small"
     assert facts["params_file"] == "../../params/small.yaml"
@@ -512,3 +512,43 @@ def test_a_damaged_run_json_is_written_anew(
     (project.set / "run.json").write_text(content)
     go(project)
     assert project.statuses() == [UP_TO_DATE, UP_TO_DATE]
+
+
+# ------------------------------------------------------------------ what is remembered, is checked
+
+
+@pytest.mark.parametrize(
+    ("damaged", "content", "again", "reason"),
+    [
+        ("results.json", None, USE, "results.json does not hold its results"),
+        ("results.json", b"", USE, "results.json does not hold its results"),
+        ("results.json", b"\x00noise", USE, "results.json does not hold its results"),
+        ("results.json", b'{"version": 9}', USE, "results.json does not hold its results"),
+        ("results.json", b'[{"notebook": 3}, 4]', USE, "results.json does not hold its results"),
+        (f"notebooks/{MAKE}.ipynb", b"", MAKE, f"notebooks/{MAKE}.ipynb is not as it was written"),
+        (f"notebooks/{MAKE}.ipynb", b"noise", MAKE, "is not as it was written"),
+        (f"notebooks/{MAKE}.ipynb", b'{"cells": []}', MAKE, "is not as it was written"),
+        (f"manifests/{MAKE}.json", b"[]", MAKE, f"manifests/{MAKE}.json cannot be read"),
+        (f"manifests/{MAKE}.json", b'{"version": 99}', MAKE, "cannot be read"),
+        (f"manifests/{MAKE}.json", b'{"finished": 1, "reads": [3]}', MAKE, "cannot be read"),
+        (f"manifests/{MAKE}.json", b'{"finished": true}', MAKE, "is not as it was written"),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_it_was_written_is_made_again(
+    project: Project,
+    executed: list[str],
+    capsys: pytest.CaptureFixture[str],
+    damaged: str,
+    content: bytes | None,
+    again: str,
+    reason: str,
+) -> None:
+    path = project.set / damaged
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    go(project)
+    assert executed == [again]
+    assert f"{again}: made again: " in (printed := capsys.readouterr().out)
+    assert reason in printed

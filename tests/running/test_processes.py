@@ -17,6 +17,7 @@ from helpers.small_project import Project
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import Run, SilentRun, open_run, silenced
 from second_look.running import pipeline
+from second_look.running.exclusive import locked
 from second_look.running.parameters import read_cell
 from second_look.running.processes import run_code, train, training_cells
 
@@ -71,7 +72,7 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.notebook
 def test_only_the_trainings_run_and_the_notebook_finds_them(project: Project) -> None:
     train(project.params, "01", project.notebooks, project.outputs)
-    assert files(project.set) == {"dataset", "checkpoints", "steps.txt"}
+    assert files(project.set) == {".lock", "dataset", "checkpoints", "steps.txt"}
     assert steps_made(project) == [f"step {number} of process 0" for number in range(7)]
 
     pipeline.run(
@@ -95,7 +96,7 @@ def test_torchrun_shares_a_training_among_its_processes(project: Project) -> Non
     assert steps_made(project) == [
         f"step {number} of process {rank}" for number in range(7) for rank in range(2)
     ]
-    assert files(project.set) == {"dataset", "checkpoints", "steps.txt"}
+    assert files(project.set) == {".lock", "dataset", "checkpoints", "steps.txt"}
     train(project.params, "01", project.notebooks, project.outputs)
     assert len(steps_made(project)) == 14
 
@@ -107,6 +108,17 @@ def test_what_is_missing_is_named(project: Project) -> None:
         train(project.params, "02", project.notebooks, project.outputs)
     shutil.rmtree(project.set / "dataset")
     with pytest.raises(OutputError, match=r"run run_all\.py --only 01"):
+        train(project.params, "01", project.notebooks, project.outputs)
+
+
+def test_a_training_waits_for_a_run_on_the_same_outputs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("second_look.running.processes.run_code", lambda *_: None)
+    with locked(project.set):
+        with pytest.raises(OutputError, match="another run"):
+            train(project.params, "01", project.notebooks, project.outputs)
+        monkeypatch.setenv("RANK", "1")  # the first process has the lock
         train(project.params, "01", project.notebooks, project.outputs)
 
 

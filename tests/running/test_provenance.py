@@ -26,8 +26,10 @@ def test_commit_and_dirty_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert describe(tmp_path, [])["dirty"] is None
     for command in (
         ["init", "-q"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"],
+        ["add", "a.py"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "a"],
     ):
+        (tmp_path / "a.py").touch()
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     clean = describe(tmp_path, ["numpy", "no-such-distribution"])
     assert len(clean["commit"]) == 40
@@ -36,6 +38,14 @@ def test_commit_and_dirty_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert clean["versions"]["numpy"][0].isdigit()
     (tmp_path / "new.py").write_text("")
     assert describe(tmp_path, [])["dirty"] is True
+    copy = tmp_path / "copy" / "notebooks"
+    copy.mkdir(parents=True)
+    (copy / "01_a.py").touch()
+    assert (describe(copy, [])["commit"], describe(copy, [])["dirty"]) == (None, None)
+    assert "second_look" in describe(copy, [])
+    (tmp_path / ".git" / "index").write_bytes(b"noise")
+    broken = describe(tmp_path, [])
+    assert (broken["commit"], broken["dirty"]) == (clean["commit"], None)
     monkeypatch.setattr(provenance.shutil, "which", lambda _: None)
     without = describe(tmp_path, [])
     assert (without["commit"], without["dirty"]) == (None, None)

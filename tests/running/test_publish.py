@@ -52,6 +52,9 @@ def run_folder(tmp_path: Path, change: Callable[[dict], object] = lambda run: No
         (lambda run: run["notebooks"]["01_data_survey"].update(status="failed"), "not finished"),
         (lambda run: run["notebooks"]["01_data_survey"].update(dirty=True), "no clean commit"),
         (lambda run: run.update(commit=None), "no commit"),
+        (lambda run: run.update(dirty=None), "no clean commit"),
+        (lambda run: run.update(notebooks=["01_data_survey"]), "no run has ended here"),
+        (lambda run: run.update(notebooks={"01_data_survey": 3}), "no run has ended here"),
     ],
 )
 def test_a_run_that_nobody_could_repeat_is_refused(

@@ -83,6 +83,11 @@ class Dataset:
             self.prepared.folder.glob("*.parquet")
         )
 
+    @property
+    def written(self) -> list[Path]:
+        """These tables, and what else notebook 01 leaves of the set beside the images."""
+        return [*self.files, self.folder / MARK, self.prepared.folder / "fingerprints.npy"]
+
 
 def build_dataset(
     outputs: Path, settings: DataSettings, *, workers: int, scheduler: str = ""

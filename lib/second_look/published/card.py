@@ -19,8 +19,7 @@ from second_look.errors import DataError, ParameterError
 from second_look.evaluation.calibration import two_columns
 from second_look.evaluation.intervals import Floats
 from second_look.evaluation.recalibration import Platt, PriorShift
-from second_look.files import write_json
-from second_look.records import load_json
+from second_look.files import read_json, write_json
 
 DISCLAIMER = "Research software, no diagnosis: not a medical device, never use it to treat anybody."
 IMAGE, PATCH, DETECTOR = "image", "patch", "detector"
@@ -184,7 +183,7 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         DataError: It is not there, is no card, or is one of another version.
     """
-    content = load_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or "kind" not in content:
         raise DataError("expected the card of a model, a JSON file.", path)
     if content.get("format") != FORMAT or content["kind"] not in KINDS:

@@ -19,6 +19,7 @@ from second_look.decoding.device import DIGITAL, FILM, Device, read_device
 from second_look.decoding.dicom import Header
 from second_look.decoding.pixels import is_lossy, read_header
 from second_look.errors import DataError, ParameterError
+from second_look.files import read_object
 from second_look.geometry import Box
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.depths import with_depths
@@ -28,7 +29,6 @@ from second_look.preparing.store import Prepared
 from second_look.published.card import TrainingData
 from second_look.published.data_sets import PHANTOM
 from second_look.quarantine import Code
-from second_look.records import load_json
 
 DATASET = "given"
 PATIENT = "patient"
@@ -195,7 +195,7 @@ def _prepared(row: Mapping[str, Any], folder: Path, device: Device) -> dict[str,
         )
     job = Job(dict(row), [], folder, PrepareSettings(), "")
     prepare_image(job)
-    record = load_json(job.record)
+    record = read_object(job.record)
     if "image" not in record:
         raise DataError(str(record["quarantine"][0]["reason"]))
     return dict(record)

@@ -19,7 +19,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from second_look.catalogue import LABELS
-from second_look.errors import CheckpointError, OutputError
+from second_look.errors import CheckpointError
 from second_look.evaluation.predictions import (
     binary_scores,
     classes,
@@ -28,6 +28,7 @@ from second_look.evaluation.predictions import (
 )
 from second_look.evaluation.predictions import checked as checked_predictions
 from second_look.evaluation.roc import auc, macro_auc
+from second_look.files import read_object, read_parquet
 from second_look.inference.windows import score_windows
 from second_look.models.weights import load_weights
 from second_look.preparing.dataset import Dataset
@@ -35,7 +36,6 @@ from second_look.published import measured
 from second_look.published.card import DETECTOR, IMAGE, PATCH, Calibration, ModelCard, Result
 from second_look.published.scores import class_probabilities, detect_lesions
 from second_look.published.weights import Published, build_network, with_half_precision
-from second_look.records import load_json
 
 IMAGE_TABLE = "predictions/06_scheme_b.parquet"
 PATCH_TABLE = "predictions/06_patches.parquet"
@@ -196,9 +196,7 @@ def detector_model(folder: Path, data: Dataset, *, seed: int, draws: int) -> Pub
 
 def _table(folder: Path, name: str) -> pd.DataFrame:
     path = folder / name
-    if not path.is_file():
-        raise OutputError(f"{path} is not there: run the notebook that writes it first.")
-    return pd.read_parquet(path)
+    return read_parquet(path)
 
 
 def _best(table: pd.DataFrame, measure: Callable[[pd.DataFrame], float]) -> pd.DataFrame:
@@ -261,7 +259,7 @@ def _card(
     folder: Path, data: Dataset, part: Checkpoint, kind: str, name: str, sides: Mapping[str, float]
 ) -> ModelCard:
     identity = part.identity
-    run = load_json(folder / "run.json") or {}
+    run = read_object(folder / "run.json")
     return ModelCard(
         kind=kind,
         name=kind,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from second_look.errors import SecondLookError
+from second_look.errors import OutputError, SecondLookError
+from second_look.files import read_parquet
 from second_look.records import DATASET
 
 if TYPE_CHECKING:
@@ -58,10 +60,11 @@ def known_images(outputs: Path, survey: Mapping[str, Any]) -> KnownImages | None
     """
     table, folder = outputs / DATASET / "images.parquet", outputs / DATASET / "prepared"
     if table.is_file() and (folder / "images.parquet").is_file():
-        images = pd.read_parquet(table, columns=["label", "split"])
-        codes = pd.read_parquet(folder / "lesions.parquet", columns=["code"])["code"]
-        sizes = pd.read_parquet(folder / "images.parquet", columns=["rows", "cols"])
-        return KnownImages(images, int((codes > 0).sum()), sizes)
+        with suppress(OutputError):  # a damaged table: notebook 01 writes it anew
+            images = read_parquet(table, columns=["label", "split"])
+            codes = read_parquet(folder / "lesions.parquet", columns=["code"])["code"]
+            sizes = read_parquet(folder / "images.parquet", columns=["rows", "cols"])
+            return KnownImages(images, int((codes > 0).sum()), sizes)
     if survey["source"] != "folder" or survey.get("also") or survey["table_form"] != "table":
         return None
     from second_look.preparing.reading import expected_catalogue

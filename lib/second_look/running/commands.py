@@ -5,7 +5,9 @@ What is slow to import is imported by the command that needs it.
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import NotebookFailedError, SecondLookError
+from second_look.running.interruptions import signal_of, steady_output, stoppable
 from second_look.running.notebooks import choose_notebook, find_notebooks, notebook_title
 from second_look.running.parameters import Parameter, load_params, read_cells
 
@@ -48,19 +51,36 @@ def exit_status(command: Callable[[], int | None]) -> int:
 
     Returns:
         What the command returns, 0 for None; 1 after a failed notebook, 2 after an error that the
-        user can correct, 130 if it was interrupted.
+        user can correct, 128 and its number after a signal, such as 130 after Ctrl-C.
     """
+    with steady_output():
+        return _exit_status(command)
+
+
+def _exit_status(command: Callable[[], int | None]) -> int:
     try:
-        return command() or 0
+        with stoppable():
+            return command() or 0
     except NotebookFailedError as error:
         print(from_here(str(error)), file=sys.stderr)
         return 1
     except SecondLookError as error:
         print(from_here(str(error)), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nStopped. Run the same command again to continue.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        number = signal_of(error)
+        reason = "" if number == signal.SIGINT else f" by {number.name}"
+        print(f"\nStopped{reason}. Run the same command again to continue.", file=sys.stderr)
+        return 128 + number
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print(
+            "Too many open files for the limit of this shell. Raise it (ulimit -n 4096), and run "
+            "the same command again.",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def from_here(text: str) -> str:
@@ -125,10 +145,8 @@ def list_parameters(options: RunOptions, notebook: str = "") -> None:
 
 def print_lines(lines: list[str]) -> None:
     """Print; quietly where the reader of a pipe, such as `head`, has read enough."""
-    try:
+    with steady_output():
         print("\n".join(lines), flush=True)
-    except BrokenPipeError:  # what is not printed yet would fail again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _described(cell: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import OutputError
+from second_look.files import read_json
 from second_look.records import RESULTS, load_results
 
 SAME, WITHIN, MOVED = "the same", "within the intervals", "moved"
@@ -74,6 +75,11 @@ def describe_changes(changes: list[Change]) -> list[str]:
 def _results(path: Path) -> list[dict[str, Any]]:
     folder = path.parent if path.name == RESULTS else path
     results = load_results(folder)
+    if (folder / RESULTS).is_file() and read_json(folder / RESULTS) != results:
+        raise OutputError(
+            f"{folder / RESULTS}: does not hold results as this version writes them. Run "
+            "run_all.py with the params file of the set, which makes them again."
+        )
     if not results:
         raise OutputError(
             f"{folder} holds no results: expected the folder of a set, such as outputs/smoke, with "

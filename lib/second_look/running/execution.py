@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -10,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import NotApplicableError, NotebookFailedError, OutputError
-from second_look.files import DATA_VARIABLE, write_json
-from second_look.records import MANIFESTS, Records, begin_record, load_json
+from second_look.files import DATA_VARIABLE, sha256, write_json
+from second_look.records import (
+    MANIFESTS,
+    RESULTS,
+    Records,
+    begin_record,
+    read_record,
+    results_digest,
+)
 from second_look.running.exclusive import with_absolute_data_root
 from second_look.running.notebooks import cells_to_run
 from second_look.running.parameters import OUTPUTS
@@ -19,6 +27,9 @@ from second_look.running.provenance import peak_memory
 from second_look.running.report import OUT_OF_DATE
 from second_look.source_code import content_hash, library_files
 
+# How long a kernel that is told to stop may take before it is killed, s: a training finishes its
+# step and writes a checkpoint. Slurm waits as long.
+STOP_S = 30.0
 UP_TO_DATE, NOT_RUN = "up to date", "not run"
 # The data set does not hold what the notebook is about: nothing is wrong with either.
 NOT_APPLICABLE = "not applicable"
@@ -48,8 +59,20 @@ class Notebook:
 
     def record(self) -> dict[str, Any]:
         """What its last complete run left: key, seconds, parameters …; {} where there is none."""
-        content = load_json(self._record)
-        return content if isinstance(content, dict) and content.get("finished") else {}
+        content = read_record(self._record)
+        return content if content.get("finished") else {}
+
+    def damage(self) -> str:
+        """What of its results is not as its last complete run left it; "" for nothing."""
+        record = self.record()
+        if not record:
+            spoiled = self._record.is_file() and not read_record(self._record)
+            return f"{MANIFESTS}/{self._record.name} cannot be read" if spoiled else ""
+        if self.executed.is_file() and sha256(self.executed) != record.get("executed"):
+            return f"notebooks/{self.executed.name} is not as it was written"
+        if results_digest(self.outputs, self.name) != record.get("results"):
+            return f"{RESULTS} does not hold its results as they were written"
+        return ""
 
     def state(self) -> str:
         """UP_TO_DATE, NOT_APPLICABLE, OUT_OF_DATE or NOT_RUN."""
@@ -58,8 +81,9 @@ class Notebook:
             return OUT_OF_DATE if self.executed.is_file() else NOT_RUN
         records = Records(self.outputs)
         unchanged = (
-            record["key"] == self.key()
-            and records.unchanged({**record["reads"], **record["writes"]})
+            record.get("key") == self.key()
+            and not self.damage()
+            and records.unchanged({**record.get("reads", {}), **record.get("writes", {})})
             and not records.causes(self.name)
         )
         if not unchanged:
@@ -97,8 +121,10 @@ class Notebook:
         with peak_memory() as peak:
             reason = self._run()
         seconds = round(time.perf_counter() - start, 1)
-        record = {"reads": {}, "writes": {}} | (load_json(self._record) or {})
+        record = {"reads": {}, "writes": {}} | read_record(self._record)
         record |= {"finished": True, "key": key, "parameters": self.values}
+        record["executed"] = sha256(self.executed)
+        record["results"] = results_digest(self.outputs, self.name)
         if reason:
             record["not_applicable"] = reason
         record |= {"seconds": seconds, "peak_memory_mb": round(peak.megabytes), **made_with}
@@ -111,6 +137,7 @@ class Notebook:
         import papermill
         from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
+        from traitlets.config import Config
 
         # papermill writes after every cell; under its own name the notebook appears whole.
         draft = self.executed.with_name(f".{self.name}.draft.ipynb")
@@ -124,6 +151,7 @@ class Notebook:
                 kernel_name="python3",
                 cwd=str(self.path.parent),
                 extra_arguments=_QUIET,
+                config=Config({"KernelManager": {"shutdown_wait_time": 2 * STOP_S}}),
             )
             draft.replace(self.executed)
             return ""
@@ -139,6 +167,8 @@ class Notebook:
                 f"{self.name} failed: its kernel died, usually because memory ran out.\n{hint}"
             ) from None
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
             raise OutputError(
                 f"{self.executed}: cannot be written ({error.strerror or error}). "
                 "Finished notebooks are kept."

@@ -156,6 +156,8 @@ def _bring_up_to_date(notebook: Notebook, log: RunLog, time_left: TimeLeft, *, f
             time_left.finish(notebook.name)
             print(f"{notebook.name}: {status}")
             return
+        if damage := notebook.damage():
+            print(f"{notebook.name}: made again: {damage}")
         print(f"{notebook.name}: running{time_left.announce(notebook.name)}", flush=True)
         seconds, megabytes = notebook.execute(log.made_with)
         time_left.finish(notebook.name, seconds)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import chdir
+from contextlib import chdir, nullcontext
 from pathlib import Path
 from typing import Any
 
 from second_look.errors import OutputError, ParameterError
 from second_look.outputs import silenced
+from second_look.running.exclusive import locked
 from second_look.running.notebooks import choose_notebook, find_notebooks, tags_to_skip
 from second_look.running.parameters import OUTPUTS, load_params, read_cells
 
@@ -41,7 +42,7 @@ def train(
 
     Raises:
         ParameterError: There is no such notebook, it trains nothing, or a parameter is wrong.
-        OutputError: Notebook 01 has not run for this set.
+        OutputError: Notebook 01 has not run for this set, or another run is writing there.
     """
     paths = find_notebooks(notebooks_folder)
     cells = read_cells(paths)
@@ -65,8 +66,14 @@ def train(
     if root:
         values["data_root"] = str(Path(root).expanduser().resolve())
     os.environ.setdefault("MPLBACKEND", "Agg")
-    with chdir(notebooks_folder), silenced():
+    lock = locked(outputs) if _is_first(os.environ) else nullcontext()
+    with lock, chdir(notebooks_folder), silenced():
         run_code(paths[name].resolve(), values, tags_to_skip(outputs))
+
+
+def _is_first(environ: Mapping[str, str]) -> bool:
+    """Whether this is the first of the processes that torchrun or srun started, or the only one."""
+    return environ.get("RANK", environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def training_cells(notebook: Path) -> list[str]:

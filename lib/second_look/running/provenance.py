@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
+
+from second_look.files import read_parquet
 
 _NAME = re.compile(r"[\w.-]+")
 
@@ -31,7 +32,7 @@ def quarantine_in_words(path: Path) -> str:
     Args:
         path: The quarantine as parquet; a CSV lies beside it.
     """
-    rows = pd.read_parquet(path, columns=["effect", "code", "image_id", "reason"])
+    rows = read_parquet(path, columns=["effect", "code", "image_id", "reason"])
     if rows.empty:
         return "quarantine: empty"
     effects = ", ".join(f"{n} {effect}" for effect, n in rows["effect"].value_counts().items())
@@ -48,14 +49,18 @@ def describe(folder: Path, packages: Iterable[str]) -> dict[str, Any]:
     """Commit, versions and machine, for run.json.
 
     Args:
-        folder: In the git checkout that is asked for its commit; without one, or without git,
-            commit and dirty are None.
+        folder: In the git checkout that is asked for its commit. Where git does not say, or does
+            not know the files of the folder, commit and dirty are None.
         packages: Distributions whose versions matter.
     """
-    commit = _git(folder, "rev-parse", "HEAD")
+    # A copy that lies in another repository is not of that one's commit.
+    tracked = _git(folder, "ls-tree", "--name-only", "HEAD", ".")
+    commit = _git(folder, "rev-parse", "HEAD") if tracked else None
+    changes = _git(folder, "status", "--porcelain") if commit else None
     return {
+        "second_look": _version("second-look"),
         "commit": commit or None,
-        "dirty": bool(_git(folder, "status", "--porcelain")) if commit else None,
+        "dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": _device(),
@@ -122,14 +127,15 @@ def _bytes(process: psutil.Process) -> int:
         return 0
 
 
-def _git(folder: Path, *command: str) -> str:
+def _git(folder: Path, *command: str) -> str | None:
+    """What git prints; None where it fails."""
     git = shutil.which("git")
     if git is None:
-        return ""
+        return None
     done = subprocess.run(
         [git, "-C", str(folder), *command], capture_output=True, text=True, check=False
     )
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _version(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from second_look.errors import MissingDataError, OutputError, first_few
 from second_look.evaluation.intervals import DRAWS
-from second_look.files import clear_write_errors, write_bytes, write_text
+from second_look.files import clear_write_errors, read_object, write_bytes, write_text
 from second_look.preparing.dataset import Dataset, open_dataset
 from second_look.preparing.reading import find_data_root
 from second_look.published.card import DISCLAIMER, ModelCard
@@ -25,7 +25,7 @@ from second_look.published.data_sets import terms_of
 from second_look.published.measured import training_data
 from second_look.published.of_run import models_of_run
 from second_look.published.weights import FOLDER, load_models, save_model
-from second_look.records import Records, load_json
+from second_look.records import Records
 from second_look.running.report_pictures import WIDTHS, shrink_pictures
 
 REPORT_BYTES = 8_000_000
@@ -88,9 +88,12 @@ def _finished_run(folder: Path) -> dict[str, Any]:
     Raises:
         OutputError: It may not; says why.
     """
-    run = load_json(folder / "run.json")
-    if not isinstance(run, dict) or not run.get("notebooks"):
-        raise OutputError(f"{folder}: no run has ended here (no run.json). Run run_all.py first.")
+    run = read_object(folder / "run.json")
+    if not _lists_notebooks(run):
+        raise OutputError(
+            f"{folder}: no run has ended here (run.json is not there, or not of this version). "
+            "Run run_all.py first."
+        )
     entries = {k: v for k, v in run["notebooks"].items() if v.get("status") != _NOT_RUN}
     states = {name: str(entry.get("status")) for name, entry in entries.items()}
     pending = [f"{name} ({state})" for name, state in states.items() if state not in _FINISHED]
@@ -106,12 +109,23 @@ def _finished_run(folder: Path) -> dict[str, Any]:
         )
     commits = [run, *entries.values()]
     unknown = any(not entry.get("commit") for entry in commits)
-    if unknown or any(entry.get("dirty") for entry in commits):
+    # Where git could not say whether files differ from the commit, they may.
+    if unknown or any(entry.get("dirty") is not False for entry in commits):
         raise OutputError(
             f"{folder}: made with code that {'no commit' if unknown else 'no clean commit'} holds: "
             "nobody could make it again. Commit, and run again."
         )
     return run
+
+
+def _lists_notebooks(run: Mapping[str, Any]) -> bool:
+    """Whether a run.json lists notebooks, as this version writes them."""
+    entries = run.get("notebooks")
+    return (
+        isinstance(entries, dict)
+        and entries != {}
+        and all(isinstance(part, dict) for part in entries.values())
+    )
 
 
 def _copy_results(folder: Path, draft: Path, *, pictures: bool) -> None:
@@ -178,11 +192,11 @@ def within_size(page: str, path: Path, most_bytes: int) -> str:
 
 def without_paths(text: str, folder: Path) -> str:
     """Text without the folders of this machine: outputs/<set>, params, and data for the data."""
-    settings = load_json(folder / "dataset" / "settings.json") or {}
+    settings = read_object(folder / "dataset" / "settings.json")
     places = {str(folder): f"outputs/{folder.name}"}
     with suppress(MissingDataError):  # phantoms need none
         places[str(find_data_root(str(settings.get("data_root", ""))).resolve())] = "data"
-    run = load_json(folder / "run.json") or {}
+    run = read_object(folder / "run.json")
     if params := str(run.get("params_file", "")):
         places[params] = f"params/{Path(params).name}"
     for path, name in places.items():

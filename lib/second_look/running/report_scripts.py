@@ -13,7 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from second_look.errors import OutputError
-from second_look.records import Records, load_json
+from second_look.files import read_json
+from second_look.records import Records
 from second_look.viewer import FOLDER
 
 # Puts a viewer where a notebook showed one, once a reader gets there; nothing is decoded earlier.
@@ -62,7 +63,7 @@ def cases_of(outputs: Path, records: Records, anchors: set[str]) -> list[Cases]:
     for path in sorted((outputs / FOLDER).glob("*.json")):
         if path.stem not in anchors or records.problem(path):
             continue
-        pack = load_json(path)
+        pack = read_json(path)
         if not isinstance(pack, dict):
             raise OutputError(f"{path}: cannot be read. Run its notebook again.")
         # No tag may begin within a script element.

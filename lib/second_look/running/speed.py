@@ -23,11 +23,10 @@ from torch.optim import AdamW
 
 from second_look.batches.gan_patches import PatchSet
 from second_look.errors import OutputError
-from second_look.files import write_json
+from second_look.files import read_json, write_json
 from second_look.models import dcgan, progressive
 from second_look.models.classifier import Classifier
 from second_look.models.mask_rcnn import build_detector
-from second_look.records import load_json
 from second_look.running.costs import CLASSIFIER, DCGAN, DETECTOR, PROGRESSIVE, Network, cost
 from second_look.training.gan import DcganTask, DcganTraining, ProgressiveTask, ProgressiveTraining
 
@@ -82,7 +81,7 @@ class Speeds:
     ) -> None:
         self.machine, self._cache, self._measure = machine, cache, measure
         self._key = f"{machine.name}, {machine.threads} threads, torch {torch.__version__}"
-        stored = load_json(cache)
+        stored = read_json(cache)
         self._stored: dict[str, dict[str, Any]] = stored if isinstance(stored, dict) else {}
         self._spent = 0.0
 

@@ -217,7 +217,7 @@ class _Loop:
                     self._save()
                     saved = time.monotonic()
                 if requests:
-                    raise KeyboardInterrupt(f"stopped after step {self.progress.step}, kept")
+                    raise KeyboardInterrupt(f"stopped after step {self.progress.step}", requests[0])
 
     def _finished(self) -> bool:
         patience = self.settings.patience
@@ -291,12 +291,13 @@ def requests_to_stop() -> Iterator[list[int]]:
     """Within the block, the first signal to stop is noted instead of raised: a step is finished.
 
     Ctrl-C, the end of a job (SIGTERM) and a closed terminal (SIGHUP) are such signals; one that is
-    ignored, as by nohup, stays ignored. A second one raises KeyboardInterrupt at once.
+    ignored, as by nohup, stays ignored. The same one again raises KeyboardInterrupt at once.
     """
     requests: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if requests:
+        # A cluster stops all processes of a job, and the run then stops its kernel once more.
+        if number in requests:
             raise KeyboardInterrupt
         requests.append(number)
 

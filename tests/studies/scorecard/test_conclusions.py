@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from second_look.files import read_json
 from second_look.models.classifier import IMAGENET, RANDOM
 from second_look.outputs import open_run
-from second_look.records import load_json
 from second_look.studies.scorecard import conclusions
 from second_look.studies.scorecard.conclusions import (
     AGAINST,
@@ -277,7 +277,7 @@ def test_phantoms_speak_for_nothing():
 
 def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path):
     assert conclusions.read_tables(open_run(tmp_path, notebook="08_scorecard")) == {}
-    reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
+    reads = read_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
     blobs, starts = (
         f"tables/{OVER_BLOBS}.csv#if current",
         "predictions/06_scheme_b.parquet#if current",
@@ -299,5 +299,5 @@ def test_tables_are_read_where_they_are_and_watched_where_they_are_not(tmp_path)
     assert len(tables[STARTS]) == 2
     assert sides(tables=tables) == sides(tables=tables_given)
     assert sides(tables=tables)[MRCNN] == [FOR]
-    reads = load_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
+    reads = read_json(tmp_path / "manifests" / "08_scorecard.json")["reads"]
     assert reads[blobs] != "gone"

@@ -15,13 +15,13 @@ from second_look.batches.affine import Augmentation, Variations
 from second_look.batches.frames import Frame, Frames, varied
 from second_look.claims import claim
 from second_look.errors import ParameterError
+from second_look.files import read_object
 from second_look.models.classifier import IMAGENET, find_imagenet
 from second_look.models.detection_parts import LOSSES
 from second_look.models.mask_rcnn import BACKBONES, DETECTORS, build_detector, parameter_table
 from second_look.preparing.dataset import Dataset
 from second_look.preparing.reading import find_data_root
 from second_look.preparing.views import Target
-from second_look.records import load_json
 from second_look.training.detect import DetectionTask, DetectSettings, Stage, training_images
 from second_look.training.loop import LoopSettings, Trained, train
 from second_look.verdicts import Budget, differences
@@ -77,7 +77,7 @@ def weights_file(dataset: Dataset, weights: str, model: str) -> str:
     """
     if not weights or Path(weights).expanduser().is_absolute():
         return weights
-    settings = load_json(dataset.folder / "settings.json") or {}
+    settings = read_object(dataset.folder / "settings.json")
     root = find_data_root(str(settings.get("data_root", "")))
     if weights != IMAGENET:
         return str(root / weights)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from second_look.claims import claim
+from second_look.files import read_parquet
 from second_look.outputs import Run
 from second_look.records import is_out_of_date
 from second_look.studies.scorecard.card import Results, current_tables, format_measurement
@@ -97,7 +98,7 @@ def read_tables(run: Run) -> dict[str, pd.DataFrame]:
     starts = run.current(f"predictions/{STARTS}.parquet")
     tables = current_tables(run, TABLES)
     if starts:
-        models = pd.read_parquet(starts, columns=["model", "start", "averaged"])
+        models = read_parquet(starts, columns=["model", "start", "averaged"])
         tables[STARTS] = models.drop_duplicates(ignore_index=True)
     return tables
 
