@@ -259,7 +259,9 @@ run.figure(
 # ## Scheme B: models of whole mammograms
 #
 # The weights of the patch model (or other weights) initialize a model that gets the whole image at
-# once. The epoch with the best AUC on validation patients is kept; "tta" (test-time
+# once. Its last layer sees the mean and the maximum of each feature over the image, and begins as
+# the linear model of the frozen features that fits the training images best; then all layers learn.
+# The epoch with the best AUC on validation patients is kept; "tta" (test-time
 # augmentation) averages over the image and its mirror image. The score of a breast is the mean over
 # its views; that of a patient is the higher one of the two breasts. The paper's "worse than 0.81
 # and 0.87" counts as reproduced only with the paper's number of patches, if the whole interval by
@@ -283,14 +285,14 @@ scheme_b_predictions = patch_models.concatenate(model.predictions for model in i
 run.parquet(scheme_b_predictions, "predictions/06_scheme_b.parquet")
 
 # %% [markdown]
-# The trivial baseline beside them is a linear model on the features of a network that has never
-# seen a mammogram: what ImageNet alone gives, without any training of the network. It is there
-# where a start with published weights is.
+# The trivial baselines beside them are linear models on frozen features: those of a network that
+# has never seen a mammogram (what ImageNet alone gives, where a start with published weights is),
+# and those of the patch model, with which the training of whole images begins.
 
 # %%
 probe_predictions = linear_probe.linear_probe(
-    data, architecture=architecture, starts=[*image_starts, *starts], size=image_sizes[0],
-    folder=run.folder, weights=weights,
+    data, architecture=architecture, size=image_sizes[0], folder=run.folder, weights=weights,
+    starts=linear_probe.starts_to_probe([*image_starts, *starts], patch_weights),
 )  # fmt: skip
 
 # %%

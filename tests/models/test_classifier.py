@@ -222,3 +222,26 @@ def test_a_new_last_layer_is_quiet() -> None:
     """timm draws that of an EfficientNet from ±1/√classes: huge scores ruin what it knows."""
     network = build_classifier("tf_efficientnet_lite0", seed=0, classes=2)
     assert float(network.head.weight.detach().abs().max()) < 0.03
+
+
+@pytest.mark.parametrize("architecture", ["small", "mobilenetv3_small_050"])
+def test_the_last_layer_may_see_maxima_over_the_picture(architecture, tmp_path):
+    mean = build_classifier(architecture, seed=1).eval()
+    torch.save(
+        {f"network/{key}": value for key, value in mean.state_dict().items()}, tmp_path / "m.pt"
+    )
+    network = build_classifier(architecture, seed=2, maxima=True).eval()
+    load_own(network, tmp_path / "m.pt")
+    pixels = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = network.maps(pixels)
+        expected = torch.cat(
+            [network.finish(maps.mean((2, 3))), network.finish(maps.flatten(2).max(2).values)], 1
+        )
+        assert torch.equal(network.pooled(maps), expected)
+        # Begun from a network of means, it answers as that one does.
+        assert torch.allclose(network(pixels), mean(pixels), atol=1e-5)
+    load_own(network, tmp_path / "m.pt")
+    torch.save(network.state_dict(), tmp_path / "maxima.pt")
+    with pytest.raises(CheckpointError, match=r"head\.weight"):
+        load_own(mean, tmp_path / "maxima.pt")

@@ -8,9 +8,10 @@ from second_look.models.classifier import build_classifier
 from second_look.models.two_views import from_single_views
 
 
+@pytest.mark.parametrize("maxima", [False, True])
 @pytest.mark.parametrize("architecture", ["small", "mobilenetv3_small_050"])
-def test_it_begins_as_the_mean_over_the_views(architecture) -> None:
-    single = build_classifier(architecture, seed=1).eval()
+def test_it_begins_as_the_mean_over_the_views(architecture, maxima) -> None:
+    single = build_classifier(architecture, seed=1, maxima=maxima).eval()
     fused = from_single_views(single).eval()
     pixels = torch.rand(3, 2, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

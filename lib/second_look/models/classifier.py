@@ -1,4 +1,4 @@
-"""Classifiers of grey pictures: a backbone, its mean features, one linear layer.
+"""Classifiers of grey pictures: a backbone, its features over the picture, one linear layer.
 
 The same network takes patches and whole mammograms of any size. Its feature maps are open, so that
 a whole mammogram can be searched in one pass (`inference.windows`).
@@ -23,6 +23,7 @@ from second_look.models.weights import load_states, mismatches, read_tensors
 RANDOM, IMAGENET = "random", "imagenet"
 # Name of the network in the files that trainings of this project leave.
 OWN = "network/"
+HEAD = "head.weight"
 
 
 class Classifier(nn.Module):
@@ -33,22 +34,33 @@ class Classifier(nn.Module):
     and grey levels are normalised by the mean of the colours' means and deviations: nearly the
     same, for a third of that layer's work.
 
+    With `maxima`, the last layer gets the maximum of each feature over the picture beside its mean:
+    a lesion covers one percent of a whole mammogram, and hardly moves a mean.
+
     Attributes:
         architecture: `small`, `mobilenet_v2`, or any convolutional network of timm.
+        maxima: Whether the last layer sees maxima too.
         stride: Pixels of the picture between neighbouring cells of the feature maps.
         width: Number of features.
     """
 
     stride = STRIDE
 
-    def __init__(self, architecture: str, *, classes: int = len(LABELS), channels: int = 3) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        *,
+        classes: int = len(LABELS),
+        channels: int = 3,
+        maxima: bool = False,
+    ) -> None:
         super().__init__()
         if channels not in (1, 3) or classes < 2:
             raise ValueError(f"channels must be 1 or 3, classes ≥ 2. Got {channels}, {classes}.")
-        self.architecture, self.channels = architecture, channels
+        self.architecture, self.channels, self.maxima = architecture, channels, maxima
         # What a network of timm does with mean features belongs to its backbone: no second module.
         self.backbone, self.finish, self.width, finished = build_backbone(architecture, channels)
-        self.head = nn.Linear(finished, classes)
+        self.head = nn.Linear((1 + maxima) * finished, classes)
         mean, std = (torch.tensor(values) for values in colours(architecture))
         if channels == 1:
             mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
@@ -71,7 +83,7 @@ class Classifier(nn.Module):
         return maps
 
     def score(self, features: Tensor) -> Tensor:
-        """Logits (n, classes) of mean features (n, width)."""
+        """Logits (n, classes) of mean features (n, width), of a network without maxima."""
         logits: Tensor = self.head(self.finish(features))
         return logits
 
@@ -79,18 +91,31 @@ class Classifier(nn.Module):
         """Mean features (n, width) of pictures (n, 1, rows, cols)."""
         return self.maps(pixels).mean(dim=(2, 3))
 
+    def pooled(self, maps: Tensor) -> Tensor:
+        """What the last layer gets (n, features): means over the maps, with `maxima` these too."""
+        mean: Tensor = self.finish(maps.mean(dim=(2, 3)))
+        if not self.maxima:
+            return mean
+        return torch.cat([mean, self.finish(maps.amax(dim=(2, 3)))], dim=1)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (n, classes) of pictures (n, 1, rows, cols)."""
-        return self.score(self.features(pixels))
+        logits: Tensor = self.head(self.pooled(self.maps(pixels)))
+        return logits
 
 
 def build_classifier(
-    architecture: str, *, seed: int, classes: int = len(LABELS), channels: int = 3
+    architecture: str,
+    *,
+    seed: int,
+    classes: int = len(LABELS),
+    channels: int = 3,
+    maxima: bool = False,
 ) -> Classifier:
     """A classifier with random weights that follow from the seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Classifier(architecture, classes=classes, channels=channels)
+        return Classifier(architecture, classes=classes, channels=channels, maxima=maxima)
 
 
 def load_imagenet(network: Classifier, path: Path) -> list[str]:
@@ -186,10 +211,15 @@ def find_imagenet(architecture: str, folders: Sequence[Path]) -> Path:
 def load_own(network: Classifier, path: Path) -> None:
     """Start a classifier from another one of this project; its last layer comes with it.
 
+    A network with maxima that starts from one without answers as that one does.
+
     Raises:
         CheckpointError: The file does not fit; names the tensors.
     """
     tensors = {key.removeprefix(OWN): value for key, value in read_tensors(path).items()}
+    head = tensors.get(HEAD)
+    if network.maxima and head is not None and 2 * head.shape[-1] == network.head.in_features:
+        tensors[HEAD] = torch.cat([head, torch.zeros_like(head)], dim=1)
     load_states({network.architecture: network}, {network.architecture: tensors}, path)
 
 

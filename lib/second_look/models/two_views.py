@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from second_look.catalogue import LABELS
-from second_look.models.classifier import Classifier
+from second_look.models.classifier import HEAD, Classifier
 
 
 class TwoViewClassifier(Classifier):
@@ -23,17 +23,25 @@ class TwoViewClassifier(Classifier):
         architecture: As for Classifier.
         classes: Number of classes.
         channels: Of the backbone's input, 1 or 3.
+        maxima: As for Classifier: over the picture, before the views meet.
     """
 
-    def __init__(self, architecture: str, *, classes: int = len(LABELS), channels: int = 3) -> None:
-        super().__init__(architecture, classes=classes, channels=channels)
+    def __init__(
+        self,
+        architecture: str,
+        *,
+        classes: int = len(LABELS),
+        channels: int = 3,
+        maxima: bool = False,
+    ) -> None:
+        super().__init__(architecture, classes=classes, channels=channels, maxima=maxima)
         self.head = nn.Linear(2 * self.head.in_features, classes)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (n, classes) of breasts (n, views, rows, cols), grey levels 0 to 1."""
         breasts, views = pixels.shape[:2]
         pictures = pixels.flatten(0, 1)[:, None].contiguous(memory_format=torch.channels_last)
-        features = self.finish(self.features(pictures)).view(breasts, views, -1)
+        features = self.pooled(self.maps(pictures)).view(breasts, views, -1)
         fused = torch.cat([features.mean(dim=1), features.amax(dim=1)], dim=1)  # (n, 2 · features)
         logits: Tensor = self.head(fused)
         return logits
@@ -46,10 +54,13 @@ def from_single_views(network: Classifier) -> TwoViewClassifier:
     remains to be learned.
     """
     fused = TwoViewClassifier(
-        network.architecture, classes=network.head.out_features, channels=network.channels
+        network.architecture,
+        classes=network.head.out_features,
+        channels=network.channels,
+        maxima=network.maxima,
     )
     state = network.state_dict()
-    weight = state["head.weight"]
-    state["head.weight"] = torch.cat([weight, torch.zeros_like(weight)], dim=1)
+    weight = state[HEAD]
+    state[HEAD] = torch.cat([weight, torch.zeros_like(weight)], dim=1)
     fused.load_state_dict(state)
     return fused

@@ -134,7 +134,8 @@ class ModelCard:
         channels: Of its input.
         classes: In the order of its outputs.
         input: What it is fed with: rows and cols (image, detector; px), averaged (image: over the
-            picture and its mirror image top to bottom, 0 or 1), patch_size (px), window_px and
+            picture and its mirror image top to bottom, 0 or 1), maxima (image: as Classifier has
+            it, 0 or 1; absent for 0), patch_size (px), window_px and
             window_mm (side of a patch in a prepared training image; 0 unknown), detections
             (most boxes an image).
         data: What it learnt from.

@@ -260,6 +260,7 @@ def _card(
 ) -> ModelCard:
     identity = part.identity
     run = read_object(folder / "run.json")
+    maxima = {"maxima": 1.0} if identity.get("maxima") else {}
     return ModelCard(
         kind=kind,
         name=kind,
@@ -267,7 +268,7 @@ def _card(
         architecture=str(identity.get("architecture") or identity["model"]),
         channels=int(identity.get("channels", 1)),
         classes=LABELS,
-        input={key: float(value) for key, value in sides.items()},
+        input={key: float(value) for key, value in sides.items()} | maxima,
         data=measured.training_data(data),
         training=part.budget,
         calibrations={},

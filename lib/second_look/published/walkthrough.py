@@ -170,13 +170,13 @@ def steps(model: Published, mammograms: Mammograms, image_id: str) -> pd.DataFra
     with torch.inference_mode():
         picture = picture_of(model, prepared, image_id).levels([0])
         maps = network.maps(picture)
-        features = maps.mean(dim=(2, 3))
-        logits = network.score(features)
+        features = network.pooled(maps)
+        logits = network.head(features)
     parts: dict[str, npt.NDArray[np.generic] | Tensor] = {
         "prepared image, grey levels": pixels,
         "picture for the network, 0 to 1": picture,
         "feature maps": maps,
-        "mean features": features,
+        f"features: means{' and maxima' * network.maxima} over the maps": features,
         f"logits of {', '.join(model.card.classes)}": logits,
         "probabilities": logits.softmax(1),
     }

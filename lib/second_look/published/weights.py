@@ -50,7 +50,11 @@ def build_network(card: ModelCard) -> nn.Module:
             detections=int(card.input["detections"]),
         ).eval()
     return build_classifier(
-        card.architecture, seed=0, classes=len(card.classes), channels=card.channels
+        card.architecture,
+        seed=0,
+        classes=len(card.classes),
+        channels=card.channels,
+        maxima=bool(card.input.get("maxima", 0)),
     ).eval()
 
 

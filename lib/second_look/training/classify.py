@@ -46,6 +46,16 @@ class BatchSource(Protocol):
         """
 
 
+class FirstHead(Protocol):
+    """The last layer that a training begins with, from what the network knows by then."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """Plain values that decide it."""
+
+    def __call__(self, network: Classifier) -> dict[str, Tensor]:
+        """Its state, for a network in evaluation mode on its device."""
+
+
 @dataclass(frozen=True)
 class ClassifierSettings:
     """How a classifier learns.
@@ -77,12 +87,16 @@ class InitialNetwork:
         channels: Of its input, 1 or 3.
         start: "random", "imagenet" or a file of weights, as `load_start` takes it.
         folders: Where ImageNet weights may lie.
+        maxima: Whether its last layer sees maxima, as Classifier has it.
+        head: Of its last layer; None: it stays as the start gives it.
     """
 
     architecture: str
     channels: int
     start: str = RANDOM
     folders: Sequence[Path] = ()
+    maxima: bool = False
+    head: FirstHead | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,7 @@ class ClassifierTask(Task):
         settings: How it learns.
         steps: Updates in all, for the schedule of the learning rate.
         validation: None validates nothing.
+        head: Put in place of the last layer before the first step; None leaves it.
     """
 
     def __init__(
@@ -122,8 +137,9 @@ class ClassifierTask(Task):
         settings: ClassifierSettings,
         steps: int,
         validation: Validation | None = None,
+        head: FirstHead | None = None,
     ) -> None:
-        self.name, self._validation = name, validation
+        self.name, self._validation, self._head = name, validation, head
         self.watched = validation.watched if validation else ""
         self._start, self._source, self._settings, self._steps = start, source, settings, steps
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -136,17 +152,20 @@ class ClassifierTask(Task):
         return {
             "architecture": self.network.architecture,
             "channels": self.network.channels,
+            "maxima": self.network.maxima,
             "classes": self.network.head.out_features,
             "start": self._start,
             "watched": self.watched,
             "validated_on": self._validation.digest if self._validation else "",
             **asdict(self._settings),
             **self._source.identity(),
+            **(self._head.identity() if self._head else {}),
         }
 
     def parts(self) -> Sequence[object]:
         """What it learns from, and what chooses the weights to keep."""
-        return (self._source, *([self._validation.measure] if self._validation else []))
+        measures = [self._validation.measure] if self._validation else []
+        return (self._source, *measures, *([self._head] if self._head else []))
 
     def setup(self, fabric: Fabric, folder: Path) -> None:
         """Put the network on its device.
@@ -162,6 +181,9 @@ class ClassifierTask(Task):
     def step(self, number: int) -> Mapping[str, Tensor]:
         """One update on this process's share of batch `number`."""
         fabric, how = self._fabric, self._settings
+        if number == 0 and self._head:
+            state = self._head(self.network.eval())
+            self.network.head.load_state_dict(fabric.broadcast(state))
         pixels, labels = self._source.share(
             number, fabric.global_rank, fabric.world_size, fabric.device
         )
@@ -219,10 +241,14 @@ def fit_classifier(
     Raises:
         CheckpointError: The start weights are missing or do not fit.
     """
-    network = build_classifier(initial.architecture, seed=loop.seed, channels=initial.channels)
+    network = build_classifier(
+        initial.architecture, seed=loop.seed, channels=initial.channels, maxima=initial.maxima
+    )
     start = load_start(network, initial.start, initial.folders)
     settings = replace(settings, frozen_statistics=keeps_statistics(network, initial.start, source))
-    task = ClassifierTask(name, network, start, source, settings, loop.steps, validation)
+    task = ClassifierTask(
+        name, network, start, source, settings, loop.steps, validation, initial.head
+    )
     return train_classifier(task, loop, folder)
 
 

@@ -62,12 +62,15 @@ def test_the_baseline_is_scikit_learn_s_on_frozen_features(phantom_data, tmp_pat
     path = tmp_path / "other.pt"
     state = build_classifier("small", seed=5).state_dict()
     torch.save({f"network/{key}": value for key, value in state.items()}, path)
-    assert linear_probe.start_from_elsewhere(["random", "phantom", str(path)]) == str(path)
-    assert linear_probe.start_from_elsewhere(["random", "patches"]) == ""
+    starts = linear_probe.starts_to_probe(["random", "phantom", str(path)], None)
+    assert starts == {"other": str(path)}
+    assert linear_probe.starts_to_probe(["random", "patches"], None) == {}
+    of_patches = {"imagenet": "imagenet", "patches": str(path)}
+    assert linear_probe.starts_to_probe(["patches", "imagenet"], path) == of_patches
     arguments = {"architecture": "small", "size": (64, 64), "folder": tmp_path, "weights": []}
-    table = linear_probe.linear_probe(phantom_data, starts=["random", str(path)], **arguments)
-    again = linear_probe.linear_probe(phantom_data, starts=["random", str(path)], **arguments)
+    table = linear_probe.linear_probe(phantom_data, starts=starts, **arguments)
+    again = linear_probe.linear_probe(phantom_data, starts=starts, **arguments)
     pd.testing.assert_frame_equal(table, again)
     assert np.allclose(checked(table)[list(CLASS_SCORES)].sum(axis=1), 1)
     assert set(table["split"]) == {"val", "test"}
-    assert linear_probe.linear_probe(phantom_data, starts=["random", "patches"], **arguments).empty
+    assert linear_probe.linear_probe(phantom_data, starts={}, **arguments).empty

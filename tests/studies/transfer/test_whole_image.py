@@ -11,7 +11,7 @@ from helpers.made_predictions import binary_predictions
 from helpers.small_classifiers import small_whole_image_settings
 from second_look.catalogue import LABELS
 from second_look.evaluation.predictions import CLASS_SCORES, checked, classes, from_classes
-from second_look.models.classifier import build_classifier
+from second_look.studies.transfer import linear_probe
 from second_look.studies.transfer import whole_image as study
 from second_look.studies.transfer.starts import PATCHES, resolve_starts
 from sklearn.metrics import roc_auc_score
@@ -235,10 +235,17 @@ def test_a_model_starts_from_patch_weights(phantom_data, tmp_path, trained):
         folder=tmp_path,
     )
     weights, start = model.network.state_dict(), models[0].network.state_dict()
-    random = build_classifier("small", seed=7).state_dict()
     for key, value in weights.items():
-        assert np.allclose(value, start[key], atol=1e-6), key
-    assert not np.allclose(weights["head.weight"], random["head.weight"])
+        assert key.startswith("head.") or np.allclose(value, start[key], atol=1e-6), key
+    # The last layer is the linear model of the frozen features, whose table stands beside it.
+    probe = linear_probe.linear_probe(
+        phantom_data, architecture="small", starts={PATCHES: str(patches)}, size=(64, 64),
+        folder=tmp_path, weights=[],
+    )  # fmt: skip
+    plain = model.predictions[~model.predictions["averaged"]]
+    scores = list(CLASS_SCORES)
+    assert np.allclose(plain[scores], probe[scores], atol=1e-3)
+    assert probe["model"].unique() == ["linear model of frozen features, 64×64, start patches"]
     assert study.paper_equivalent_model([*models, model]) == "scheme B, 64×64, start patches"
     larger = replace(model, name="scheme B, 96×96, start patches", size=(96, 96))
     native = replace(model, name="scheme B, 0×0, start patches", size=(0, 0))

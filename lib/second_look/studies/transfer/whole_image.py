@@ -39,9 +39,10 @@ from second_look.evaluation.seeds import (
     auc_over_trainings,
     metrics_over_trainings,
 )
+from second_look.inference.frozen_features import LinearHead
 from second_look.inference.images import score_images
 from second_look.inference.validation import ImageValidation
-from second_look.models.classifier import Classifier
+from second_look.models.classifier import RANDOM, Classifier
 from second_look.preparing.dataset import Dataset
 from second_look.studies.transfer.starts import PATCHES
 from second_look.training.classify import (
@@ -115,6 +116,9 @@ def train_whole_image(
 ) -> WholeImageModel:
     """Train a model on the training images; the epoch with the best validation AUC is kept.
 
+    With weights from elsewhere, training begins with the linear model of their features that fits
+    the training images best.
+
     Args:
         data: With its splits.
         pictures: All of its images at one size.
@@ -134,7 +138,14 @@ def train_whole_image(
     steps_per_epoch = max(1, round(len(training) / settings.batch_size))
     network, trained = fit_classifier(
         f"image-{settings.architecture}-{rows}x{cols}",
-        InitialNetwork(settings.architecture, settings.channels, start[1], weights),
+        InitialNetwork(
+            settings.architecture,
+            settings.channels,
+            start[1],
+            weights,
+            maxima=True,
+            head=None if start[1] == RANDOM else LinearHead(pictures, images),
+        ),
         batches,
         ClassifierSettings(
             learning_rate=settings.learning_rate, label_smoothing=settings.label_smoothing
