@@ -30,7 +30,7 @@ def test_the_layer_answers_as_the_linear_model_of_the_labels_that_occur(present)
     logits = torch.from_numpy(features).float() @ layer["weight"].T + layer["bias"]
     answers, expected = logits.softmax(1).numpy(), probabilities(model, features)
     assert np.allclose(answers, expected, atol=1e-3)
-    absent = [place for place, label in enumerate(LABELS) if label not in present]
+    absent = [code for code, label in enumerate(LABELS) if label not in present]
     assert answers[:, absent].max() < 1e-3
     held_out = (images["split"] == "val").to_numpy()
     malignant = (images["label"] == "malignant").to_numpy()[held_out]
@@ -45,13 +45,13 @@ def test_the_penalty_is_the_one_that_ranks_validation_images_best():
     malignant, training = images["label"] == "malignant", images["split"] == "train"
     features = rng.normal(size=(180, 40))
     features[:, 0] += malignant
-    model = fit_linear(features, images)
+    fitted = fit_linear(features, images)
     held_out = ~training.to_numpy()
 
     def validated(inverse_penalty: float) -> float:
-        other = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty))
-        other.fit(features[training], malignant[training])
-        return roc_auc_score(malignant[held_out], other.decision_function(features[held_out]))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty))
+        model.fit(features[training], malignant[training])
+        return roc_auc_score(malignant[held_out], model.decision_function(features[held_out]))
 
-    chosen = roc_auc_score(malignant[held_out], probabilities(model, features[held_out])[:, -1])
+    chosen = roc_auc_score(malignant[held_out], probabilities(fitted, features[held_out])[:, -1])
     assert chosen == pytest.approx(max(map(validated, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1))))
