@@ -94,8 +94,8 @@ run.result(
 run.figure(
     patching_figures.counts_against_stride(counts, paper.low, paper.high),
     "counts",
-    f"Number of {patch_size}×{patch_size} windows of {data.name} against stride; grey: the paper's "
-    "range, 40,000 to 1,200,000.",
+    f"Number of {patch_size}×{patch_size} windows of {data.name} against stride; shaded: the "
+    "paper's range, 40,000 to 1,200,000.",
 )
 
 # %%

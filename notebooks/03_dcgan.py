@@ -66,7 +66,7 @@ from pathlib import Path
 from IPython.display import Markdown
 
 from second_look.figures import gan as gan_figures
-from second_look.figures import style
+from second_look.figures import style, the_paper
 from second_look.models.dcgan import DcganSettings
 from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
@@ -103,6 +103,13 @@ run.result("fig-1b", int(counts["1b"]), how="counted in the network, as in Keras
 Markdown(
     f"**{layers['agrees'].sum()} of {len(layers)} rows agree in every cell**; "
     f"{counts['1a']:,} and {counts['1b']:,} parameters."
+)
+
+# %%
+run.figure(
+    the_paper.layers(layers),
+    "layers",
+    "Figures 1a and 1b: parameters of each layer, redrawn from the paper's tables and as built.",
 )
 
 # %% [markdown]
@@ -210,9 +217,10 @@ panels = dcgan.samples_of_figures(
     strips, real, early_epochs=early_epochs, epochs=epochs, progressive_epochs=progressive_epochs
 )
 run.figure(
-    gan_figures.panels(panels, white),
+    gan_figures.panels(panels, white, dcgan.printed_samples(early_epochs, epochs)),
     "samples",
-    "Original patches, the samples of figures 2a and 2b and of other generators trained here.",
+    "Original patches, the samples of figures 2a and 2b and of other generators trained here. The "
+    "paper prints its samples as pictures, which have no numbers to redraw them from.",
 )
 
 # %%

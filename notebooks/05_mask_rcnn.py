@@ -190,8 +190,9 @@ tests = {name: part.in_split("test") for name, part in by_training.items()}
 # An image's score is the highest score of its detections: for a malignant lesion in the question
 # “malignant?”, for any lesion in “any lesion?”; it is 0 if there are no detections. The paper puts
 # one question to images and patches, "a given type of tumor, or not": it is asked here as in figure
-# 3b below. Bands and intervals are 95 %: Student's t on the logit scale, the error from a bootstrap
-# over patients. An AUC of 1 is not certain: its interval is that of the patients of the rarer kind.
+# 3b below. It gives an AUC but no point of its curve, so only the AUC can be drawn. Bands and
+# intervals are 95 %: Student's t on the logit scale, the error from a bootstrap over patients. An
+# AUC of 1 is not certain: its interval is that of the patients of the rarer kind.
 
 # %% tags=["answer"]
 per_image = results.auc_table(test, "image", seed=seed)
@@ -200,7 +201,8 @@ run.figure(
     detection_figures.roc(
         *results.roc_panels(test, per_image, "image", seed=seed), claim("fig-3a").value
     ),
-    "roc_images", f"Figure 3a: ROC per image, test patients of {data.name}.",
+    "roc_images",
+    f"Figure 3a: ROC per image, test patients of {data.name}; below, the AUCs beside the paper's.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -228,7 +230,8 @@ run.figure(
         *results.roc_panels(test, per_patch, "patch", seed=seed), claim("fig-3b").value
     ),
     "roc_patches",
-    f"Figure 3b: ROC per patch ({patch_size} px, stride {stride} px), test patients.",
+    f"Figure 3b: ROC per patch ({patch_size} px, stride {stride} px), test patients; below, the "
+    "AUCs beside the paper's.",
 )  # fmt: skip
 
 # %% [markdown]

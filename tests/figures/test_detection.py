@@ -16,6 +16,7 @@ from second_look import figures
 from second_look.evaluation.detection import by_group
 from second_look.evaluation.froc import curve, froc_table, marks
 from second_look.figures import detection as draw
+from second_look.figures.style import PAPER_COLOUR
 from second_look.preparing.views import Example, Target, View
 
 
@@ -79,12 +80,20 @@ def test_a_roc_has_a_panel_a_question_and_names_aucs_and_chance():
                            "low": [0.1, 0.6, 1.0], "high": [0.3, 0.8, 1.0]})  # fmt: skip
     curves = {"malignant?": {"ours": points}, "any lesion?": {}}
     words = {"malignant?": {"ours": "0.70 [0.6, 0.8]"}, "any lesion?": {}}
-    figure = draw.roc(curves, words, 0.93)
-    left, right = figure.axes
+    table = pd.DataFrame(
+        {"model": "ours", "question": ["malignant?", "any lesion?"], "auc": [0.7, np.nan],
+         "low": [0.6, np.nan], "high": [0.8, np.nan]}
+    )  # fmt: skip
+    figure = draw.roc(curves, words, table, 0.93)
+    left, right, below = figure.axes
     texts = [text.get_text() for text in left.get_legend().get_texts()]
-    assert texts == ["ours: 0.70 [0.6, 0.8]", "chance: 0.5", "paper: AUC 0.93, no curve"]
-    # The paper gives no point of its curve, so none may be promised.
-    assert left.get_legend().legend_handles[-1].get_marker() in (None, "None", "")
+    assert texts == ["ours: 0.70 [0.6, 0.8]", "chance: 0.5"]
+    # The paper gives an AUC and no point of its curve: a line through the AUCs alone.
+    texts = [text.get_text() for text in below.get_legend().get_texts()]
+    assert set(texts) == {"the paper: AUC 0.93, no curve", "ours"}
+    (line,) = [line for line in below.lines if line.get_color() == PAPER_COLOUR]
+    assert set(line.get_xdata()) == {0.93}
+    assert below.containers[0].lines[0].get_xdata()[0] == 0.7
     assert not complaints(figure)
     assert left.lines[1].get_drawstyle() == "steps-post"
     np.testing.assert_allclose(left.lines[1].get_xdata(), [0, 0.5, 1])

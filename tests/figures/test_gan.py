@@ -21,7 +21,11 @@ def test_panels_show_pictures_at_their_own_grey_levels() -> None:
         "original patches": dict.fromkeys(CLASSES, PICTURES),
         "samples": {"benign": PICTURES[:5]},
     }
-    axes = visible_axes(draw.panels(rows, 0.8))
+    figure = draw.panels(rows, 0.8, {"samples": "Pictures without numbers."})
+    framed = [axis.get_title(loc="left") for axis in figure.axes if axis.axison]
+    assert framed == ["the paper"], "beside the samples alone"
+    assert not complaints(figure)
+    axes = visible_axes(figure)
     assert [axis.get_title(loc="left") for axis in axes] == [
         "original patches: benign",
         "original patches: malignant",

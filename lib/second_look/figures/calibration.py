@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from second_look.evaluation.recalibration import METHODS
+from second_look.figures import the_paper
 from second_look.figures.style import NEUTRAL, SERIES, legend_outside
 from second_look.studies.calibration.measures import AS_IT_IS
 
@@ -165,8 +166,13 @@ def error_against_depth(depths: pd.DataFrame) -> Figure:
     return figure
 
 
-def confidence_bands(table: pd.DataFrame) -> Figure:
-    """Error promised and found by band of confidence; a model a panel, before and after."""
+def confidence_bands(table: pd.DataFrame, example: tuple[float, float]) -> Figure:
+    """Error promised and found by band of confidence; a model a panel, before and after.
+
+    Args:
+        table: Of studies.calibration.decisions.bands.
+        example: The paper's: how sure a model is, 0 to 1, and how often it is then wrong, %.
+    """
     titles = list(dict.fromkeys(table["title"]))
     width = max(5.2, 0.6 + 3.1 * len(titles))
     figure, axes = plt.subplots(1, len(titles), figsize=(width, 3.9), sharey=True, squeeze=False)
@@ -183,6 +189,8 @@ def confidence_bands(table: pd.DataFrame) -> Figure:
                           label=f"found, {method}")  # fmt: skip
             axis.plot(x, 100 * part["promised"], "_", markersize=14, markeredgewidth=2,
                       color=colour, label=f"promised, {method}")  # fmt: skip
+        band = sum(start <= example[0] for start in starts) - 1
+        the_paper.points(axis, [band], [example[1]], says="'s example")
         names = [f"{start:g}\nto {ends_of[start]:g}" for start in starts]
         axis.set_xticks(range(len(starts)), names, fontsize=9)
         axis.set_xlim(-0.6, len(starts) - 0.4)

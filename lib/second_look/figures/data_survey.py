@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from second_look.catalogue import LABELS, SPLITS
 from second_look.evaluation.intervals import LEVEL
+from second_look.figures import the_paper
 from second_look.figures.style import (
     LABEL_COLOURS,
     PAPER_COLOUR,
@@ -92,7 +93,7 @@ def lesion_area_shares(
                     [position - 0.4, position + 0.4],
                     color=PAPER_COLOUR,
                     linestyle="--",
-                    label="the paper's mean" if kind == marked[0] else None,
+                    label=f"{the_paper.NAME}'s mean" if kind == marked[0] else None,
                 )
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

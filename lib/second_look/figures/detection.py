@@ -18,6 +18,7 @@ from matplotlib.transforms import Bbox
 
 from second_look.evaluation.froc import RATES, RULES
 from second_look.evaluation.lesion_types import BLIND
+from second_look.figures import the_paper
 from second_look.figures.roc import LEGEND_WIDTH, roc_line
 from second_look.figures.style import (
     LABEL_COLOURS,
@@ -81,23 +82,24 @@ def targets(inputs: Sequence[Target]) -> Figure:
 def roc(
     panels: Mapping[str, Mapping[str, pd.DataFrame]],
     aucs: Mapping[str, Mapping[str, str]],
+    table: pd.DataFrame,
     paper_auc: float,
 ) -> Figure:
-    """ROC curves with bands over patients, one panel a question; the paper gives no curve.
+    """ROC curves with bands over patients, a panel a question; below, AUCs beside the paper's.
 
     Args:
         panels: Question -> model -> curve, of evaluation.roc.roc_band.
         aucs: Question -> model -> its AUC in words.
-        paper_auc: The paper's, in the legend.
+        table: The AUCs: model, question, auc, low, high.
+        paper_auc: The paper's, which gives no curve.
     """
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(5.2 * columns, 6.2 * rows), squeeze=False, sharey=True
-    )
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (question, curves) in zip(axes.flat, panels.items(), strict=False):
+    below = 0.9 + 0.5 * table["question"].nunique()
+    figure = plt.figure(figsize=(5.2 * columns, 6.2 * rows + below))
+    cells = figure.add_gridspec(rows + 1, columns, height_ratios=[6.2] * rows + [below])
+    for index, (question, curves) in enumerate(panels.items()):
+        axis = figure.add_subplot(cells[divmod(index, columns)])
         axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)
         for (name, curve), colour in zip(curves.items(), SERIES, strict=False):
             label = fill(f"{name}: {aucs[question][name]}", LEGEND_WIDTH)
@@ -107,8 +109,7 @@ def roc(
             else:
                 roc_line(axis, curve, colour, label)
         chance = Line2D([], [], color=NEUTRAL, linestyle=":", label="chance: 0.5")
-        paper = Line2D([], [], linestyle="none", label=f"paper: AUC {paper_auc:g}, no curve")
-        legend_under(axis, chance, paper, gap=0.14)
+        legend_under(axis, chance, gap=0.14)
         if not curves:
             axis.text(0.5, 0.5, "one class only", ha="center", color=NEUTRAL)
         axis.set_title(question, fontsize=10)
@@ -116,6 +117,9 @@ def roc(
         axis.set_xlim(-0.01, 1.01)
         axis.set_ylim(-0.01, 1.01)
         axis.set_ylabel("sensitivity")
+    axis = figure.add_subplot(cells[-1, :])
+    the_paper.aucs(axis, table, paper_auc)
+    legend_under(axis, gap=0.3)
     return figure
 
 

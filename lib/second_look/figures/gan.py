@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from second_look.figures import the_paper
 from second_look.figures.style import (
     LABEL_COLOURS,
     NEUTRAL,
@@ -51,21 +52,30 @@ def losses(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def panels(rows: Mapping[str, Mapping[str, FLOATS]], white: float, *, side: int = 4) -> Figure:
+def panels(
+    rows: Mapping[str, Mapping[str, FLOATS]],
+    white: float,
+    printed: Mapping[str, str],
+    *,
+    side: int = 4,
+) -> Figure:
     """A row a source, a panel a class with side × side pictures, at their own grey levels.
 
     Args:
         rows: What they are -> label -> pictures (n, rows, cols).
         white: Grey level shown as white; 0 is black.
+        printed: Row -> what the paper shows there, in words, as its pictures have no numbers.
         side: Pictures in a row of a panel.
     """
-    columns = max(len(row) for row in rows.values())
+    columns = max(len(row) for row in rows.values()) + 1
     figure, axes = grid(columns * len(rows), columns, (3.6, 3.8))
     for row_index, (name, row) in enumerate(rows.items()):
         for column, (label, pictures) in enumerate(row.items()):
             axis = axes[row_index * columns + column]
             axis.imshow(_mosaic(pictures, side), cmap="gray", vmin=0, vmax=white)
             axis.set_title(f"{name}: {label_name(label)}", fontsize=9)
+        if name in printed:
+            the_paper.words(axes[(row_index + 1) * columns - 1], printed[name])
     return figure
 
 
@@ -201,7 +211,7 @@ def accuracy_by_epoch(
         )
     for line, row in zip(_LINES[1:], baselines.itertuples(), strict=False):
         axis.axhline(100 * row.accuracy, color=NEUTRAL, linestyle=line, label=row.baseline)
-    axis.axhline(100 * claimed, color=PAPER_COLOUR, label=f"the paper's {claimed:.0%}")
+    axis.axhline(100 * claimed, color=PAPER_COLOUR, label=f"{the_paper.NAME}'s {claimed:.0%}")
     axis.set_xlabel("epoch")
     axis.set_ylabel("accuracy on original patches (%)")
     axis.set_ylim(0, 100)

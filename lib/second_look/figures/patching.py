@@ -13,10 +13,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from second_look.catalogue import LABELS
+from second_look.figures import the_paper
 from second_look.figures.style import (
     LABEL_COLOURS,
-    NEUTRAL,
-    PAPER_COLOUR,
     SERIES,
     grid,
     label_name,
@@ -44,7 +43,7 @@ def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: fl
     )
     for colour, (column, label, line) in zip(SERIES, lines, strict=False):
         axis.plot(counts["stride"], counts[column], line, marker="o", color=colour, label=label)
-    axis.axhspan(paper_low, paper_high, color=NEUTRAL, alpha=0.15, label="the paper's range")
+    the_paper.reach(axis, paper_low, paper_high)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xticks(counts["stride"], [f"{stride}" for stride in counts["stride"]])
@@ -125,7 +124,7 @@ def gallery(
             axis.imshow(patches[index], cmap="gray", vmin=0, vmax=float(patches.max()))
             millimetre_bar(axis, patches.shape[2], mm_per_px[index])
             if col == 0:
-                axis.set_title(label_name(label), fontsize=10, color=PAPER_COLOUR)
+                axis.set_title(label_name(label), fontsize=10)
     return figure
 
 

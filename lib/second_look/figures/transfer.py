@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from second_look.figures import the_paper
 from second_look.figures.style import (
     LABEL_COLOURS,
     NEUTRAL,
-    PAPER_COLOUR,
     grid,
     label_name,
     legend_outside,
@@ -28,7 +28,7 @@ from second_look.paper import FIELD, PATCH_ACCURACY
 from second_look.preparing.views import View
 
 # Of units of one score: they share a figure with no start and no label.
-_UNITS = (("o", "0.1"), ("s", "0.4"), ("^", "0.6"))
+_UNITS = (("o", "0.3"), ("s", "0.5"), ("^", "0.65"))
 
 
 def learning_curve(
@@ -56,14 +56,8 @@ def learning_curve(
         numbers = list(dict.fromkeys(rows_of_measure["patches"]))
         axis.axhline(floor, color=NEUTRAL, linestyle=":", label=label)
         if measure == "accuracy":
-            axis.plot(
-                list(PATCH_ACCURACY),
-                [value / 100 for value in PATCH_ACCURACY.values()],
-                "x",
-                color=PAPER_COLOUR,
-                markersize=9,
-                markeredgewidth=2,
-                label="the paper",
+            the_paper.points(
+                axis, list(PATCH_ACCURACY), [value / 100 for value in PATCH_ACCURACY.values()]
             )
             numbers += list(PATCH_ACCURACY)
         axis.set(xscale="log", xlabel="patches seen in training (n)", ylabel=name, ylim=(0, 1.02))
@@ -252,9 +246,7 @@ def auc_forest(table: pd.DataFrame, field: Sequence[float] = FIELD) -> Figure:
         rows_of_model = table[table["model"] == model]
         if rows_of_model["value"].isna().all():
             say_why(axis, index, rows_of_model.get("reason", pd.Series([""])).iloc[0])
-    for index, value in enumerate(field):
-        label = "the paper's refs 6 and 7" if index == 0 else None
-        axis.axvline(value, color=PAPER_COLOUR, linestyle="--", linewidth=1, label=label)
+    the_paper.lines(axis, field, says="'s refs 6 and 7")
     axis.axvline(0.5, color=NEUTRAL, linestyle=":", label="chance")
     axis.set_yticks(np.arange(len(models)), models)
     axis.set_ylim(len(models) - 0.4, -0.6)

@@ -187,12 +187,13 @@ def test_tables_have_every_model(tables):
 
 def test_panels_hold_a_curve_and_words_for_every_model(detected, tables):
     table = tables["image"]
-    panels, words = results.roc_panels(detected, table, "image", seed=0)
+    panels, words, drawn = results.roc_panels(detected, table, "image", seed=0)
     assert list(panels)[2:] == ["malignant?", "any lesion?"]
     assert all("a given type" in question for question in list(panels)[:2])
     assert BLIND in panels[next(iter(panels))]
     assert set(panels["any lesion?"]) == {"perfect", BLOBS}
     assert words["any lesion?"]["perfect"] == "1.00 [0.69, 1.00]"
+    assert set(drawn["question"]) == set(panels), "each AUC stands beside the paper's"
     curves = results.froc_panels(detected)
     assert list(curves) == ["centre", "iou"]
     assert curves["iou"]["perfect"]["sensitivity"].max() == 1

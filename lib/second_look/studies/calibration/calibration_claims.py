@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from second_look.outputs import Run
-from second_look.studies.calibration.findings import PAPER_BAND, cell
+from second_look.paper import CONFIDENT
+from second_look.studies.calibration.findings import cell
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
 from second_look.verdicts import Conditions
 
@@ -42,7 +43,7 @@ def report(
             high=100 * change["high"], n=int(change["n"]), how=f"{model.title}, points of ECE",
             conditions=Conditions(1), figure="reliability_width", synthetic=synthetic,
         )  # fmt: skip
-    in_band = bands[np.isclose(bands["from"], PAPER_BAND) & (bands["title"] == model.title)]
+    in_band = bands[np.isclose(bands["from"], CONFIDENT) & (bands["title"] == model.title)]
     for row in in_band[in_band["method"] == AS_IT_IS].itertuples():
         run.result(
             "confidence-80", 100 * row.observed, low=100 * row.low, high=100 * row.high,

@@ -11,6 +11,7 @@ from second_look.evaluation import miscalibration as mis
 from second_look.evaluation.groups import KEYS, Group
 from second_look.evaluation.intervals import in_words
 from second_look.outputs import Run
+from second_look.paper import CONFIDENT
 from second_look.studies.calibration.measures import (
     AS_IT_IS,
     MEASURE_NAMES,
@@ -19,8 +20,6 @@ from second_look.studies.calibration.measures import (
 )
 from second_look.verdicts import MIN_TRAININGS, luck
 
-# The band of confidence that the paper speaks of.
-PAPER_BAND = 0.8
 # Changes of an ECE that are too small to matter, however certain.
 SMALL_CHANGE = 0.001
 
@@ -208,10 +207,10 @@ def _ranks(measured: pd.DataFrame) -> str:
 
 
 def _bands(table: pd.DataFrame) -> list[str]:
-    in_band = np.isclose(table["from"], PAPER_BAND)
+    in_band = np.isclose(table["from"], CONFIDENT)
     return [
         f"Where **{row.title}** ({row.method}) was {100 * row.confidence:.0f} % sure, in the band "
-        f"from {100 * PAPER_BAND:g} % to {100 * row.to:g} %, "
+        f"from {100 * CONFIDENT:g} % to {100 * row.to:g} %, "
         f"{in_words(row.observed, row.low, row.high, '.1%')} were wrong; "
         f"{row.promised:.1%} were promised "
         f"({row.units:,} units)."

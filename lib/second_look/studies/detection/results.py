@@ -205,14 +205,17 @@ def roc_curves(
 
 def roc_panels(
     results: DetectionResults, table: pd.DataFrame, unit: str, *, seed: int
-) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, dict[str, str]]]:
-    """The curves of figures 3a and 3b: question -> model -> curve, and its AUC in words.
+) -> tuple[dict[str, dict[str, pd.DataFrame]], dict[str, dict[str, str]], pd.DataFrame]:
+    """The curves of figures 3a and 3b: question -> model -> curve, its AUC in words, all AUCs.
 
     Args:
         results: Of one split.
         table: Of `auc_table`, for the same unit.
         unit: "image" or "patch".
         seed: Of the bands.
+
+    Returns:
+        Curves, words, and the rows of `table` that are drawn, with their `question`.
     """
     asked = {
         GIVEN: "a given type of lesion? Mean over types",
@@ -225,7 +228,8 @@ def roc_panels(
         panels[question] = roc_curves(results, unit, target, seed=seed)
         rows = table[table["target"] == target].set_index("model")
         words[question] = {str(name): auc_in_words(line, 2) for name, line in rows.iterrows()}
-    return panels, words
+    drawn = pd.concat([table[table["target"] == target] for target in asked])
+    return panels, words, drawn.assign(question=drawn["target"].map(asked))
 
 
 def auc_in_words(line: pd.Series, digits: int) -> str:

@@ -256,6 +256,25 @@ def real_examples(
     }
 
 
+_FIGURES = ("figure 2a: DCGAN", "figure 2b: DCGAN")
+
+
+def printed_samples(early_epochs: int, epochs: int) -> dict[str, str]:
+    """What the paper shows beside these rows of `samples_of_figures`, in words.
+
+    Args:
+        early_epochs: Of figure 2a, here.
+        epochs: Of figure 2b, here.
+    """
+    return {
+        f"{name}, {_epochs(here)}": f"{name.split(':')[0]}: samples after {_epochs(there)}, by eye "
+        "insufficient for diagnosis. It prints pictures, which cannot be redrawn from numbers."
+        for name, here, there in zip(
+            _FIGURES, (early_epochs, epochs), paper.SAMPLE_EPOCHS, strict=True
+        )
+    }
+
+
 def samples_of_figures(
     strips: pd.DataFrame,
     real: Mapping[str, FLOATS],
@@ -277,8 +296,8 @@ def samples_of_figures(
         Title of the row -> label -> pictures (n, size, size).
     """
     figures = (
-        (DCGAN, early_epochs, "figure 2a: DCGAN"),
-        (DCGAN, epochs, "figure 2b: DCGAN"),
+        (DCGAN, early_epochs, _FIGURES[0]),
+        (DCGAN, epochs, _FIGURES[1]),
         (PROGRESSIVE, progressive_epochs, "progressive growing"),
     )
     rows = {"original patches": real}
