@@ -53,10 +53,8 @@ from second_look.figures import calibration as draw
 from second_look.figures import data_survey as survey_figures
 from second_look.figures import decisions as decision_figures
 from second_look.figures import style
-from second_look.claims import claim
 from second_look.figures.roc import roc_curves
 from second_look.outputs import open_run
-from second_look.paper import CONFIDENT
 from second_look.preparing import views
 from second_look.preparing.dataset import open_dataset
 from second_look.running.parameters import check_parameters
@@ -187,7 +185,7 @@ run.table(bands, "bands", "Error promised and observed by how sure the model is 
 
 # %%
 run.figure(
-    draw.confidence_bands(bands, (CONFIDENT, claim("confidence-80").value)),
+    draw.confidence_bands(bands, calibration_claims.PAPERS_EXAMPLE),
     "confidence_bands",
     "Wrong answers by band of confidence: dots are what was observed, dashes what the confidence "
     f"promises; {interval_words(bands)}; cross: the paper's example. A band stays empty where no "

@@ -85,15 +85,15 @@ def test_a_roc_has_a_panel_a_question_and_names_aucs_and_chance():
          "low": [0.6, np.nan], "high": [0.8, np.nan]}
     )  # fmt: skip
     figure = draw.roc(curves, words, table, 0.93)
-    left, right, below = figure.axes
+    left, right, forest = figure.axes
     texts = [text.get_text() for text in left.get_legend().get_texts()]
     assert texts == ["ours: 0.70 [0.6, 0.8]", "chance: 0.5"]
     # The paper gives an AUC and no point of its curve: a line through the AUCs alone.
-    texts = [text.get_text() for text in below.get_legend().get_texts()]
+    texts = [text.get_text() for text in forest.get_legend().get_texts()]
     assert set(texts) == {"the paper: AUC 0.93, no curve", "ours"}
-    (line,) = [line for line in below.lines if line.get_color() == PAPER_COLOUR]
+    (line,) = [line for line in forest.lines if line.get_color() == PAPER_COLOUR]
     assert set(line.get_xdata()) == {0.93}
-    assert below.containers[0].lines[0].get_xdata()[0] == 0.7
+    assert forest.containers[0].lines[0].get_xdata()[0] == 0.7
     assert not complaints(figure)
     assert left.lines[1].get_drawstyle() == "steps-post"
     np.testing.assert_allclose(left.lines[1].get_xdata(), [0, 0.5, 1])

@@ -40,7 +40,7 @@ def test_every_mark_of_the_paper_has_its_colour_and_its_name():
     figure, (first, second) = plt.subplots(1, 2)
     the_paper.points(first, [1], [2], says="'s example")
     the_paper.lines(first, [3, 4])
-    the_paper.reach(first, 5, 6)
+    the_paper.level_range(first, 5, 6)
     labels = first.get_legend_handles_labels()[1]
     assert labels == ["the paper's example", "the paper", "the paper's range"]
     assert {line.get_color() for line in first.lines} == {PAPER_COLOUR}

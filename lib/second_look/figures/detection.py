@@ -95,9 +95,9 @@ def roc(
     """
     columns = 2 if len(panels) > 1 else 1
     rows = -(-len(panels) // columns)
-    below = 0.9 + 0.5 * table["question"].nunique()
-    figure = plt.figure(figsize=(5.2 * columns, 6.2 * rows + below))
-    cells = figure.add_gridspec(rows + 1, columns, height_ratios=[6.2] * rows + [below])
+    forest_height = 0.9 + 0.5 * table["question"].nunique()
+    figure = plt.figure(figsize=(5.2 * columns, 6.2 * rows + forest_height))
+    cells = figure.add_gridspec(rows + 1, columns, height_ratios=[6.2] * rows + [forest_height])
     for index, (question, curves) in enumerate(panels.items()):
         axis = figure.add_subplot(cells[divmod(index, columns)])
         axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", linewidth=1)

@@ -43,7 +43,7 @@ def counts_against_stride(counts: pd.DataFrame, paper_low: float, paper_high: fl
     )
     for colour, (column, label, line) in zip(SERIES, lines, strict=False):
         axis.plot(counts["stride"], counts[column], line, marker="o", color=colour, label=label)
-    the_paper.reach(axis, paper_low, paper_high)
+    the_paper.level_range(axis, paper_low, paper_high)
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xticks(counts["stride"], [f"{stride}" for stride in counts["stride"]])

@@ -47,7 +47,7 @@ def lines(axis: Axes, values: Sequence[float], *, says: str = "") -> None:
         )  # fmt: skip
 
 
-def reach(axis: Axes, low: float, high: float) -> None:
+def level_range(axis: Axes, low: float, high: float) -> None:
     """A range of the paper as a level band between two lines."""
     axis.axhspan(
         low, high, facecolor=(0, 0, 0, 0.08), edgecolor=PAPER_COLOUR, linestyle="--", linewidth=1,

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from second_look.claims import claim
 from second_look.outputs import Run
 from second_look.paper import CONFIDENT
 from second_look.studies.calibration.findings import cell
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
 from second_look.verdicts import Conditions
+
+# The paper's example: how sure a model is, 0 to 1, and how often it is then wrong, %.
+PAPERS_EXAMPLE = (CONFIDENT, claim("confidence-80").value)
 
 
 def report(

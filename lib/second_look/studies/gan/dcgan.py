@@ -266,10 +266,13 @@ def printed_samples(early_epochs: int, epochs: int) -> dict[str, str]:
         early_epochs: Of figure 2a, here.
         epochs: Of figure 2b, here.
     """
+    words = (
+        "{}: samples after {}, by eye insufficient for diagnosis. It prints pictures, which cannot "
+        "be redrawn from numbers."
+    )
     return {
-        f"{name}, {_epochs(here)}": f"{name.split(':')[0]}: samples after {_epochs(there)}, by eye "
-        "insufficient for diagnosis. It prints pictures, which cannot be redrawn from numbers."
-        for name, here, there in zip(
+        f"{name}, {_epochs(trained)}": words.format(name.split(":")[0], _epochs(printed))
+        for name, trained, printed in zip(
             _FIGURES, (early_epochs, epochs), paper.SAMPLE_EPOCHS, strict=True
         )
     }
