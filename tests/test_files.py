@@ -177,9 +177,12 @@ def test_what_took_long_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeyp
     synced = []
 
     def note(descriptor):
-        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        place = os.fstat(descriptor)
+        names = [path for path in (tmp_path, written) if path.exists()]
+        name = next(str(path) for path in names if os.path.samestat(path.stat(), place))
         synced.append((name, (tmp_path / "a").exists()))
 
+    written = tmp_path / f".a.{os.getpid()}.tmp"
     monkeypatch.setattr(os, "fsync", note)
     with written_whole(tmp_path / "a", durable=durable) as draft:
         draft.write_text("weights")

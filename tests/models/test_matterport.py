@@ -164,6 +164,42 @@ def test_a_damaged_file_is_named_and_nothing_is_loaded(detector, tmp_path):
     assert all(torch.equal(initial[name], final[name]) for name in initial)
 
 
+def replaced(path, values):
+    """The file with another array for one weight."""
+    name = "conv1/conv1/bias:0"
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = values
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: replaced(path, np.zeros(64, dtype=np.int32)), "conv1/bias holds no decimal"),
+        (lambda path: replaced(path, np.zeros(64, dtype=complex)), "conv1/bias holds no decimal"),
+        (lambda path: replaced(path, [b"a"] * 64), "conv1/bias holds no decimal"),
+        (lambda path: replaced(path, h5py.Empty("f4")), "conv1/bias holds no decimal"),
+        (lambda path: replaced(path, np.full(64, np.nan, np.float32)), "conv1 are not finite"),
+        (cut, "cannot be read as HDF5"),
+        (lambda path: path.write_bytes(b""), "cannot be read as HDF5"),
+    ],
+    ids=["integers", "complex", "text", "empty", "NaN", "cut", "0 bytes"],
+)
+def test_a_malformed_file_is_named_and_nothing_is_loaded(detector, tmp_path, spoil, message):
+    path = tmp_path / "mask_rcnn_coco.h5"
+    write_keras(path, keras_shapes())
+    spoil(path)
+    with torch.no_grad():
+        detector.backbone.conv1.weight.fill_(7)
+    with pytest.raises(DataError, match=rf"mask_rcnn_coco\.h5: .*{message}"):
+        load_matterport(detector, path)
+    assert detector.backbone.conv1.weight.max().item() == 7
+
+
 def test_what_is_no_hdf5_is_named(tmp_path):
     path = tmp_path / "mask_rcnn_coco.h5"
     path.write_bytes(b"<html>not found</html>")

@@ -326,3 +326,71 @@ def test_every_notebook_checks_its_parameters(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count(call) == 1
     assert text.index(call) < text.index("open_run(outputs")
+
+
+BOMB = "[" + ", ".join(f"&a{k} [{', '.join([f'*a{k - 1}'] * 9) if k else '1, 2, 3'}]"
+                       for k in range(12)) + "]"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("source=2020-13-45", "month must be in"),
+        (f"seed={'9' * 5000}", "digits"),
+        (f"seed={'9' * 4000}", "seed must lie between"),
+        ("seed=!!int abc", "invalid literal"),
+        ("strict=!!bool x", "not valid YAML"),
+        (f"free={'[' * 3000}{']' * 3000}", "nested deeper than 50 levels"),
+        ('source="\\ud800"', "plain finite numbers and text"),
+        ("source=\udcff", "not valid YAML"),
+        (f"free={BOMB}", "more than 100,000 values"),
+        ("free=&a [*a]", "holds itself"),
+        ("free={[a]: b}", "must be of type list"),
+        ("columns={[a]: b}", "plain"),
+        (f"{'x' * 9000}=1", "unknown parameter"),
+        (f"{'y' * 9000}.x=1", "unknown notebook"),
+        ("z" * 9000, "expected name=value"),
+        (f"strict={'z' * 9000}", "must be of type bool"),
+    ],
+    ids=lambda text: text[:20].encode("ascii", "replace").decode(),
+)
+def test_no_value_ends_in_a_traceback_and_messages_are_short(
+    tmp_path: Path, cells: Cells, override: str, message: str
+) -> None:
+    with pytest.raises(ParameterError) as error:
+        load(tmp_path, cells, "", override)
+    assert message in str(error.value)
+    assert all(len(line) <= 300 for line in str(error.value).splitlines())
+
+
+@pytest.mark.parametrize("text", [f"common:\n  free: {BOMB}", "common: 2020-13-45", "a: !!int b"])
+def test_a_file_of_such_values_is_named(tmp_path: Path, cells: Cells, text: str) -> None:
+    with pytest.raises(ParameterError, match=r"smoke\.yaml: not valid YAML: ") as error:
+        load(tmp_path, cells, text)
+    assert len(str(error.value)) <= 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "valid"),
+    [
+        ("stages", [[10, 5e-4, "heads"], [1, 1]], True),
+        ("stages", [[10, "x", "heads", "y"]], False),
+        ("stages", [[10, 5e-4, "heads", "y"]], False),
+        ("stages", [[0, 5e-4, "all"]], False),
+        ("stages", [[True, 5e-4, "all"]], False),
+        ("stages", [[10, 5e-4, "neck"]], False),
+        ("stages", [10, 5e-4, "all"], False),
+        ("image_sizes", [[0, 0], [512, 416]], True),
+        ("image_sizes", [[0, 416]], False),
+        ("image_sizes", [[-512, 416]], False),
+        ("image_sizes", [[512]], False),
+        ("image_sizes", [512, 416], False),
+        ("image_sizes", [["512", "416"]], False),
+    ],
+)
+def test_lists_of_lists_are_checked_before_the_run(
+    name: str, values: list[Any], valid: bool
+) -> None:
+    problem = Parameter(name, "list", [[1, 1]], "").problem(values)
+    assert (problem == "") == valid
+    assert valid or problem.startswith(f"{name} must hold elements of the form [")

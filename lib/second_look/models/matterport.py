@@ -6,7 +6,7 @@ one level deeper. A weight is known by the names of its layer and its own: conv1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from second_look.errors import DataError
+from second_look.errors import DataError, first_few
 from second_look.models.detection_parts import Detector
 from second_look.models.resnet_matterport import BLOCKS, StoredBatchNorm
 
@@ -83,6 +83,8 @@ def load_matterport(
                     rows.append((layer, weight, shape, False, "output layer of other classes"))
                 elif stored is None:
                     problems.append(f"{layer}/{weight} is missing")
+                elif stored.dtype.kind != "f" or stored.shape is None:
+                    problems.append(f"{layer}/{weight} holds no decimal numbers")
                 elif _torch_shape(stored.shape) != tuple(target.shape):
                     expected = tuple(target.shape)
                     problems.append(f"{layer}/{weight} has shape {shape}, wanted for {expected}")
@@ -93,14 +95,28 @@ def load_matterport(
         if problems:
             further = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise DataError(f"{'; '.join(problems[:3])}{further}.", path, _ARCHITECTURE)
-        try:
-            tensors = [converted(stored[()], layer, module) for _, layer, module, stored in pairs]
-        except OSError as error:
-            raise DataError(f"is damaged ({error}).", path, "Get it anew.") from None
+        tensors = _tensors(pairs, path)
         with torch.no_grad():
             for (target, *_), tensor in zip(pairs, tensors, strict=True):
                 target.copy_(tensor)
     return pd.DataFrame(rows, columns=["layer", "weight", "shape", "loaded", "reason"])
+
+
+def _tensors(pairs: Sequence[tuple[Tensor, str, nn.Module, Any]], path: Path) -> list[Tensor]:
+    """The weights of (target, layer, module, stored) in torch's order.
+
+    Raises:
+        DataError: They cannot be read, or are not finite.
+    """
+    try:
+        tensors = [converted(stored[()], layer, module) for _, layer, module, stored in pairs]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"is damaged ({error}).", path, "Get it anew.") from None
+    paired = zip(pairs, tensors, strict=True)
+    if broken := [layer for (_, layer, *_), tensor in paired if not tensor.isfinite().all()]:
+        problem = f"weights of {first_few(broken, 3)} are not finite."
+        raise DataError(problem, path, "Get it anew.")
+    return tensors
 
 
 @contextmanager
@@ -122,7 +138,10 @@ def opened(path: Path) -> Iterator[dict[tuple[str, str], Any]]:
     except OSError as error:
         raise DataError(f"cannot be read as HDF5 ({error}).", path, _ARCHITECTURE) from None
     with file:
-        file.visititems(collect)
+        try:
+            file.visititems(collect)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise DataError(f"is damaged ({error}).", path, "Get it anew.") from None
         yield arrays
 
 

@@ -22,10 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
 from second_look.errors import ParameterError, nearest
+from second_look.running.yaml_values import InvalidYAMLError, clipped, element_problem, parse_yaml
 
 COMMON = "common"
 # run_all.py gives it to every notebook; a params file may not.
@@ -108,7 +106,7 @@ class Parameter:
             problem = self._outside(element)
             if problem:
                 return problem
-        return ""
+        return element_problem(self.name, value)
 
     def _outside(self, value: Any) -> str:  # noqa: ANN401
         if self.low is not None and self.high is not None:
@@ -134,8 +132,8 @@ def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401
 def _plain(value: Any) -> bool:  # noqa: ANN401
     """Whether run.json can hold it: YAML also knows dates, sets and not-a-number."""
     try:
-        json.dumps(value, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError):
+        json.dumps(value, allow_nan=False, sort_keys=True, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
         return False
     return True
 
@@ -232,7 +230,8 @@ def check_parameters(notebook: str, values: Mapping[str, Any]) -> None:
     problems = [cell[name].problem(values[name]) for name in cell if name in values]
     wrong = [problem for problem in problems if problem]
     if wrong:
-        raise ParameterError(f"parameters cell of {notebook}: {' '.join(wrong)}")
+        listed = " ".join(map(clipped, wrong))
+        raise ParameterError(f"parameters cell of {notebook}: {listed}")
 
 
 def load_params(
@@ -267,7 +266,7 @@ def load_params(
     for override in overrides:
         _override(values, cells, override, problems)
     if problems:
-        raise ParameterError("\n".join(problems))
+        raise ParameterError("\n".join(map(clipped, problems)))
     return values
 
 
@@ -322,9 +321,10 @@ def _override(
         problems.append(f"--set {override}: unknown notebook{nearest(section, cells)}")
         return
     try:
-        value = YAML(typ="safe", pure=True).load(text) if text.strip() else ""
-    except YAMLError:
-        problems.append(f"--set {override}: the value is not valid YAML; put it in quotes")
+        value = parse_yaml(text) if text.strip() else ""
+    except InvalidYAMLError as error:
+        reason = f"the value is not valid YAML; put it in quotes ({clipped(error.problem)[:100]})"
+        problems.append(f"--set {override}: {reason}")
         return
     targets = [section] if section else list(cells)
     _put(values, cells, targets, (key.strip(), value), f"--set {override}", problems)
@@ -333,7 +333,7 @@ def _override(
 def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
     """Sections of a params file, YAML 1.2, in which 1e-4 is a number."""
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         existing = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none"
         raise ParameterError(f"{path}: there is no such file. Here are: {existing}.") from None
@@ -341,19 +341,20 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
         raise ParameterError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise ParameterError(f"{path}: is not text in UTF-8.") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ParameterError(f"{path}{line}: not valid YAML: {error.problem}.") from None
-    except YAMLError as error:
-        raise ParameterError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except InvalidYAMLError as error:
+        line = f", line {error.line}" if error.line else ""
+        raise ParameterError(f"{path}{line}: not valid YAML: {clipped(error.problem)}.") from None
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise ParameterError(f"{path}: expected sections with parameters. Got {content!r}.")
+        raise ParameterError(
+            clipped(f"{path}: expected sections with parameters. Got {content!r}.")
+        )
     sections = {str(name): {} if section is None else section for name, section in content.items()}
     for name, section in sections.items():
         if not isinstance(section, dict):
-            raise ParameterError(f"{path}: section {name!r} must hold parameters. Got {section!r}.")
+            raise ParameterError(
+                clipped(f"{path}: section {name!r} must hold parameters. Got {section!r}.")
+            )
     return {
         name: {str(key): value for key, value in section.items()}
         for name, section in sections.items()
