@@ -177,9 +177,9 @@ def test_what_took_long_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeyp
     synced = []
 
     def note(descriptor):
-        place = os.fstat(descriptor)
+        state = os.fstat(descriptor)
         names = [path for path in (tmp_path, written) if path.exists()]
-        name = next(str(path) for path in names if os.path.samestat(path.stat(), place))
+        name = next(str(path) for path in names if os.path.samestat(path.stat(), state))
         synced.append((name, (tmp_path / "a").exists()))
 
     written = tmp_path / f".a.{os.getpid()}.tmp"

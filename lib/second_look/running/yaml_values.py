@@ -96,7 +96,7 @@ def _stage_problem(stage: object) -> str:
     valid = (
         isinstance(stage, list)
         and 2 <= len(stage) <= 3
-        and _is_number(stage[0], whole=True)
+        and _is_number(stage[0], integer=True)
         and stage[0] >= 1
         and _is_number(stage[1])
         and 0 < stage[1] < math.inf
@@ -109,14 +109,14 @@ def _size_problem(size: object) -> str:
     valid = (
         isinstance(size, list)
         and len(size) == 2
-        and all(_is_number(side, whole=True) for side in size)
+        and all(_is_number(side, integer=True) for side in size)
         and (size == [0, 0] or 32 <= min(size) <= max(size) <= 16_384)
     )
     return "" if valid else "[rows, columns] of 32 to 16384 px, or [0, 0]"
 
 
-def _is_number(value: object, *, whole: bool = False) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int if whole else int | float)
+def _is_number(value: object, *, integer: bool = False) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int if integer else int | float)
 
 
 # Parameters whose elements are lists: name -> what an element must be, or "" where it is.
