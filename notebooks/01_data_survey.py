@@ -282,7 +282,10 @@ run.figure(
 run.table(data_survey.leak_checks(data), "leaks", "Checks for leaks between the splits.")
 
 # %%
-run.table(data.duplicates, "duplicates", "Images that appear under two names.")
+run.table(
+    data.duplicates, "duplicates", "Images that appear under two names.",
+    empty="No image appears under two names.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What could not be used?
@@ -291,7 +294,10 @@ run.table(data.duplicates, "duplicates", "Images that appear under two names.")
 # location goes to the quarantine, with its file and the reason.
 
 # %%
-run.table(data_survey.quarantine_summary(data), "quarantine", "The quarantine by effect and code.")
+run.table(
+    data_survey.quarantine_summary(data), "quarantine", "The quarantine by effect and code.",
+    empty="Nothing is in quarantine: every image and lesion could be used.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Is the breast found correctly in every image?

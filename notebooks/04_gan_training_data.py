@@ -173,7 +173,8 @@ run.figure(
 
 # %%
 gains = results.gains(predictions, seed=seed)
-run.table(gains, "gains", "Effect of adding samples, paired over patients and trainings.")
+run.table(gains, "gains", "Effect of adding samples, paired over patients and trainings.",
+          empty="No samples were added to original patches.")  # fmt: skip
 
 # %% [markdown]
 # ## What would an accuracy of 5 % mean?

@@ -176,7 +176,10 @@ run.figure(
 
 # %% tags=["outlines"]
 growth = patch_transfer.growth(main_scores, seed=seed)
-run.table(growth, "growth", "Gain of each number of patches over the next smaller one, paired.")
+run.table(
+    growth, "growth", "Gain of each number of patches over the next smaller one, paired.",
+    empty="There is one number of patches, and nothing to compare it with.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Does a pretrained start help?
@@ -190,7 +193,10 @@ run.table(growth, "growth", "Gain of each number of patches over the next smalle
 
 # %% tags=["outlines"]
 effect = patch_transfer.transfer_effect(main_scores, seed=seed)
-run.table(effect, "transfer_table", "Gain of each start over the random one.")
+run.table(
+    effect, "transfer_table", "Gain of each start over the random one.",
+    empty="There is no start beside the random one, or no random one to compare with.",
+)  # fmt: skip
 run.figure(
     transfer_figures.transfer(effect, patch_transfer.MEASURES),
     "transfer",
@@ -315,11 +321,17 @@ run.figure(
 
 # %%
 gains = whole_image.auc_gains(scheme_b_predictions, seed=seed)
-run.table(gains, "whole_image_gains", "Gain of each start by image.")
+run.table(
+    gains, "whole_image_gains", "Gain of each start by image.",
+    empty="There is one start of whole images, and nothing to compare it with.",
+)  # fmt: skip
 
 # %%
 size_gains = whole_image.size_gains(scheme_b_predictions, seed=seed)
-run.table(size_gains, "whole_image_sizes", "Gain of larger images: difference in AUC by image.")
+run.table(
+    size_gains, "whole_image_sizes", "Gain of larger images: difference in AUC by image.",
+    empty="All whole images had one size, so there is no larger one to compare with.",
+)  # fmt: skip
 transfer_claims.report_resizing(run, size_gains, data)
 
 # %% [markdown]

@@ -82,7 +82,10 @@ run.table(study.overview(groups), "predictions", "Models, questions, and how man
 
 # %%
 calibrated = study.calibrate(groups)
-run.table(study.notes(calibrated), "notes", "What could not be done, or only in part, and why.")
+run.table(
+    study.notes(calibrated), "notes", "What could not be done, or only in part, and why.",
+    empty="Everything could be done.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## How far are probabilities from frequencies?
@@ -162,10 +165,16 @@ findings.report(run, chosen, measured, synthetic=synthetic)
 # %%
 depths = network_depth.depths(calibrated, measured)
 effect = network_depth.depth_effect(calibrated, bins=bins, seed=seed, draws=draws)
-run.table(depths, "depths", "ECE of ResNets by depth, before and after temperature.")
+untrained = "No ResNets of several depths were trained (`depths` of notebook 06)."
+run.table(
+    depths, "depths", "ECE of ResNets by depth, before and after temperature.", empty=untrained
+)
 
 # %%
-run.table(effect, "depth_effect", "ECE of the deepest less that of the shallowest, paired.")
+run.table(
+    effect, "depth_effect", "ECE of the deepest less that of the shallowest, paired.",
+    empty=untrained,
+)  # fmt: skip
 if len(effect):
     run.figure(
         draw.error_against_depth(depths[depths["family"].isin(effect["family"])]),
@@ -254,7 +263,10 @@ if usable:
 shifted = decisions.prevalence_shift(
     per_patient, prevalences=[*prevalences, screening], bins=bins, seed=seed, draws=draws
 )
-run.table(shifted, "prevalence", "Calibration by prevalence, without and with the correction.")
+run.table(
+    shifted, "prevalence", "Calibration by prevalence, without and with the correction.",
+    empty=clinical_value.NO_PATIENTS,
+)  # fmt: skip
 
 # %%
 if per_patient:
@@ -283,17 +295,22 @@ run.table(
     clinical_value.readable(recalls), "recall_rates",
     "Thresholds that recall a given share of the validation units, on test patients; "
     f"{interval_words(recalls)}.",
+    empty=clinical_value.NO_UNITS,
 )  # fmt: skip
 run.table(
     clinical_value.average_precisions(deciding, seed=seed, draws=draws), "average_precision",
     "Average precision on test patients, and the share of positives, which a guess reaches.",
+    empty=clinical_value.NO_UNITS,
 )  # fmt: skip
 
 # %%
 benefits = clinical_value.decision_curves(
     deciding, thresholds=benefit_thresholds, seed=seed, draws=draws
 )
-run.table(benefits, "net_benefit", "Net benefit per unit by threshold probability.")
+run.table(
+    benefits, "net_benefit", "Net benefit per unit by threshold probability.",
+    empty=clinical_value.NO_UNITS,
+)  # fmt: skip
 if deciding:
     run.figure(
         decision_figures.decision_curves(benefits),
@@ -317,7 +334,10 @@ run.table(
     by_group, "subgroups",
     "AUC, and observed over expected cancers, by group of test images. Not recorded: "
     f"{', '.join(subgroups.NOT_RECORDED)}.",
+    empty=clinical_value.NO_UNITS,
 )  # fmt: skip
+
+# %%
 if len(by_group):
     run.figure(
         decision_figures.subgroups(by_group),
@@ -333,11 +353,15 @@ run.table(
     subgroups.errors(deciding, data, thresholds), "errors",
     "Missed cancers and false alarms among the test images, at the threshold that recalls at most "
     f"{max(recall_rates):.0%} of the validation units.",
+    empty=f"{clinical_value.NO_UNITS} Or they made no such error.",
 )  # fmt: skip
 
 # %%
 worst = subgroups.worst_errors(deciding, per_kind=failures_shown)
-run.table(worst, "worst_errors", "The clearest errors of the first model of images.")
+run.table(
+    worst, "worst_errors", "The clearest errors of the first model of images.",
+    empty=clinical_value.NO_UNITS,
+)  # fmt: skip
 if len(worst):
     run.figure(
         survey_figures.examples(

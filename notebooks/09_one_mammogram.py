@@ -120,6 +120,7 @@ result = answer(mammograms, models)
 run.table(
     walkthrough.calibration_steps(result, models, prevalences), "chances",
     "From the score to the probability, by the share of malignant images.",
+    empty="The model of images has no calibration, so its scores are no probabilities.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -130,7 +131,10 @@ run.table(
 # point.
 
 # %%
-run.table(answer_files.lesion_table(result), "lesions", "Detections, boxes in pixels of the file.")
+run.table(
+    answer_files.lesion_table(result), "lesions", "Detections, boxes in pixels of the file.",
+    empty="Nothing was detected, or this run has no detector.",
+)  # fmt: skip
 
 # %% tags=["answer"]
 suspicious = walkthrough.most_suspicious(result)

@@ -100,14 +100,16 @@ def test_a_table_is_saved_whole_and_shown_in_part(run: Run, screen: list[str]) -
     (markup,) = screen
     assert markup.count("<tr>") == 1 + 50
     assert "Areas. 10 more rows are in tables/01_areas.csv." in markup
-    assert '<th scope="col">image id</th><th scope="col" class="number">area px</th>' in markup
+    assert '<th scope="col">image</th><th scope="col" class="number">area px</th>' in markup
     assert record(run)["writes"] == {"tables/01_areas.csv": sha(path)}
 
 
 def test_a_table_without_rows_says_so(run: Run, screen: list[str]) -> None:
     run.table(pd.DataFrame({"reason": []}), "quarantine", "Nothing here.")
-    assert "<p>None.</p>" in screen[0]
+    run.table(pd.DataFrame({"a": []}), "pairs", "Pairs.", empty="All images had one size.")
+    assert "<p>Nothing to list: this table has no rows in this run.</p>" in screen[0]
     assert "more rows" not in screen[0]
+    assert "<p>All images had one size.</p>" in screen[1]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from second_look.files import (
     write_json,
     write_parquet,
 )
+from second_look.headings import heading, in_words
 from second_look.records import (
     GONE,
     IF_CURRENT,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 FOLDERS = ("figures", "tables", "predictions", MANIFESTS)
 ROWS_SHOWN = 50
+NO_ROWS = "Nothing to list: this table has no rows in this run."
 PNG_DPI = 150
 _NAME = re.compile(r"[a-z0-9_]+")
 _silent = False
@@ -124,8 +126,15 @@ class Run:
             "</figcaption></figure>"
         )
 
-    def table(self, table: pd.DataFrame, name: str, caption: str) -> None:
-        """Save a table as CSV and show its first rows with a caption."""
+    def table(self, table: pd.DataFrame, name: str, caption: str, *, empty: str = NO_ROWS) -> None:
+        """Save a table as CSV and show its first rows with a caption, or why it has none.
+
+        Args:
+            table: To save under its own names, and to show under those of headings.py.
+            name: Of the file, without ending.
+            caption: Shown above it.
+            empty: A sentence to show instead of a table without rows.
+        """
         anchor = self._anchor(name)
         path = self.folder / "tables" / f"{anchor}.csv"
         write_csv(path, table)
@@ -134,7 +143,7 @@ class Run:
         note = f" {remaining:,} more rows are in tables/{path.name}." if remaining > 0 else ""
         _show(
             f'<figure id="{anchor}" class="table"><figcaption>{html.escape(caption + note)}'
-            f"</figcaption>{table_html(table.head(ROWS_SHOWN))}</figure>"
+            f"</figcaption>{table_html(table.head(ROWS_SHOWN), empty)}</figure>"
         )
 
     def result(
@@ -305,7 +314,7 @@ class SilentRun(Run):
 
         plt.close(figure)
 
-    def table(self, table: pd.DataFrame, name: str, caption: str) -> None:
+    def table(self, table: pd.DataFrame, name: str, caption: str, *, empty: str = NO_ROWS) -> None:
         """Nothing."""
 
     def parquet(self, table: pd.DataFrame, relative_path: str) -> None:
@@ -321,19 +330,24 @@ class SilentRun(Run):
         """Nothing."""
 
 
-def table_html(table: pd.DataFrame) -> str:
-    """A plain HTML table without the index; numbers in class `number`, readable, "–" for none."""
+def table_html(table: pd.DataFrame, empty: str = NO_ROWS) -> str:
+    """A plain HTML table without the index; numbers in class `number`, readable, "–" for none.
+
+    Args:
+        table: Its columns and cells get the words of headings.py.
+        empty: A sentence to show instead, if it has no rows.
+    """
     if table.empty:
-        return "<p>None.</p>"
+        return f"<p>{html.escape(empty)}</p>"
     numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     marks = [' class="number"' if number else "" for number in numeric]
     heads = [
-        f'<th scope="col"{mark}>{html.escape(str(name).replace("_", " "))}</th>'
+        f'<th scope="col"{mark}>{html.escape(heading(name))}</th>'
         for name, mark in zip(table.columns, marks, strict=True)
     ]
     rows = [
         "".join(
-            f"<td{mark}>{html.escape(readable(value))}</td>"
+            f"<td{mark}>{html.escape(in_words(readable(value)))}</td>"
             for value, mark in zip(row, marks, strict=True)
         )
         for row in table.itertuples(index=False, name=None)

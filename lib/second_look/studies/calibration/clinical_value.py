@@ -28,6 +28,16 @@ ALL, MODEL = "recall everybody", "the model"
 ENDS = ("value", "low", "high")
 
 
+# Why tables of decisions are empty.
+NO_UNITS = (
+    "No scores of images, breasts or patients here say “malignant or not” with both answers among "
+    "validation and test units."
+)
+NO_PATIENTS = (
+    "No scores of patients here could be given the prevalence of their validation patients."
+)
+
+
 def decision_units(calibrated: Sequence[Calibrated]) -> list[Calibrated]:
     """Groups that a decision can be about: `usable` ones of images, breasts or patients.
 
