@@ -60,6 +60,7 @@ sheet_images: int = 64  # breast masks on the contact sheet [1, 2000]
 seed: int = 0  # of the phantom, the split and the bootstrap [0, 1000000]
 workers: int = 2  # local processes that prepare images; 0: this process alone [0, 256]
 scheduler: str = ""  # address of a running Dask scheduler; empty: local processes
+scheduler_tls: str = ""  # folder with ca.pem, cert.pem, key.pem, for an address tls://…
 
 # %%
 from pathlib import Path
@@ -126,7 +127,9 @@ settings = DataSettings(
     phantom_form=phantom_form, phantom_faults=phantom_faults, spacing_mm=spacing_mm,
     val_share=val_share, test_share=test_share, seed=seed, strict=strict,
 )  # fmt: skip
-data = build_dataset(Path(outputs), settings, workers=workers, scheduler=scheduler)
+data = build_dataset(
+    Path(outputs), settings, workers=workers, scheduler=scheduler, scheduler_tls=scheduler_tls
+)
 run.uses(*data_locations(settings))
 run.wrote(*data.written)
 

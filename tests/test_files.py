@@ -15,10 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.tiff import write_tiff
-from second_look.decoding.pixels import write_pgm, write_png
-from second_look.errors import OutputError
+from second_look.decoding.pixels import read_header, read_pixels, write_pgm, write_png
+from second_look.errors import DataError, OutputError
 from second_look.files import (
     folder_fingerprint,
+    harmless,
+    harmless_text,
+    open_bounded,
+    read_bytes,
     read_object,
     read_parquet,
     remove_drafts,
@@ -223,3 +227,25 @@ def test_a_damaged_table_is_named(tmp_path, content):
     write_parquet(path, pd.DataFrame({"a": [1]}))
     with pytest.raises(OutputError, match="cannot be read as a table"):
         read_parquet(path, ["b"])
+
+
+def test_cells_act_on_no_spreadsheet_or_terminal(tmp_path):
+    texts = ["=1+1", "+A1", "-2+3+cmd|' /C calc'!A0", "@x", " =x", "a\x1b]0;b", "\u202ea"]
+    plain = ["-0.5", "+3", "-0.1 to 0.2", "a=b", "–", "two\nlines", ""]
+    frame = pd.DataFrame({"text": texts + plain, "number": -1.5})
+    cleaned, changed = harmless(frame)
+    assert changed == len(texts)
+    assert all(cell.startswith("'") for cell in cleaned["text"][:5])
+    assert cleaned["text"].tolist()[5:] == ["a\\x1b]0;b", "\\u202ea", *plain]
+    write_csv(tmp_path / "t.csv", frame)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "t.csv", keep_default_na=False), cleaned, check_dtype=False
+    )
+    assert harmless_text("\ud800") == "\\ud800"
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for read in (read_pixels, read_header, open_bounded, lambda path: read_bytes(path, "")):
+        with pytest.raises(DataError, match=r"pipe\.png: this is a pipe"):
+            read(tmp_path / "pipe.png")

@@ -19,6 +19,7 @@ from PIL import Image
 from second_look import outputs as module
 from second_look.errors import OutputError
 from second_look.evaluation.intervals import Estimate
+from second_look.figures import style
 from second_look.outputs import Run, load_results, open_run, readable, table_html
 from second_look.verdicts import Conditions, Control
 
@@ -304,3 +305,22 @@ def test_a_notebook_is_out_of_date_when_results_of_others_change(tmp_path: Path)
     assert module.fingerprint(path, tmp_path) == digest, "its own rows do not count"
     survey.result("data-mias", 321)
     assert module.fingerprint(path, tmp_path) != digest
+
+
+def test_dollars_of_names_are_no_formula_and_powers_of_ten_stay(tmp_path):
+    with plt.rc_context():
+        style.use_style()
+        figure, axis = plt.subplots()
+        axis.plot([1, 1000], [1, 2], label="$\\frac$")
+        axis.set_xscale("log")
+        axis.set_title("image $x_$ of $set{$")
+        axis.legend()
+        open_run(tmp_path, notebook="01_a").figure(figure, "f", "x")
+    labels = [text for text in axis.get_xticklabels() if text.get_text()]
+    assert all(text.get_parse_math() for text in labels)
+    assert not axis.title.get_parse_math()
+
+
+def test_a_table_says_which_cells_it_changed(tmp_path, capsys):
+    open_run(tmp_path, notebook="01_a").table(pd.DataFrame({"a": ["=1", "b"]}), "t", "A table.")
+    assert (tmp_path / "tables" / "01_t.csv").read_text() == "a\n'=1\nb\n"

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ DATA_VARIABLE = "SECOND_LOOK_DATA"
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EFBIG)
 # What reading a damaged table may raise: pyarrow's errors are of these kinds.
 _BROKEN_TABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError)
+# Of a terminal, of the direction of writing, and halves of letters; tabs and newlines are harmless.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA = re.compile(r"\s*[=@]|\s*[+-](?![\d\s.,%eE+\-–to\[\]()]*$)")
 _DRAFT = re.compile(r"\..+\.(\d+)\.tmp")
 
 
@@ -128,8 +132,23 @@ class _Bounded(io.BufferedReader):
         return super().read(remaining if size is None or size < 0 else min(size, remaining))
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is no file: a pipe or a socket would keep its reader waiting for ever.
+
+    Raises:
+        DataError: It is there, and neither a file nor a folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # whoever opens it says why
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError("this is a pipe, a socket or a device, not a file.", path, "Remove it.")
+
+
 def open_bounded(path: Path) -> io.BufferedReader:
     """Open a file for a decoder that allocates whatever length a header claims."""
+    check_regular(path)
     raw = io.FileIO(path)
     return _Bounded(raw, os.fstat(raw.fileno()).st_size)
 
@@ -139,8 +158,9 @@ def read_bytes(path: Path, remedy: str) -> bytes:
 
     Raises:
         MissingDataError: It is not there.
-        DataError: It cannot be read.
+        DataError: It cannot be read, or is no file.
     """
+    check_regular(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -212,9 +232,35 @@ def read_parquet(path: Path, columns: list[str] | None = None, *, remedy: str = 
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table without its index, whole or not at all."""
+    """Write a table without its index, whole or not at all; texts as `harmless` has them."""
+    cleaned, _ = harmless(frame)
     with written_whole(path) as draft:
-        frame.to_csv(draft, index=False)
+        cleaned.to_csv(draft, index=False, encoding="utf-8")
+
+
+def harmless(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """A table whose texts are `harmless_text`, and how many of them had to be changed."""
+    cleaned, changed = frame.copy(deep=False), 0
+    for name in frame:
+        if pd.api.types.is_numeric_dtype(frame[name].dtype):
+            continue
+        cells = list(frame[name])
+        texts = [harmless_text(cell) if isinstance(cell, str) else cell for cell in cells]
+        count = sum(text is not cell for text, cell in zip(texts, cells, strict=True))
+        if count:
+            cleaned[name], changed = texts, changed + count
+    return cleaned, changed
+
+
+def harmless_text(text: str) -> str:
+    r"""A text from data that a terminal, a spreadsheet or an encoder takes as text.
+
+    Control characters and halves of letters are written out (\x1b), and before what a spreadsheet
+    would run as a formula stands an apostrophe. Numbers with their signs and intervals stay.
+    """
+    if _CONTROL.search(text):
+        text = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def write_with(path: Path, save: Callable[[Path], object]) -> None:

@@ -23,6 +23,7 @@ from IPython.display import HTML, display
 from second_look.claims import claim
 from second_look.errors import OutputError
 from second_look.files import (
+    harmless,
     read_parquet,
     sha256,
     write_bytes,
@@ -112,6 +113,7 @@ class Run:
         import matplotlib.pyplot as plt
 
         anchor = self._anchor(name)
+        _show_powers(figure)
         png = _rendered(figure, "png", {"Software": None})
         svg = _rendered(figure, "svg", {"Date": None, "Creator": None})
         plt.close(figure)
@@ -137,10 +139,16 @@ class Run:
         """
         anchor = self._anchor(name)
         path = self.folder / "tables" / f"{anchor}.csv"
+        table, changed = harmless(table)
         write_csv(path, table)
         self.wrote(path)
         remaining = len(table) - ROWS_SHOWN
         note = f" {remaining:,} more rows are in tables/{path.name}." if remaining > 0 else ""
+        if changed:
+            note += (
+                f" Texts that a spreadsheet would run, or a terminal obey: {changed}; they begin "
+                "with an apostrophe, or have control characters written out."
+            )
         _show(
             f'<figure id="{anchor}" class="table"><figcaption>{html.escape(caption + note)}'
             f"</figcaption>{table_html(table.head(ROWS_SHOWN), empty)}</figure>"
@@ -373,6 +381,25 @@ def readable(value: Any) -> str:  # noqa: ANN401
 
 def _show(markup: str) -> None:
     display(HTML(markup))  # type: ignore[no-untyped-call]
+
+
+def _show_powers(figure: Figure) -> None:
+    """Let logarithmic axes write their ticks as powers; all other text is taken as it is."""
+    from matplotlib.axis import Axis
+    from matplotlib.ticker import LogFormatterMathtext
+
+    axes = [
+        axis
+        for axis in figure.findobj(Axis)
+        for formatter in (axis.get_major_formatter(), axis.get_minor_formatter())
+        if isinstance(formatter, LogFormatterMathtext)
+    ]
+    if axes:
+        figure.draw_without_rendering()  # makes the ticks
+    for axis in axes:
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            tick.label1.set_parse_math(True)
+            tick.label2.set_parse_math(True)
 
 
 def _rendered(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:

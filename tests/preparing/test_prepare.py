@@ -23,6 +23,7 @@ from second_look.geometry import Box
 from second_look.phantoms.forms import read_phantom
 from second_look.phantoms.phantom import PhantomSettings
 from second_look.preparing import prepare as preparation
+from second_look.preparing import workers
 from second_look.preparing.image import PrepareSettings, prepare_image
 from second_look.preparing.prepare import prepare
 from second_look.preparing.store import Prepared
@@ -388,7 +389,7 @@ def test_a_running_scheduler_is_used_and_left_running(tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "_SCHEDULER_S", 1)
+    monkeypatch.setattr(workers, "_SCHEDULER_S", 1)
     write_mammogram(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])
     with pytest.raises(OutputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):

@@ -12,8 +12,8 @@ from second_look.decoding.pixels import write_png
 from second_look.errors import OutputError
 from second_look.files import folder_fingerprint, read_object
 from second_look.preparing.dataset import Dataset, lacks_outlines, open_dataset
-from second_look.preparing.prepare import prepare
-from second_look.preparing.store import drop_damaged
+from second_look.preparing.prepare import SETTINGS, prepare
+from second_look.preparing.store import drop_damaged, path_of, save_array
 
 
 @pytest.fixture
@@ -131,3 +131,13 @@ def test_checking_changes_nothing(outputs):
     assert drop_damaged(outputs / "dataset" / "prepared", by_digest=True) == 0
     assert drop_damaged(outputs / "nowhere", by_digest=True) == 0
     assert folder_fingerprint(outputs) == fingerprint
+
+
+@pytest.mark.parametrize("image_id", ["乳" * 23, "ж" * 36, "x" * 300, "settings", "a/b", "../a"])
+def test_an_id_of_any_kind_names_a_file_of_its_own(tmp_path, image_id):
+    path = path_of(tmp_path, image_id, "pixels.npy")
+    save_array(path, np.zeros((2, 2), dtype=np.uint8))
+    assert path.parent == tmp_path
+    assert path != path_of(tmp_path, image_id + "x", "pixels.npy")
+    # The store's own file can be that of no image.
+    assert path_of(tmp_path, image_id, "json").name != SETTINGS

@@ -6,6 +6,7 @@ import csv
 import functools
 import hashlib
 import inspect
+import io
 import shutil
 import sys
 import tarfile
@@ -78,9 +79,19 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(scope="module")
+def content(archive, tmp_path_factory):
+    """The digest of what the archive holds, in place of the true one."""
+    folder = tmp_path_factory.mktemp("content")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(folder, filter="data")
+    return download.content_digest(folder)
+
+
 @pytest.fixture
-def server(archive, monkeypatch):
+def server(archive, content, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(download, "MIAS_CONTENT", content)
     monkeypatch.setattr("time.sleep", lambda _: None)  # pauses between attempts
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.content, running.breaks, running.status, running.asked = archive, 0, 200, []
@@ -162,6 +173,20 @@ class TestMias:
     def test_a_page_instead_of_the_archive_is_not_kept(self, server, tmp_path):
         server.content = b"<html>moved</html>"
         with pytest.raises(DataError, match="broken"):
+            download_mias(tmp_path, address=server.address)
+        assert names(tmp_path) == []
+
+    def test_content_that_was_never_published_is_not_kept(self, server, tmp_path, monkeypatch):
+        monkeypatch.setattr(download, "MIAS_CONTENT", "another")
+        with pytest.raises(DataError, match=r"not as they were published\. Do not trust"):
+            download_mias(tmp_path, address=server.address)
+        assert names(tmp_path) == []
+
+    def test_a_server_that_sends_too_much_does_not_fill_the_disk(
+        self, server, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(download, "_MOST_MIAS_BYTES", 1000)
+        with pytest.raises(DataError, match=r"more than 0\.00 GB come"):
             download_mias(tmp_path, address=server.address)
         assert names(tmp_path) == []
 

@@ -292,3 +292,14 @@ def test_the_origin_is_at_the_bottom_on_the_pixels_too(real):
         top_origin.append(contrast(pixels, flipped, lesion.circle_col, lesion.circle_radius))
     assert np.mean(bottom_origin) > 10
     assert np.mean(np.array(bottom_origin) > np.array(top_origin)) > 0.7
+
+
+def test_forged_headers_and_files_of_an_archive_stay_out_of_memory(tmp_path):
+    archive = tmp_path / "all-mias.tar.gz"
+    for name, headers in (("big", {}), ("mdb001.pgm", {"comment": "x" * 25_000_000})):
+        member = tarfile.TarInfo(name)
+        member.size, member.pax_headers = 0 if headers else 25_000_000, headers
+        with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as tar:
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+        with pytest.raises(DataError, match=r"more than 20 MB|a header of 25,"):
+            read_mias(archive, tmp_path / "cache")

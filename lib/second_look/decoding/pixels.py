@@ -25,7 +25,7 @@ from second_look.decoding.dicom import MAX_PIXELS, REPLACE, Header, is_dicom
 from second_look.decoding.ljpeg import END, decode, is_lossless, read_frame
 from second_look.decoding.wholeness import check_picture_file, check_tiff
 from second_look.errors import DataError
-from second_look.files import open_bounded, written_whole
+from second_look.files import check_regular, open_bounded, written_whole
 
 T = TypeVar("T")
 Pixels = npt.NDArray[Any]  # (rows, cols), uint8 or uint16
@@ -167,6 +167,7 @@ def _by_format(
 ) -> T:
     """Call the reader that fits the first bytes of the file, with its errors made clear."""
     with _clear_errors(path):
+        check_regular(path)
         with path.open("rb") as stream:
             start = stream.read(132)
         if start[:2] == b"P5":

@@ -48,6 +48,8 @@ def use_style() -> None:
             "font.size": 11,
             "legend.frameon": False,
             "svg.hashsalt": "second-look",
+            # Names from data may hold dollars; `Run.figure` sees to the powers of ten.
+            "text.parse_math": False,
         }
     )
 

@@ -90,7 +90,12 @@ class Dataset:
 
 
 def build_dataset(
-    outputs: Path, settings: DataSettings, *, workers: int, scheduler: str = ""
+    outputs: Path,
+    settings: DataSettings,
+    *,
+    workers: int,
+    scheduler: str = "",
+    scheduler_tls: str = "",
 ) -> Dataset:
     """Read, split, check and prepare; what an earlier call finished is not done again.
 
@@ -99,6 +104,7 @@ def build_dataset(
         settings: Which mammograms.
         workers: Local processes that prepare images; 0 prepares in this one.
         scheduler: Address of a running Dask scheduler to use instead.
+        scheduler_tls: Folder with the files of `workers.TLS_FILES`, for such an address.
 
     Raises:
         DataError: The data set is missing or empty, or too much of it cannot be used.
@@ -126,6 +132,7 @@ def build_dataset(
             PrepareSettings(spacing_mm=settings.spacing_mm or None),
             workers=workers,
             scheduler=scheduler,
+            scheduler_tls=scheduler_tls,
             strict=settings.strict,
         )
     except LostRowsError as error:

@@ -2,18 +2,17 @@
 
 An image is cropped to the breast, turned so that the chest wall is at the left, kept at its own
 bit depth as a plain array on disk (a window is read without decoding the rest), beside a map of
-what lies where. Dask spreads the work over processes or a cluster; an image is written whole or
-not at all, and one that is done is not done again.
+what lies where. The work is spread over processes, or over a cluster with Dask; an image is written
+whole or not at all, and one that is done is not done again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,16 +25,15 @@ from second_look.preparing.depths import found_depths, with_depths
 from second_look.preparing.fingerprints import from_text
 from second_look.preparing.image import Job, PrepareSettings, prepare_image, stored_brightness
 from second_look.preparing.store import Prepared, sizes_agree
+from second_look.preparing.workers import Workers
 from second_look.quarantine import QUARANTINE, Code
 from second_look.source_code import code_digest, content_hash
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 # More boxes than this share, and more than one, beside the breast: the others lie in wrong places
 # too. A single one may be a slip, or a breast mask that is too narrow.
 _OFF_BREAST = 0.1
-# A scheduler that does not answer within this time is not there.
-_SCHEDULER_S = 10
+# Of the store. No image can be called like it: the files of images have other endings.
+SETTINGS = "settings.txt"
 
 
 def prepare(
@@ -45,6 +43,7 @@ def prepare(
     *,
     workers: int,
     scheduler: str = "",
+    scheduler_tls: str = "",
     strict: bool = False,
 ) -> Prepared:
     """Prepare all images of a catalogue; those that are up to date stay as they are.
@@ -55,6 +54,7 @@ def prepare(
         settings: How.
         workers: Local processes; 0 does the work in this one.
         scheduler: Address of a running Dask scheduler to use instead.
+        scheduler_tls: Folder with the files of `workers.TLS_FILES`, for such an address.
         strict: Raise at the first thing that goes to the quarantine.
 
     Raises:
@@ -63,21 +63,22 @@ def prepare(
     """
     folder = folder.resolve()
     settings = settings or PrepareSettings()
-    catalogue, remarks = _with_depths_of_negatives(catalogue, workers, scheduler)
+    team = Workers(workers, scheduler, scheduler_tls)
+    catalogue, remarks = _with_depths_of_negatives(catalogue, team)
     jobs = list(_jobs(catalogue, folder, settings))
     pending = [job for job in jobs if _record(job) is None]
     # The folder is tried before the workers are started: one clear error instead of many.
-    write_json(folder / "settings.json", asdict(settings))
+    write_json(folder / SETTINGS, asdict(settings))
     progress = tqdm(total=len(jobs), initial=len(jobs) - len(pending), unit="image")
     with progress:
         progress.set_description("preparing images")
-        for _ in _run(prepare_image, pending, workers, scheduler):
+        for _ in team.results(prepare_image, pending):
             progress.update()
     return _collect(folder, jobs, remarks, strict=strict)
 
 
 def _with_depths_of_negatives(
-    catalogue: Catalogue, workers: int, scheduler: str
+    catalogue: Catalogue, team: Workers
 ) -> tuple[Catalogue, list[dict[str, str]]]:
     """Give a depth to negatives that do not say theirs; rows for the quarantine.
 
@@ -91,7 +92,7 @@ def _with_depths_of_negatives(
         return catalogue, []
     part = images[silent & images["dataset"].isin(set(negative["dataset"]))]
     paths = list(dict.fromkeys(part["path"]))
-    brightest = dict(_run(stored_brightness, paths, workers, scheduler))
+    brightest = dict(team.results(stored_brightness, paths))
     part = part[part["path"].map(brightest) > 0]  # the others cannot be read, as is said later
     bits, rows = found_depths(
         [0] * len(part),
@@ -136,56 +137,6 @@ def _states(paths: Sequence[str]) -> str:
         else:
             states.append(f"{path} {state.st_size} {state.st_mtime_ns}")
     return "\n".join(states)
-
-
-def _run(
-    work: Callable[[Item], Result], items: list[Item], workers: int, scheduler: str
-) -> Iterator[Result]:
-    """Do the work for each item, here or on Dask; yields the results as they come."""
-    if not items:
-        return
-    if workers == 0 and not scheduler:
-        yield from map(work, items)
-        return
-    # Dask is slow to import, and most calls find everything done.
-    import dask
-    from distributed import as_completed
-
-    # A worker that dies (out of memory, killed) takes no image along: its jobs go to another.
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 20}),
-        _client(workers, scheduler) as client,
-    ):
-        futures = client.map(work, items, pure=False)
-        for future in as_completed(futures):
-            yield future.result()
-
-
-@contextmanager
-def _client(workers: int, scheduler: str) -> Iterator[Any]:
-    """A client of the running scheduler, or of one started here for the length of the block."""
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=_SCHEDULER_S)
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"no Dask scheduler answers at {scheduler} ({error}). Start one with `dask "
-                "scheduler`, or leave the address empty to work on this machine."
-            ) from None
-        with client:
-            yield client
-        return
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-    )
-    with cluster, Client(cluster) as client:
-        yield client
 
 
 def _record(job: Job) -> dict[str, Any] | None:

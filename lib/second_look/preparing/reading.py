@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from second_look.catalogue import Catalogue, assign_splits, clean_official_split, merge
-from second_look.errors import LostRowsError, MissingDataError, ParameterError
+from second_look.errors import DataError, LostRowsError, MissingDataError, ParameterError
 from second_look.files import DATA_VARIABLE
 from second_look.phantoms.forms import CBIS, FORMS, phantom_folder, read_phantom
 from second_look.phantoms.phantom import PhantomSettings
@@ -98,7 +99,14 @@ def find_data_root(data_root: str) -> Path:
 
     Raises:
         MissingDataError: It is not there.
+        DataError: Names of files cannot be read here, or its own cannot be written into tables.
     """
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        raise DataError(
+            f"names of files are read as {encoding} here, not as UTF-8.",
+            "the locale",
+            "Set the environment variable PYTHONUTF8=1.",
+        )
     named = data_root or os.environ.get(DATA_VARIABLE, "")
     root = Path(named or "data").expanduser()
     if not named and not root.is_dir():
@@ -110,7 +118,12 @@ def find_data_root(data_root: str) -> Path:
             remedy=f"Set the parameter data_root or the environment variable {DATA_VARIABLE}; "
             "README.md says how to get the data.",
         )
-    return root.resolve()
+    root = root.resolve()
+    try:
+        str(root).encode()
+    except UnicodeEncodeError:
+        raise DataError("its name is not UTF-8.", ascii(str(root)), "Rename it.") from None
+    return root
 
 
 def data_locations(settings: DataSettings) -> list[Path]:

@@ -6,6 +6,7 @@ and one that maps what lies where.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 TABLES = ("images", "lesions", "quarantine")
 # The arrays of an image, and the columns that say how many bytes their files have.
 ARRAYS = {"pixels.npy": "pixels_bytes", "regions.npy": "regions_bytes"}
+# Characters of a name before its ending: file systems take 255 bytes, a draft's ending among them.
+_LONGEST_NAME, _SHORTENED = 200, 120
 _REMEDY = "Run notebook 01_data_survey again: it prepares anew what is damaged."
 
 
@@ -99,8 +102,12 @@ class Prepared:
 
 
 def path_of(folder: Path, image_id: str, ending: str) -> Path:
-    """The file of one image; an id may hold characters that a file name may not."""
-    return folder / f"{quote(image_id, safe=' ')}.{ending}"
+    """The file of one image; an id may hold characters that a file name may not, or too many."""
+    name = quote(image_id, safe=" ", errors="surrogatepass")
+    if len(name) > _LONGEST_NAME:  # no other id has "=" in its name
+        digest = hashlib.sha256(image_id.encode(errors="surrogatepass")).hexdigest()
+        name = f"{name[:_SHORTENED]}={digest[:32]}"
+    return folder / f"{name}.{ending}"
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> None:

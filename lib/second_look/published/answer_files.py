@@ -41,7 +41,8 @@ def write_answer(folder: Path, answer: Answer, models: Mapping[str, Published]) 
     write_csv(folder / LESIONS, lesion_table(answer))
     pictures = []
     for image in answer.images:
-        figure = figure_of(image, answer)
+        with plt.rc_context({"text.parse_math": False}):  # ids may hold dollars
+            figure = figure_of(image, answer)
         path = path_of(folder, image.image_id, "png")
         write_bytes(path, _png(figure))
         plt.close(figure)

@@ -21,7 +21,7 @@ from second_look.records import (
     results_digest,
 )
 from second_look.running.exclusive import with_absolute_data_root
-from second_look.running.notebooks import cells_to_run
+from second_look.running.notebooks import cells_to_run, execute
 from second_look.running.parameters import OUTPUTS
 from second_look.running.provenance import peak_memory
 from second_look.running.report import OUT_OF_DATE
@@ -33,9 +33,6 @@ STOP_S = 30.0
 UP_TO_DATE, NOT_RUN = "up to date", "not run"
 # The data set does not hold what the notebook is about: nothing is wrong with either.
 NOT_APPLICABLE = "not applicable"
-# Kernels log warnings about their transport, and tracebacks when they are stopped. Errors of a
-# notebook are reported by this module instead.
-_QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 
 
 class Notebook:
@@ -134,24 +131,20 @@ class Notebook:
     def _run(self) -> str:
         """Execute the cells; returns why the notebook does not apply to the data set, or ""."""
         # Slow to import, and not needed where everything is up to date.
-        import papermill
         from nbclient.exceptions import DeadKernelError
         from papermill.exceptions import PapermillExecutionError
-        from traitlets.config import Config
 
         # papermill writes after every cell; under its own name the notebook appears whole.
         draft = self.executed.with_name(f".{self.name}.draft.ipynb")
         hint = f"The notebook with its traceback: {self.executed}"
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
-            papermill.execute_notebook(
+            execute(
                 cells_to_run(self.path, self.outputs),
-                str(draft),
-                parameters={**self._passed, **self._outputs_parameter},
-                kernel_name="python3",
-                cwd=str(self.path.parent),
-                extra_arguments=_QUIET,
-                config=Config({"KernelManager": {"shutdown_wait_time": 2 * STOP_S}}),
+                draft,
+                {**self._passed, **self._outputs_parameter},
+                self.path.parent,
+                stop_s=2 * STOP_S,
             )
             draft.replace(self.executed)
             return ""

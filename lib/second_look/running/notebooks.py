@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import os
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,12 @@ from second_look.errors import ParameterError, first_few
 
 # Tag of cells that need to know where lesions are, in a notebook that can do without them.
 OUTLINES = "outlines"
+# Kernels log warnings about their transport, and tracebacks when they are stopped; errors of a
+# notebook are reported by the pipeline. What users begin their own sessions with stays out.
+_KERNEL_OPTIONS = [
+    "--IPKernelApp.log_level=CRITICAL",
+    "--IPKernelApp.exec_PYTHONSTARTUP=False",
+]
 _SKIPPED = "*Not run on this data set: it needs lesion outlines, and this set has none.*"
 
 
@@ -70,6 +78,56 @@ def cells_to_run(path: Path, outputs: Path) -> Any:  # noqa: ANN401
     if skipped:
         notebook.cells = without_cells(notebook.cells, skipped)
     return notebook
+
+
+def execute(
+    notebook: Any,  # noqa: ANN401
+    draft: Path,
+    values: Mapping[str, Any],
+    folder: Path,
+    *,
+    stop_s: float,
+) -> None:
+    """Execute a notebook in a kernel without the user's IPython profile and start-up files.
+
+    Args:
+        notebook: Its cells (nbformat).
+        draft: Where it is written after each cell.
+        values: Of its parameters.
+        folder: That it runs in.
+        stop_s: How long a kernel that is told to stop may take before it is killed.
+
+    Raises:
+        PapermillExecutionError, DeadKernelError: A cell failed, or the kernel died.
+    """
+    # Slow to import, and not needed where everything is up to date.
+    import papermill
+    from traitlets.config import Config
+
+    name = "IPYTHONDIR"
+    earlier = os.environ.get(name)
+    with tempfile.TemporaryDirectory(prefix="second-look-") as profile:
+        os.environ[name] = profile
+        try:
+            papermill.execute_notebook(
+                notebook,
+                _literal(draft),
+                parameters=dict(values),
+                kernel_name="python3",
+                cwd=str(folder),
+                extra_arguments=_KERNEL_OPTIONS,
+                config=Config({"KernelManager": {"shutdown_wait_time": stop_s}}),
+            )
+        finally:
+            if earlier is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = earlier
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which fills parameters in between braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def without_cells(cells: Sequence[Any], tags: Collection[str]) -> list[Any]:

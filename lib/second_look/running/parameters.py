@@ -248,6 +248,8 @@ def load_params(
         ParameterError: The file cannot be read, or holds unknown sections or names, wrong types or
             values out of range; all of them are named at once.
     """
+    if not path.stem.strip("."):
+        raise ParameterError(f"{path}: its name is that of the set. Give it one of letters.")
     sections = _load_yaml(path)
     problems: list[str] = []
     values = {

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from second_look.errors import DataError, MissingDataError, ParameterError
 from second_look.files import sha256, write_text
+from second_look.source_code import content_hash
 from second_look.sources.fetching import RemoteFile, check_room, fetch_file, free_bytes, gigabytes
 from second_look.sources.mias import read_mias
 from second_look.sources.mias_files import ADDRESS
@@ -33,6 +34,11 @@ MIAS_IMAGES = 322
 SPLITS = ("train", "test")
 # The archive, and its content while it is checked.
 _MIAS_BYTES = 600_000_000
+# Info.txt and the 322 pictures pack to 112 MB.
+_MOST_MIAS_BYTES = 200_000_000
+# Of Info.txt and the pictures as they were published in 1995: `content_digest`. It is what protects
+# a download, since the server has no checksum and is not asked over https.
+MIAS_CONTENT = "4412b424e22b7a7db3ec4131fb35a656abeb64245ee51159c9a94a6e698e8dd7"
 # Series of CBIS-DDSM that are fetched at a time, of 24 MB on average.
 _BATCH = 16
 _ATTEMPTS = 3
@@ -81,8 +87,9 @@ def download_mias(
     """Fetch the archive of mini-MIAS, unless it is there, and check it.
 
     There is no published checksum of the archive. So its content is checked the first time: 322
-    readable images, each with its row in Info.txt. Then the SHA-256 is written beside the archive
-    (all-mias.tar.gz.sha256, for sha256sum -c), and later calls compare the archive with it.
+    readable images, each with its row in Info.txt, all of it as it was published (MIAS_CONTENT).
+    Then the SHA-256 is written beside the archive (all-mias.tar.gz.sha256, for sha256sum -c), and
+    later calls compare the archive with it.
 
     Args:
         folder: Where the archive goes.
@@ -106,6 +113,7 @@ def download_mias(
         address,
         checksum or recorded,
         f"Try again; if the archive itself has changed, remove {record}.",
+        _MOST_MIAS_BYTES,
     )
     came_now = fetch_file(archive, remote, retries=retries)
     if recorded and not checksum:
@@ -142,6 +150,7 @@ def _check_mias(archive: Path) -> None:
         ) from error
     with tempfile.TemporaryDirectory(prefix=".checking-", dir=archive.parent) as unpacked:
         catalogue = read_mias(archive, Path(unpacked))
+        content = content_digest(next(Path(unpacked).rglob("Info.txt")).parent)
     quarantine = catalogue.quarantine
     lost = quarantine[quarantine["effect"].isin(["image left out", "lesion left out"])]
     if len(catalogue.images) != MIAS_IMAGES or len(lost):
@@ -151,6 +160,18 @@ def _check_mias(archive: Path) -> None:
             location=archive,
             remedy=f"Download it again from {ADDRESS}",
         )
+    if content != MIAS_CONTENT:
+        raise DataError(
+            "Info.txt or pictures are not as they were published.",
+            archive,
+            f"Do not trust this archive; get {ADDRESS}",
+        )
+
+
+def content_digest(folder: Path) -> str:
+    """Hex digest of Info.txt and the PGM files in a folder, by their names and contents."""
+    paths = sorted([folder / "Info.txt", *folder.glob("*.pgm")])
+    return content_hash(f"{path.name} {sha256(path)}".encode() for path in paths)
 
 
 def cbis_series(selection: Selection) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def _ellipse(x: float, y: float, rx: float, ry: float, turn: float) -> list[tupl
 
 def _path(folder: Path, name: str, size: tuple[int, int], content: object) -> Path:
     mark = hashlib.sha256(repr((size, content)).encode()).hexdigest()[:12]
-    return folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}-{mark}.png"
+    return folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)[:120]}-{mark}.png"
 
 
 def _write(path: Path, mask: npt.NDArray[np.uint8]) -> None:

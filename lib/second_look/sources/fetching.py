@@ -32,11 +32,13 @@ class RemoteFile:
         checksum: "algorithm:hex digits", such as sha256:0123…; the digits may be the first ones
             of the digest, as torchvision gives them. "" if none is published.
         remedy: What to do if the checksum is another one; "" for trying again.
+        most_bytes: More than these are not fetched: a server need not say how many there are.
     """
 
     address: str
     checksum: str = ""
     remedy: str = ""
+    most_bytes: int = 2**63
 
 
 def fetch_file(target: Path, remote: RemoteFile, *, retries: int, pause_s: float = 2.0) -> bool:
@@ -64,7 +66,7 @@ def fetch_file(target: Path, remote: RemoteFile, *, retries: int, pause_s: float
     target.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(retries + 1):
         try:
-            _continue(draft, remote.address)
+            _continue(draft, remote)
             break
         except (OSError, HTTPException) as error:
             _raise_final(error, target, remote, last=attempt == retries)
@@ -89,8 +91,9 @@ def has_checksum(path: Path, checksum: str) -> bool:
         return hashlib.file_digest(stream, algorithm).hexdigest().startswith(digits)
 
 
-def _continue(draft: Path, address: str) -> None:
+def _continue(draft: Path, remote: RemoteFile) -> None:
     """Fetch what a draft lacks; all of it where the server cannot continue."""
+    address = remote.address
     start = draft.stat().st_size if draft.is_file() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={start}-"} if start else {})
     try:
@@ -108,6 +111,13 @@ def _continue(draft: Path, address: str) -> None:
             tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=draft.name) as bar,
         ):
             while chunk := response.read(_CHUNK):
+                if stream.tell() + len(chunk) > remote.most_bytes:
+                    draft.unlink()
+                    raise DataError(
+                        f"more than {gigabytes(remote.most_bytes)} come, which the file has not.",
+                        address,
+                        "Fetch it elsewhere.",
+                    )
                 stream.write(chunk)
                 bar.update(len(chunk))
     size = draft.stat().st_size

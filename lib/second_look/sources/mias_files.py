@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import hashlib
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -28,8 +33,15 @@ ENDINGS = (".pgm", ".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 # Folders of the data root that may hold it, in small letters.
 _FOLDERS = ("all-mias", "mias", "mini-mias", "mias-mammography")
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-# The archive unpacks to 338 MB; far more than that is not mini-MIAS.
-_MAX_UNPACKED_BYTES = 4_000_000_000
+# The archive unpacks to 338 MB in files of 1 MB; far more than that is not mini-MIAS. Headers of an
+# archive are read into memory at once, and so is Info.txt.
+_MAX_UNPACKED_BYTES = 1_000_000_000
+_MAX_MEMBER_BYTES = 20_000_000
+_OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ": lzma.open,
+    b"BZh": bz2.open,
+}
 
 
 def find_mias(location: Path) -> Path:
@@ -150,11 +162,39 @@ def _write_scans(scans: Path, target: Path) -> None:
         ) from error
 
 
+class _Modest:
+    """A stream that refuses to read very much at once, as forged headers of an archive ask for."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """As of a file."""
+        if not 0 <= size <= _MAX_MEMBER_BYTES:
+            raise tarfile.TarError(f"a header of {size:,} bytes")
+        content: bytes = self._stream.read(size)
+        return content
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[tarfile.TarFile]:
+    """An archive, packed in any way, whose headers are small."""
+    with archive.open("rb") as stream:
+        start = stream.read(6)
+    opener = next((opener for mark, opener in _OPENERS.items() if start.startswith(mark)), open)
+    with (
+        opener(archive, "rb") as stream,
+        tarfile.open(fileobj=cast("IO[bytes]", _Modest(stream)), mode="r:") as tar,
+    ):
+        yield tar
+
+
 def _extract_safely(archive: Path, target: Path) -> None:
     """Extract plain files below `target`; refuse every other kind of member."""
     total = 0
     try:
-        with tarfile.open(archive) as tar:
+        with _members(archive) as tar:
             for member in tar:
                 name = Path(member.name)
                 plain = member.isfile() or member.isdir()
@@ -165,9 +205,10 @@ def _extract_safely(archive: Path, target: Path) -> None:
                         remedy=f"Do not trust this archive; get {ADDRESS}",
                     )
                 total += member.size
-                if total > _MAX_UNPACKED_BYTES:
+                if total > _MAX_UNPACKED_BYTES or member.size > _MAX_MEMBER_BYTES:
                     raise DataError(
-                        f"the archive unpacks to more than {_MAX_UNPACKED_BYTES / 1e9:g} GB.",
+                        f"the archive unpacks to more than {_MAX_UNPACKED_BYTES / 1e9:g} GB, or a "
+                        f"file in it to more than {_MAX_MEMBER_BYTES / 1e6:g} MB.",
                         location=archive,
                         remedy=f"Do not trust this archive; get {ADDRESS}",
                     )
