@@ -145,10 +145,7 @@ class Run:
         remaining = len(table) - ROWS_SHOWN
         note = f" {remaining:,} more rows are in tables/{path.name}." if remaining > 0 else ""
         if changed:
-            note += (
-                f" Texts that a spreadsheet would run, or a terminal obey: {changed}; they begin "
-                "with an apostrophe, or have control characters written out."
-            )
+            note += f" Formulas and control characters written as plain text: {changed}."
         _show(
             f'<figure id="{anchor}" class="table"><figcaption>{html.escape(caption + note)}'
             f"</figcaption>{table_html(table.head(ROWS_SHOWN), empty)}</figure>"
@@ -391,15 +388,14 @@ def _show_powers(figure: Figure) -> None:
     axes = [
         axis
         for axis in figure.findobj(Axis)
-        for formatter in (axis.get_major_formatter(), axis.get_minor_formatter())
-        if isinstance(formatter, LogFormatterMathtext)
+        if isinstance(axis.get_major_formatter(), LogFormatterMathtext)
     ]
     if axes:
         figure.draw_without_rendering()  # makes the ticks
     for axis in axes:
         for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            tick.label1.set_parse_math(True)
-            tick.label2.set_parse_math(True)
+            for label in (tick.label1, tick.label2):
+                label.set_parse_math(True)
 
 
 def _rendered(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:

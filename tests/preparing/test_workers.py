@@ -18,8 +18,8 @@ def listening(_item):
     process = psutil.Process()
     return [
         str(connection.laddr)
-        for each in (process, process.parent())
-        for connection in each.net_connections("inet")
+        for member in (process, process.parent())
+        for connection in member.net_connections("inet")
         if connection.status == "LISTEN"
     ]
 
