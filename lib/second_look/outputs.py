@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 import re
 from collections.abc import Iterator
@@ -44,6 +43,7 @@ from second_look.records import (
     fingerprint,
     load_results,
 )
+from second_look.rendering import rendered
 from second_look.verdicts import Conditions, Interval, noted
 from second_look.verdicts import verdict as judge
 
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 FOLDERS = ("figures", "tables", "predictions", MANIFESTS)
 ROWS_SHOWN = 50
 NO_ROWS = "Nothing to list: this table has no rows in this run."
-PNG_DPI = 150
 _NAME = re.compile(r"[a-z0-9_]+")
 _silent = False
 
@@ -113,9 +112,7 @@ class Run:
         import matplotlib.pyplot as plt
 
         anchor = self._anchor(name)
-        _show_powers(figure)
-        png = _rendered(figure, "png", {"Software": None})
-        svg = _rendered(figure, "svg", {"Date": None, "Creator": None})
+        png, svg = rendered(figure)
         plt.close(figure)
         for suffix, content in ((".png", png), (".svg", svg)):
             path = self.folder / "figures" / f"{anchor}{suffix}"
@@ -378,34 +375,6 @@ def readable(value: Any) -> str:  # noqa: ANN401
 
 def _show(markup: str) -> None:
     display(HTML(markup))  # type: ignore[no-untyped-call]
-
-
-def _show_powers(figure: Figure) -> None:
-    """Let logarithmic axes write their ticks as powers; all other text is taken as it is."""
-    from matplotlib.axis import Axis
-    from matplotlib.ticker import LogFormatterMathtext
-
-    axes = [
-        axis
-        for axis in figure.findobj(Axis)
-        if isinstance(axis.get_major_formatter(), LogFormatterMathtext)
-    ]
-    if axes:
-        figure.draw_without_rendering()  # makes the ticks
-    for axis in axes:
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            for label in (tick.label1, tick.label2):
-                label.set_parse_math(True)
-
-
-def _rendered(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
-    """The bytes of a picture file; without dates and random ids: equal figures, equal files."""
-    import matplotlib as mpl
-
-    stream = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "second-look"}):
-        figure.savefig(stream, format=form, dpi=PNG_DPI, metadata=metadata)
-    return stream.getvalue()
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

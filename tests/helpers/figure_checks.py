@@ -7,7 +7,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from second_look.outputs import PNG_DPI
+from second_look.rendering import PNG_DPI
 
 # Of the report's column, px: 62 rem less its padding of 1.25 rem at each side.
 PAGE_WIDTH = (62 - 2.5) * 16

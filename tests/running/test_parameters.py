@@ -116,7 +116,8 @@ def test_a_notebook_has_one_parameters_cell(tmp_path: Path) -> None:
         read_cell(notebook(tmp_path / "a.ipynb", SURVEY, tags="other"))
     with pytest.raises(ParameterError, match=r"expected one parameters cell\. Got 2"):
         read_cell(notebook(tmp_path / "b.ipynb", SURVEY, PATCHING))
-    (tmp_path / "c.ipynb").write_text("    with pytest.raises(ParameterError, match=r"c\.ipynb: cannot be read as a notebook"):
+    (tmp_path / "c.ipynb").write_text("<<<<<<< HEAD")
+    with pytest.raises(ParameterError, match=r"c\.ipynb: cannot be read as a notebook"):
         read_cell(tmp_path / "c.ipynb")
 
 
@@ -327,7 +328,6 @@ def test_every_notebook_checks_its_parameters(path: Path) -> None:
     assert text.index(call) < text.index("open_run(outputs")
 
 
-<<<<<<< HEAD
 BOMB = "[" + ", ".join(f"&a{k} [{', '.join([f'*a{k - 1}'] * 9) if k else '1, 2, 3'}]"
                        for k in range(12)) + "]"  # fmt: skip
 
@@ -397,7 +397,7 @@ def test_lists_of_lists_are_checked_before_the_run(
 
 
 @pytest.mark.parametrize("name", ["...yaml", "..yaml"])
-def test_a_set_whose_name_is_dots_is_refused(tmp_path, name):
+def test_a_set_whose_name_is_dots_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("common: {}\n")
     with pytest.raises(ParameterError, match="its name is that of the set"):
         load_params(tmp_path / name, {})

@@ -45,7 +45,7 @@ def run_notebook(outputs: Path, **parameters: Any) -> str:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     outputs = tmp_path_factory.mktemp("set")
     rendering = pytest.MonkeyPatch()
-    rendering.setattr("second_look.outputs.PNG_DPI", 40)
+    rendering.setattr("second_look.rendering.PNG_DPI", 40)
     depths = several_depths(
         {"resnet18": 1.6, "resnet50": 3.0}, (0,), patients=120, units_per_patient=20
     )
