@@ -49,6 +49,7 @@ from pathlib import Path
 from second_look.running.commands import exit_status
 
 def command():
+    sys.stderr.write("")
     for _ in range(3):
         print("x" * 100_000, flush=True)
     Path("done").touch()
@@ -57,7 +58,7 @@ sys.exit(exit_status(command))
 """
 
 
-@pytest.mark.parametrize("output", ["| head -c 1", "> /dev/full", ">&-"])
+@pytest.mark.parametrize("output", ["| head -c 1", "> /dev/full", ">&-", ">&- 2>&-"])
 def test_output_that_nobody_takes_stops_nothing(tmp_path: Path, output: str) -> None:
     if "/dev/full" in output and not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")

@@ -381,11 +381,31 @@ def test_a_notebook_that_fails_is_kept_and_going_on_repeats_nothing(project: Pro
 
 def test_a_kernel_that_dies_is_a_failed_notebook(tmp_path: Path) -> None:
     project = small_project(tmp_path)
-    project.write(MAKE, MAKE_PARAMETERS, "import os\nos._exit(9)")
-    with pytest.raises(NotebookFailedError, match="01_make failed: its kernel died"):
+    parameters = f"{MAKE_PARAMETERS}batch_size: int = 8  # images [1, 99]\n"
+    project.write(MAKE, parameters, "import os\nos._exit(9)")
+    with pytest.raises(NotebookFailedError, match="01_make failed: its kernel died") as error:
         go(project)
+    assert "Lower batch_size (--set 01_make.batch_size=…)." in str(error.value)
     assert project.statuses() == [FAILED, NOT_REACHED]
     assert (project.set / "notebooks" / f"{MAKE}.ipynb").is_file()
+
+
+def test_too_few_open_files_name_the_remedy(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(*_: object, **__: object) -> None:
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(papermill, "execute_notebook", dead)
+    with pytest.raises(NotebookFailedError, match=r"02_use failed: .*ulimit -n 4096"):
+        go(project, only=USE, force=True)
+
+
+def test_a_report_that_is_a_folder_is_named(project: Project, executed: list[str]) -> None:
+    (project.set / "report.html").unlink()
+    (project.set / "report.html").mkdir()
+    with pytest.raises(OutputError, match=r"report\.html: a folder stands .*Remove or rename it"):
+        go(project)
 
 
 def test_a_stop_by_the_user_leaves_the_rest_to_do(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import NotebookFailedError, SecondLookError
-from second_look.running.interruptions import signal_of, steady_output, stoppable
+from second_look.running.interruptions import MORE_FILES, signal_of, steady_output, stoppable
 from second_look.running.notebooks import choose_notebook, find_notebooks, notebook_title
 from second_look.running.parameters import Parameter, load_params, read_cells
 
@@ -75,11 +75,7 @@ def _exit_status(command: Callable[[], int | None]) -> int:
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        print(
-            "Too many open files for the limit of this shell. Raise it (ulimit -n 4096), and run "
-            "the same command again.",
-            file=sys.stderr,
-        )
+        print(f"Too many open files. {MORE_FILES}", file=sys.stderr)
         return 2
 
 

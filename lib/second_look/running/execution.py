@@ -21,6 +21,7 @@ from second_look.records import (
     results_digest,
 )
 from second_look.running.exclusive import with_absolute_data_root
+from second_look.running.interruptions import MORE_FILES
 from second_look.running.notebooks import cells_to_run, execute
 from second_look.running.parameters import OUTPUTS
 from second_look.running.provenance import peak_memory
@@ -153,11 +154,20 @@ class Notebook:
             if error.ename == NotApplicableError.__name__:
                 return str(error.evalue)
             message = f"{self.name} failed: {error.ename}: {error.evalue}"
-            raise NotebookFailedError(f"{message}\n{hint}") from None
+            remedy = f" {MORE_FILES}" if os.strerror(errno.EMFILE) in message else ""
+            raise NotebookFailedError(f"{message}{remedy}\n{hint}") from None
         except DeadKernelError:
             draft.replace(self.executed)
             raise NotebookFailedError(
-                f"{self.name} failed: its kernel died, usually because memory ran out.\n{hint}"
+                f"{self.name} failed: its kernel died, usually because memory ran out."
+                f"{self._smaller()}\n{hint}"
+            ) from None
+        except RuntimeError as error:  # of jupyter_client, which has no class for it
+            if "Kernel died before replying" not in str(error):
+                raise
+            raise NotebookFailedError(
+                f"{self.name} failed: its kernel died while it started. Free memory, or allow more "
+                f"open files. {MORE_FILES}"
             ) from None
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -168,3 +178,8 @@ class Notebook:
             ) from error
         finally:
             draft.unlink(missing_ok=True)
+
+    def _smaller(self) -> str:
+        """Which parameters to lower where memory ran out; "" where none decides it."""
+        names = [name for name in self.values if name.endswith("batch_size") or name == "workers"]
+        return f" Lower {' or '.join(names)} (--set {self.name}.{names[0]}=…)." if names else ""

@@ -8,8 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
+# What helps where too few files may be open.
+MORE_FILES = "Raise the limit of this shell (ulimit -n 4096), and run the same command again."
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -81,11 +84,11 @@ def steady_output() -> Iterator[None]:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    if sys.stdout is None or sys.stderr is None:
-        yield
-        return
-    out, error = cast(TextIO, _Steady(sys.stdout)), cast(TextIO, _Steady(sys.stderr))
-    with redirect_stdout(out), redirect_stderr(error):
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,  # for those that were closed
+        redirect_stdout(cast(TextIO, _Steady(sys.stdout or nowhere))) as out,
+        redirect_stderr(cast(TextIO, _Steady(sys.stderr or nowhere))),
+    ):
         try:
             yield
         finally:
