@@ -21,6 +21,10 @@ TOPICS = (RESULT, ARCHITECTURE, DATA, STATEMENT)
 
 # A gain of balanced accuracy below this, percentage points, would make no difference in practice.
 MATTERS = 5.0
+# Epochs after which the paper's figures 2a and 2b show samples.
+SAMPLE_EPOCHS = (50, 1000)
+# The paper's example of calibration: how sure a model is of its answers, 0 to 1.
+CONFIDENT = 0.8
 _AUC = "0.05 in AUC: studies of readers call readings that differ by less equivalent"
 _POINTS = "5 points: a quarter of the 20 that the paper reports for twice the patches"
 _AREA = "about a fifth: the paper gives one digit, and two readers' outlines differ by more"

@@ -20,10 +20,6 @@ LEARNING_RATES = (0.002, 0.0002)
 # Figures 2a and 2b: samples whose texture lies farther than so many times the distance of real ones
 # from real ones are insufficient. The paper has no such limit; it judged by eye.
 SUFFICIENT = 1.5
-# Epochs after which figures 2a and 2b show samples.
-SAMPLE_EPOCHS = (50, 1000)
-# Its example of calibration: how sure a model is of its answers, 0 to 1.
-CONFIDENT = 0.8
 # What generators are called where people read of them.
 GENERATOR_NAMES = {"dcgan": "DCGAN", "progressive": "progressive growing"}
 

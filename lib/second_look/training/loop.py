@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from second_look.errors import SecondLookError
-from second_look.training import checkpoints
+from second_look.training import checkpoints, tensorboard
 from second_look.training.task import Task
 
 
@@ -192,12 +192,15 @@ class _Loop:
         self.fabric, self.task, self.settings = fabric, task, settings
         self.store, self.progress = store, progress
         self.waiting: list[tuple[int, dict[str, Tensor]]] = []
+        self.log: Any = None
 
     def run(self) -> None:
         """Make the steps that are still to be made."""
         first, steps = self.progress.step, self.settings.steps
         if self._finished():
             return
+        if self.fabric.is_global_zero:
+            self.log = tensorboard.open_log(os.environ, self.store.folder.name, first)
         started = saved = time.monotonic()
         earlier_seconds = self.progress.seconds
         bar = tqdm(
@@ -244,6 +247,7 @@ class _Loop:
         if due or self.progress.step % self.settings.log_every == 0:
             self._check_losses()
             means = self.progress.note_losses()
+            self._log(means)
             bar.set_postfix({name: f"{value:.3g}" for name, value in means.items()})
         if due:
             self._validate()
@@ -275,9 +279,16 @@ class _Loop:
         # All processes decide by the numbers of the first: they keep statistics of their own.
         numbers = self.fabric.broadcast({name: float(value) for name, value in measures.items()})
         self.progress.note(numbers)
+        self._log(numbers)
         watched = self.task.watched
         if watched and self.progress.improved(numbers[watched]) and self.fabric.is_global_zero:
             self.store.save_weights(self.task)
+
+    def _log(self, numbers: Mapping[str, float]) -> None:
+        if self.log is not None:
+            for name, value in numbers.items():
+                self.log.add_scalar(name, value, self.progress.step)
+            self.log.flush()
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:

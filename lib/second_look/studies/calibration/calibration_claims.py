@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from second_look.claims import claim
+from second_look.claims import CONFIDENT, claim
 from second_look.outputs import Run
-from second_look.paper import CONFIDENT
 from second_look.studies.calibration.findings import cell
 from second_look.studies.calibration.measures import AS_IT_IS, TEMPERATURE, Calibrated
 from second_look.verdicts import Conditions

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from second_look.claims import CONFIDENT
 from second_look.evaluation import miscalibration as mis
 from second_look.evaluation.groups import KEYS, Group
 from second_look.evaluation.intervals import in_words
 from second_look.outputs import Run
-from second_look.paper import CONFIDENT
 from second_look.studies.calibration.measures import (
     AS_IT_IS,
     MEASURE_NAMES,

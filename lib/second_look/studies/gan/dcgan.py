@@ -16,7 +16,7 @@ from second_look import paper
 from second_look.batches.gan_patches import PatchSet, choose_windows, measure_scaling
 from second_look.batches.sampler import cut
 from second_look.catalogue import patient_keys
-from second_look.claims import claim
+from second_look.claims import SAMPLE_EPOCHS, claim
 from second_look.errors import DataError
 from second_look.models import dcgan, progressive
 from second_look.models.generator import Scaling
@@ -273,7 +273,7 @@ def printed_samples(early_epochs: int, epochs: int) -> dict[str, str]:
     return {
         f"{name}, {_epochs(trained)}": words.format(name.split(":")[0], _epochs(printed))
         for name, trained, printed in zip(
-            _FIGURES, (early_epochs, epochs), paper.SAMPLE_EPOCHS, strict=True
+            _FIGURES, (early_epochs, epochs), SAMPLE_EPOCHS, strict=True
         )
     }
 
