@@ -83,7 +83,7 @@ def steady_output() -> Iterator[None]:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # kernels get it too
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,  # for those that were closed
         redirect_stdout(cast(TextIO, _Steady(sys.stdout or nowhere))) as out,
