@@ -10,7 +10,7 @@ import pytest
 from second_look.catalogue import Catalogue
 from second_look.decoding.pixels import write_png
 from second_look.errors import OutputError
-from second_look.files import folder_fingerprint, read_object
+from second_look.files import folder_fingerprint, read_object, write_json
 from second_look.preparing.dataset import Dataset, lacks_outlines, open_dataset
 from second_look.preparing.prepare import SETTINGS, prepare
 from second_look.preparing.store import drop_damaged, path_of, save_array
@@ -101,6 +101,20 @@ def test_a_damaged_record_of_an_image_is_made_anew(films, tmp_path, content):
     record = tmp_path / "prepared" / "b.json"
     written = read_object(record)
     record.write_text(content)
+    prepare(films, tmp_path / "prepared", workers=0)
+    assert read_object(record) == written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"files": {"b.pixels.npy": 3}}, {"files": {"b.pixels.npy": [3]}}, {"files": {"x": ["3", 4]}},
+     {"image": [3]}, {"lesions": 3}, {"fingerprint": 3}, {"quarantine": {}}],
+)  # fmt: skip
+def test_wrong_types_in_the_record_of_an_image_are_made_anew(films, tmp_path, change):
+    record = tmp_path / "prepared" / "b.json"
+    written = read_object(record)
+    write_json(record, written | change)
+    drop_damaged(tmp_path / "prepared", by_digest=True)
     prepare(films, tmp_path / "prepared", workers=0)
     assert read_object(record) == written
 

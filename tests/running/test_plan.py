@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -195,6 +196,16 @@ def test_speeds_are_measured_once_a_day(tmp_path: Path) -> None:
     assert len(calls) == 1
     Speeds(replace(LAPTOP, threads=1), tmp_path / "speeds.json", measure).seconds(SMALL, 8)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("part", ["3", '{"x": 3}', '{"x": {"kind": "c", "flops": "many"}}', "[]"])
+def test_speeds_of_another_form_are_measured_anew(tmp_path: Path, part: str) -> None:
+    cache = tmp_path / "speeds.json"
+    Speeds(LAPTOP, cache, at_20_gflops).seconds(SMALL, 8)
+    (key,) = json.loads(cache.read_text())
+    cache.write_text(json.dumps({key: json.loads(part)}))
+    expected = 8 * cost(SMALL).step_flops / 2e10
+    assert Speeds(LAPTOP, cache, at_20_gflops).seconds(SMALL, 8) == pytest.approx(expected)
 
 
 def test_what_is_not_measured_has_the_speed_of_its_kind(tmp_path: Path) -> None:

@@ -195,6 +195,17 @@ def test_a_failed_notebook_shows_its_error_plainly(run: Run) -> None:
     assert "An Exception was encountered" not in text
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", '{"cells": 3}', '{"cells": [3]}', '{"cells": [{"cell_type": "code"}]}',
+     '{"cells": [{"cell_type": "code", "metadata": {}, "source": "x", "outputs": [3]}]}',
+     '{"cells": [{"cell_type": "code", "metadata": {}, "source": "x"}]}'],
+)  # fmt: skip
+def test_an_executed_notebook_that_is_none_is_left_out(run: Run, content: str) -> None:
+    (run.folder / "notebooks" / f"{PATCHING}.ipynb").write_text(content)
+    assert f'id="{PATCHING}"' not in build(run)
+
+
 def test_an_out_of_date_notebook_says_so(run: Run) -> None:
     assert "Out of date:" not in build(run)
     save(run.folder, PATCHING, [new_markdown_cell("# 02 · Patching")])

@@ -144,6 +144,9 @@ def _record(job: Job) -> dict[str, Any] | None:
     record = read_object(job.record)
     if record.get("key") != job.key or not isinstance(record.get("quarantine"), list):
         return None
+    forms = {"image": dict, "lesions": list, "fingerprint": str}
+    if not all(isinstance(record.get(name, form()), form) for name, form in forms.items()):
+        return None
     complete = "image" not in record or sizes_agree(job.folder, record.get("files"))
     return record if complete else None
 

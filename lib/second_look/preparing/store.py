@@ -169,7 +169,7 @@ def drop_damaged(folder: Path, *, by_digest: bool) -> int:
 def sizes_agree(folder: Path, arrays: object) -> bool:
     """Whether the arrays that a record names are there, each as large as it says."""
     return isinstance(arrays, dict) and all(
-        _size(folder / name) == facts[0] for name, facts in arrays.items()
+        _are_facts(facts) and _size(folder / name) == facts[0] for name, facts in arrays.items()
     )
 
 
@@ -198,7 +198,12 @@ def _size(path: Path) -> int:
 
 
 def _as_written(path: Path, facts: Any) -> bool:  # noqa: ANN401
-    return bool(_size(path) == facts[0] and sha256(path) == facts[1])
+    return _are_facts(facts) and _size(path) == facts[0] and sha256(path) == facts[1]
+
+
+def _are_facts(facts: object) -> bool:
+    """Whether a record says of a file what `files_of` does: its size and sha256."""
+    return isinstance(facts, list) and [type(fact) for fact in facts] == [int, str]
 
 
 def _loaded(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:

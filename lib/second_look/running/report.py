@@ -29,10 +29,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from second_look.errors import NotApplicableError
-from second_look.files import read_json, read_object, write_text
+from second_look.files import read_object, write_text
 from second_look.outputs import readable
 from second_look.paper import RELATED_WORK
 from second_look.records import Records, load_results, remedy
+from second_look.running.executed import read_executed
 from second_look.running.report_pictures import fitted
 from second_look.running.report_scripts import cases_of, policy, scripts, style
 from second_look.studies.scorecard import card as scorecard
@@ -135,7 +136,7 @@ def build_report(outputs: Path, notebooks: Sequence[str]) -> Path:
     sections = [
         _section(name, content, str(states.get(name, {}).get("status", "")), outdated[name])
         for name in notebooks
-        if (content := read_json(outputs / "notebooks" / f"{name}.ipynb"))
+        if (content := read_executed(outputs / "notebooks" / f"{name}.ipynb"))
     ]
     results = records.with_verdicts(load_results(outputs), filter(outdated.get, outdated))
     anchors = {section.name for section in sections}

@@ -23,7 +23,7 @@ from torch.optim import AdamW
 
 from second_look.batches.gan_patches import PatchSet
 from second_look.errors import OutputError
-from second_look.files import read_json, write_json
+from second_look.files import read_object, write_json
 from second_look.models import dcgan, progressive
 from second_look.models.classifier import Classifier
 from second_look.models.mask_rcnn import build_detector
@@ -81,8 +81,11 @@ class Speeds:
     ) -> None:
         self.machine, self._cache, self._measure = machine, cache, measure
         self._key = f"{machine.name}, {machine.threads} threads, torch {torch.__version__}"
-        stored = read_json(cache)
-        self._stored: dict[str, dict[str, Any]] = stored if isinstance(stored, dict) else {}
+        self._stored: dict[str, dict[str, Any]] = {
+            name: {key: entry for key, entry in part.items() if _is_timed(entry)}
+            for name, part in read_object(cache).items()
+            if isinstance(part, dict)
+        }
         self._spent = 0.0
 
     def seconds(self, network: Network, batch: int) -> float:
@@ -291,3 +294,10 @@ def _gan(network: Network, batch: int, device: torch.device) -> Callable[[], int
 
 
 _UPDATES = {CLASSIFIER: _classifier, DETECTOR: _detector, DCGAN: _gan, PROGRESSIVE: _gan}
+
+
+def _is_timed(entry: object) -> bool:
+    """Whether an entry of the file of speeds is one that this version writes."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
+        return False
+    return all(isinstance(entry.get(name), int | float) for name in ("flops", "time"))
