@@ -9,7 +9,7 @@ from second_look.files import read_object
 
 
 def read_executed(path: Path) -> dict[str, Any]:
-    """An executed notebook; {} where there is none, or none that can be read: it is not shown."""
+    """An executed notebook; {} where there is none, or none that can be read: it is not valid_outputs."""
     notebook = read_object(path)
     cells = notebook.get("cells")
     valid = isinstance(cells, list) and all(_is_cell(cell) for cell in cells)
@@ -20,8 +20,12 @@ def _is_cell(cell: object) -> bool:
     if not isinstance(cell, dict) or not isinstance(cell.get("metadata"), dict):
         return False
     outputs = cell.get("outputs", [])
-    shown = isinstance(outputs, list) and all(
+    valid_outputs = isinstance(outputs, list) and all(
         isinstance(output, dict) and "output_type" in output for output in outputs
     )
     is_code = cell.get("cell_type") == "code"
-    return shown and isinstance(cell.get("source"), str | list) and ("outputs" in cell) >= is_code
+    return (
+        valid_outputs
+        and isinstance(cell.get("source"), str | list)
+        and ("outputs" in cell) >= is_code
+    )
