@@ -78,7 +78,7 @@ from second_look.preparing.dataset import build_dataset
 from second_look.preparing.reading import DataSettings, case_descriptions, data_locations
 from second_look.running.parameters import check_parameters
 from second_look.sources.cbis_descriptions import survey_descriptions
-from second_look.studies.survey import cohort, data_survey, survey_claims
+from second_look.studies.survey import cohort, data_survey, survey_claims, walkthrough
 
 # %%
 check_parameters("01_data_survey", globals())
@@ -132,6 +132,24 @@ data = build_dataset(
 )
 run.uses(*data_locations(settings))
 run.wrote(*data.written)
+
+# %% [markdown]
+# ## One mammogram, step by step
+#
+# What the code does with every image, shown on one: the file is read, the breast found and cut out,
+# and its lesions become a map of the same size. Beside it, the image's row in the catalogue, from
+# which every later number takes its label, patient and split.
+
+# %%
+example_id = walkthrough.example(data)
+run.table(walkthrough.reading(data, example_id), "example", f"{example_id}: from file to input.")
+run.table(
+    walkthrough.catalogue_row(data, example_id), "example_row",
+    f"The row of {example_id} in the catalogue.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## How many images are there?
 
 # %%
 run.table(data_survey.counts(data), "counts", "Images, patients, breasts and lesions.")

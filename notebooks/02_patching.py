@@ -50,7 +50,7 @@ from second_look.claims import claim
 from second_look.preparing import patches, views
 from second_look.preparing.dataset import open_dataset, require
 from second_look.running.parameters import check_parameters
-from second_look.studies.survey import patching
+from second_look.studies.survey import patching, walkthrough
 from second_look.studies.windows import WINDOWS
 
 # %%
@@ -62,6 +62,23 @@ run.uses(*data.files)
 require(data, outlines=True)
 
 # %% [markdown]
+# ## One mammogram, step by step
+#
+# No pixel is needed to label windows: the map of breast and lesions says for each window which
+# share of it lies on the breast, and which share of a lesion it contains. The second table is the
+# row of one window, as later notebooks read it; they cut its pixels when they need them.
+
+# %%
+rule = patches.LabelRule(min_breast_share, min_lesion_share, min_window_share)
+size_mm = patch_size_mm or None
+example_id = walkthrough.example(data)
+steps, window = walkthrough.windows(
+    data, example_id, size=patch_size, stride=stride, rule=rule, size_mm=size_mm
+)
+run.table(steps, "example", f"{example_id}: from the region map to labelled windows.")
+run.table(window, "example_row", "The row of the window with most of a lesion.")
+
+# %% [markdown]
 # ## How many patches does each stride give?
 #
 # A window counts as on the breast if enough of it lies on the breast mask, or if it touches a
@@ -70,8 +87,6 @@ require(data, outlines=True)
 # variation, not a new patch.
 
 # %%
-rule = patches.LabelRule(min_breast_share, min_lesion_share, min_window_share)
-size_mm = patch_size_mm or None
 windows_by_stride = patching.windows_by_stride(
     data, strides, size=patch_size, size_mm=size_mm, rule=rule
 )

@@ -72,7 +72,7 @@ from second_look.models.progressive import ProgressiveSettings
 from second_look.outputs import open_run
 from second_look.preparing.dataset import open_dataset, require
 from second_look.running.parameters import check_parameters
-from second_look.studies.gan import dcgan, gan_claims, quality
+from second_look.studies.gan import dcgan, gan_claims, quality, walkthrough
 from second_look.studies.gan import generators as trained_generators
 from second_look.studies.gan.features import feature_space
 from second_look.studies.windows import open_windows, training_windows
@@ -85,6 +85,23 @@ run = open_run(outputs, notebook="03_dcgan")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
 require(data, outlines=True)
+
+# %% [markdown]
+# ## Four samples, step by step
+#
+# Noise goes in, four pictures come out, and the discriminator says of each how likely it is an
+# original. Both networks learn from these numbers: the discriminator so that its probabilities for
+# samples fall, the generator so that they rise. **The weights here are random, as before
+# training**: the pictures are noise, and the discriminator has no opinion (probabilities near 0.5).
+
+# %%
+run.table(
+    walkthrough.noise_to_losses(
+        DcganSettings(dcgan_size, latent_size, slope, dropout, output_activation), seed=seed
+    ),
+    "example",
+    "From noise to losses, layer by layer: an untrained DCGAN of this notebook's size.",
+)
 
 # %% [markdown]
 # ## Are these the paper's networks?

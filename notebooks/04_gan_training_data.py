@@ -51,7 +51,7 @@ from second_look.outputs import open_run
 from second_look.claims import claim
 from second_look.preparing.dataset import open_dataset, require
 from second_look.running.parameters import check_parameters
-from second_look.studies.gan import classifiers, results
+from second_look.studies.gan import classifiers, results, walkthrough
 from second_look.studies.gan.generators import generator_epochs, open_generators
 from second_look.studies.windows import open_windows, sample_windows, training_windows
 
@@ -85,6 +85,20 @@ sets = classifiers.training_sets(patches, added_shares)
 # %%
 set_table = classifiers.set_table(sets, training, labels)
 run.table(set_table, "sets", "Training sets of the classifiers.")
+
+# %% [markdown]
+# ## One sample of each class, step by step
+#
+# A sample of every generator is reduced or enlarged to the classifier's input and goes through it.
+# **The classifier's weights are random, as before training**, so its answers are guesses and its
+# loss is about the logarithm of the number of classes. Training lowers this loss.
+
+# %%
+steps, batch = walkthrough.sample_to_answer(
+    generators, labels, architecture=architecture, size=size, seed=seed
+)
+run.table(steps, "example", f"A batch of {len(batch)} samples through an untrained classifier.")
+run.table(batch, "example_batch", "What becomes of each sample; p is a probability.")
 
 # %% [markdown]
 # ## How good are trivial answers?

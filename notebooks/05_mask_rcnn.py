@@ -67,6 +67,7 @@ from second_look.preparing.dataset import open_dataset, require
 from second_look.preparing.patches import HALF_RULE
 from second_look.running.parameters import check_parameters
 from second_look.studies.detection import findings, memory, results, training, trainings
+from second_look.studies.detection import walkthrough
 from second_look.viewer import widget
 
 # %% tags=["train"]
@@ -76,6 +77,23 @@ run = open_run(outputs, notebook="05_mask_rcnn")
 data = open_dataset(Path(outputs))
 run.uses(*data.files)
 require(data, outlines=True)
+
+# %% [markdown]
+# ## One mammogram, step by step
+#
+# A Mask R-CNN works in stages: maps of features at several scales, boxes that may hold something,
+# features cut out for each box, then class, corrected box and mask. The picture is one of this data
+# set, the network the small one (`model: small`) **with random weights, as before training**: the
+# shapes are real, the scores are guesses. The second table is what is kept of a detection: its box
+# in pixels of the file.
+
+# %%
+steps, detection = walkthrough.picture_to_box(data, (image_rows, image_cols), seed=seed)
+run.table(steps, "example", "From the picture to detections, by an untrained small network.")
+run.table(
+    detection, "example_row", "The best of these guesses, as a row of the table of detections.",
+    empty="This untrained network detects nothing.",
+)  # fmt: skip
 
 # %% [markdown]
 # ## Which network is it?

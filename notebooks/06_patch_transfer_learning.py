@@ -77,7 +77,7 @@ from second_look.preparing.dataset import open_dataset, require
 from second_look.running.parameters import check_parameters
 from second_look.studies.transfer import controls, dense_windows, patch_models, patch_transfer
 from second_look.studies.transfer import linear_probe, scheme_a, transfer_claims, two_views
-from second_look.studies.transfer import whole_image
+from second_look.studies.transfer import walkthrough, whole_image
 from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
 from second_look.studies.windows import open_windows, sample_windows
 from second_look.viewer import widget
@@ -105,6 +105,24 @@ patch_weights, patch_predictions = None, []  # without outlines there is no patc
 
 # %% tags=["train", "outlines"]
 windows = open_windows(run, data, size=patch_size)
+
+# %% [markdown]
+# ## One patch of each class, step by step
+#
+# A patch becomes maps of features, their means, a logit for each class and, by softmax,
+# probabilities. **The weights are random, as before training**, so the answers are guesses;
+# training lowers the loss. Rows like those of the second table make up the table of predictions,
+# from which all measures below are computed.
+
+# %% tags=["outlines"]
+steps, batch = walkthrough.patches_to_answers(
+    data, windows, architecture=architecture, size=patch_size, seed=seed
+)
+run.table(steps, "example", f"A batch of {len(batch)} patches through an untrained {architecture}.")
+run.table(batch, "example_batch", "What becomes of each patch; p is a probability.")
+
+# %% [markdown]
+# ## What does one know without looking?
 
 # %% tags=["outlines"]
 test = sample_windows(windows, split="test", max_windows=test_windows, seed=seed)

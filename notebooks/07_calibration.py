@@ -59,7 +59,7 @@ from second_look.preparing import views
 from second_look.preparing.dataset import open_dataset
 from second_look.running.parameters import check_parameters
 from second_look.studies.calibration import calibration_claims, clinical_value, decisions
-from second_look.studies.calibration import findings, network_depth, subgroups
+from second_look.studies.calibration import findings, network_depth, subgroups, walkthrough
 from second_look.studies.calibration import measures as study
 
 # %%
@@ -85,6 +85,19 @@ calibrated = study.calibrate(groups)
 run.table(
     study.notes(calibrated), "notes", "What could not be done, or only in part, and why.",
     empty="Everything could be done.",
+)  # fmt: skip
+
+# %% [markdown]
+# ## One answer, step by step
+#
+# From the probabilities of one test unit to what its bin adds to the calibration error, after
+# temperature scaling.
+
+# %%
+run.table(
+    walkthrough.answer_to_error(calibrated, bins=bins), "example",
+    "The first test unit of the first model with a temperature.",
+    empty="No model here has a temperature.",
 )  # fmt: skip
 
 # %% [markdown]

@@ -29,7 +29,7 @@ from IPython.display import Markdown
 from second_look.preparing.dataset import open_dataset
 from second_look.outputs import open_run
 from second_look.running.parameters import check_parameters
-from second_look.studies.scorecard import checklist, conclusions, positive_control
+from second_look.studies.scorecard import checklist, conclusions, positive_control, walkthrough
 from second_look.studies.scorecard import card as study
 from second_look.studies.survey import cohort
 from second_look.verdicts import RULE
@@ -59,6 +59,15 @@ Markdown(positive_control.sentences(learnt, synthetic=data.synthetic))
 
 # %%
 Markdown(RULE)
+
+# %% [markdown]
+# One measurement on its way through this rule:
+
+# %%
+run.table(
+    walkthrough.measurement_to_verdict(results), "example", "From a measurement to its verdict.",
+    empty="No result of this run has an interval and a claim with limits.",
+)  # fmt: skip
 
 # %%
 run.table(study.margins(), "margins", "Within which limits each claim holds, and why.")

@@ -32,7 +32,7 @@ HEADINGS = {
     "image_a": "first image",
     "image_b": "second image",
     "image_id": "image",
-    "lesion_share": "share of a lesion a window must contain",
+    "lesion_share": "share of a lesion",
     "macro_auc": "macro AUC",
     "observed_expected": "O:E",
     "observed_high": "observed, high",

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
 
 from second_look.errors import NotApplicableError, OutputError
 from second_look.evaluation.recalibration import PriorShift
@@ -28,6 +26,7 @@ from second_look.published.of_run import (
 )
 from second_look.published.scores import picture_of
 from second_look.published.weights import Published, load_models
+from second_look.studies.steps import steps as table_of
 
 # Folder of the prepared images in a run's outputs.
 PREPARED = "one_mammogram"
@@ -172,7 +171,7 @@ def steps(model: Published, mammograms: Mammograms, image_id: str) -> pd.DataFra
         maps = network.maps(picture)
         features = network.pooled(maps)
         logits = network.head(features)
-    parts: dict[str, npt.NDArray[np.generic] | Tensor] = {
+    parts = {
         "prepared image, grey levels": pixels,
         "picture for the network, 0 to 1": picture,
         "feature maps": maps,
@@ -180,14 +179,7 @@ def steps(model: Published, mammograms: Mammograms, image_id: str) -> pd.DataFra
         f"logits of {', '.join(model.card.classes)}": logits,
         "probabilities": logits.softmax(1),
     }
-    rows = []
-    for name, part in parts.items():
-        values = np.asarray(part, dtype=np.float64)
-        rows.append(
-            {"step": name, "shape": " × ".join(map(str, values.shape)), "lowest": values.min(),
-             "mean": values.mean(), "highest": values.max()}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    return table_of(parts)
 
 
 def calibration_steps(
