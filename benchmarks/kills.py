@@ -32,9 +32,8 @@ import psutil
 
 HERE = Path(__file__).resolve().parents[1]
 LAST_NOTEBOOK = "08"
-# Fewer patients and steps than params/ci.yaml, which is the base.
+# Fewer steps than params/ci.yaml, which is the base.
 SETTINGS = (
-    "01_data_survey.patients=16",
     "03_dcgan.epochs=2",
     "03_dcgan.early_epochs=1",
     "05_mask_rcnn.stages=[[12, 5e-4, all]]",

@@ -9,7 +9,7 @@ from second_look.files import read_object
 
 
 def read_executed(path: Path) -> dict[str, Any]:
-    """An executed notebook; {} where there is none, or none that can be read: it is not valid_outputs."""
+    """An executed notebook; {} where there is none that can be read: the report leaves it out."""
     notebook = read_object(path)
     cells = notebook.get("cells")
     valid = isinstance(cells, list) and all(_is_cell(cell) for cell in cells)
