@@ -248,10 +248,18 @@ def usual_handlers() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("usual_handlers")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [signal.SIGINT],
+        [signal.SIGTERM],
+        [signal.SIGHUP],
+        [signal.SIGTERM, signal.SIGINT],  # a job is ended, and its run stops the kernel
+    ],
+)
 @pytest.mark.parametrize("stop_at", [3, 59])
-def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path, monkeypatch, number, stop_at):
-    handlers = signal.getsignal(number)
+def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path, monkeypatch, numbers, stop_at):
+    handlers = [signal.getsignal(number) for number in numbers]
     unbroken = Line()
     train(unbroken, rarely_saved(), tmp_path / "a")
     asked = Line()
@@ -259,13 +267,15 @@ def test_a_signal_ends_it_after_the_step_with_a_checkpoint(tmp_path, monkeypatch
 
     def step_and_signal(index):
         if index == stop_at:
-            signal.raise_signal(number)
+            for number in numbers:
+                signal.raise_signal(number)
         return step(index)
 
     asked.step = step_and_signal
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         train(asked, rarely_saved(), tmp_path / "b")
-    assert signal.getsignal(number) == handlers
+    assert stopped.value.args[-1] == numbers[0]
+    assert [signal.getsignal(number) for number in numbers] == handlers
     resumed = Line(stop_at=stop_at)  # the step that was finished is not made again
     train(resumed, rarely_saved(), tmp_path / "b")
     assert torch.equal(weights(unbroken), weights(resumed))
