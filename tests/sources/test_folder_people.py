@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from second_look.decoding.pixels import write_png
+from second_look.errors import DataError, LostRowsError
 from second_look.running.provenance import quarantine_in_words
 from second_look.sources.folder import read_folder
+from second_look.sources.folder_values import label
 
 HEAD = "path,patient,label,side,view\n"
 
@@ -119,3 +122,31 @@ def test_decimal_commas_are_read_and_a_bad_pixel_size_costs_no_image(folder):
     assert catalogue.images["pixel_spacing_mm"].iloc[0] == 0.64
     assert catalogue.lesions["assessment"].tolist() == [4, 3]
     assert "the pixel_size_mm 'wide' counts as unknown" in catalogue.quarantine["reason"].iloc[0]
+
+
+def test_pictures_that_share_an_id_are_lost_images(folder):
+    rows = "images/p1_L_CC.png,p1,benign,x\nimages/p2_L_CC.png,p2,malignant,x\n"
+    with pytest.raises(LostRowsError, match=r"1 of 2 images .* label 'malignant'"):
+        read(folder, f"path,patient,label,image_id\n{rows}", max_lost=0.9)
+
+
+def test_a_file_with_two_ids_is_one_image(folder):
+    rows = "images/p1_L_CC.png,p1,benign,x\nimages/p1_L_CC.png,p1,malignant,y\n"
+    catalogue = read(folder, f"path,patient,label,image_id\n{rows}")
+    assert catalogue.images[["image_id", "label"]].to_numpy().tolist() == [["x", "malignant"]]
+    assert "the file has the id 'x' in another row" in catalogue.quarantine["reason"].item()
+
+
+def test_rows_of_a_second_sheet_are_not_lost_in_silence(folder):
+    book = openpyxl.Workbook()
+    book.active.append(["path", "patient", "label"])
+    book.copy_worksheet(book.active).append(["images/p1_L_CC.png", "p1", "malignant"])
+    book.active.append(["images/p2_L_CC.png", "p2", "benign"])
+    book.save(folder / "t.xlsx")
+    with pytest.raises(DataError, match="1 rows stand in other sheets"):
+        read_folder(folder / "t.xlsx", folder, dataset="own")
+
+
+def test_whole_numbers_in_a_label_of_several_words_match_with_decimals():
+    labels = {"cancer 1 biopsy 0": "malignant"}
+    assert label("cancer 1.0 biopsy 0.0", labels) == "malignant"

@@ -198,6 +198,18 @@ def test_cmmd(tmp_path):
     assert "D2-0003 L: no DICOM file of it" in reasons
 
 
+def test_a_breast_of_cmmd_with_two_rows_has_the_worse_label(tmp_path):
+    root = tmp_path / "CMMD"
+    names = ["ID1", "LeftRight", "abnormality", "classification"]
+    rows = [["D1-0001", "R", "mass", "Benign"], ["D1-0001", "R", "mass", "Malignant"]]
+    write_xlsx(root / "CMMD_clinicaldata_revision.xlsx", [names, *rows])
+    dicom(root / "1.dcm", PatientID="D1-0001", ImageLaterality="R", SeriesInstanceUID="1.2")
+    catalogue = read(tmp_path, "cmmd")
+    assert catalogue.images["label"].tolist() == ["malignant"]
+    assert catalogue.lesions["pathology"].tolist() == ["benign", "malignant"]
+    assert catalogue.quarantine.empty
+
+
 # ------------------------------------------------------------------ CDD-CESM
 
 
@@ -229,6 +241,23 @@ def test_cesm(tmp_path):
     assert catalogue.quarantine["reason"].tolist() == [
         "1 rows are of subtracted images, which are no mammograms"
     ]
+
+
+def test_rows_of_cesm_with_several_labels_all_count(tmp_path):
+    root = tmp_path / "CDD-CESM"
+    names = ["Image_name", "Patient_ID", "Side", "Breast density (ACR)", "BIRADS", "View"]
+    names.append("Pathology Classification/ Follow up")
+    rows = [["P1_L_DM_CC", 1, "L", "C", 2, "CC", name] for name in ("Benign", "Malignant")]
+    write_csv(root / "Radiology-manual-annotations.csv", [names, *rows])
+    shape = {"name": "circle", "cx": 20, "cy": 30, "r": 6}
+    head = ["#filename", "region_shape_attributes"]
+    via = [head, ["P1_L_DM_CC.jpg", json.dumps(shape)]]
+    write_csv(root / "Radiology_hand_drawn_segmentations_v2.csv", via)
+    jpeg(root / "Low energy images of CDD-CESM" / "P1_L_DM_CC.jpg")
+    catalogue = read(tmp_path, "cesm")
+    assert catalogue.images["label"].tolist() == ["malignant"]
+    assert catalogue.lesions["mask_path"].tolist() == ["", ""]
+    assert "several labels are not used: P1_L_DM_CC" in catalogue.quarantine["reason"].item()
 
 
 # ------------------------------------------------------------------ Mini-DDSM
@@ -331,6 +360,16 @@ def test_pascal_voc(pictures):
     (folder / "p3.xml").write_text(bomb)
     with pytest.raises(DataError, match="declares XML entities"):
         read_own(pictures, columns=columns, **settings)
+
+
+def test_voc_files_in_capitals_and_in_folders_below_are_read(pictures):
+    for name, xml in (("p1_a", "train/p1_a.xml"), ("p2_b", "P2_B.XML")):
+        path = pictures / "Annotations" / xml
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"<annotation><filename>{name}.png</filename></annotation>")
+    columns = {"path": "{filename}", "patient": "{filename:^[^_]+}"}
+    catalogue = read_own(pictures, table="Annotations", table_form="voc", columns=columns)
+    assert sorted(catalogue.images["patient_id"]) == ["p1", "p2"]
 
 
 def test_what_is_no_coco_is_said(pictures):

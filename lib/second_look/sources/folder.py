@@ -143,6 +143,7 @@ def rows_at_a_glance(
 def _add_rows(table: Table, rows: Rows) -> None:
     """Every row of the table; a row that repeats another counts once."""
     first_lines: dict[tuple[str, ...], int | str] = {}
+    id_of_path: dict[Path | None, str] = {}
     for line, row in rows:
         path, problem = _path(table, row["path"])
         if path is None:
@@ -158,6 +159,15 @@ def _add_rows(table: Table, rows: Rows) -> None:
                 image_id=image_id,
             )
             continue
+        first_id = image_id if path is None else id_of_path.setdefault(path, image_id)
+        if first_id != image_id:
+            table.add_line(
+                Code.DESCRIPTIONS_DIFFER,
+                f"the file has the id {first_id!r} in another row: both are one image",
+                effect="kept, corrected",
+                line=line,
+                image_id=(image_id := first_id),
+            )
         table.lines.setdefault(image_id, []).append((line, row["label"]))
         try:
             if path is None:
@@ -167,8 +177,11 @@ def _add_rows(table: Table, rows: Rows) -> None:
             table.add_line(
                 error.code, str(error), effect="image left out", line=line, image_id=image_id
             )
-            if error.code != Code.DESCRIPTIONS_DIFFER:  # that row names another image
-                table.failures.setdefault(image_id, (line, str(error)))
+            if error.code == Code.DESCRIPTIONS_DIFFER:  # it names another image, which is lost
+                label_line = table.lines[image_id].pop()
+                image_id = f"{image_id} of {table.line_name(line)}"
+                table.lines[image_id] = [label_line]
+            table.failures.setdefault(image_id, (line, str(error)))
 
 
 def _path(table: Table, text: str) -> tuple[Path | None, UnusableError]:

@@ -182,11 +182,18 @@ def _excel_lines(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
 
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        rows = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
+        rows, *more_sheets = [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
     except (zipfile.BadZipFile, KeyError, ValueError, IndexError, ParseError) as error:
         raise DataError(
             f"not a readable Excel workbook ({error}).", path, "Save it as CSV, UTF-8."
         ) from None
+    lost = set().union(*(sheet[1:] for sheet in more_sheets if sheet[:1] == rows[:1])) - set(rows)
+    if any(map(_width, lost)):
+        raise DataError(
+            f"the first sheet is read, but {len(lost)} rows stand in other sheets like it.",
+            path,
+            "Put all rows into the first sheet.",
+        )
     width = max((_width(row) for row in rows[:1]), default=0)
     for number, row in enumerate(rows, start=1):
         values = [_cell_text(value) for value in row[: max(width, _width(row))]]

@@ -109,8 +109,7 @@ def label(text: str, labels: Mapping[str, str]) -> str:
 def _plain(text: object) -> str:
     """Small letters, single spaces, no list brackets, whole numbers without decimals."""
     words = re.sub(r"[\[\]'\"()]", " ", str(text)).replace("-", " ").replace("_", " ").lower()
-    plain = " ".join(words.split())
-    return re.sub(r"^(\d+)\.0*$", r"\1", plain)
+    return re.sub(r"(?<!\S)(\d+)\.0*(?!\S)", r"\1", " ".join(words.split()))
 
 
 def kind(text: str, notes: Notes) -> str:

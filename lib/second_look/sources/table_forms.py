@@ -207,14 +207,15 @@ def _texts(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _voc(path: Path, columns: Mapping[str, str], converted: Converted) -> None:
     """Pascal VOC: a row an object; a file without any is normal."""
-    files = sorted(path.glob("*.xml"))
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".xml")
     if not files:
         raise DataError("no XML files here.", path, "Set table to the folder of the XML files.")
     records: list[tuple[str, dict[str, str]]] = []
     for file in files:
         root = _parsed(file)
         values = {element.tag: (element.text or "").strip() for element in root if not len(element)}
-        values |= {"xml_folder": path.name, "xml": file.stem}
+        xml_folder = file.parent.relative_to(path.parent).as_posix()
+        values |= {"xml_folder": xml_folder, "xml": file.stem}
         values |= _size_cells(root.findtext("size/height"), root.findtext("size/width"))
         for number, element in enumerate(root.iter("object"), start=1):
             record = {child.tag: (child.text or "").strip() for child in element if not len(child)}
@@ -314,15 +315,18 @@ def _cesm(path: Path, columns: Mapping[str, str], converted: Converted) -> None:
         reason = f"{len(tables)} files beside the table are called *segmentation*.csv, not 1"
         converted.remarks.append((Code.DESCRIPTIONS_MISSING, reason, "kept, label uncertain"))
     subtracted = 0
-    lines_of: dict[str, int | str] = {}
-    for line, row in read_rows(path, columns):
-        name = Path(row["path"]).stem.strip()
+    rows = [(line, Path(row["path"]).stem.strip(), row) for line, row in read_rows(path, columns)]
+    labels: dict[str, dict[str, int | str]] = {}
+    for line, name, row in rows:
+        labels.setdefault(name, {}).setdefault(row["label"], line)
+    for line, name, row in rows:
         if "_CM_" in name:
             subtracted += 1
             continue
-        if lines_of.setdefault(name, line) != line:
+        if labels[name][row["label"]] != line:
             continue  # one row a finding; the outlines give the lesions
-        shapes = outlines.get(name.casefold(), [])
+        # Outlines do not say which of several labels is theirs.
+        shapes = outlines.get(name.casefold(), []) if len(labels[name]) == 1 else []
         row |= {"path": f"{Path(row['path']).parent.as_posix()}/{name}.jpg", "kind": "other"}
         image = path.parent / row["path"]
         if shapes and image.is_file():
@@ -333,6 +337,10 @@ def _cesm(path: Path, columns: Mapping[str, str], converted: Converted) -> None:
             ]
             row["mask"] = "|".join(map(str, masks))
         converted.rows.append((line, row))
+    several = [name for name in labels if len(labels[name]) > 1 and name.casefold() in outlines]
+    if several:
+        reason = f"the outlines of images with several labels are not used: {first_few(several, 3)}"
+        converted.remarks.append((Code.LOCATION_UNUSABLE, reason, "location unknown"))
     if subtracted:
         reason = f"{subtracted} rows are of subtracted images, which are no mammograms"
         converted.remarks.append((Code.FILE_UNDESCRIBED, reason, "kept, corrected"))
@@ -372,15 +380,18 @@ def join_cmmd(
     """
     converted = Converted(drawn)
     files: dict[tuple[str, str], list[str]] = {}
+    described: set[tuple[str, str]] = set()
     for file in index[index["problem"] == ""].itertuples():
         side = read_header(path.parent / str(file.path)).side
         files.setdefault((str(file.patient_id), side), []).append(str(file.path))
     for line, row in read_rows(path, {"path": columns["patient"], **columns}):
-        names = files.pop((row["patient"], row["side"].upper()[:1]), [])
+        breast = row["patient"], row["side"].upper()[:1]
+        names = files.get(breast, [])
+        described.add(breast)
         kind = "mass|calcification" if row["kind"].lower() == "both" else row["kind"]
         for name in names or [f"{row['patient']} {row['side']}: no DICOM file of it"]:
             converted.rows.append((line, row | {"path": name, "kind": kind}))
-    unlisted = [name for names in files.values() for name in names]
+    unlisted = [name for breast in files.keys() - described for name in files[breast]]
     if unlisted:
         reason = (
             f"{len(unlisted)} images are of breasts without a row: {first_few(sorted(unlisted), 3)}"
