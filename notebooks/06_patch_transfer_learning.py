@@ -76,9 +76,9 @@ from second_look.outputs import open_run
 from second_look.preparing.dataset import open_dataset, require
 from second_look.running.parameters import check_parameters
 from second_look.studies.transfer import controls, dense_windows, patch_models, patch_transfer
-from second_look.studies.transfer import linear_probe, scheme_a, transfer_claims, two_views
-from second_look.studies.transfer import walkthrough, whole_image
-from second_look.studies.transfer.starts import PATCHES, PHANTOM, resolve_starts, weights_folders
+from second_look.studies.transfer import image_results, linear_probe, scheme_a, transfer_claims
+from second_look.studies.transfer import two_views, walkthrough, whole_image
+from second_look.studies.transfer.starts import PHANTOM, resolve_starts, weights_folders
 from second_look.studies.windows import open_windows, sample_windows
 from second_look.viewer import widget
 
@@ -91,7 +91,7 @@ run.uses(*data.files)
 require(data, outlines=False)
 checkpoints = run.folder / "checkpoints"
 weights = weights_folders(data_root, weights_folder)
-patch_weights, patch_predictions = None, []  # without outlines there is no patch model
+patch_weights, patch_predictions = {}, []  # without outlines there is no patch model
 
 # %% [markdown]
 # ## Data and baselines
@@ -224,7 +224,7 @@ run.figure(
 
 # %% tags=["train", "outlines"]
 best = patch_transfer.best_model(models)
-patch_weights = best.trained.weights
+patch_weights = patch_transfer.weights_by_seed(models, best)
 
 # %% tags=["outlines"]
 transfer_claims.report_accuracy(run, curve, data, best.start)
@@ -299,9 +299,8 @@ image_settings = whole_image.WholeImageSettings(
     label_smoothing=image_label_smoothing, patience=image_patience,
 )  # fmt: skip
 image_models = whole_image.train_all(
-    data, image_settings, sizes=image_sizes,
-    starts=resolve_starts(image_starts, {PATCHES: patch_weights}),
-    seeds=seeds, folder=run.folder, weights=weights,
+    data, image_settings, sizes=image_sizes, starts=image_starts, seeds=seeds, folder=run.folder,
+    patch_weights=patch_weights, weights=weights,
 )  # fmt: skip
 
 # %%
@@ -311,7 +310,10 @@ run.parquet(scheme_b_predictions, "predictions/06_scheme_b.parquet")
 # %% [markdown]
 # The trivial baselines beside them are linear models on frozen features: those of a network that
 # has never seen a mammogram (what ImageNet alone gives, where a start with published weights is),
-# and those of the patch model, with which the training of whole images begins.
+# and those of the patch model, with which the training of whole images begins. A "mean of
+# trainings" averages the probabilities of models with different seeds or image sizes. The sentence
+# at the end names the model that ranks validation patients best, and what it reaches on test
+# patients.
 
 # %%
 probe_predictions = linear_probe.linear_probe(
@@ -320,10 +322,11 @@ probe_predictions = linear_probe.linear_probe(
 )  # fmt: skip
 
 # %%
-image_predictions = patch_models.concatenate(
-    [*patch_predictions, scheme_b_predictions, probe_predictions]
+of_images = patch_models.concatenate([scheme_b_predictions, probe_predictions])
+means = image_results.means(of_images)
+aucs = image_results.auc_table(
+    patch_models.concatenate([*patch_predictions, of_images, means]), seed=seed
 )
-aucs = whole_image.auc_table(image_predictions, seed=seed)
 run.table(aucs, "whole_image_table", "AUC, malignant or not, on test patients.")
 run.figure(
     transfer_figures.auc_forest(aucs),
@@ -338,14 +341,14 @@ run.figure(
 # and in balanced accuracy. Again, only an interval on one side of zero is an answer.
 
 # %%
-gains = whole_image.auc_gains(scheme_b_predictions, seed=seed)
+gains = image_results.auc_gains(scheme_b_predictions, seed=seed)
 run.table(
     gains, "whole_image_gains", "Gain of each start by image.",
     empty="There is one start of whole images, and nothing to compare it with.",
 )  # fmt: skip
 
 # %%
-size_gains = whole_image.size_gains(scheme_b_predictions, seed=seed)
+size_gains = image_results.size_gains(scheme_b_predictions, seed=seed)
 run.table(
     size_gains, "whole_image_sizes", "Gain of larger images: difference in AUC by image.",
     empty="All whole images had one size, so there is no larger one to compare with.",
@@ -436,7 +439,7 @@ run.table(
 Markdown(patch_transfer.findings(curve, effect, baselines))
 
 # %% tags=["answer"]
-Markdown(whole_image.findings(aucs))
+Markdown(image_results.findings(aucs))
 
 # %% [markdown]
 # **Limits.** The paper does not describe its network, split, number of epochs or class frequencies,

@@ -67,6 +67,19 @@ def refused(tmp_path: Path, cells: Cells, text: str, *overrides: str) -> str:
     return str(error.value).replace(str(tmp_path), "")
 
 
+def test_a_long_path_of_a_params_file_is_not_shortened(tmp_path: Path, cells: Cells) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    path = folder / "smoke.yaml"
+    for text, problem in (
+        ("common: 3", "section 'common' must hold"),
+        ("02_patching: {strid: 1}", "02_patching: unknown parameter"),
+    ):
+        with pytest.raises(ParameterError) as error:
+            load(folder, cells, text)
+        assert str(error.value).startswith(f"{path}: {problem}")
+
+
 # ------------------------------------------------------------------ the cell
 
 

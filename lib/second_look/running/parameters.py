@@ -268,7 +268,7 @@ def load_params(
     for override in overrides:
         _override(values, cells, override, problems)
     if problems:
-        raise ParameterError("\n".join(map(clipped, problems)))
+        raise ParameterError("\n".join(clipped(problem, source=str(path)) for problem in problems))
     return values
 
 
@@ -349,13 +349,18 @@ def _load_yaml(path: Path) -> dict[str, dict[str, Any]]:
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ParameterError(
-            clipped(f"{path}: expected sections with parameters. Got {content!r}.")
+            clipped(
+                f"{path}: expected sections with parameters. Got {content!r}.", source=str(path)
+            )
         )
     sections = {str(name): {} if section is None else section for name, section in content.items()}
     for name, section in sections.items():
         if not isinstance(section, dict):
             raise ParameterError(
-                clipped(f"{path}: section {name!r} must hold parameters. Got {section!r}.")
+                clipped(
+                    f"{path}: section {name!r} must hold parameters. Got {section!r}.",
+                    source=str(path),
+                )
             )
     return {
         name: {str(key): value for key, value in section.items()}

@@ -82,10 +82,18 @@ def _check_size(text: str) -> None:
             raise ValueError(f"more than {MAX_VALUES:,} values once its aliases are written out")
 
 
-def clipped(message: str) -> str:
-    """A message in one line of at most MAX_MESSAGE characters, long words and itself shortened."""
+def clipped(message: str, *, source: str = "") -> str:
+    """A message in one line of at most MAX_MESSAGE characters, long words and itself shortened.
+
+    Args:
+        message: To be shown in one line.
+        source: What it may begin with and is kept as it is, such as the path of a file.
+    """
+    if source and message.startswith(source):
+        return source + clipped(message.removeprefix(source))
     words = (f"{word[:40]}…{word[-15:]}" if len(word) > 80 else word for word in message.split())
-    line = " ".join(words)
+    spaced = " " * message.startswith(" ")
+    line = spaced + " ".join(words)
     if len(line) <= MAX_MESSAGE:
         return line
     ending = MAX_MESSAGE // 3

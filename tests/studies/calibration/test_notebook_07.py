@@ -22,7 +22,7 @@ FIGURES = (
 
 
 # Cells that read the images; test_subgroups tests what they call.
-OF_IMAGES = ("subgroups.", "open_dataset(")
+OF_IMAGES = ("subgroups.", "by_group", "open_dataset(")
 
 
 def run_notebook(outputs: Path, **parameters: Any) -> str:
@@ -44,8 +44,6 @@ def run_notebook(outputs: Path, **parameters: Any) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     outputs = tmp_path_factory.mktemp("set")
-    rendering = pytest.MonkeyPatch()
-    rendering.setattr("second_look.rendering.PNG_DPI", 40)
     depths = several_depths(
         {"resnet18": 1.6, "resnet50": 3.0}, (0,), patients=120, units_per_patient=20
     )
@@ -54,8 +52,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     run = open_run(outputs, notebook="06_patch_transfer_learning")
     run.parquet(depths, "predictions/06_patches.parquet")
     run.parquet(images, "predictions/06_images.parquet")
-    text = run_notebook(outputs, draws=40, models_shown=2)
-    rendering.undo()
+    with pytest.MonkeyPatch.context() as rendering:
+        rendering.setattr("second_look.rendering.PNG_DPI", 40)
+        text = run_notebook(outputs, draws=40, models_shown=2)
     return outputs, text
 
 
@@ -67,7 +66,7 @@ def test_every_figure_and_table_is_there(finished):
     assert names == {
         "07_predictions", "07_notes", "07_measures", "07_depths", "07_depth_effect", "07_bands",
         "07_operating_points", "07_prevalence", "07_recall_rates", "07_average_precision",
-        "07_net_benefit",
+        "07_net_benefit", "07_example",
     }  # fmt: skip
     numbers = pd.read_parquet(outputs / "tables" / "07_measures.parquet")
     assert set(numbers["measure"]) >= {"ece", "debiased", "mce", "nll", "brier", "ece_change"}

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 def trained(phantom_data, tmp_path_factory):
     folder, settings = tmp_path_factory.mktemp("run"), small_whole_image_settings(epochs=1)
     (single,) = whole_image.train_all(
-        phantom_data, settings, sizes=[(64, 64)], starts={"random": "random"}, seeds=[0],
+        phantom_data, settings, sizes=[(64, 64)], starts=["random"], seeds=[0],
         folder=folder,
     )  # fmt: skip
     fused = two_views.train_all(
@@ -62,11 +62,11 @@ def test_the_baseline_is_scikit_learn_s_on_frozen_features(phantom_data, tmp_pat
     path = tmp_path / "other.pt"
     state = build_classifier("small", seed=5).state_dict()
     torch.save({f"network/{key}": value for key, value in state.items()}, path)
-    starts = linear_probe.starts_to_probe(["random", "phantom", str(path)], None)
-    assert starts == {"other": str(path)}
-    assert linear_probe.starts_to_probe(["random", "patches"], None) == {}
-    of_patches = {"imagenet": "imagenet", "patches": str(path)}
-    assert linear_probe.starts_to_probe(["patches", "imagenet"], path) == of_patches
+    starts = linear_probe.starts_to_probe(["random", "phantom", str(path)], {})
+    assert starts == {"other": {0: str(path)}}
+    assert linear_probe.starts_to_probe(["random", "patches"], {}) == {}
+    of_patches = {"imagenet": {0: "imagenet"}, "patches": {3: str(path)}}
+    assert linear_probe.starts_to_probe(["patches", "imagenet"], {3: path}) == of_patches
     arguments = {"architecture": "small", "size": (64, 64), "folder": tmp_path, "weights": []}
     table = linear_probe.linear_probe(phantom_data, starts=starts, **arguments)
     again = linear_probe.linear_probe(phantom_data, starts=starts, **arguments)

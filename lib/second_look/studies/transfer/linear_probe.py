@@ -16,27 +16,31 @@ from second_look.studies.transfer.starts import PATCHES, PHANTOM, start_name
 from second_look.studies.transfer.whole_image import UNITS
 
 
-def starts_to_probe(starts: Sequence[str], patch_weights: Path | None) -> dict[str, str]:
+def starts_to_probe(
+    starts: Sequence[str], patch_weights: Mapping[int, Path]
+) -> dict[str, dict[int, str]]:
     """The first start with weights from elsewhere, and the patch model, where there are such.
 
     Args:
         starts: Of the run's models, as its parameters name them.
-        patch_weights: Of the best patch model.
+        patch_weights: Seed → weights of the best patch model.
 
     Returns:
-        Name in tables → "imagenet" or a file, as `load_start` takes it.
+        Name in tables → seed → "imagenet" or a file, as `load_start` takes it. Weights from
+        elsewhere have one seed, since nothing about them is random.
     """
     of_run = (RANDOM, PHANTOM, PATCHES)
     elsewhere = [start for start in starts if start not in of_run][:1]
-    probed = {start_name(start): start for start in elsewhere}
-    return probed | ({PATCHES: str(patch_weights)} if patch_weights else {})
+    probed = {start_name(start): {0: start} for start in elsewhere}
+    of_patches = {seed: str(path) for seed, path in patch_weights.items()}
+    return probed | ({PATCHES: of_patches} if of_patches else {})
 
 
 def linear_probe(
     data: Dataset,
     *,
     architecture: str,
-    starts: Mapping[str, str],
+    starts: Mapping[str, Mapping[int, str]],
     size: tuple[int, int],
     folder: Path,
     weights: Sequence[Path],
@@ -56,7 +60,11 @@ def linear_probe(
     Returns:
         Predictions of the validation and test images (`predictions.SCHEMA`); empty without starts.
     """
-    tables = [_probe(data, architecture, start, size, folder, weights) for start in starts.items()]
+    tables = [
+        _probe(data, architecture, (name, start), seed, size, folder, weights)
+        for name, of_seed in starts.items()
+        for seed, start in of_seed.items()
+    ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_COLUMNS)
 
 
@@ -67,6 +75,7 @@ def _probe(
     data: Dataset,
     architecture: str,
     start: tuple[str, str],
+    seed: int,
     size: tuple[int, int],
     folder: Path,
     weights: Sequence[Path],
@@ -85,7 +94,7 @@ def _probe(
         probabilities(model, features[held_out]),
         unit="image",
         model=f"linear model of frozen features, {rows}×{cols}, start {start[0]}",
-        seed=0,
+        seed=seed,
         averaged=False,
         **facts,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,11 @@ def trainings_of(models: Sequence[PatchModel], best: PatchModel) -> list[PatchMo
         if model is not best and (model.start, model.patches) == (best.start, best.patches)
     ]
     return [best, *siblings]
+
+
+def weights_by_seed(models: Sequence[PatchModel], best: PatchModel) -> dict[int, Path]:
+    """Seed → weights of the trainings of a model; a model of images starts from its seed's."""
+    return {model.seed: model.trained.weights for model in trainings_of(models, best)}
 
 
 def _validation_auc(model: PatchModel) -> float:
