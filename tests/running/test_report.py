@@ -124,6 +124,7 @@ def test_the_scorecard_is_counted(run: Run) -> None:
         assert f" {count} " in f"{data} "
     assert "When does a claim count as reproduced?" in text
     assert "equivalence margin, fixed beforehand" in text
+    assert "<li>" not in text, "the rule is shown as markup"
 
 
 def test_a_claim_measured_twice_has_two_rows(run: Run) -> None:
