@@ -64,6 +64,11 @@ def test_the_interval_is_never_inside_that_over_patients(values):
     assert (perfect.low, perfect.high) == (0.9, 1.0)
 
 
+def test_differences_of_shares_stay_between_minus_1_and_1():
+    over = over_trainings(over_patients(-0.4, -0.5, -0.3), [-0.9, 0.1], share=False).estimate
+    assert (over.low, over.high) == (-1, 1)
+
+
 def test_without_an_interval_over_patients_there_is_none():
     nothing = Estimate(0.5, np.nan, np.nan, 3, 1, "too few")
     over = over_trainings(nothing, [0.4, 0.6], share=True)

@@ -99,7 +99,8 @@ def over_trainings(
     Args:
         over_patients: The mean over the trainings with its interval over patients.
         values: Of each training, (k,).
-        share: Whether they lie from 0 to 1, so that the logit scale is taken.
+        share: Whether they lie from 0 to 1, so that the logit scale is taken; else they are
+            differences of such, and no end lies beyond -1 or 1.
         level: Coverage of the interval, 0 to 1.
     """
     numbers = np.asarray(values, dtype=np.float64)
@@ -227,7 +228,7 @@ def _end(
         return end
     side = 1 if end >= over_patients.value else -1
     moved = middle + side * t.ppf((1 + level) / 2, freedom) * np.sqrt(total)
-    return float(expit(moved)) if share else float(moved)
+    return float(expit(moved)) if share else float(np.clip(moved, -1, 1))
 
 
 def _variance(

@@ -141,7 +141,7 @@ def test_findings_hold_the_runs_numbers(results):
     assert f"rows on {RESULT}: " in text
     assert f"2 “{REPRODUCED}”" in text
     patches, _, transfer, _ = (conclusion.text for conclusion in conclusions.CONCLUSIONS)
-    assert f"{patches} Evidence here: 1 {conclusions.OPEN}." in text
+    assert f"{patches} Evidence here: none; not measured." in text
     assert f"{transfer} Evidence here: 1 {conclusions.FOR}." in text
     synthetic = scorecard.findings(results, conclusions.table(results, {}, synthetic=True))
     sentence = "Evidence here: none; 1 measurement of synthetic images, which judge nothing."

@@ -180,6 +180,8 @@ def findings(results: Results, evidence: pd.DataFrame) -> str:
             n = len(rows_of_conclusion)
             evidence_text = f"none; {n} measurement{'s' * (n != 1)} of synthetic images, which "
             evidence_text += "judge nothing"
+        elif set(rows_of_conclusion["evidence"]) == {NOT_MEASURED}:
+            evidence_text = f"none; {NOT_MEASURED}"
         lines.append(f"{text} Evidence here: {evidence_text}.")
     return "\n".join(f"- {line}" for line in lines)
 
