@@ -160,6 +160,20 @@ def test_copies_are_found_among_many_pictures_without_a_look_at_all_pairs(monkey
     assert len(likely) < 3 * len(prints)
 
 
+def test_the_index_loses_no_copy_that_a_look_at_all_pairs_finds(monkeypatch):
+    rng = np.random.default_rng(1)
+    noise = gaussian_filter(rng.normal(size=(40, SIDE, SIDE)), (0, 2, 2))
+    films = np.clip(128 + 60 * noise / noise.std(), 0, 255).astype(np.uint8)
+    grainy = np.clip(films[:2] + rng.normal(0, 4, films[:2].shape), 0, 255).astype(np.uint8)
+    moved = np.roll(films[2:4], (2, 3), axis=(1, 2))
+    mirrored, turned = films[4:6, :, ::-1], np.rot90(films[6:8], axes=(1, 2))
+    prints = np.concatenate([films, grainy, moved, mirrored, turned])
+    among_all = near_copies(prints)  # in one leaf
+    monkeypatch.setattr(duplicates, "_LEAF", 16)
+    assert near_copies(prints) == among_all
+    assert set(among_all) == {(index, 40 + index) for index in range(8)}
+
+
 def test_a_copy_across_splits_is_an_error_that_names_the_pair(tmp_path):
     settings = PhantomSettings(patients=2, rows=256, cols=208, bits=8, seed=0)
     mammograms = []

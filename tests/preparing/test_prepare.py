@@ -265,6 +265,18 @@ def key_of(catalogue, folder):
     return job.key
 
 
+def test_each_record_is_read_once_where_nothing_changed(phantoms, prepared, monkeypatch):
+    records = []
+    read_record = preparation.read_object
+    monkeypatch.setattr(
+        preparation, "read_object", lambda path: records.append(path.name) or read_record(path)
+    )
+    again = prepare(phantoms, prepared.folder, workers=0)
+    assert len(records) == len(set(records)) == len(phantoms.images)
+    np.testing.assert_array_equal(again.fingerprints, prepared.fingerprints)
+    pd.testing.assert_frame_equal(again.images, prepared.images)
+
+
 def test_every_module_that_preparing_an_image_loads_counts(tmp_path, monkeypatch):
     write_mammogram(tmp_path / "a.png")
     catalogue = Catalogue.from_rows([row(tmp_path / "a.png")])

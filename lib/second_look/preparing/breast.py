@@ -15,8 +15,8 @@ from scipy.ndimage import (
     gaussian_filter,
 )
 from skimage.filters import threshold_otsu
-from skimage.measure import label, regionprops
-from skimage.morphology import disk, opening
+from skimage.measure import label
+from skimage.morphology import disk
 from skimage.transform import resize
 
 from second_look.decoding.acquisition import Polygon
@@ -180,7 +180,10 @@ def _component(bright: npt.NDArray[np.float32], threshold: float, radius: int) -
     """
     tissue = bright > threshold
     interior = _inside_frame(tissue)
-    breast = _largest(opening(tissue & interior, disk(radius)), bright)
+    shape = disk(radius)
+    # Opening; beyond the side of the picture the breast may go on.
+    core = binary_erosion(tissue & interior, shape, border_value=1)
+    breast = _largest(binary_dilation(core, shape), bright)
     return None if breast is None else binary_fill_holes(_up_to_the_edge(breast, interior))
 
 
@@ -206,7 +209,8 @@ def _without_notches(breast: Mask | None) -> Mask | None:
     padded = np.pad(breast, 1)
     for turns in range(4):
         outer, side = np.rot90(padded, turns)[0], np.rot90(breast, turns)[0]
-        outer[1:-1] = side | binary_closing(side, np.ones(round(_NOTCH_SHARE * side.size) | 1))
+        if side.any():
+            outer[1:-1] = side | binary_closing(side, np.ones(round(_NOTCH_SHARE * side.size) | 1))
     return np.asarray(binary_fill_holes(padded)[1:-1, 1:-1])
 
 
@@ -245,12 +249,10 @@ def _up_to_the_edge(breast: Mask, interior: Mask) -> Mask:
 
 def _largest(mask: Mask, bright: npt.NDArray[np.float32]) -> Mask | None:
     """The component with the most light that is large enough to be a breast."""
-    components = label(mask)
-    best, max_light = None, 0.0
-    for region in regionprops(components, intensity_image=bright):
-        if region.area < _MIN_SHARE * mask.size:
-            continue
-        light = region.area * float(region.intensity_mean)
-        if light > max_light:
-            best, max_light = region.label, light
-    return None if best is None else np.asarray(components == best)
+    components, count = label(mask, return_num=True)
+    large = np.bincount(components.ravel(), minlength=count + 1) >= _MIN_SHARE * mask.size
+    large[0] = False
+    if not large.any():
+        return None
+    light = np.bincount(components.ravel(), weights=bright.ravel(), minlength=count + 1)
+    return np.asarray(components == np.argmax(np.where(large, light, -1.0)))

@@ -109,15 +109,17 @@ def likely_pairs(fingerprints: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
     rows = _scaled(np.stack([descriptor(polar_spectrum(picture)) for picture in fingerprints]))
     rng = np.random.default_rng(0)
     trees, min_cosine = (1, -1.0) if len(rows) <= _LEAF else (_TREES, _LEAST_COSINE)
-    candidates = [
-        _most_alike(rows, leaf, min_cosine)
-        for _ in range(trees)
-        for leaf in _leaves(rows, np.arange(len(rows)), rng)
-    ]
-    pairs = pd.DataFrame(np.concatenate(candidates), columns=["image", "other", "cosine"])
-    pairs = pairs.drop_duplicates(["image", "other"]).sort_values("cosine", ascending=False)
-    best = pairs.groupby("image").head(_LIKELY)[["image", "other"]].to_numpy(dtype=int)
-    return sorted({(min(pair), max(pair)) for pair in best.tolist()})
+    best: npt.NDArray[np.float64] = np.empty((0, 3))
+    for _ in range(trees):
+        leaves = _leaves(rows, np.arange(len(rows)), rng)
+        candidates = np.concatenate(
+            [best, *(_most_alike(rows, leaf, min_cosine) for leaf in leaves)]
+        )
+        # Only the best stay after each tree, so that memory does not grow with the trees.
+        pairs = pd.DataFrame(candidates, columns=["image", "other", "cosine"])
+        pairs = pairs.drop_duplicates(["image", "other"]).sort_values("cosine", ascending=False)
+        best = pairs.groupby("image").head(_LIKELY).to_numpy()
+    return sorted({(min(pair), max(pair)) for pair in best[:, :2].astype(int).tolist()})
 
 
 def _scaled(rows: Plane) -> Plane:

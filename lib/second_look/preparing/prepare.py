@@ -8,13 +8,14 @@ whole or not at all, and one that is done is not done again.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -22,7 +23,7 @@ from second_look.catalogue import PHOTOMETRIC, Catalogue, table
 from second_look.errors import DataError, LostRowsError, OutputError
 from second_look.files import read_object, write_json
 from second_look.preparing.depths import found_depths, with_depths
-from second_look.preparing.fingerprints import from_text
+from second_look.preparing.fingerprints import SIDE, from_text
 from second_look.preparing.image import Job, PrepareSettings, prepare_image, stored_brightness
 from second_look.preparing.store import Prepared, sizes_agree
 from second_look.preparing.workers import Workers
@@ -66,7 +67,9 @@ def prepare(
     team = Workers(workers, scheduler, scheduler_tls)
     catalogue, remarks = _with_depths_of_negatives(catalogue, team)
     jobs = list(_jobs(catalogue, folder, settings))
-    pending = [job for job in jobs if _record(job) is None]
+    records: dict[str, dict[str, Any]] = {}
+    fingerprints = np.zeros((len(jobs), SIDE, SIDE), dtype=np.uint8)
+    pending = _read_records(jobs, records, fingerprints)
     # The folder is tried before the workers are started: one clear error instead of many.
     write_json(folder / SETTINGS, asdict(settings))
     progress = tqdm(total=len(jobs), initial=len(jobs) - len(pending), unit="image")
@@ -74,7 +77,12 @@ def prepare(
         progress.set_description("preparing images")
         for _ in team.results(prepare_image, pending):
             progress.update()
-    return _collect(folder, jobs, remarks, strict=strict)
+    if lost := _read_records(jobs, records, fingerprints):
+        raise OutputError(
+            f"{folder}: the record of {lost[0].image_id} was changed or removed during the run. "
+            "Run again."
+        )
+    return _collect(folder, jobs, records, fingerprints, remarks, strict=strict)
 
 
 def _with_depths_of_negatives(
@@ -116,10 +124,11 @@ def _jobs(catalogue: Catalogue, folder: Path, settings: PrepareSettings) -> Iter
     code = code_digest([prepare_image])
     # What a prepared image does not depend on must not make it out of date.
     images = catalogue.images.drop(columns=["split", "label", "density", "patient_id"])
-    lesions_of = dict(tuple(catalogue.lesions.groupby("image_id")))
-    none = catalogue.lesions.iloc[:0]
+    lesions_of: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for lesion in catalogue.lesions.to_dict("records"):
+        lesions_of[lesion["image_id"]].append(lesion)
     for image in images.to_dict("records"):
-        lesions = lesions_of.get(image["image_id"], none).to_dict("records")
+        lesions = lesions_of.get(image["image_id"], [])
         paths = [image["path"], *(lesion["mask_path"] for lesion in lesions)]
         texts = [repr(image), repr(lesions), repr(settings), code, _states(paths)]
         key = content_hash(text.encode() for text in texts)
@@ -149,6 +158,28 @@ def _record(job: Job) -> dict[str, Any] | None:
         return None
     complete = "image" not in record or sizes_agree(job.folder, record.get("files"))
     return record if complete else None
+
+
+def _read_records(
+    jobs: Sequence[Job], records: dict[str, dict[str, Any]], fingerprints: npt.NDArray[np.uint8]
+) -> list[Job]:
+    """Read the records of images that are done, each once; returns the jobs that are not done.
+
+    Fingerprints go to the place of their job at once: as text or apart they would need the memory
+    twice, some GB for 100,000 images.
+    """
+    pending = []
+    for number, job in enumerate(jobs):
+        if job.image_id in records:
+            continue
+        record = _record(job)
+        if record is None:
+            pending.append(job)
+            continue
+        if "image" in record:
+            fingerprints[number] = from_text(record.pop("fingerprint"))
+        records[job.image_id] = record
+    return pending
 
 
 def _check_levels(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -> None:
@@ -213,24 +244,28 @@ def _check_boxes(jobs: Sequence[Job], quarantine: Sequence[Mapping[str, str]]) -
 
 
 def _collect(
-    folder: Path, jobs: Sequence[Job], remarks: Sequence[Mapping[str, str]], *, strict: bool
+    folder: Path,
+    jobs: Sequence[Job],
+    records: Mapping[str, Mapping[str, Any]],
+    fingerprints: npt.NDArray[np.uint8],
+    remarks: Sequence[Mapping[str, str]],
+    *,
+    strict: bool,
 ) -> Prepared:
-    """The records of all images as tables, with remarks about the whole set."""
-    images, lesions, quarantine, fingerprints = [], [], [*remarks], []
+    """The records of all images as tables, with remarks about the whole set.
+
+    Fingerprints of images that are left out are overwritten by those that follow.
+    """
+    images, lesions, quarantine = [], [], [*remarks]
     datasets, files = [], []
-    for job in jobs:
-        record = _record(job)
-        if record is None:
-            raise OutputError(
-                f"{folder}: the record of {job.image_id} was changed or removed during the run. "
-                "Run again."
-            )
+    for number, job in enumerate(jobs):
+        record = records[job.image_id]
         quarantine += record["quarantine"]
         if "image" in record:
+            fingerprints[len(images)] = fingerprints[number]
             images.append(record["image"])
             datasets.append(str(job.image["dataset"]))
             files.append(str(job.image["path"]))
-            fingerprints.append(from_text(record["fingerprint"]))
             lesions += [{"image_id": job.image_id} | lesion for lesion in record["lesions"]]
     _check_levels(jobs, quarantine)
     _check_boxes(jobs, quarantine)
@@ -251,7 +286,12 @@ def _collect(
     lesion_table = pd.DataFrame(lesions, columns=["lesion_id", "image_id", "code", *shares])
     lesion_table = lesion_table.astype(dict.fromkeys(shares, float) | {"code": int})
     image_table = image_table.astype({"pixel_spacing_mm": float})
-    stack = np.stack(fingerprints)
-    prepared = Prepared(folder, image_table, lesion_table, table(QUARANTINE, quarantine), stack)
+    prepared = Prepared(
+        folder,
+        image_table,
+        lesion_table,
+        table(QUARANTINE, quarantine),
+        fingerprints[: len(images)],
+    )
     prepared.save()
     return prepared
