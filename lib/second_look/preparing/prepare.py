@@ -256,8 +256,8 @@ def _collect(
 
     Fingerprints of images that are left out are overwritten by those that follow.
     """
-    images, lesions, quarantine = [], [], [*remarks]
-    datasets, files = [], []
+    images: list[Mapping[str, Any]] = []
+    lesions, quarantine, datasets, files = [], [*remarks], [], []
     for number, job in enumerate(jobs):
         record = records[job.image_id]
         quarantine += record["quarantine"]
