@@ -6,6 +6,7 @@
 #   make reference SET=cbis_mass  publish the finished run outputs/cbis_mass in outputs/reference
 #   make lab      JupyterLab on the notebooks
 #   make docs     the documentation site: docs/_build/html/index.html
+#   make fuzz     20,000 damaged files (CASES=100000 SEED=1): nothing lost, made up or hanging
 #   make bench    speed, side by side with peers
 #   make check    lint, format, spelling, types, import contracts
 #   make sync     bring notebooks and their .py in step, without outputs
@@ -20,7 +21,7 @@ PYTEST := $(VENV)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reo
 LAB := $(VENV)/python -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
 	--FileContentsManager.preferred_dir=notebooks
 
-.PHONY: report reference test test-all test-fast lab docs bench check sync lock clean check-python
+.PHONY: report reference test test-all test-fast fuzz lab docs bench check sync lock clean check-python
 
 report: .venv/.ready
 	$(VENV)/python run_all.py --params $(PARAMS)
@@ -51,6 +52,15 @@ lab: .venv/.ready
 docs: .venv/.ready
 	$(VENV)/python -m sphinx -W --keep-going -q -j $(JOBS) -b html docs docs/_build/html
 	@echo "The site: docs/_build/html/index.html"
+
+CASES ?= 20000
+SEED ?= 0
+FIRST ?= 0
+FORM ?=
+
+fuzz: .venv/.ready
+	$(VENV)/python tests/helpers/campaign.py --cases $(CASES) --seed $(SEED) --first $(FIRST) \
+		--form "$(FORM)"
 
 bench: .venv/.ready
 	@set -e; for script in $(wildcard benchmarks/*.py); do \

@@ -310,7 +310,7 @@ def test_a_notebook_is_out_of_date_when_results_of_others_change(tmp_path: Path)
 def test_dollars_of_names_are_no_formula_and_powers_of_ten_stay(tmp_path):
     with plt.rc_context():
         style.use_style()
-        figure, axis = plt.subplots()
+        figure, axis = plt.subplots(figsize=(3, 2))
         axis.plot([1, 1000], [1, 2], label="$\\frac$")
         axis.set_xscale("log")
         axis.set_title("image $x_$ of $set{$")

@@ -81,7 +81,7 @@ def _memory(name: str, path: Path) -> Row:
 
 def _added_memory(name: str, path: Path) -> int:
     read, corners = _readers()[name](path), _corners()
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the peak
     baseline = _peak_bytes()
     for row_min, col_min in corners:
         np.ascontiguousarray(read(row_min, col_min))
@@ -90,7 +90,7 @@ def _added_memory(name: str, path: Path) -> int:
 
 def _peak_bytes() -> int:
     """Peak resident memory of this process, as Linux counts it."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 

@@ -258,9 +258,15 @@ def harmless_text(text: str) -> str:
     Control characters and halves of letters are written out (\x1b), and before what a spreadsheet
     would run as a formula stands an apostrophe. Numbers with their signs and intervals stay.
     """
-    if _CONTROL.search(text):
-        text = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    text = plain(text)
     return f"'{text}" if _FORMULA.match(text) else text
+
+
+def plain(text: str) -> str:
+    r"""A text without control characters and halves of letters: they are written out (\x1b)."""
+    if not _CONTROL.search(text):
+        return text
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def write_with(path: Path, save: Callable[[Path], object]) -> None:

@@ -35,12 +35,7 @@ from second_look.catalogue import Catalogue
 from second_look.decoding import ljpeg
 from second_look.decoding.dicom import MAX_PIXELS
 from second_look.decoding.masks import read_mask
-from second_look.decoding.pixels import (
-    read_header,
-    read_pixels,
-    write_pgm,
-    write_png,
-)
+from second_look.decoding.pixels import read_header, read_pixels, write_pgm, write_png
 from second_look.errors import SecondLookError
 from second_look.sources.cbis_ddsm import read_cbis, read_descriptions, survey_descriptions
 from second_look.sources.chain_code import chain_region
@@ -71,6 +66,7 @@ class Format:
         read: Reads the set from the folder and that file.
         text: Whether it is damaged word by word too.
         share: Of the cases; a whole data set takes a hundred times as long as a file.
+        change: Damages the content; None: byte by byte and word by word.
     """
 
     name: str
@@ -78,9 +74,12 @@ class Format:
     read: Callable[[Path, Path], None]
     text: bool = False
     share: float = 1.0
+    change: Callable[[bytes, random.Random], bytes] | None = None
 
-
-# ------------------------------------------------------------------ formats
+    def damaged(self, content: bytes, rng: random.Random) -> bytes:
+        if self.change:
+            return self.change(content, rng)
+        return damaged(content, content, rng, text=self.text)
 
 
 def check_picture(_folder: Path, path: Path) -> None:
@@ -321,9 +320,6 @@ def formats() -> list[Format]:
     ]  # fmt: skip
 
 
-# ------------------------------------------------------------------ the run
-
-
 class _TooLongError(BaseException):
     """A case took more CPU time than it may."""
 
@@ -348,16 +344,17 @@ def _finding(form: Format, folder: Path, path: Path) -> str:
     return ""
 
 
-def _fuzz(form: Format, folder: Path, count: int, seed: int) -> Iterator[dict[str, object]]:
+def fuzz(form: Format, folder: Path, cases: range, seed: int) -> Iterator[dict[str, object]]:
+    """Make a valid set in a new folder, damage it by seed and number, read it; yields findings."""
     folder.mkdir()
     path = form.make(folder)
     content, valid_paths = path.read_bytes(), set(folder.rglob("*"))
     reason = _finding(form, folder, path)
     if reason:
         yield {"format": form.name, "case": "undamaged", "reason": reason}
-    for number in range(count):
+    for number in cases:
         rng = random.Random(f"{seed} {form.name} {number}")
-        path.write_bytes(damaged(content, content, rng, text=form.text))
+        path.write_bytes(form.damaged(content, rng))
         (folder.parent / "case.json").write_text(json.dumps([form.name, number, seed]))
         reason = _finding(form, folder, path)
         if reason:
@@ -367,6 +364,16 @@ def _fuzz(form: Format, folder: Path, count: int, seed: int) -> Iterator[dict[st
                 entry.rmdir() if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
+def bound_process() -> None:
+    """Bound memory and CPU time of this process, and keep it quiet."""
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + MORE_BYTES,) * 2)
+    # The alarm of a case waits for a decoder to come back; this does not.
+    resource.setrlimit(resource.RLIMIT_CPU, (ALL_CPU_SECONDS,) * 2)
+    signal.signal(signal.SIGPROF, _stop)
+    sys.stderr = io.StringIO()  # progress bars and decoders' remarks
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -374,18 +381,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
-    used = psutil.Process().memory_info().vms
-    resource.setrlimit(resource.RLIMIT_AS, (used + MORE_BYTES, used + MORE_BYTES))
-    # The alarm below waits for a decoder to come back; this does not.
-    resource.setrlimit(resource.RLIMIT_CPU, (ALL_CPU_SECONDS, ALL_CPU_SECONDS))
-    signal.signal(signal.SIGPROF, _stop)
-    sys.stderr = io.StringIO()  # progress bars and decoders' remarks
+    bound_process()
     for number, form in enumerate(formats()):
         if options.only and form.name not in options.only:
             continue
         start = time.process_time()
         count = round(options.count * form.share)
-        for finding in _fuzz(form, options.folder / f"{number:02d}", count, options.seed):
+        for finding in fuzz(form, options.folder / f"{number:02d}", range(count), options.seed):
             print(json.dumps(finding), flush=True)
         seconds = round(time.process_time() - start, 2)
         print(json.dumps({"format": form.name, "cases": count, "seconds": seconds}), flush=True)

@@ -36,8 +36,8 @@ def test_an_undefined_interval_is_null(tmp_path: Path) -> None:
 
 def changed(path: Path, **changes: object) -> None:
     write_card(path, card())
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, **changes}))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def test_other_weights_are_refused_by_name(saved: Path) -> None:
 
 
 def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
-    content = json.loads(saved.read_text())
-    saved.write_text(json.dumps({**content, "architecture": "mobilenet_v2"}))
+    content = json.loads(saved.read_text(encoding="utf-8"))
+    saved.write_text(json.dumps({**content, "architecture": "mobilenet_v2"}), encoding="utf-8")
     with pytest.raises(CheckpointError, match="does not fit the mobilenet_v2"):
         load_model(saved)
 
@@ -105,7 +105,7 @@ def test_missing_files_are_named(saved: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_card_stops_the_set(saved: Path) -> None:
-    saved.write_text("{}")
+    saved.write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="expected the card"):
         load_models(saved.parent)
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from second_look.running.commands import exit_status
+from second_look.errors import DataError
+from second_look.running.commands import exit_status, print_lines
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -34,6 +35,19 @@ def test_a_signal_to_stop_ends_as_ctrl_c_does(
     assert cleaned == [number]
     line = f"Stopped by {number.name}. Run the same command again to continue."
     assert capsys.readouterr().err.split("\n") == ["", line, ""]
+
+
+def test_control_characters_of_data_do_not_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def command() -> None:
+        print_lines(["a\x1b]0;title\x07 é"])
+        raise DataError("a name \x1b[2J\udc80.", "a\x9b.csv")
+
+    assert exit_status(command) == 2
+    written = capsys.readouterr()
+    assert written.out == "a\\x1b]0;title\\x07 é\n"
+    assert written.err == "a\\x9b.csv: a name \\x1b[2J\\udc80.\n"
 
 
 def test_a_training_that_was_stopped_says_by_which_signal() -> None:

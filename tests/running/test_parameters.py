@@ -43,7 +43,7 @@ def notebook(path: Path, *sources: str, tags: str = "parameters") -> Path:
         {"cell_type": "code", "metadata": {"tags": [tags]}, "source": source.splitlines(True)}
         for source in sources
     ]
-    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}), encoding="utf-8")
     return path
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from second_look.errors import NotebookFailedError, SecondLookError
+from second_look.files import plain
 from second_look.running.interruptions import MORE_FILES, signal_of, steady_output, stoppable
 from second_look.running.notebooks import choose_notebook, find_notebooks, notebook_title
 from second_look.running.parameters import Parameter, load_params, read_cells
@@ -80,8 +81,8 @@ def _exit_status(command: Callable[[], int | None]) -> int:
 
 
 def from_here(text: str) -> str:
-    """A message with its paths relative to the current folder, where they lie in it."""
-    return text.replace(f"{Path.cwd()}{os.sep}", "")
+    """A message for the terminal: paths relative to the current folder, `plain` text."""
+    return plain(text.replace(f"{Path.cwd()}{os.sep}", ""))
 
 
 def run_notebooks(options: RunOptions) -> None:
@@ -142,7 +143,7 @@ def list_parameters(options: RunOptions, notebook: str = "") -> None:
 def print_lines(lines: list[str]) -> None:
     """Print; quietly where the reader of a pipe, such as `head`, has read enough."""
     with steady_output():
-        print("\n".join(lines), flush=True)
+        print("\n".join(map(plain, lines)), flush=True)
 
 
 def _described(cell: Mapping[str, Parameter], values: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from second_look.files import read_parquet
+from second_look.files import plain, read_parquet
 
 _NAME = re.compile(r"[\w.-]+")
 
@@ -42,7 +42,7 @@ def quarantine_in_words(path: Path) -> str:
     # What a whole table has lost stands in one row of no image: it is repeated.
     lost = rows[(rows["effect"] == "image left out") & (rows["image_id"] == "")]
     losses = "".join(f"; {reason}" for reason in lost["reason"].unique()[:_NAMED])
-    return f"quarantine: {effects} ({codes}{ending}){losses}; see {path.with_suffix('.csv')}"
+    return plain(f"quarantine: {effects} ({codes}{ending}){losses}; see {path.with_suffix('.csv')}")
 
 
 def describe(folder: Path, packages: Iterable[str]) -> dict[str, Any]:
@@ -133,8 +133,9 @@ def _git(folder: Path, *command: str) -> str | None:
     if git is None:
         return None
     done = subprocess.run(
-        [git, "-C", str(folder), *command], capture_output=True, text=True, check=False
-    )
+        [git, "-C", str(folder), *command], capture_output=True, check=False,
+        encoding="utf-8", errors="replace",
+    )  # fmt: skip
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -150,11 +151,14 @@ def _device() -> str:
     smi = shutil.which("nvidia-smi")
     if smi is not None:
         command = [smi, "--query-gpu=name", "--format=csv,noheader"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         if done.returncode == 0 and done.stdout.strip():
             return ", ".join(done.stdout.strip().splitlines())
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
+    lines = text.splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
     return f"CPU, {psutil.cpu_count()} cores, {name}"

@@ -1,0 +1,158 @@
+"""A campaign of damaged files: every format byte by byte, cuts inside containers, lost rows.
+
+    make fuzz                          20,000 files, seed 0
+    make fuzz CASES=100000 SEED=3
+    make fuzz FORM="JPEG" SEED=3 FIRST=17 CASES=1          one of them again
+
+Files are read in child processes with at most 2 GB more than they start with; a file that takes
+20 s is a hang and its process is ended. Prints each failure with the line that repeats it, and ends
+with 1 where there was one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+REPO = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPO / "lib"), str(REPO / "tests")]
+
+from second_look.decoding.pixels import read_pixels  # noqa: E402
+
+from helpers import cut_pictures, fuzzing, lost_rows  # noqa: E402
+
+SECONDS = 20
+_CHUNK = 500
+
+
+def _inside(case: cut_pictures.Case) -> fuzzing.Format:
+    """A sound container that is damaged within: what is read of it is the very picture."""
+
+    def make(folder: Path) -> Path:
+        path = folder / "a"
+        path.write_bytes(case.content)
+        return path
+
+    sound: list[np.ndarray] = []
+
+    def read(_folder: Path, path: Path) -> None:
+        picture = read_pixels(path)
+        if not sound:
+            sound.append(picture)
+        expected = sound[0][: len(picture), : picture.shape[1]]
+        assert np.array_equal(picture, expected), "made-up pixels"
+
+    def change(content: bytes, rng: fuzzing.random.Random) -> bytes:
+        return rng.choice(case.changes)(content, rng)
+
+    return fuzzing.Format(f"inside {case.name}", make, read, change=change)
+
+
+def forms(folder: Path) -> list[fuzzing.Format]:
+    """All kinds of damage to all formats; a folder holds what is made on the way."""
+    rows = partial(fuzzing.Format, change=lost_rows.damaged_row)
+    return [
+        *fuzzing.formats(),
+        *map(_inside, cut_pictures.cases(folder)),
+        rows("rows of Info.txt", lost_rows.make_mias, lost_rows.read_mias_rows(), share=0.12),
+        rows("rows of a table", lost_rows.make_folder, lost_rows.read_folder_rows(), share=1),
+        rows("rows of CBIS", lost_rows.make_cbis, lost_rows.Descriptions(), share=2),
+    ]
+
+
+def read_some(folder: Path, form: fuzzing.Format, cases: range, seed: int) -> None:
+    """In a child process: damage and read files of one form; writes a line a finding."""
+    fuzzing.bound_process()
+    with (folder / "out").open("w", encoding="utf-8") as out, (folder / "err").open("w") as errors:
+        os.dup2(errors.fileno(), 1)  # what decoders say
+        os.dup2(errors.fileno(), 2)
+        for finding in fuzzing.fuzz(form, folder / "files", cases, seed):
+            print(json.dumps(finding), file=out, flush=True)
+
+
+def watched(form: fuzzing.Format, cases: range, seed: int) -> Iterator[tuple[int | str, str]]:
+    """(case, what went wrong) of one form, whose children may be ended by a case and go on."""
+    while cases:
+        chunk = range(cases.start, min(cases.stop, cases.start + _CHUNK))
+        with tempfile.TemporaryDirectory(prefix="second-look-fuzz-") as name:
+            folder = Path(name)
+            error = _child(folder, form, chunk, seed)
+            for line in (folder / "out").read_text(encoding="utf-8").splitlines():
+                finding = json.loads(line)
+                yield finding["case"], finding["reason"]
+            last = _case(folder)
+        if error:
+            yield "none" if last is None else last, error
+        after = chunk.stop if not error or last is None else last + 1
+        cases = range(after, cases.stop)
+
+
+def _child(folder: Path, form: fuzzing.Format, cases: range, seed: int) -> str:
+    """Read files in a forked process, which has all libraries; how it ended, "" as it should."""
+    child = get_context("fork").Process(target=read_some, args=(folder, form, cases, seed))
+    child.start()
+    last, since = _case(folder), time.monotonic()
+    while child.exitcode is None:
+        child.join(0.2)
+        if _case(folder) != last:
+            last, since = _case(folder), time.monotonic()
+        if time.monotonic() - since > SECONDS:
+            child.kill()
+            child.join()
+            return f"more than {SECONDS} s"
+    if child.exitcode == 0:
+        return ""
+    words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
+    return f"the process ended with {child.exitcode}: {words[-300:]}"
+
+
+def _case(folder: Path) -> int | None:
+    try:
+        return int(json.loads((folder / "case.json").read_text(encoding="utf-8"))[1])
+    except (OSError, ValueError):
+        return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--form", default="")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        all_forms = forms(Path(folder))
+    chosen = [form for form in all_forms if options.form in ("", form.name)]
+    if not chosen:
+        parser.error(f"--form is one of: {', '.join(form.name for form in all_forms)}")
+    each = options.cases / sum(form.share for form in chosen)
+    done = failures = 0
+    print(f"seed {options.seed}", flush=True)
+    for form in chosen:
+        begun, count = time.monotonic(), max(1, round(each * form.share))
+        cases = range(options.first, options.first + count)
+        for case, reason in watched(form, cases, options.seed):
+            failures += 1
+            again = (
+                f"make fuzz FORM={shlex.quote(form.name)} SEED={options.seed} FIRST={case} CASES=1"
+            )
+            print(f"{again}\n    {reason.strip().splitlines()[-1][:300]}", flush=True)
+        done += count
+        print(f"{form.name}: {count:,} in {time.monotonic() - begun:.0f} s", flush=True)
+    print(f"{done:,} damaged files, {failures} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
