@@ -36,7 +36,7 @@ SECONDS = 20
 _CHUNK = 500
 
 
-def _inside(case: cut_pictures.Case) -> fuzzing.Format:
+def _container_form(case: cut_pictures.Case) -> fuzzing.Format:
     """A sound container that is damaged within: what is read of it is the very picture."""
 
     def make(folder: Path) -> Path:
@@ -64,7 +64,7 @@ def forms(folder: Path) -> list[fuzzing.Format]:
     rows = partial(fuzzing.Format, change=lost_rows.damaged_row)
     return [
         *fuzzing.formats(),
-        *map(_inside, cut_pictures.cases(folder)),
+        *map(_container_form, cut_pictures.cases(folder)),
         rows("rows of Info.txt", lost_rows.make_mias, lost_rows.read_mias_rows(), share=0.12),
         rows("rows of a table", lost_rows.make_folder, lost_rows.read_folder_rows(), share=1),
         rows("rows of CBIS", lost_rows.make_cbis, lost_rows.Descriptions(), share=2),
@@ -94,8 +94,8 @@ def watched(form: fuzzing.Format, cases: range, seed: int) -> Iterator[tuple[int
             last = _case(folder)
         if error:
             yield "none" if last is None else last, error
-        after = chunk.stop if not error or last is None else last + 1
-        cases = range(after, cases.stop)
+        next_case = chunk.stop if not error or last is None else last + 1
+        cases = range(next_case, cases.stop)
 
 
 def _child(folder: Path, form: fuzzing.Format, cases: range, seed: int) -> str:
@@ -136,11 +136,11 @@ def main() -> int:
     chosen = [form for form in all_forms if options.form in ("", form.name)]
     if not chosen:
         parser.error(f"--form is one of: {', '.join(form.name for form in all_forms)}")
-    each = options.cases / sum(form.share for form in chosen)
+    cases_per_share = options.cases / sum(form.share for form in chosen)
     done = failures = 0
     print(f"seed {options.seed}", flush=True)
     for form in chosen:
-        begun, count = time.monotonic(), max(1, round(each * form.share))
+        begun, count = time.monotonic(), max(1, round(cases_per_share * form.share))
         cases = range(options.first, options.first + count)
         for case, reason in watched(form, cases, options.seed):
             failures += 1

@@ -70,10 +70,12 @@ def check_images(
 ) -> None:
     """The images of intact rows count as before, or the quarantine names them."""
     catalogue = read()
-    said = " ".join(catalogue.quarantine[["image_id", "reason"]].to_numpy().ravel())
+    quarantined = " ".join(catalogue.quarantine[["image_id", "reason"]].to_numpy().ravel())
     for name in intact(path.read_bytes(), rows):
         now = _signature(catalogue, name)
-        assert now == sound.setdefault(name, now) or name in said, f"{name}: {now}, in silence"
+        assert now == sound.setdefault(name, now) or name in quarantined, (
+            f"{name}: {now}, in silence"
+        )
     fewer = len(catalogue.images) < COUNT
     assert not fewer or len(catalogue.quarantine), "an image is gone, and the quarantine is empty"
 
@@ -152,6 +154,6 @@ class Descriptions:
             }
         for patient in intact(path.read_bytes(), self.rows):
             expected = self.sound[self.sound["patient_id"] == patient].iloc[0]
-            same = (table == expected).all(axis=1)
-            assert same.any(), f"{patient} is gone"
+            matching = (table == expected).all(axis=1)
+            assert matching.any(), f"{patient} is gone"
         assert len(table) >= COUNT, f"{len(table)} rows"
