@@ -15,12 +15,14 @@ import argparse
 import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,9 @@ from second_look.decoding.pixels import read_pixels  # noqa: E402
 
 from helpers import cut_pictures, fuzzing, lost_rows  # noqa: E402
 
-SECONDS = 20
+SECONDS, START_SECONDS = 20.0, 200.0
+# Threads of libraries take address space.
+_LIMITS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _CHUNK = 500
 
 
@@ -71,23 +75,25 @@ def forms(folder: Path) -> list[fuzzing.Format]:
     ]
 
 
-def read_some(folder: Path, form: fuzzing.Format, cases: range, seed: int) -> None:
-    """In a child process: damage and read files of one form; writes a line a finding."""
+def read_some(folder: Path, name: str, cases: range, seed: int) -> None:
+    """In a process of its own: damage and read files of one form; prints a line a finding."""
     fuzzing.bound_process()
-    with (folder / "out").open("w", encoding="utf-8") as out, (folder / "err").open("w") as errors:
-        os.dup2(errors.fileno(), 1)  # what decoders say
-        os.dup2(errors.fileno(), 2)
-        for finding in fuzzing.fuzz(form, folder / "files", cases, seed):
-            print(json.dumps(finding), file=out, flush=True)
+    form = next(form for form in forms(folder) if form.name == name)
+    for finding in fuzzing.fuzz(form, folder / "files", cases, seed):
+        print(json.dumps(finding), flush=True)
 
 
-def watched(form: fuzzing.Format, cases: range, seed: int) -> Iterator[tuple[int | str, str]]:
-    """(case, what went wrong) of one form, whose children may be ended by a case and go on."""
+def watched(command: list[str], cases: range) -> Iterator[tuple[int | str, str]]:
+    """Run `command FOLDER --first N --cases N` until all cases are tried, those that end it too.
+
+    Yields:
+        Case and what went wrong with it.
+    """
     while cases:
         chunk = range(cases.start, min(cases.stop, cases.start + _CHUNK))
         with tempfile.TemporaryDirectory(prefix="second-look-fuzz-") as name:
             folder = Path(name)
-            error = _child(folder, form, chunk, seed)
+            error = _child(command, folder, chunk)
             for line in (folder / "out").read_text(encoding="utf-8").splitlines():
                 finding = json.loads(line)
                 yield finding["case"], finding["reason"]
@@ -98,23 +104,28 @@ def watched(form: fuzzing.Format, cases: range, seed: int) -> Iterator[tuple[int
         cases = range(next_case, cases.stop)
 
 
-def _child(folder: Path, form: fuzzing.Format, cases: range, seed: int) -> str:
-    """Read files in a forked process, which has all libraries; how it ended, "" as it should."""
-    child = get_context("fork").Process(target=read_some, args=(folder, form, cases, seed))
-    child.start()
-    last, since = _case(folder), time.monotonic()
-    while child.exitcode is None:
-        child.join(0.2)
-        if _case(folder) != last:
-            last, since = _case(folder), time.monotonic()
-        if time.monotonic() - since > SECONDS:
-            child.kill()
-            child.join()
-            return f"more than {SECONDS} s"
-    if child.exitcode == 0:
+def _child(command: list[str], folder: Path, cases: range) -> str:
+    """Read files in a fresh process: a forked one may wait for ever; "" where it ended well."""
+    command = [*command, str(folder), "--first", str(cases.start), "--cases", str(len(cases))]
+    with (folder / "out").open("wb") as out, (folder / "errors").open("wb") as errors:
+        child = subprocess.Popen(
+            command, stdout=out, stderr=errors, env=os.environ | _LIMITS, start_new_session=True
+        )
+        last, since = None, time.monotonic()
+        while child.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(0.2)
+            if _case(folder) != last:
+                last, since = _case(folder), time.monotonic()
+            # The first case waits for the libraries to be imported.
+            if time.monotonic() - since > (START_SECONDS if last is None else SECONDS):
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                return f"more than {SECONDS} s"
+    if child.returncode == 0:
         return ""
-    words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
-    return f"the process ended with {child.exitcode}: {words[-300:]}"
+    words = (folder / "errors").read_text(encoding="utf-8", errors="replace").strip()
+    return f"the process ended with {child.returncode}: {words[-300:]}"
 
 
 def _case(folder: Path) -> int | None:
@@ -130,7 +141,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--form", default="")
+    parser.add_argument("folder", type=Path, nargs="?", help=argparse.SUPPRESS)  # of a child
     options = parser.parse_args()
+    if options.folder:
+        cases = range(options.first, options.first + options.cases)
+        read_some(options.folder, options.form, cases, options.seed)
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         all_forms = forms(Path(folder))
     chosen = [form for form in all_forms if options.form in ("", form.name)]
@@ -142,7 +158,8 @@ def main() -> int:
     for form in chosen:
         begun, count = time.monotonic(), max(1, round(cases_per_share * form.share))
         cases = range(options.first, options.first + count)
-        for case, reason in watched(form, cases, options.seed):
+        command = [sys.executable, __file__, "--form", form.name, "--seed", str(options.seed)]
+        for case, reason in watched(command, cases):
             failures += 1
             again = (
                 f"make fuzz FORM={shlex.quote(form.name)} SEED={options.seed} FIRST={case} CASES=1"

@@ -6,6 +6,7 @@ only describes is unknown where it cannot be understood, and `Notes` says so.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -271,12 +272,14 @@ def parse_box(text: str, box_format: str) -> Box:
     """A box of the table, px of the file.
 
     Raises:
-        UnusableError: It is not four numbers.
+        UnusableError: It is not four numbers, or one is infinite.
     """
     try:
         first, second, third, fourth = (float(value) for value in text.split(","))
     except ValueError:
         raise UnusableError(f"expected a box of four numbers. Got {text!r}") from None
+    if any(map(math.isinf, (first, second, third, fourth))):
+        raise UnusableError(f"expected a box of finite numbers. Got {text[:60]!r}")
     if box_format == "xywh":
         return Box.from_xywh(first, second, third, fourth)
     if box_format == "xyxy":
