@@ -74,15 +74,15 @@ def faulty_ddsm(folder):
 
 
 def faulty_folder(folder):
-    write_png(folder / "a.png", PIXELS)
-    write_png(folder / "b.png", PIXELS)
+    for name in "abcdef":  # a file with two ids is one image
+        write_png(folder / f"{name}.png", PIXELS)
     write_png(folder / "mask.png", PIXELS[:40, :30])
     (folder / "t.csv").write_text(
         "image_id,path,patient,label,mask,boxes,side\n"
         '1,a.png,p,benign,,"1,2,800,9",\n1,b.png,p,benign,,,\n'
-        "2,b.png,p,benign,mask.png,,\n2,b.png,p,benign,no.png,,\n2,b.png,p,benign,no.png,,\n"
-        "3,none.png,p,normal,,,\n4,a.png,p,odd,,,\n5,t.csv,p,normal,,,\n6,a.png,,normal,,,\n"
-        "7,a.png,p,normal,,,top\n"
+        "2,c.png,p,benign,mask.png,,\n2,c.png,p,benign,no.png,,\n2,c.png,p,benign,no.png,,\n"
+        "3,none.png,p,normal,,,\n4,d.png,p,odd,,,\n5,t.csv,p,normal,,,\n6,e.png,,normal,,,\n"
+        "7,f.png,p,normal,,,top\n"
     )
     return read_folder(folder / "t.csv", folder, dataset="folder"), {
         Code.LOCATION_UNUSABLE,

@@ -21,8 +21,8 @@ LABELS = ("malignant", "benign", "normal")
 
 
 def written(folder: Path, rows: list[str], columns: str = "path,patient,label,split,boxes") -> Path:
-    """A params file of a folder with a table; all paths name one of two pictures."""
-    for name in "ab":
+    """A params file of a folder with a table; paths name some of six pictures."""
+    for name in "abcdef":
         write_png(folder / f"{name}.png", np.tile(np.arange(40, dtype=np.uint8), (40, 1)))
     (folder / "t.csv").write_text("\n".join([columns, *rows]))
     data = {"source": "folder", "data_root": str(folder), "table": "t.csv"}
@@ -66,13 +66,11 @@ def test_survey_and_plan_say_which_notebooks_cannot_run(tmp_path, capsys, split,
 
 def test_a_set_without_outlines_is_told_which_notebooks_it_is_not_for(tmp_path, capsys):
     rows = [
-        f"{name}.png,{label}{number},{label},{split},"
-        for number, split in enumerate(("train", "val", "test"))
-        for label, name in zip(("malignant", "normal"), "ab", strict=True)
+        f"{name}.png,{label}{split},{label},{split},"
+        for names, split in (("ab", "train"), ("cd", "val"), ("ef", "test"))
+        for label, name in zip(("malignant", "normal"), names, strict=True)
     ]
-    # Six images need six names.
-    rows = [f"{number},{row}" for number, row in enumerate(rows)]
-    params = written(tmp_path, rows, "image_id,path,patient,label,split,boxes")
+    params = written(tmp_path, rows)
     status, printed = surveyed(params, capsys)
     assert status == 0
     assert printed.count("it needs lesion outlines; this set has none") == 4
