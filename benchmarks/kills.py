@@ -76,6 +76,21 @@ def started(project: Path, outputs: Path, log: Path) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
+def wait_for_notebook(process: subprocess.Popen[bytes], log: Path, size: int) -> None:
+    """Wait until a run has begun a notebook, by what its log has beyond `size` bytes, or ended.
+
+    To start takes longer than many a draw on a busy machine, and would take all of the kills.
+    """
+    while process.poll() is None and b": running" not in log.read_bytes()[size:]:
+        time.sleep(0.2)
+
+
+def underway(log: Path) -> str:
+    """The notebook that was begun last."""
+    names = re.findall(rb"(\w+): running", log.read_bytes())
+    return names[-1].decode() if names else "no notebook"
+
+
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End a run and all that it started, at once."""
     with suppress(psutil.NoSuchProcess):
@@ -134,12 +149,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=float, default=60.0, help="s until a kill, at most")
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=60.0,
+        help="s until a kill",
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many threads, as many sums
     work = options.work.resolve()
     project, log, draws = project_in(work), work / "log.txt", random.Random(options.seed)
+    log.touch()
     expected, outputs = work / "undisturbed" / "ci", work / "killed" / "ci"
     if not (expected / "report.html").is_file():
         begun = time.monotonic()
@@ -148,14 +169,16 @@ def main() -> int:
     shutil.rmtree(outputs.parent, ignore_errors=True)
     killed, problems = 0, 0
     while killed < options.kills or outputs.is_dir():
+        size = log.stat().st_size
         process = started(project, outputs.parent, log)
-        moment = draws.uniform(0.5, options.longest)
+        moment = draws.uniform(0.0, options.longest)
+        wait_for_notebook(process, log, size)
         try:
             process.wait(moment if killed < options.kills else None)
         except subprocess.TimeoutExpired:
             kill(process)
             killed += 1
-            print(f"kill {killed} after {moment:.1f} s", flush=True)
+            print(f"kill {killed}: {underway(log)}, after {moment:.1f} s", flush=True)
             continue
         complete(process, log)
         different = differences(expected, outputs)
