@@ -130,7 +130,9 @@ def differences(expected: Path, outputs: Path) -> list[str]:
 
 def _table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    return table[[name for name in table if not _TIMING.search(str(name))]]
+    # The ratio of 06_dense.csv is one of two times; in other tables it is a result.
+    times = ["ratio"] if path.name == "06_dense.csv" else []
+    return table[[name for name in table if name not in times and not _TIMING.search(str(name))]]
 
 
 def _results(folder: Path) -> dict[str, Any]:
