@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from second_look.files import write_csv
 
+_RANGE = ["lowest", "highest"]  # of the factor over the turns
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
 # Modules of `measures` and their functions, imported only when needed: processes that a measure
 # starts import this file, and its imports would count as their memory.
@@ -60,12 +61,15 @@ def _replace_rows(table: Path, subject: str, rows: pd.DataFrame) -> None:
     Rows of libraries that are not installed this time stay too, with the ratios of their own run.
     """
     old = pd.read_csv(table) if table.is_file() else pd.DataFrame(columns=[*rows, "subject"])
+    rows = rows.reindex(columns=[*rows.columns.union(_RANGE, sort=False)])
     by_subject = {name: old[old["subject"] == name] for name in SUBJECTS}
     previous = by_subject[subject]
     replaced = _keys(previous).isin(_keys(rows)) | ~previous["measure"].isin(rows["measure"])
     by_subject[subject] = pd.concat([rows.assign(subject=subject), previous[~replaced]])
     tables = [part for part in by_subject.values() if len(part)]
-    write_csv(table, pd.concat(tables, ignore_index=True))
+    joined = pd.concat(tables, ignore_index=True)
+    columns = [*joined.columns.difference(["subject"], sort=False), "subject"]
+    write_csv(table, joined[columns])
 
 
 def _keys(table: pd.DataFrame) -> pd.Series:

@@ -62,10 +62,10 @@ def _networks() -> list[Row]:
         reference = _Reference(model, dataset, names, device)
         label = f"Mask R-CNN ({model}, 1024×1024, batch {BATCH}, {device_name})"
         training = {OURS: _train(task, device), REFERENCE: reference.train}
-        rows = side_by_side(f"{label}: training", "images/s", training, repeats=3)
+        rows = side_by_side(f"{label}: training", "images/s", training)
         rows.append(row(f"{label}: memory of the process", OURS, _peak(device), "MB"))
         finding = {OURS: _detect(task, names, device), REFERENCE: reference.detect}
-        return rows + side_by_side(f"{label}: inference", "images/s", finding, repeats=3)
+        return rows + side_by_side(f"{label}: inference", "images/s", finding)
 
 
 def _peak(device: torch.device) -> float:

@@ -67,7 +67,7 @@ def compare(
     Work on a GPU must end when the GPU is done, and be warm.
     """
     if device.type == "cpu":
-        return side_by_side(label, f"{unit} of CPU", competitors, repeats=repeats)
+        return side_by_side(label, f"{unit} of CPU", competitors)
     for work in competitors.values():
         work()
     rates = {competitor: rate(work, repeats=repeats) for competitor, work in competitors.items()}

@@ -44,7 +44,7 @@ def measure() -> list[Row]:
         task, plain = _task(folder), _plain(folder)
         label = f"DCGAN of the paper, {torch.cuda.get_device_name() if CUDA else 'CPU'}"
         competitors = {OURS: _task_epoch(task), "plain loop over a DataLoader of PNG files": plain}
-        rows = side_by_side(label, "epochs/s", competitors, repeats=3)  # type: ignore[arg-type]
+        rows = side_by_side(label, "epochs/s", competitors)  # type: ignore[arg-type]
         flops, moved = _work(task)
         seconds = BATCH / EPOCH / rows[0]["value"]
         limit = moved / _bandwidth()

@@ -47,9 +47,7 @@ def measure() -> list[Row]:
         OURS: _sampler(grey),
         "torch grid_sample of the whole image, patch by patch": lambda: _plain(image),
     }
-    return side_by_side(
-        "augmented patches", "patches/s of CPU", competitors | _peers(image), repeats=5
-    )
+    return side_by_side("augmented patches", "patches/s of CPU", competitors | _peers(image))
 
 
 def _sampler(grey: npt.NDArray[np.uint16], batches: int = 4) -> Callable[[], int]:

@@ -8,8 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
+
 Row = dict[str, Any]
 OURS = "second_look"
+# Of two candidates side by side: fewer show no range.
+TURNS = 7
 
 
 def rate(
@@ -20,34 +24,33 @@ def rate(
 
 
 def side_by_side(
-    measure: str, unit: str, candidates: Mapping[str, Callable[[], int]], *, repeats: int = 5
+    measure: str, unit: str, candidates: Mapping[str, Callable[[], int]], *, turns: int = TURNS
 ) -> list[Row]:
     """One row per candidate, with the factor by which the first one, ours, is faster.
 
     All work in this one process, so CPU time is measured: the clock would include other work on the
-    machine. They take turns, and only runs of the same turn are compared. Medians over the turns.
+    machine. They take turns, and only runs of the same turn are compared. Medians over the turns,
+    and the range of the factor: where it holds 1, none of the two is faster.
 
     Args:
         measure: What is measured.
         unit: Of the rates.
         candidates: Name -> work, which returns the number of its items; ours comes first.
-        repeats: Turns.
+        turns: At least TURNS.
     """
     for work in candidates.values():
         work()
-    turns = [
+    rates = pd.DataFrame(
         {name: _rate_of_run(work, time.process_time) for name, work in candidates.items()}
-        for _ in range(repeats)
-    ]
-    first = next(iter(candidates))
+        for _ in range(turns)
+    )
+    factors = rates[[next(iter(candidates))]].to_numpy() / rates
     return [
-        row(
-            measure,
-            name,
-            statistics.median(turn[name] for turn in turns),
-            unit,
-            statistics.median(turn[first] / turn[name] for turn in turns),
-        )
+        row(measure, name, rates[name].median(), unit, factors[name].median())
+        | {
+            "lowest": float(f"{factors[name].min():.2g}"),
+            "highest": float(f"{factors[name].max():.2g}"),
+        }
         for name in candidates
     ]
 

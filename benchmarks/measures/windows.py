@@ -29,9 +29,7 @@ def measure() -> list[Row]:
         ),
         "scikit-image view_as_windows, means": lambda: _scikit_image(regions),
     }
-    return side_by_side(
-        "labelled windows", "windows/s of CPU", competitors | _peers(regions), repeats=5
-    )
+    return side_by_side("labelled windows", "windows/s of CPU", competitors | _peers(regions))
 
 
 def draw_regions() -> npt.NDArray[np.uint8]:
