@@ -276,13 +276,22 @@ def run_all_cells(page: Any) -> None:
 
 
 def save(page: Any, name: str) -> None:
-    """Save, and wait until the server has written both halves."""
+    """Save, and wait until the server has written both halves.
+
+    JupyterLab drops the keys while it still writes an earlier save: they are pressed again.
+    """
 
     def is_saving(response: Any) -> bool:
         return response.request.method == "PUT" and f"/{contents_path(name)}" in response.url
 
-    with page.expect_response(is_saving) as response:
-        page.keyboard.press("Control+s")
+    for last in (False, False, False, True):
+        try:
+            with page.expect_response(is_saving, timeout=15_000) as response:
+                page.keyboard.press("Control+s")
+            break
+        except playwright_api.TimeoutError:
+            if last:
+                raise
     assert response.value.ok
 
 
