@@ -155,7 +155,7 @@ def main() -> int:
         "--longest",
         type=float,
         default=60.0,
-        help="s until a kill",
+        help="s from the first notebook to a kill",
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
     options = parser.parse_args()

@@ -92,8 +92,7 @@ def clipped(message: str, *, source: str = "") -> str:
     if source and message.startswith(source):
         return source + clipped(message.removeprefix(source))
     words = (f"{word[:40]}…{word[-15:]}" if len(word) > 80 else word for word in message.split())
-    spaced = " " * message.startswith(" ")
-    line = spaced + " ".join(words)
+    line = " ".join(words)
     if len(line) <= MAX_MESSAGE:
         return line
     ending = MAX_MESSAGE // 3
